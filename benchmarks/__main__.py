@@ -1,11 +1,13 @@
 """tunesmith beside TRL + PEFT and transformers.generate: `make bench`, or
 
-    python -m benchmarks [--workload NAME] [--data FOLDER] [--peer-python PYTHON] [--search] [--repetitions N] [--ours]
+    python -m benchmarks [--workload NAME] [--data FOLDER] [--peer-python PYTHON] [--search]
+    [--repetitions N] [--ours]
 
-Each measurement is a process of its own, so its peak memory is its own; ours and the peer's take turns. Startup,
-loading and one warm-up step are not counted for either. Both get the same tokens and masks (checked), the same initial
-adapter, the same examples in each step. Results go to `latest.json` (rows of other workloads stay) and to the terminal.
-`--search` finds the peer's best setting anew; `--ours` measures only our side against the last result, keeps nothing.
+Each measurement is a process of its own, so its peak memory is its own; ours and the peer's take
+turns. Startup, loading and one warm-up step are not counted for either. Both get the same tokens
+and masks (checked), the same initial adapter, the same examples in each step. Results go to
+`latest.json` (rows of other workloads stay) and to the terminal. `--search` finds the peer's best
+setting anew; `--ours` measures only our side against the last result, keeps nothing.
 """
 
 import argparse
@@ -40,7 +42,14 @@ def main() -> int:
     model = Path(resolve_model("smollm2-135m-instruct").folder)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        bench = Bench(model, load_tokenizer(model), given.data.resolve(), given.peer_python, Path(folder), given.ours)
+        bench = Bench(
+            model,
+            load_tokenizer(model),
+            given.data.resolve(),
+            given.peer_python,
+            Path(folder),
+            given.ours,
+        )
         for name in [given.workload] if given.workload else [*compared, *OWN]:
             print(f"\n{name}", flush=True)
             found = OWN[name](bench) if name in OWN else beside_peer(compared[name], bench, given)
@@ -51,7 +60,9 @@ def main() -> int:
     return 0
 
 
-def beside_peer(workload: Training | Answering, bench: Bench, given: argparse.Namespace) -> list[Row]:
+def beside_peer(
+    workload: Training | Answering, bench: Bench, given: argparse.Namespace
+) -> list[Row]:
     workload = replace(workload, repetitions=given.repetitions or workload.repetitions)
     is_on_gpu = workload.name in {w.name for w in ON_GPU}
     bench = with_llama(bench) if is_on_gpu else bench
@@ -61,14 +72,18 @@ def beside_peer(workload: Training | Answering, bench: Bench, given: argparse.Na
 
 
 def arguments(names: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("--workload", choices=names, help="only this one")
     data = Path(os.environ.get("TUNESMITH_BENCH_DATA", HERE.parent.parent / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=data)
     parser.add_argument("--peer-python", type=Path, default=HERE.parent / ".cache/peers/bin/python")
     parser.add_argument("--search", action="store_true", help="find the peer's best setting anew")
     parser.add_argument("--repetitions", type=int, help="instead of the workload's own number")
-    parser.add_argument("--ours", action="store_true", help="only our side, beside the last result; keeps nothing")
+    parser.add_argument(
+        "--ours", action="store_true", help="only our side, beside the last result; keeps nothing"
+    )
     given = parser.parse_args()
     if not given.data.is_dir():
         parser.error(f"no data in {given.data}: give --data a folder with banking77 and gsm8k")

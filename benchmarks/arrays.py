@@ -1,4 +1,5 @@
-"""Token sequences with their masks, as both sides read them: a file that neither side can read differently."""
+"""Token sequences with their masks, as both sides read them: a file that neither side can read
+differently."""
 
 import hashlib
 import json
@@ -24,7 +25,9 @@ class Arrays:
         file = np.load(path)
         cuts = file["starts"][1:-1]
         tokens, weights = np.split(file["tokens"], cuts), np.split(file["weights"], cuts)
-        return cls.of((t.tolist(), w.astype(int).tolist()) for t, w in zip(tokens, weights, strict=True))
+        return cls.of(
+            (t.tolist(), w.astype(int).tolist()) for t, w in zip(tokens, weights, strict=True)
+        )
 
     def write(self, path: Path) -> None:
         tokens, weights, starts = self.joined()
@@ -42,7 +45,13 @@ class Arrays:
 
     def in_order(self, examples: Sequence[int], sequences_each: int) -> "Arrays":
         """The sequences of these examples, in this order."""
-        return Arrays(tuple(self.sequences[e * sequences_each + s] for e in examples for s in range(sequences_each)))
+        return Arrays(
+            tuple(
+                self.sequences[e * sequences_each + s]
+                for e in examples
+                for s in range(sequences_each)
+            )
+        )
 
     @property
     def tokens(self) -> int:
@@ -54,5 +63,7 @@ class Arrays:
 
     def digest(self) -> str:
         """SHA-256 over tokens and masks, whatever their order (the same as `peers/train.py`)."""
-        each = sorted(hashlib.sha256(json.dumps(list(pair)).encode()).hexdigest() for pair in self.sequences)
+        each = sorted(
+            hashlib.sha256(json.dumps(list(pair)).encode()).hexdigest() for pair in self.sequences
+        )
         return hashlib.sha256("".join(each).encode()).hexdigest()

@@ -3,9 +3,10 @@
     python benchmarks/bit_flips.py                 5 places of each file
     python benchmarks/bit_flips.py --places 20
 
-`show` must name each file. `decide RUN` and `compare` must refuse, whatever the file (but the one that users fill
-in), as must `chat` and `export` where they read it (weights, run.json, recipe.yaml, what the winner is made of). Prints
-one JSON document; the exit code says whether all were named. The model is tiny and random; nothing is fetched.
+`show` must name each file. `decide RUN` and `compare` must refuse, whatever the file (but the one
+that users fill in), as must `chat` and `export` where they read it (weights, run.json, recipe.yaml,
+what the winner is made of). Prints one JSON document; the exit code says whether all were named.
+The model is tiny and random; nothing is fetched.
 """
 
 import argparse
@@ -35,7 +36,9 @@ EMPTY_OR_OURS = ("lock",)
 
 def files_of(folder: Path) -> list[Path]:
     """Every file of a run, the lock left out."""
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in EMPTY_OR_OURS)
+    return sorted(
+        path for path in folder.rglob("*") if path.is_file() and path.name not in EMPTY_OR_OURS
+    )
 
 
 def offsets_of(path: Path, places: int, dice: random.Random) -> list[int]:
@@ -62,7 +65,9 @@ def named_by(action: Callable[[], object], name: str) -> bool:
     return False
 
 
-def flip_all(folder: Path, other: Path, places: int, seed: int = 0) -> tuple[Counter[str], dict[str, list[str]]]:
+def flip_all(
+    folder: Path, other: Path, places: int, seed: int = 0
+) -> tuple[Counter[str], dict[str, list[str]]]:
     """(how often each way named the file, of how many flips; which files each way passed over)"""
     dice, counts, silent = random.Random(seed), Counter[str](), dict[str, set[str]]()
     for path in files_of(folder):
@@ -73,7 +78,9 @@ def flip_all(folder: Path, other: Path, places: int, seed: int = 0) -> tuple[Cou
                 "show": named_by_show(folder, name),
                 "decide": named_by(lambda: redecide(RunFolder.open(folder)), name),
                 "compare": named_by(lambda: compare(str(folder), str(other)), name),
-                "chat and export, before the model": named_by(lambda: resolve_run_or_name(str(folder)), name),
+                "chat and export, before the model": named_by(
+                    lambda: resolve_run_or_name(str(folder)), name
+                ),
             }
             path.write_bytes(whole)
             counts["flips"] += 1
@@ -86,7 +93,9 @@ def flip_all(folder: Path, other: Path, places: int, seed: int = 0) -> tuple[Cou
 
 def main() -> int:
     """Flip and tell."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--places", type=int, default=5, help="of each file")
     places, began = parser.parse_args().places, time.monotonic()
     with tempfile.TemporaryDirectory() as name:
@@ -101,9 +110,12 @@ def main() -> int:
         assert not RunFolder.open(folder).find_damage(), "every bit was put back"
     silent.pop("chat and export, before the model", None)  # they read few files before the model
     seconds = round(time.monotonic() - began, 1)
-    print(json.dumps({"files": files, **counts, "passed over": silent, "seconds": seconds}, indent=2))
+    print(
+        json.dumps({"files": files, **counts, "passed over": silent, "seconds": seconds}, indent=2)
+    )
     return int(
-        bool(silent.get("show")) or any(set(silent.get(way, ())) - {LABELING_FILE} for way in ("decide", "compare"))
+        bool(silent.get("show"))
+        or any(set(silent.get(way, ())) - {LABELING_FILE} for way in ("decide", "compare"))
     )
 
 

@@ -2,10 +2,11 @@
 
     python -m benchmarks.calibrate [--quick]
 
-Runs the simulations of `calibrate_stats` (false positives, coverage, power), `calibrate_worlds` (verdicts on worlds
-whose truth is known) and `calibrate_leaks` (planted leaks), prints a table and keeps it in `calibration.json`, a list
-of {"name", "value", "low_bar", "high_bar", "holds"}. Exit code 1 when a bar does not hold. Seeds are fixed: two runs
-give the same table. `--quick` draws few worlds, to see that everything runs; its table is noise and is not kept.
+Runs the simulations of `calibrate_stats` (false positives, coverage, power), `calibrate_worlds`
+(verdicts on worlds whose truth is known) and `calibrate_leaks` (planted leaks), prints a table and
+keeps it in `calibration.json`, a list of {"name", "value", "low_bar", "high_bar", "holds"}. Exit
+code 1 when a bar does not hold. Seeds are fixed: two runs give the same table. `--quick` draws few
+worlds, to see that everything runs; its table is noise and is not kept.
 """
 
 import argparse
@@ -23,7 +24,9 @@ KEPT = Path(__file__).parent / "calibration.json"
 
 def main() -> int:
     """Measure, show, keep."""
-    parser = argparse.ArgumentParser(description="Do our statistics and our verdict keep what they promise?")
+    parser = argparse.ArgumentParser(
+        description="Do our statistics and our verdict keep what they promise?"
+    )
     parser.add_argument("--quick", action="store_true", help="few worlds; nothing is kept")
     is_quick = parser.parse_args().quick
     rows: list[dict[str, Any]] = []
@@ -40,10 +43,12 @@ def main() -> int:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """One line a row: what was measured, where it should lie if there is a bar, and whether it does."""
+    """One line a row: what was measured, where it should lie if there is a bar, and whether it
+    does."""
     width = max(len(row["name"]) for row in rows)
     return "\n".join(
-        f"{_held(row)} {row['name']:<{width}}  {row['value']:>10.4g}  {_bar(row)}".rstrip() for row in rows
+        f"{_held(row)} {row['name']:<{width}}  {row['value']:>10.4g}  {_bar(row)}".rstrip()
+        for row in rows
     )
 
 

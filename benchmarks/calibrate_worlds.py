@@ -1,12 +1,15 @@
-"""The verdict on simulated worlds whose truth is known: is it right, and how often does it sell somebody a tuning?
+"""The verdict on simulated worlds whose truth is known: is it right, and how often does it sell
+somebody a tuning?
 
-Each contender is right on each of n test examples with a known chance; a difficulty that all share makes their answers
-agree (Gaussian copula, correlation 0.6), as models do on real data. Scores and paired differences come from the very
-functions that judge real answers (`evaluation/stats/`: Wilson, mid-p McNemar); equal counts are computed once.
+Each contender is right on each of n test examples with a known chance; a difficulty that all share
+makes their answers agree (Gaussian copula, correlation 0.6), as models do on real data. Scores and
+paired differences come from the very functions that judge real answers (`evaluation/stats/`:
+Wilson, mid-p McNemar); equal counts are computed once.
 
-The effect of a truth is twice the smallest difference that n examples show (80 % power, 5 %, one comparison), so that
-a world is as hard at every n. `five` is one contender of each kind, `many` are thirteen. `rows` gives the bars of
-issue 4: false "fine-tune" at most 5 % in every truth where tuning is not needed, right at least 90 %.
+The effect of a truth is twice the smallest difference that n examples show (80 % power, 5 %, one
+comparison), so that a world is as hard at every n. `five` is one contender of each kind, `many` are
+thirteen. `rows` gives the bars of issue 4: false "fine-tune" at most 5 % in every truth where
+tuning is not needed, right at least 90 %.
 """
 
 from collections import Counter
@@ -38,7 +41,8 @@ ANY = Requirements()
 
 @dataclass(frozen=True)
 class Truth:
-    """What is so in a world: whoever has a kind in `good` is better than the others by the effect of the world."""
+    """What is so in a world: whoever has a kind in `good` is better than the others by the effect
+    of the world."""
 
     name: str
     verdict: str
@@ -52,30 +56,44 @@ TRUTHS = (
     Truth("RAG enough", "rag", frozenset({"rag", "tuned", "tuned+rag"})),
     Truth("tuning needed", "fine-tune", frozenset({"tuned", "tuned+rag"})),
     Truth("tuning and RAG needed", "fine-tune+rag", frozenset({"tuned+rag"})),
-    Truth("what is there is enough", "stop", frozenset({"outside", "few-shot", "rag", "tuned", "tuned+rag"})),
+    Truth(
+        "what is there is enough",
+        "stop",
+        frozenset({"outside", "few-shot", "rag", "tuned", "tuned+rag"}),
+    ),
 )
 
 
 def shares(
-    kinds: Sequence[str], chances: Sequence[float], n: int, worlds: int = WORLDS, bar: Requirements = ANY
+    kinds: Sequence[str],
+    chances: Sequence[float],
+    n: int,
+    worlds: int = WORLDS,
+    bar: Requirements = ANY,
 ) -> Mapping[str, float]:
     """How often each verdict is given, as a share of all worlds."""
     random = np.random.default_rng([n, len(kinds)])
     counts: Counter[str] = Counter(
-        apply_rules(VerdictInput(world(kinds, chances, n, random), bar)).verdict for _ in range(worlds)
+        apply_rules(VerdictInput(world(kinds, chances, n, random), bar)).verdict
+        for _ in range(worlds)
     )
     return Counter({verdict: count / worlds for verdict, count in counts.items()})  # type: ignore[misc]
 
 
-def world(kinds: Sequence[str], chances: Sequence[float], n: int, random: np.random.Generator) -> Evaluation:
+def world(
+    kinds: Sequence[str], chances: Sequence[float], n: int, random: np.random.Generator
+) -> Evaluation:
     """One evaluation of contenders of these kinds that are right with these chances."""
     names = [f"{kind} {number}" for number, kind in enumerate(kinds)]
-    own_CN = SHARED**0.5 * random.normal(size=n) + (1 - SHARED) ** 0.5 * random.normal(size=(len(kinds), n))
+    own_CN = SHARED**0.5 * random.normal(size=n) + (1 - SHARED) ** 0.5 * random.normal(
+        size=(len(kinds), n)
+    )
     right_CN = own_CN < norm.ppf(chances)[:, None]
     both_CC = right_CN.astype(int) @ right_CN.T.astype(int)
     right_C = both_CC.diagonal()
     contenders = tuple(
-        _contender(name, kind, _score(int(right), n)) for name, kind, right in zip(names, kinds, right_C, strict=True)
+        _contender(name, kind, _score(int(right), n))
+        for name, kind, right in zip(names, kinds, right_C, strict=True)
     )
     comparisons = tuple(
         _comparison(int(right_C[i] - both_CC[i, j]), int(right_C[j] - both_CC[i, j]), n).model_copy(
@@ -84,17 +102,26 @@ def world(kinds: Sequence[str], chances: Sequence[float], n: int, random: np.ran
         for i, j in combinations(range(len(kinds)), 2)
     )
     return Evaluation(
-        task="world", scorer="exact", scorer_reason="drawn", metric="exact", examples=tuple(map(str, range(n))),
-        contenders=contenders, comparisons=comparisons, machine_usd_per_hour=0.1,
-    )  # fmt: skip
+        task="world",
+        scorer="exact",
+        scorer_reason="drawn",
+        metric="exact",
+        examples=tuple(map(str, range(n))),
+        contenders=contenders,
+        comparisons=comparisons,
+        machine_usd_per_hour=0.1,
+    )
 
 
 @cache
 def effect_of(n: int, base: float = BASE) -> float:
-    """Twice the minimum detectable difference of a contender against one that is right with chance `base`."""
+    """Twice the minimum detectable difference of a contender against one that is right with chance
+    `base`."""
     effect = 0.1
     for _ in range(20):  # the share of disagreements depends on the effect itself
-        effect = min(2 * minimum_detectable_difference(n, disagreement(base, base + effect)), 0.95 - base)
+        effect = min(
+            2 * minimum_detectable_difference(n, disagreement(base, base + effect)), 0.95 - base
+        )
     return effect
 
 
@@ -116,28 +143,41 @@ def rows(quick: bool = False, ns: Sequence[int] = SIZES) -> list[dict[str, Any]]
     return found
 
 
-def _rows_of(truth: Truth, size: str, kinds: Sequence[str], n: int, worlds: int) -> list[dict[str, Any]]:
+def _rows_of(
+    truth: Truth, size: str, kinds: Sequence[str], n: int, worlds: int
+) -> list[dict[str, Any]]:
     asked = ("outside", *kinds) if "outside" in truth.good else tuple(kinds)
     chances = [BASE + effect_of(n) * (kind in truth.good) for kind in asked]
     found = shares(asked, chances, n, worlds)
     where = f"verdict: {truth.name}, {size} contenders, n = {n}"
     rows = []
     if not truth.verdict.startswith("fine-tune"):
-        rows.append(_row(f"{where}: false fine-tune", found["fine-tune"] + found["fine-tune+rag"], high=MOST_FALSE))
+        rows.append(
+            _row(
+                f"{where}: false fine-tune",
+                found["fine-tune"] + found["fine-tune+rag"],
+                high=MOST_FALSE,
+            )
+        )
     if truth.is_about_effect:
         rows.append(_row(f"{where}: right", found[truth.verdict], low=LEAST_RIGHT))
     return rows
 
 
 def _lucky(worlds: int) -> list[dict[str, Any]]:
-    """Eight tuned variants that are no better than the prompt, or better by just what was asked and no more."""
+    """Eight tuned variants that are no better than the prompt, or better by just what was asked and
+    no more."""
     kinds = ("zero-shot", *["tuned"] * 8)
     found = []
     for n in (60, 200):
         for name, gain in (("none better", 0.0), ("all better by min_gain = 5 points", 0.05)):
             share = shares(kinds, [0.5] + [0.5 + gain] * 8, n, worlds, Requirements(min_gain=gain))
             found.append(
-                _row(f"verdict: 8 tuned, {name}, n = {n}: false fine-tune", share["fine-tune"], high=MOST_FALSE)
+                _row(
+                    f"verdict: 8 tuned, {name}, n = {n}: false fine-tune",
+                    share["fine-tune"],
+                    high=MOST_FALSE,
+                )
             )
     return found
 
@@ -167,9 +207,17 @@ def _hopeless(worlds: int) -> list[dict[str, Any]]:
     return found
 
 
-def _row(name: str, value: float, low: float | None = None, high: float | None = None) -> dict[str, Any]:
+def _row(
+    name: str, value: float, low: float | None = None, high: float | None = None
+) -> dict[str, Any]:
     holds = (low is None or value >= low) and (high is None or value <= high)
-    return {"name": name, "value": round(value, 4), "low_bar": low, "high_bar": high, "holds": holds}
+    return {
+        "name": name,
+        "value": round(value, 4),
+        "low_bar": low,
+        "high_bar": high,
+        "holds": holds,
+    }
 
 
 @cache
@@ -186,12 +234,25 @@ def _comparison(only_a: int, only_b: int, n: int) -> Comparison:
     b_N[only_a : only_a + only_b] = 1.0
     found = paired_difference(a_N, b_N)
     return Comparison(
-        a="", b="", metric="exact", difference=found.value, low=found.low, high=found.high, p=found.p, n=n
+        a="",
+        b="",
+        metric="exact",
+        difference=found.value,
+        low=found.low,
+        high=found.high,
+        p=found.p,
+        n=n,
     )
 
 
 def _contender(name: str, kind: str, score: Quantity) -> Contender:
     return Contender(
-        name=name, kind=kind, given="", metrics={"exact": score}, seconds_per_request=0.1,
-        tokens_in_per_request=1, tokens_out_per_request=1, usd_per_1000=0.01,
-    )  # fmt: skip
+        name=name,
+        kind=kind,
+        given="",
+        metrics={"exact": score},
+        seconds_per_request=0.1,
+        tokens_in_per_request=1,
+        tokens_out_per_request=1,
+        usd_per_1000=0.01,
+    )

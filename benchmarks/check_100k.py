@@ -1,9 +1,11 @@
-"""100,000 short examples: read, check, split, prepare, prove the mask. Prints the seconds of each and the peak memory.
+"""100,000 short examples: read, check, split, prepare, prove the mask. Prints the seconds of each
+and the peak memory.
 
     python benchmarks/check_100k.py [MODEL_FOLDER] [--examples 100000]
 
-With a model folder its real tokenizer is used, else the byte tokenizer of `tunesmith.testing`. The examples are made up
-from a seed: support questions with one of 40 labels, 1 % exact duplicates, 1 % near duplicates. Exits 1 over the bar.
+With a model folder its real tokenizer is used, else the byte tokenizer of `tunesmith.testing`. The
+examples are made up from a seed: support questions with one of 40 labels, 1 % exact duplicates, 1 %
+near duplicates. Exits 1 over the bar.
 """
 
 import argparse
@@ -28,7 +30,17 @@ from tunesmith.testing.fake_tokenizer import FakeTokenizer
 BAR_SECONDS = 90
 BAR_BYTES = 2**30
 MAX_TOKENS = 1024
-FIRST, SECOND = ("ba", "ce", "di", "fo", "gu", "ka", "le", "mi", "no", "pu"), ("ban", "cel", "dim", "for", "gul", "nes")
+FIRST, SECOND = (
+    ("ba", "ce", "di", "fo", "gu", "ka", "le", "mi", "no", "pu"),
+    (
+        "ban",
+        "cel",
+        "dim",
+        "for",
+        "gul",
+        "nes",
+    ),
+)
 WORDS = [first + second + third for first in FIRST for second in SECOND for third in ("", *FIRST)]
 
 Result = TypeVar("Result")
@@ -36,7 +48,9 @@ Result = TypeVar("Result")
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", nargs="?", help="a model folder with tokenizer.json and a chat template")
+    parser.add_argument(
+        "model", nargs="?", help="a model folder with tokenizer.json and a chat template"
+    )
     parser.add_argument("--examples", type=int, default=100_000)
     given = parser.parse_args()
     tokenizer: ChatTokenizer = load_tokenizer(given.model) if given.model else FakeTokenizer()
@@ -45,7 +59,10 @@ def main() -> int:
         write_examples(path, given.examples)
         seconds = measure(path, tokenizer)
     peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(f"{seconds:6.1f} s in all (bar {BAR_SECONDS}), peak {peak_bytes / 2**20:,.0f} MiB (bar 1,024)")
+    print(
+        f"{seconds:6.1f} s in all (bar {BAR_SECONDS}), peak {peak_bytes / 2**20:,.0f} MiB (bar"
+        " 1,024)"
+    )
     return 0 if seconds < BAR_SECONDS and peak_bytes < BAR_BYTES else 1
 
 
@@ -53,11 +70,15 @@ def measure(path: Path, tokenizer: ChatTokenizer) -> float:
     """Seconds from the path to the proven masks of all three splits."""
     began = time.perf_counter()
     loaded = timed("read", lambda: read_dataset(path))
-    report = timed("check", lambda: check_examples(loaded, tokenizer=tokenizer, max_tokens=MAX_TOKENS))
+    report = timed(
+        "check", lambda: check_examples(loaded, tokenizer=tokenizer, max_tokens=MAX_TOKENS)
+    )
     split = timed("split", lambda: split_examples(loaded.examples))
     for name in ("train", "validation", "test"):
         side = select_examples(loaded.examples, getattr(split, name))
-        _, arrays = timed(f"prepare {name}", lambda n=name, s=side: prepare_split(n, s, tokenizer, MAX_TOKENS))
+        _, arrays = timed(
+            f"prepare {name}", lambda n=name, s=side: prepare_split(n, s, tokenizer, MAX_TOKENS)
+        )
         timed(f"prove {name}", lambda a=arrays, s=side: prove_mask(a, tokenizer, s))
     for problem in report.problems:
         print(f"         {problem.severity} {problem.code}: {problem.count:,}")

@@ -1,6 +1,8 @@
-"""Seconds and bytes of saving and of verifying a checkpoint: LoRA and full fine-tuning of SmolLM2-135M, by size alone.
+"""Seconds and bytes of saving and of verifying a checkpoint: LoRA and full fine-tuning of
+SmolLM2-135M, by size alone.
 
-python benchmarks/checkpoint_cost.py [FOLDER]     the folder says which disk (default: the temporary folder)
+python benchmarks/checkpoint_cost.py [FOLDER]
+    the folder says which disk (default: the temporary folder)
 """
 
 import statistics
@@ -22,7 +24,11 @@ TENSORS = 272
 def groups_of(weights: int) -> dict[str, dict[str, Tensor]]:
     """Weights and two moments of about so many numbers in as many tensors as the model has."""
     each = {f"layer.{i}": torch.randn(weights // TENSORS) for i in range(TENSORS)}
-    moments = {f"{kind}/{name}": torch.randn_like(value) for kind in ("mean", "square") for name, value in each.items()}
+    moments = {
+        f"{kind}/{name}": torch.randn_like(value)
+        for kind in ("mean", "square")
+        for name, value in each.items()
+    }
     return {"weights": each, "optimizer": moments, "random": {"cpu": torch.get_rng_state()}}
 
 
@@ -41,7 +47,10 @@ def main() -> None:
                 checkpoints.load_latest()
                 reading.append(time.perf_counter() - began)
         size = f"{estimate_bytes(groups) / 1e6:,.0f} MB"
-        print(f"{name}: {size}, save {statistics.median(saving):.2f} s, verify {statistics.median(reading):.2f} s")
+        print(
+            f"{name}: {size}, save {statistics.median(saving):.2f} s, verify"
+            f" {statistics.median(reading):.2f} s"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""One workload on both sides, in turn: examples per second, peak memory, and whether both did the same."""
+"""One workload on both sides, in turn: examples per second, peak memory, and whether both did the
+same."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -6,11 +7,27 @@ from dataclasses import replace
 import psutil
 
 from benchmarks.arrays import Arrays
-from benchmarks.jobs import Bench, ChildFailed, Job, Report, answering_job, has_bf16, run_ours, run_peer, training_job
+from benchmarks.jobs import (
+    Bench,
+    ChildFailed,
+    Job,
+    Report,
+    answering_job,
+    has_bf16,
+    run_ours,
+    run_peer,
+    training_job,
+)
 from benchmarks.results import Row, last_row, paired
 from benchmarks.search import speed_of
 from benchmarks.settings import best_settings, peaks_by_examples
-from benchmarks.workloads import Answering, Training, question_tokens, training_arrays, write_prompts
+from benchmarks.workloads import (
+    Answering,
+    Training,
+    question_tokens,
+    training_arrays,
+    write_prompts,
+)
 
 TRL, TRANSFORMERS = "TRL + PEFT", "transformers.generate"
 MOST_DIFFERENCE = {"loss_difference": 0.01, "loss_difference_float32": 1e-3}
@@ -20,13 +37,20 @@ MOST_MEMORY = 0.8
 
 
 def compare(workload: Training | Answering, bench: Bench) -> list[Row]:
-    return compare_training(workload, bench) if isinstance(workload, Training) else compare_answering(workload, bench)
+    return (
+        compare_training(workload, bench)
+        if isinstance(workload, Training)
+        else compare_answering(workload, bench)
+    )
 
 
 def compare_training(workload: Training, bench: Bench) -> list[Row]:
     arrays = training_arrays(workload, bench.data, bench.tokenizer)
     count = len(arrays.sequences)
-    print(f"  {arrays.tokens / count:.1f} tokens a sequence, {arrays.trained / count:.1f} of them trained")
+    print(
+        f"  {arrays.tokens / count:.1f} tokens a sequence, {arrays.trained / count:.1f} of them"
+        " trained"
+    )
     sides = Sides(workload, arrays, bench)
     if bench.only_ours:
         reports = [sides.ours("auto") for _ in range(workload.repetitions)]
@@ -42,8 +66,11 @@ def compare_training(workload: Training, bench: Bench) -> list[Row]:
     return [*rows, *whole_steps(workload, settings, ours, peer[-1], bench)]
 
 
-def whole_steps(workload: Training, settings: Job, ours: list[Report], searched: Report, bench: Bench) -> Iterable[Row]:
-    """TRL told no more than the batch size: all examples of a step at once, padded or packed, whichever is faster.
+def whole_steps(
+    workload: Training, settings: Job, ours: list[Report], searched: Report, bench: Bench
+) -> Iterable[Row]:
+    """TRL told no more than the batch size: all examples of a step at once, padded or packed,
+    whichever is faster.
 
     Nothing where memory would not hold them. Two steps, of which one counts, measured once.
     """
@@ -56,13 +83,23 @@ def whole_steps(workload: Training, settings: Job, ours: list[Report], searched:
     found: list[Report] = []
     for packed in [0] if workload.method == "dpo" else [0, workload.batch_size]:
         try:
-            found.append(sides.peer({**settings, "micro_batch": 1 if packed else workload.batch_size, "pack": packed}))
+            found.append(
+                sides.peer(
+                    {
+                        **settings,
+                        "micro_batch": 1 if packed else workload.batch_size,
+                        "pack": packed,
+                    }
+                )
+            )
         except ChildFailed as failed:
             print(f"  whole steps at once failed: {str(failed)[-200:]}")
     if not found:
         return []
     best = max(found, key=lambda report: speed_of(report, workload.batch_size))
-    return speed_and_memory(workload.name, ours, [best] * len(ours), workload.batch_size, f"{TRL}, whole steps")
+    return speed_and_memory(
+        workload.name, ours, [best] * len(ours), workload.batch_size, f"{TRL}, whole steps"
+    )
 
 
 def _fits(workload: Training, settings: Job, searched: Report) -> bool:
@@ -73,7 +110,10 @@ def _fits(workload: Training, settings: Job, searched: Report) -> bool:
         peaks = {0: PEER_BASE_BYTES, examples: searched["peak_memory_bytes"]}
     few, many = min(peaks), max(peaks)
     each = (peaks[many] - peaks[few]) / (many - few)
-    return peaks[few] + (workload.batch_size - few) * each < MOST_MEMORY * psutil.virtual_memory().available
+    return (
+        peaks[few] + (workload.batch_size - few) * each
+        < MOST_MEMORY * psutil.virtual_memory().available
+    )
 
 
 class Sides:
@@ -87,7 +127,8 @@ class Sides:
         arrays.write(self.own_data)
 
     def ours(self, precision: str) -> Report:
-        """The first run leaves what the peer needs: the order of the examples and the initial adapter."""
+        """The first run leaves what the peer needs: the order of the examples and the initial
+        adapter."""
         job = training_job(self.workload, self.own_data, self.bench.model) | {
             "precision": precision,
             "save_initial": None,
@@ -104,14 +145,21 @@ class Sides:
 
     def peer(self, settings: Job) -> Report:
         adapter = str(self.initial) if self.initial.exists() else None
-        job = training_job(self.workload, self.peer_data, self.bench.model) | settings | {"adapter": adapter}
+        job = (
+            training_job(self.workload, self.peer_data, self.bench.model)
+            | settings
+            | {"adapter": adapter}
+        )
         report = self._checked(run_peer(self.bench.peer_python, job))
         tell(TRL, report, self.workload.batch_size)
         return report
 
     def _checked(self, report: Report) -> Report:
         if report["digest"] != self.arrays.digest():
-            raise SystemExit(f"{self.workload.name}: a side trained other tokens or another mask; nothing is compared")
+            raise SystemExit(
+                f"{self.workload.name}: a side trained other tokens or another mask; nothing is"
+                " compared"
+            )
         return report
 
 
@@ -155,9 +203,11 @@ def compare_answering(workload: Answering, bench: Bench) -> list[Row]:
     return [*rows, same_answers(workload, job, settings, bench, ours[-1], peer[-1])]
 
 
-def same_answers(workload: Answering, job: Job, settings: Job, bench: Bench, ours: Report, peer: Report) -> Row:
-    """The share of answers that are the same tokens: of the measured runs (in bfloat16 near ties fall either way), and
-    as the row's ratio in float32, where it must be 1."""
+def same_answers(
+    workload: Answering, job: Job, settings: Job, bench: Bench, ours: Report, peer: Report
+) -> Row:
+    """The share of answers that are the same tokens: of the measured runs (in bfloat16 near ties
+    fall either way), and as the row's ratio in float32, where it must be 1."""
     measured = share_equal(ours, peer)
     exact = measured
     if has_bf16():
@@ -173,7 +223,9 @@ def share_equal(ours: Report, peer: Report) -> float:
     return sum(a == b for a, b in pairs) / len(pairs)
 
 
-def speed_and_memory(name: str, ours: list[Report], peer: list[Report], examples: int, peer_name: str) -> Iterable[Row]:
+def speed_and_memory(
+    name: str, ours: list[Report], peer: list[Report], examples: int, peer_name: str
+) -> Iterable[Row]:
     own, other = ([speed_of(report, examples) for report in side] for side in (ours, peer))
     yield paired(name, "examples_per_second", own, other, peer_name)
     own, other = ([float(report["peak_memory_bytes"]) for report in side] for side in (ours, peer))
@@ -189,7 +241,11 @@ def beside_last(name: str, ours: list[Report], examples: int) -> list[Row]:
     rows = []
     for measure, own in values.items():
         last = last_row(name, measure)
-        rows.append(paired(name, measure, own, [last.peer or 1.0] * len(own), f"{last.peer_name}, last result"))
+        rows.append(
+            paired(
+                name, measure, own, [last.peer or 1.0] * len(own), f"{last.peer_name}, last result"
+            )
+        )
     return rows
 
 
@@ -200,7 +256,10 @@ def loss_row(name: str, measure: str, ours: Report, peer: Report) -> Row:
     both = list(zip(ours["losses"], peer["losses"], strict=True))
     difference = max(abs(a - b) / abs(b) for a, b in both)
     if difference > MOST_DIFFERENCE[measure]:
-        print(f"  WARNING {name}: {measure} is {difference:.2%}, more than {MOST_DIFFERENCE[measure]:.1%}")
+        print(
+            f"  WARNING {name}: {measure} is {difference:.2%}, more than"
+            f" {MOST_DIFFERENCE[measure]:.1%}"
+        )
     return Row(name, measure, both[-1][0], both[-1][1], TRL, difference, 1)
 
 
@@ -211,6 +270,7 @@ def tell(side: str, report: Report, examples: int) -> None:
     by_cpu = 1 / speed_of(report, examples, "cpu_seconds")
     peak = report["peak_memory_bytes"] >> 20
     print(
-        f"  {side:22}{speed_of(report, examples):9.3f} examples/s ({by_cpu:.3f} CPU s each){peak:8,} MiB{steps}",
+        f"  {side:22}{speed_of(report, examples):9.3f} examples/s ({by_cpu:.3f} CPU s"
+        f" each){peak:8,} MiB{steps}",
         flush=True,
     )

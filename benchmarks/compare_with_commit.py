@@ -1,12 +1,19 @@
-"""Compare this working tree with an earlier commit: the same weights, answers and verdicts, old files still read.
+"""Compare this working tree with an earlier commit: the same weights, answers and verdicts, old
+files still read.
 
-    python benchmarks/compare_with_commit.py COMMIT      for example the last commit before a refactoring
+    python benchmarks/compare_with_commit.py COMMIT
+        for example the last commit before a refactoring
 
-Both versions run the same commands on a tiny random model (tiny_world.py), each in processes of its own. Compared:
-1. `train`: the SHA-256 of the trained weights, the loss of every step, the answers at each validation pass;
-2. `decide`: the answers of every contender, the metrics with their intervals, the verdict and its reasons;
-3. what the earlier version left behind: its finished run is shown and decided again with the same verdict, its run that
-   was killed in the middle is resumed to the same weights, its store lists the run, its recipe.yaml trains the same.
+Both versions run the same commands on a tiny random model (tiny_world.py), each in processes of its
+own. Compared:
+1. `train`: the SHA-256 of the trained weights, the loss of every step, the answers at each
+  validation pass;
+2. `decide`: the answers of every contender, the metrics with their intervals, the verdict and its
+  reasons;
+3. what the earlier version left behind: its finished run is shown and decided again with the same
+  verdict, its run that
+   was killed in the middle is resumed to the same weights, its store lists the run, its recipe.yaml
+   trains the same.
 Prints one line for each comparison; the exit code says whether all of them hold.
 """
 
@@ -42,14 +49,20 @@ class Version:
             "OMP_NUM_THREADS": "1",
         }
         return subprocess.run(
-            [sys.executable, "-m", "tunesmith", *words], env=environment, capture_output=True, text=True
+            [sys.executable, "-m", "tunesmith", *words],
+            env=environment,
+            capture_output=True,
+            text=True,
         )
 
     def must_run(self, words: list[str]) -> str:
         """Its standard output. Errors: `SystemExit` with what it printed, where it fails."""
         ended = self.run(words)
         if ended.returncode:
-            sys.exit(f"{self.name}: tunesmith {' '.join(words)} ended with {ended.returncode}\n{ended.stderr}")
+            sys.exit(
+                f"{self.name}: tunesmith {' '.join(words)} ended with"
+                f" {ended.returncode}\n{ended.stderr}"
+            )
         return ended.stdout
 
 
@@ -95,9 +108,14 @@ def compare(world: World, old: Version, new: Version) -> Iterator[tuple[str, boo
 
 
 def compare_old_files(
-    world: World, old: Version, new: Version, folders: dict[tuple[str, str], Path], old_train: dict[str, Any]
+    world: World,
+    old: Version,
+    new: Version,
+    folders: dict[tuple[str, str], Path],
+    old_train: dict[str, Any],
 ) -> Iterator[tuple[str, bool]]:
-    """What the earlier version left behind, in the hands of this one: with the earlier one's home and store."""
+    """What the earlier version left behind, in the hands of this one: with the earlier one's home
+    and store."""
     place, heir = world.place, Version("new", new.source, old.home)
     finished = folders["old", "decide"]
     before = read_decision(finished)
@@ -107,7 +125,10 @@ def compare_old_files(
     yield "the old answers give the old verdict", again["verdict"] == before["verdict"]
     out = place / "old-recipe"
     heir.must_run(["train", str(folders["old", "train"] / "recipe.yaml"), "--out", str(out)])
-    yield "the old recipe trains the old weights", outcome_of(find_only_run(out))["weights"] == old_train["weights"]
+    yield (
+        "the old recipe trains the old weights",
+        outcome_of(find_only_run(out))["weights"] == old_train["weights"],
+    )
     out = place / "old-killed"
     cut = old.run(world.command("train", out), KILLED_AT)
     assert cut.returncode == -signal.SIGKILL, cut.stderr
@@ -123,7 +144,8 @@ def main(commit: str) -> int:
         place = Path(temporary)
         tree = place / "tree"
         subprocess.run(
-            ["git", "-C", str(HERE), "worktree", "add", "--quiet", "--detach", str(tree), commit], check=True
+            ["git", "-C", str(HERE), "worktree", "add", "--quiet", "--detach", str(tree), commit],
+            check=True,
         )
         try:
             world = World(place / "world")
@@ -131,7 +153,9 @@ def main(commit: str) -> int:
             new = Version("new", HERE / "src", place / "new-home")
             results = list(compare(world, old, new))
         finally:
-            subprocess.run(["git", "-C", str(HERE), "worktree", "remove", "--force", str(tree)], check=False)
+            subprocess.run(
+                ["git", "-C", str(HERE), "worktree", "remove", "--force", str(tree)], check=False
+            )
     for what, is_same in results:
         print(f"{'same' if is_same else 'DIFFERENT':9} {what}")
     return int(not all(is_same for _, is_same in results))

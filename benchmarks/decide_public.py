@@ -1,11 +1,13 @@
-"""The main job on public data, as a user runs it: `python -m benchmarks.decide_public banking77|gsm8k [--data FOLDER]`.
+"""The main job on public data, as a user runs it: `python -m benchmarks.decide_public
+banking77|gsm8k [--data FOLDER]`.
 
-banking77: 3,000 train and 400 test messages, 77 intents, all contenders, verdict and report; a break-even curve must be
-drawn, and deciding again from the stored answers must give the same verdict in under 5 s. gsm8k: 400 train and 200 test
-word problems, of which a model this small solves next to none: the verdict must be `stop` or `cannot tell`.
+banking77: 3,000 train and 400 test messages, 77 intents, all contenders, verdict and report; a
+break-even curve must be drawn, and deciding again from the stored answers must give the same
+verdict in under 5 s. gsm8k: 400 train and 200 test word problems, of which a model this small
+solves next to none: the verdict must be `stop` or `cannot tell`.
 
-The samples are drawn with a fixed seed into a temporary folder. What leaks by nature between banking77's own files is
-allowed by name; the report has the score without it.
+The samples are drawn with a fixed seed into a temporary folder. What leaks by nature between
+banking77's own files is allowed by name; the report has the score without it.
 """
 
 import argparse
@@ -37,18 +39,35 @@ def main() -> int:
         files = write_samples(given.name, given.data / given.name, Path(folder))
         began = time.perf_counter()
         columns = (
-            "prompt=text,completion=category" if given.name == "banking77" else "prompt=question,completion=answer"
+            "prompt=text,completion=category"
+            if given.name == "banking77"
+            else "prompt=question,completion=answer"
         )
-        command = ["decide", str(files[0]), "--columns", columns, "--set", f"data.test_path={files[1]}", "--set", LEAKS]
+        command = [
+            "decide",
+            str(files[0]),
+            "--columns",
+            columns,
+            "--set",
+            f"data.test_path={files[1]}",
+            "--set",
+            LEAKS,
+        ]
         document = tunesmith([*command, *TUNING[given.name], "--out", str(given.out)])
         seconds = time.perf_counter() - began
         began = time.perf_counter()
         again = tunesmith(["decide", str(Path(document["report"]).parent)])
         seconds_again = time.perf_counter() - began
-    print(f"{given.name}: {document['verdict']} in {seconds / 60:.1f} min; the winner is {document['winner']}")
+    print(
+        f"{given.name}: {document['verdict']} in {seconds / 60:.1f} min; the winner is"
+        f" {document['winner']}"
+    )
     for one in document["contenders"]:
         score = one["metrics"][document["metric"]]
-        print(f"  {one['name']:24} {score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}] n={score['n']}")
+        print(
+            f"  {one['name']:24} {score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+            f" n={score['n']}"
+        )
     print(f"decided again in {seconds_again:.1f} s: {again['verdict']}, is_same {again['is_same']}")
     return 0 if again["is_same"] else 1
 

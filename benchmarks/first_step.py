@@ -1,7 +1,8 @@
-"""first-step-100k: seconds from starting `tunesmith train` on 100,000 examples until its first optimizer step is done.
+"""first-step-100k: seconds from starting `tunesmith train` on 100,000 examples until its first
+optimizer step is done.
 
-The model is in the cache and the files are in memory. Reading, checking, splitting, tokenising, proving the mask, the
-memory plan and the base model's first look at the validation split all count.
+The model is in the cache and the files are in memory. Reading, checking, splitting, tokenising,
+proving the mask, the memory plan and the base model's first look at the validation split all count.
 """
 
 import signal
@@ -27,18 +28,23 @@ def first_step(bench: Bench) -> list[Row]:
     seconds = [_seconds(recipe, bench.folder / f"runs-{i}") for i in range(REPETITIONS + 1)][1:]
     print("  seconds to the first step:", " ".join(f"{second:.1f}" for second in seconds))
     middle = sum(seconds) / len(seconds)
-    return [Row("first-step-100k", "seconds_to_first_step", middle, None, "no peer", None, len(seconds))]
+    return [
+        Row("first-step-100k", "seconds_to_first_step", middle, None, "no peer", None, len(seconds))
+    ]
 
 
 def _seconds(recipe: Path, runs: Path) -> float:
     command = [sys.executable, "-m", "tunesmith.cli.main", "train", str(recipe), "--out", str(runs)]
     began = time.perf_counter()
-    child = subprocess.Popen(command, cwd=HERE.parent, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        command, cwd=HERE.parent, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     try:
         while not _has_step(runs):
             if child.poll() is not None or time.perf_counter() - began > MOST_SECONDS:
                 raise SystemExit(
-                    f"no first step: {child.communicate()[1][-2000:] if child.poll() is not None else 'in time'}"
+                    "no first step:"
+                    f" {child.communicate()[1][-2000:] if child.poll() is not None else 'in time'}"
                 )
             time.sleep(0.02)
         return time.perf_counter() - began
@@ -48,4 +54,6 @@ def _seconds(recipe: Path, runs: Path) -> float:
 
 
 def _has_step(runs: Path) -> bool:
-    return any('"step"' in path.read_text(encoding="utf-8") for path in runs.glob("*/metrics.jsonl"))
+    return any(
+        '"step"' in path.read_text(encoding="utf-8") for path in runs.glob("*/metrics.jsonl")
+    )

@@ -1,15 +1,18 @@
-"""Kill every command at random moments, then ask the program to go on: the end is that of a command never killed.
+"""Kill every command at random moments, then ask the program to go on: the end is that of a command
+never killed.
 
     python benchmarks/kill_random.py                       60 kills of each command at random times
-    python benchmarks/kill_random.py --points              60 at random failpoints (each rename, save, step ...)
-    python benchmarks/kill_random.py --kills 20 --seed 7 --commands train,export    a part, with the same moments
+    python benchmarks/kill_random.py --points  60 at random failpoints (each rename, save, step ...)
+    python benchmarks/kill_random.py --kills 20 --seed 7 --commands train,export
+        a part, with the same moments
 
-train, decide, resume: the run's folder is not there, or `tunesmith resume` brings it to the same adapter, answers,
-choices, metrics and verdict, bit by bit. export, evaluate: the target is whole or not there, and the command can be
-given again. In each case nothing temporary is left behind by the time the next command is done, and no process of the
-killed one goes on. Prints one table, how many kills ended how; the exit code says whether all of it held. A moment is
-drawn over the time that the command takes without a kill, and each command has dice of its own. The model is tiny and
-random; nothing is fetched.
+train, decide, resume: the run's folder is not there, or `tunesmith resume` brings it to the same
+adapter, answers, choices, metrics and verdict, bit by bit. export, evaluate: the target is whole or
+not there, and the command can be given again. In each case nothing temporary is left behind by the
+time the next command is done, and no process of the killed one goes on. Prints one table, how many
+kills ended how; the exit code says whether all of it held. A moment is drawn over the time that the
+command takes without a kill, and each command has dice of its own. The model is tiny and random;
+nothing is fetched.
 """
 
 import argparse
@@ -51,13 +54,16 @@ class Sweep:
         self.runs: dict[str, Path] = {}
 
     def prepare(self, command: str) -> None:
-        """Run the command once without a fault: its outcome, how long it takes, which points it passes."""
+        """Run the command once without a fault: its outcome, how long it takes, which points it
+        passes."""
         if command in ("resume", "export") and "train" not in self.runs:
             self.prepare("train")
         if command == "resume":
             for kind in ("train", "decide"):
                 cut = self.world.place / f"cut-{kind}"
-                ended = self.world.call(self.world.command(kind, cut), fault=f"{CUT_AT[kind]}:kill9")
+                ended = self.world.call(
+                    self.world.command(kind, cut), fault=f"{CUT_AT[kind]}:kill9"
+                )
                 assert ended.code == -signal.SIGKILL, ended.text
         out = self.world.place / f"clean-{command}"
         ended, folder = self._whole(command, out)
@@ -114,7 +120,9 @@ class Sweep:
             self.ends[f"{command} whole"] += 1
         (folder,) = visible_in(out)
         found = outcome_of(folder)
-        if differing := [key for key in self.clean[command] if found.get(key) != self.clean[command][key]]:
+        if differing := [
+            key for key in self.clean[command] if found.get(key) != self.clean[command][key]
+        ]:
             return f"differs in {differing}"
         if left := leftovers_in(out):
             return f"left {left}"
@@ -124,7 +132,11 @@ class Sweep:
         resumed = self.world.call(["resume", str(folder)])
         is_finished = resumed.code == 2 and "error[run/finished]" in resumed.text
         self.ends[f"{command} {'finished' if is_finished else 'resumed'}"] += 1
-        return None if resumed.code == 0 or is_finished else f"resume: {resumed.code} {resumed.text[-400:]}"
+        return (
+            None
+            if resumed.code == 0 or is_finished
+            else f"resume: {resumed.code} {resumed.text[-400:]}"
+        )
 
     def _listed(self, folder: Path) -> str | None:
         shown = self.world.call(["show", str(folder), "--json"])
@@ -141,9 +153,14 @@ def orphans_of() -> str | None:
     return f"left processes {told}" if told else None
 
 
-def table_of(sweep: Sweep, commands: list[str], kills: int, failures: dict[str, str], took: dict[str, float]) -> str:
+def table_of(
+    sweep: Sweep, commands: list[str], kills: int, failures: dict[str, str], took: dict[str, float]
+) -> str:
     """One row a command."""
-    lines = ["| command | kills | " + " | ".join(ENDS) + " | failures | s |", "|---|" + "---:|" * (len(ENDS) + 3)]
+    lines = [
+        "| command | kills | " + " | ".join(ENDS) + " | failures | s |",
+        "|---|" + "---:|" * (len(ENDS) + 3),
+    ]
     for command in commands:
         ends = " | ".join(str(sweep.ends[f"{command} {end}"]) for end in ENDS)
         failed = sum(name.split()[0] == command for name in failures)
@@ -153,7 +170,9 @@ def table_of(sweep: Sweep, commands: list[str], kills: int, failures: dict[str, 
 
 def main() -> int:
     """Sweep and tell; the exit code says whether every kill was survived."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=60, help="of each command")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--points", action="store_true", help="at failpoints, not at random times")
@@ -178,7 +197,9 @@ def main() -> int:
             took[command] = time.monotonic() - began
             print(f"{command}: done in {took[command]:.0f} s", file=sys.stderr, flush=True)
     where = "failpoints" if given.points else "random times"
-    print(f"seed {given.seed}, at {where}\n\n{table_of(sweep, commands, given.kills, failures, took)}")
+    print(
+        f"seed {given.seed}, at {where}\n\n{table_of(sweep, commands, given.kills, failures, took)}"
+    )
     return int(bool(failures))
 
 

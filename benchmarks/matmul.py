@@ -1,6 +1,8 @@
-"""How fast this machine multiplies matrices with torch: `python -m benchmarks.matmul DTYPE` prints one JSON object.
+"""How fast this machine multiplies matrices with torch: `python -m benchmarks.matmul DTYPE` prints
+one JSON object.
 
-"square": 2048 x 2048 by 2048 x 2048 (8192 on CUDA); "best": the fastest of some shapes, which may be a little faster.
+"square": 2048 x 2048 by 2048 x 2048 (8192 on CUDA); "best": the fastest of some shapes, which may
+be a little faster.
 """
 
 import json
@@ -9,7 +11,13 @@ import time
 
 import torch
 
-SHAPES = ((1024, 576, 1536), (2048, 576, 1536), (2048, 1536, 576), (1024, 1024, 1024), (4096, 2048, 2048))
+SHAPES = (
+    (1024, 576, 1536),
+    (2048, 576, 1536),
+    (2048, 1536, 576),
+    (1024, 1024, 1024),
+    (4096, 2048, 2048),
+)
 LEAST_SECONDS = 1.0
 
 
@@ -17,7 +25,10 @@ def main() -> None:
     on_cuda, dtype = torch.cuda.is_available(), getattr(torch, sys.argv[1])
     side = 8192 if on_cuda else 2048
     square = rate(side, side, side, dtype)
-    rates = {f"{side} cubed": square, **{"x".join(map(str, shape)): rate(*shape, dtype) for shape in SHAPES}}
+    rates = {
+        f"{side} cubed": square,
+        **{"x".join(map(str, shape)): rate(*shape, dtype) for shape in SHAPES},
+    }
     best = max(rates, key=lambda name: rates[name])
     found = {
         "square": square,

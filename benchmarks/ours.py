@@ -1,4 +1,5 @@
-"""One measurement of tunesmith: `python -m benchmarks.ours JOB.json` prints one JSON object as its last line.
+"""One measurement of tunesmith: `python -m benchmarks.ours JOB.json` prints one JSON object as its
+last line.
 
 Only the engine's doors are used, with the defaults that a recipe gets.
 """
@@ -39,27 +40,41 @@ def main() -> None:
 
 
 def train(job: Job) -> dict[str, Any]:
-    """Seconds and loss of each step. What stands before the first step (memory plan, base model's loss) is told apart;
-    the reference of DPO is part of the cost, and counted with all that stood before it."""
+    """Seconds and loss of each step. What stands before the first step (memory plan, base model's
+    loss) is told apart; the reference of DPO is part of the cost, and counted with all that stood
+    before it."""
     loaded = load_model(job["model"], job["precision"], four_bits=job["kind"] == "qlora")
     given = Arrays.read(Path(job["data"]))
     arrays = token_arrays(given, job["method"])
     clock = Clock(job["save_initial"], loaded.model)
     with tempfile.TemporaryDirectory() as folder:
         train_adapter(
-            loaded, arrays, token_arrays(given.first(2), job["method"]), recipe_of(job),
-            adapter_folder=Path(folder), on_line=clock, on_progress=clock.tell,
-        )  # fmt: skip
-    order = next(iterate_batches(len(arrays), len(arrays), job["seed"]))  # one epoch: all its steps end to end
+            loaded,
+            arrays,
+            token_arrays(given.first(2), job["method"]),
+            recipe_of(job),
+            adapter_folder=Path(folder),
+            on_line=clock,
+            on_progress=clock.tell,
+        )
+    order = next(
+        iterate_batches(len(arrays), len(arrays), job["seed"])
+    )  # one epoch: all its steps end to end
     return {
-        "seconds": clock.seconds, "cpu_seconds": clock.cpu_seconds, "losses": clock.losses, "digest": given.digest(),
-        "order": order, "reference_seconds": clock.reference_seconds,
-        "reference_cpu_seconds": clock.reference_cpu_seconds, "before_first_step_seconds": clock.before_seconds,
-    }  # fmt: skip
+        "seconds": clock.seconds,
+        "cpu_seconds": clock.cpu_seconds,
+        "losses": clock.losses,
+        "digest": given.digest(),
+        "order": order,
+        "reference_seconds": clock.reference_seconds,
+        "reference_cpu_seconds": clock.reference_cpu_seconds,
+        "before_first_step_seconds": clock.before_seconds,
+    }
 
 
 class Clock:
-    """Seconds of each step, from the metric line before it; `cpu_seconds` are those of all threads."""
+    """Seconds of each step, from the metric line before it; `cpu_seconds` are those of all
+    threads."""
 
     def __init__(self, save_initial: str | None, model: Any) -> None:
         self.save_initial, self.model = save_initial, model
@@ -99,10 +114,15 @@ def recipe_of(job: Job) -> Recipe:
         adapter=adapter,
         dpo=DpoRecipe(beta=job["beta"]),
         training=TrainingRecipe(
-            learning_rate=job["learning_rate"], batch_size=job["batch_size"], epochs=1, warmup_share=0,
-            decay="constant", evaluations=1, precision=job["precision"],
+            learning_rate=job["learning_rate"],
+            batch_size=job["batch_size"],
+            epochs=1,
+            warmup_share=0,
+            decay="constant",
+            evaluations=1,
+            precision=job["precision"],
         ),
-    )  # fmt: skip
+    )
 
 
 def token_arrays(given: Arrays, method: str) -> TokenArrays:
@@ -118,9 +138,10 @@ def generate(job: Job) -> dict[str, Any]:
     began, began_cpu = time.perf_counter(), time.process_time()
     answers = generator.generate(prompts, job["max_new_tokens"], stop_ids)
     return {
-        "seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - began_cpu,
+        "seconds": time.perf_counter() - began,
+        "cpu_seconds": time.process_time() - began_cpu,
         "answers": [answer.tokens for answer in answers],
-    }  # fmt: skip
+    }
 
 
 def peak_memory_bytes() -> int:

@@ -12,9 +12,11 @@ LATEST = Path(__file__).parent / "latest.json"
 
 @dataclass(frozen=True)
 class Row:
-    """One measured thing. `tunesmith` and `peer` are medians over the repetitions, `ratio` is the median of the ratios.
+    """One measured thing. `tunesmith` and `peer` are medians over the repetitions, `ratio` is the
+    median of the ratios.
 
-    The ratio is ours over the peer's, except `loss_difference*`: the largest relative difference of any step's loss.
+    The ratio is ours over the peer's, except `loss_difference*`: the largest relative difference of
+    any step's loss.
     """
 
     workload: str
@@ -26,13 +28,21 @@ class Row:
     repetitions: int
 
 
-def paired(workload: str, measure: str, ours: Sequence[float], peer: Sequence[float], peer_name: str) -> Row:
-    """Repetition i of ours ran beside repetition i of the peer: their ratio suffers least from the machine's load."""
+def paired(
+    workload: str, measure: str, ours: Sequence[float], peer: Sequence[float], peer_name: str
+) -> Row:
+    """Repetition i of ours ran beside repetition i of the peer: their ratio suffers least from the
+    machine's load."""
     ratios = [a / b for a, b in zip(ours, peer, strict=True)]
     return Row(
-        workload, measure, statistics.median(ours), statistics.median(peer), peer_name, statistics.median(ratios),
+        workload,
+        measure,
+        statistics.median(ours),
+        statistics.median(peer),
+        peer_name,
+        statistics.median(ratios),
         len(ratios),
-    )  # fmt: skip
+    )
 
 
 def last_row(workload: str, measure: str) -> Row:

@@ -1,4 +1,5 @@
-"""scaling: our seconds per step from 1k to 16k tokens of branches under one shared prompt; they must grow linearly."""
+"""scaling: our seconds per step from 1k to 16k tokens of branches under one shared prompt; they
+must grow linearly."""
 
 import random
 
@@ -18,7 +19,13 @@ def scaling(bench: Bench) -> list[Row]:
     seconds = {size: [per_thousand(size, bench) for _ in range(REPETITIONS)] for size in SIZES}
     smallest = seconds[SIZES[0]]
     return [
-        paired("scaling", f"seconds_per_1000_tokens_at_{size}", seconds[size], smallest, f"tunesmith at {SIZES[0]}")
+        paired(
+            "scaling",
+            f"seconds_per_1000_tokens_at_{size}",
+            seconds[size],
+            smallest,
+            f"tunesmith at {SIZES[0]}",
+        )
         for size in SIZES[1:]
     ]
 
@@ -26,10 +33,14 @@ def scaling(bench: Bench) -> list[Row]:
 def per_thousand(branch_tokens: int, bench: Bench) -> float:
     """Seconds of the counted steps for each 1,000 tokens, prefix included."""
     branches = branch_tokens // BRANCH_TOKENS
-    workload = Training(f"scaling-{branch_tokens}", branches, branches, steps=3 if branch_tokens < 8000 else 1)
+    workload = Training(
+        f"scaling-{branch_tokens}", branches, branches, steps=3 if branch_tokens < 8000 else 1
+    )
     data = bench.folder / f"{workload.name}.npz"
     made_up(branches * workload.all_steps).write(data)
-    report = run_ours(training_job(workload, data, bench.model) | {"precision": "auto", "save_initial": None})
+    report = run_ours(
+        training_job(workload, data, bench.model) | {"precision": "auto", "save_initial": None}
+    )
     tell(f"{branch_tokens:,} tokens", report, branches)
     return sum(report["seconds"][1:]) / workload.steps / (branch_tokens + PREFIX_TOKENS) * 1000
 
@@ -40,5 +51,6 @@ def made_up(examples: int) -> Arrays:
     prefix = [dice.randrange(100, 40_000) for _ in range(PREFIX_TOKENS)]
     mask = [0] * (PREFIX_TOKENS + BRANCH_TOKENS - TRAINED_TOKENS) + [1] * TRAINED_TOKENS
     return Arrays.of(
-        (prefix + [dice.randrange(100, 40_000) for _ in range(BRANCH_TOKENS)], mask) for _ in range(examples)
+        (prefix + [dice.randrange(100, 40_000) for _ in range(BRANCH_TOKENS)], mask)
+        for _ in range(examples)
     )

@@ -1,7 +1,8 @@
 """matmul-share: useful operations per second as a share of the matmul rate beside them.
 
-First of our gsm8k step; then of every workload, as its speed beside that of work which is nothing but useful products
-at the same rate. The rate is that of the dtype we compute in: bfloat16 where the machine has it, else float32.
+First of our gsm8k step; then of every workload, as its speed beside that of work which is nothing
+but useful products at the same rate. The rate is that of the dtype we compute in: bfloat16 where
+the machine has it, else float32.
 """
 
 import statistics
@@ -25,7 +26,8 @@ SQUARE = "torch matmul, large square, our dtype"
 
 
 def matmul_share(bench: Bench) -> list[Row]:
-    """For gsm8k the rate is measured before and after each run of ours, so both see the same machine."""
+    """For gsm8k the rate is measured before and after each run of ours, so both see the same
+    machine."""
     workload = next(workload for workload in TRAININGS if workload.name == "gsm8k")
     arrays = training_arrays(workload, bench.data, bench.tokenizer)
     sides, shape = Sides(workload, arrays, bench), Shape.of(bench.model)
@@ -48,7 +50,8 @@ def matmul_share(bench: Bench) -> list[Row]:
 
 
 def share_of(name: str, ours: Sequence[float], rates: Sequence[float]) -> list[Row]:
-    """Our useful operations per second beside those of the square measured beside them, and their share."""
+    """Our useful operations per second beside those of the square measured beside them, and their
+    share."""
     row = paired(name, "flops_per_second", ours, rates, SQUARE)
     assert row.ratio is not None
     return [row, Row(name, "matmul_share", row.ratio, 1.0, SQUARE, row.ratio, row.repetitions)]
@@ -71,14 +74,28 @@ def answering_beside_the_limit(workload: Answering, bench: Bench, rate: float) -
     tell("tunesmith", report, len(prompts))
     texts = []
     for prompt, answer in zip(prompts, report["answers"], strict=True):
-        made = answer if len(answer) == workload.max_new_tokens else [*answer, bench.tokenizer.stop_ids[0]]
+        made = (
+            answer
+            if len(answer) == workload.max_new_tokens
+            else [*answer, bench.tokenizer.stop_ids[0]]
+        )
         texts.append((prompt + made, [0] * len(prompt) + [1] * len(made)))
     operations = Shape.of(bench.model).answers(forest_size(texts))
-    return beside_the_limit(workload.name, speed_of(report, len(prompts)), len(prompts) * rate / operations)
+    return beside_the_limit(
+        workload.name, speed_of(report, len(prompts)), len(prompts) * rate / operations
+    )
 
 
 def beside_the_limit(name: str, speed: float, limit: float) -> Row:
-    return Row("matmul-share", f"limit_of_{name}", speed, limit, "useful products at that rate", speed / limit, 1)
+    return Row(
+        "matmul-share",
+        f"limit_of_{name}",
+        speed,
+        limit,
+        "useful products at that rate",
+        speed / limit,
+        1,
+    )
 
 
 def useful_rate(workload: Training, sides: Sides, shape: Shape, report: Report) -> float:

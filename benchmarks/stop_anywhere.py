@@ -1,12 +1,16 @@
-"""Ctrl-C in every long step of every command: how soon a line, how soon the end, which code, what it says.
+"""Ctrl-C in every long step of every command: how soon a line, how soon the end, which code, what
+it says.
 
-    python benchmarks/stop_anywhere.py                    every step below, 60 s long in place of its own time
-    python benchmarks/stop_anywhere.py --foreign          the same inside one call of foreign code, where no handler
-                                                          runs; evaluate is left out, as it waits there
+    python benchmarks/stop_anywhere.py  every step below, 60 s long in place of its own time
+    python benchmarks/stop_anywhere.py --foreign
+        the same inside one call of foreign code, where no handler
+                                                          runs; evaluate is left out, as it waits
+                                                          there
     python benchmarks/stop_anywhere.py --commands train,export
 
-A step of a training and a checkpoint are finished, so they take one second here. Where a run's folder is left, `resume`
-must bring it to its end. Prints one table. The model is tiny and random; nothing is fetched.
+A step of a training and a checkpoint are finished, so they take one second here. Where a run's
+folder is left, `resume` must bring it to its end. Prints one table. The model is tiny and random;
+nothing is fetched.
 """
 
 import argparse
@@ -37,7 +41,8 @@ INSIDE_SECONDS = 0.1
 
 
 class Step(NamedTuple):
-    """Where a command stands when it is asked to stop: in the call number `nth` of a function of the program."""
+    """Where a command stands when it is asked to stop: in the call number `nth` of a function of
+    the program."""
 
     command: str
     what: str
@@ -63,8 +68,16 @@ STEPS = (
     Step("train", "a later validation pass", "engine.training_step.TrainingStep.validate", 2),
     Step("train", "answers of a look", "providers.local_completer.LocalCompleter.complete"),
     Step("train", "scoring a look", "workflow.training_callbacks.compute_primary_scores"),
-    Step("train", "a step of 1 s", "engine.training_step.TrainingStep.backward", 4, is_finished=True),
-    Step("train", "saving a checkpoint, 1 s", "engine.checkpoint.Checkpoints.save", 3, is_finished=True),
+    Step(
+        "train", "a step of 1 s", "engine.training_step.TrainingStep.backward", 4, is_finished=True
+    ),
+    Step(
+        "train",
+        "saving a checkpoint, 1 s",
+        "engine.checkpoint.Checkpoints.save",
+        3,
+        is_finished=True,
+    ),
     Step("decide", "reading and preparing the data", "workflow.decision_inputs.prepare_data"),
     Step("decide", "choosing a scorer", "workflow.decision_inputs.choose_scorer"),
     Step("decide", "estimating", "workflow.decide.report_estimate"),
@@ -75,14 +88,18 @@ STEPS = (
     Step("decide", "timing single requests", "workflow.evaluation_runner.measure_latency"),
     Step("decide", "writing answers", "runs.run_folder.RunFolder.write_answers"),
     Step("decide", "general ability", "workflow.decide.measure_general_ability"),
-    Step("decide", "a step of 1 s", "engine.training_step.TrainingStep.backward", 4, is_finished=True),
+    Step(
+        "decide", "a step of 1 s", "engine.training_step.TrainingStep.backward", 4, is_finished=True
+    ),
     Step("decide", "asking the tuned model", "workflow.decide.build_tuned_model"),
     Step("decide", "comparing and explaining", "workflow.decide.conclude"),
     Step("decide", "writing the report", "workflow.conclusion.write_report"),
     Step("resume", "reading what it began with", "workflow.resume.read_training_data"),
     Step("resume", "loading the model", "providers.local_model.ResolvedModel.load_for_recipe"),
     Step("resume", "the newest checkpoint", "workflow.resume._load_latest_checkpoint"),
-    Step("resume", "a step of 1 s", "engine.training_step.TrainingStep.backward", 2, is_finished=True),
+    Step(
+        "resume", "a step of 1 s", "engine.training_step.TrainingStep.backward", 2, is_finished=True
+    ),
     Step("evaluate", "reading and checking the data", "workflow.model_evaluation._build_task"),
     Step("evaluate", "opening the models", "workflow.model_evaluation._open_models"),
     Step("evaluate", "asking", "providers.local_completer.LocalCompleter.complete"),
@@ -105,7 +122,8 @@ class Stopped(NamedTuple):
 
 
 def stop_in(step: Step, words: list[str], *, is_foreign: bool) -> Stopped:
-    """Run the command in a fork, send SIGINT when it is in the step, and look. Errors: RuntimeError."""
+    """Run the command in a fork, send SIGINT when it is in the step, and look. Errors:
+    RuntimeError."""
     at, reached = os.pipe()
     said, saying = os.pipe()
     pid = os.fork()
@@ -129,7 +147,9 @@ def stop_in(step: Step, words: list[str], *, is_foreign: bool) -> Stopped:
         os.close(at)
         os.close(said)
     lines = text.decode(errors="replace").split("\n")
-    return Stopped(answered, time.monotonic() - began, code, next(filter(None, reversed(lines)), ""))
+    return Stopped(
+        answered, time.monotonic() - began, code, next(filter(None, reversed(lines)), "")
+    )
 
 
 def _read_until(at: int, said: int) -> str | None:
@@ -145,7 +165,9 @@ def _read_until(at: int, said: int) -> str | None:
     return "it took too long"
 
 
-def _run_and_stand(step: Step, words: list[str], reached: int, saying: int, *, is_foreign: bool) -> None:
+def _run_and_stand(
+    step: Step, words: list[str], reached: int, saying: int, *, is_foreign: bool
+) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(saying, 2)
     os.close(saying)
@@ -162,7 +184,9 @@ def _run_and_stand(step: Step, words: list[str], reached: int, saying: int, *, i
             if step.is_finished:
                 time.sleep(FINISHED_SECONDS)
             elif is_foreign:
-                hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # half an hour; no handler runs meanwhile
+                hashlib.pbkdf2_hmac(
+                    "sha256", b"", b"", 2**31 - 1
+                )  # half an hour; no handler runs meanwhile
             else:
                 time.sleep(LONG_SECONDS)
         return real(*given, **named)
@@ -186,7 +210,8 @@ def _place_of(function: str) -> tuple[Any, str]:
 
 
 class Stand:
-    """The commands, each in a folder of its own; the runs that `resume` and `export` begin with are made once."""
+    """The commands, each in a folder of its own; the runs that `resume` and `export` begin with are
+    made once."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -205,7 +230,11 @@ class Stand:
             return ["resume", str(out / cut.name)]
         if command == "export":
             out.mkdir()
-            return [*world.command("export", out, self._made("decided", "decide")), "--contender", "tuned"]
+            return [
+                *world.command("export", out, self._made("decided", "decide")),
+                "--contender",
+                "tuned",
+            ]
         return world.command(command, out)
 
     def _made(self, name: str, command: str = "train", fault: str | None = None) -> Path:
@@ -220,24 +249,37 @@ class Stand:
         if command in ("train", "decide", "resume"):
             for folder in visible_in(out):
                 resumed = self.world.call(["resume", str(folder)])
-                found += [f"resume ended with {resumed.code}: {resumed.text[-200:]}"] if resumed.code else []
+                found += (
+                    [f"resume ended with {resumed.code}: {resumed.text[-200:]}"]
+                    if resumed.code
+                    else []
+                )
         return found
 
 
 def main() -> int:
-    """Stop in each step and tell; the exit code says whether each ended with 130 and could go on."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--commands", default=",".join(dict.fromkeys(step.command for step in STEPS)))
+    """Stop in each step and tell; the exit code says whether each ended with 130 and could go
+    on."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--commands", default=",".join(dict.fromkeys(step.command for step in STEPS))
+    )
     parser.add_argument("--foreign", action="store_true", help="inside one call of foreign code")
     given = parser.parse_args()
     print(
-        "| command | step | s to the line | s to the end | code | last line |\n|---|---|---:|---:|---:|---|", flush=True
+        "| command | step | s to the line | s to the end | code | last line"
+        " |\n|---|---|---:|---:|---:|---|",
+        flush=True,
     )
     is_well = True
     with tempfile.TemporaryDirectory() as name:
         stand = Stand(World(Path(name).resolve()))
         for number, step in enumerate(STEPS):
-            waits = given.foreign and step.command == "evaluate"  # only an orderly end keeps its answers
+            waits = (
+                given.foreign and step.command == "evaluate"
+            )  # only an orderly end keeps its answers
             if step.command not in given.commands.split(",") or waits:
                 continue
             out = stand.world.place / f"out-{number}"
@@ -249,7 +291,11 @@ def main() -> int:
             is_well = is_well and found.code == 130 and not problems
             last = "; ".join([found.last_line.replace(str(out), "OUT"), *problems])
             line = "-" if found.answered is None else f"{found.answered:.2f}"
-            print(f"| {step.command} | {step.what} | {line} | {found.ended:.2f} | {found.code} | {last} |", flush=True)
+            print(
+                f"| {step.command} | {step.what} | {line} | {found.ended:.2f} | {found.code} |"
+                f" {last} |",
+                flush=True,
+            )
     return int(not is_well)
 
 

@@ -1,4 +1,5 @@
-"""A small world in which the whole program takes a second or two: a random two-layer model, 96 examples, short work.
+"""A small world in which the whole program takes a second or two: a random two-layer model, 96
+examples, short work.
 
 Commands run in forks of this process, which has imported everything already. Nothing is fetched.
 """
@@ -34,14 +35,26 @@ from tunesmith.records import Decision, Evaluation
 from tunesmith.runs.run_folder import RunFolder
 from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
 
-SHORT = ("training.epochs=1", "training.learning_rate=0.01", "training.precision=float32", "training.batch_size=8",
-         "training.evaluations=2", "training.checkpoint_minutes=0", "adapter.rank=4", "evaluation.test_limit=12",
-         "evaluation.validation_limit=4", "evaluation.max_new_tokens=8", "evaluation.shots=2", "evaluation.trials=2",
-         "retrieval.k=2")  # fmt: skip
+SHORT = (
+    "training.epochs=1",
+    "training.learning_rate=0.01",
+    "training.precision=float32",
+    "training.batch_size=8",
+    "training.evaluations=2",
+    "training.checkpoint_minutes=0",
+    "adapter.rank=4",
+    "evaluation.test_limit=12",
+    "evaluation.validation_limit=4",
+    "evaluation.max_new_tokens=8",
+    "evaluation.shots=2",
+    "evaluation.trials=2",
+    "retrieval.k=2",
+)
 
 
 class Ended(NamedTuple):
-    """How a command ended: exit code (negative: the signal), what it printed to both streams, seconds."""
+    """How a command ended: exit code (negative: the signal), what it printed to both streams,
+    seconds."""
 
     code: int
     text: str
@@ -59,23 +72,39 @@ class World:
         os.environ.pop("TUNESMITH_STORE", None)
         self._write_model()
         self._write_data()
-        self.words = [word for change in (f"model={self.model}", *SHORT) for word in ("--set", change)]
-        (place / "recipe.yaml").write_text(f"data: {{path: {self.data}}}\nadapter: {{dropout: 0.1}}\n")
+        self.words = [
+            word for change in (f"model={self.model}", *SHORT) for word in ("--set", change)
+        ]
+        (place / "recipe.yaml").write_text(
+            f"data: {{path: {self.data}}}\nadapter: {{dropout: 0.1}}\n"
+        )
 
     def _write_model(self) -> None:
         write_tiny_tokenizer(self.model, eos_token="<|im_end|>")
         config = LlamaConfig(
-            vocab_size=400, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-            num_key_value_heads=2, max_position_embeddings=1024, tie_word_embeddings=True, initializer_range=0.2,
-            bos_token_id=None, eos_token_id=1, pad_token_id=None,
-        )  # fmt: skip
+            vocab_size=400,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=1024,
+            tie_word_embeddings=True,
+            initializer_range=0.2,
+            bos_token_id=None,
+            eos_token_id=1,
+            pad_token_id=None,
+        )
         torch.manual_seed(0)
         LlamaForCausalLM(config).save_pretrained(self.model)
 
     def _write_data(self) -> None:
         dice, lines = random.Random(0), ["prompt,completion"]
         for number in range(96):
-            thing, color = dice.choice(("boat", "door", "fish", "jar", "kite")), dice.choice(("red", "green", "blue"))
+            thing, color = (
+                dice.choice(("boat", "door", "fish", "jar", "kite")),
+                dice.choice(("red", "green", "blue")),
+            )
             lines.append(f"{number} {thing} is painted {color},{color}")
         self.data.write_text("\n".join(lines) + "\n")
 
@@ -86,10 +115,20 @@ class World:
             "decide": ["decide", str(self.data), *self.words, "--out", str(out)],
             "resume": ["resume", str(run_folder)],
             "export": ["export", str(run_folder), "--to", str(out / "model")],
-            "evaluate": ["evaluate", str(self.model), "--data", str(self.data), *self.words[2:], "--out", str(out)],
+            "evaluate": [
+                "evaluate",
+                str(self.model),
+                "--data",
+                str(self.data),
+                *self.words[2:],
+                "--out",
+                str(out),
+            ],
         }[name]
 
-    def call(self, words: Sequence[str], fault: str | None = None, kill_after: float | None = None) -> Ended:
+    def call(
+        self, words: Sequence[str], fault: str | None = None, kill_after: float | None = None
+    ) -> Ended:
         """One command line in a fork, killed after so many seconds, or with a failpoint armed."""
         log, began = self.place / "printed.txt", time.monotonic()
         pid = os.fork()
@@ -111,7 +150,9 @@ def in_the_fork(words: Sequence[str], fault: str | None, log: Path) -> None:
             os.dup2(descriptor, stream)
         sys.stdout = os.fdopen(1, "w", closefd=False)
         sys.stderr = os.fdopen(2, "w", closefd=False)
-        torch.set_num_threads(1)  # makes torch's pool anew before several threads ask for it at once
+        torch.set_num_threads(
+            1
+        )  # makes torch's pool anew before several threads ask for it at once
         failpoints.arm(fault)
         code = run(list(words))
     finally:
@@ -143,24 +184,39 @@ def points_of(world: World, words: Sequence[str]) -> list[str]:
 
 def visible_in(out: Path) -> list[Path]:
     """What a user sees in a folder."""
-    return sorted(path for path in out.iterdir() if not path.name.startswith(".")) if out.is_dir() else []
+    return (
+        sorted(path for path in out.iterdir() if not path.name.startswith("."))
+        if out.is_dir()
+        else []
+    )
 
 
 def leftovers_in(out: Path) -> list[str]:
     """Temporaries, wherever they are below."""
-    return sorted(path.relative_to(out).as_posix() for path in out.rglob(".tmp-*")) if out.is_dir() else []
+    return (
+        sorted(path.relative_to(out).as_posix() for path in out.rglob(".tmp-*"))
+        if out.is_dir()
+        else []
+    )
 
 
 def outcome_of(folder: Path) -> dict[str, Any]:
     """What a run, an evaluation or an exported model is, without what a clock said."""
     weights = {
-        path.relative_to(folder).as_posix(): compute_sha256(path) for path in sorted(folder.rglob("*.safetensors"))
+        path.relative_to(folder).as_posix(): compute_sha256(path)
+        for path in sorted(folder.rglob("*.safetensors"))
     }
     opened = RunFolder(folder)
     steps = [line.model_dump(exclude={"seconds"}) for line in opened.read_metrics().records]
-    found: dict[str, Any] = {"weights": weights, "steps": steps, "samples": opened.read_samples().records}
+    found: dict[str, Any] = {
+        "weights": weights,
+        "steps": steps,
+        "samples": opened.read_samples().records,
+    }
     found["answers"] = {
-        name: [answer.model_dump(exclude={"seconds"}) for answer in opened.read_answers(name).records]
+        name: [
+            answer.model_dump(exclude={"seconds"}) for answer in opened.read_answers(name).records
+        ]
         for name in opened.list_contenders()
     }
     found["choices"] = {one.what: one.trials for one in opened.read_selections().records}

@@ -1,7 +1,8 @@
 """What is measured: each workload's examples as token arrays, the same for both sides.
 
-The data lies outside the checkout (`--data`, see README there) and is never copied into it: banking77 (Casanueva et al.
-2020, CC BY 4.0) and gsm8k (Cobbe et al. 2021, MIT). Everything is chosen by seed, so every run sees the same examples.
+The data lies outside the checkout (`--data`, see README there) and is never copied into it:
+banking77 (Casanueva et al. 2020, CC BY 4.0) and gsm8k (Cobbe et al. 2021, MIT). Everything is
+chosen by seed, so every run sees the same examples.
 """
 
 import csv
@@ -16,7 +17,9 @@ from tunesmith.models.tokenizer import FolderTokenizer
 from tunesmith.records import Message
 
 SHORT_SYSTEM = "Classify the customer's message."
-LONG_SYSTEM = "Classify the customer's message into one of these categories and answer with its name only:\n"
+LONG_SYSTEM = (
+    "Classify the customer's message into one of these categories and answer with its name only:\n"
+)
 SHOTS = 5
 QUESTIONS = 200
 
@@ -26,9 +29,11 @@ Chat = tuple[list[Message], str]
 
 @dataclass(frozen=True)
 class Training:
-    """`steps` are counted; one more before them is warm-up. `batch_size` counts examples (or pairs) a step.
+    """`steps` are counted; one more before them is warm-up. `batch_size` counts examples (or pairs)
+    a step.
 
-    The peer's best setting is searched with `search_batch_size` examples a step, which says the same sooner.
+    The peer's best setting is searched with `search_batch_size` examples a step, which says the
+    same sooner.
     """
 
     name: str
@@ -59,7 +64,9 @@ TRAININGS = (
     Training("banking77-short", batch_size=32, search_batch_size=16, steps=8),
     Training("banking77-long", batch_size=32, search_batch_size=4, steps=2),
     Training("gsm8k", batch_size=16, search_batch_size=4, steps=2),
-    Training("dpo-gsm8k", batch_size=8, search_batch_size=4, steps=2, method="dpo", learning_rate=1e-4),
+    Training(
+        "dpo-gsm8k", batch_size=8, search_batch_size=4, steps=2, method="dpo", learning_rate=1e-4
+    ),
 )
 ANSWERINGS = (Answering("generate-fewshot", shots=SHOTS), Answering("generate-zeroshot", shots=0))
 
@@ -73,7 +80,11 @@ def training_arrays(workload: Training, data: Path, tokenizer: FolderTokenizer) 
     else:
         chats = gsm8k_chats(data)[: count + 1]
         if workload.method == "dpo":  # the rejected answer is the one of the next problem
-            chats = [(chats[i][0], answer) for i in range(count) for answer in (chats[i][1], chats[i + 1][1])]
+            chats = [
+                (chats[i][0], answer)
+                for i in range(count)
+                for answer in (chats[i][1], chats[i + 1][1])
+            ]
         else:
             chats = chats[:count]
     return Arrays.of([encode_chat(tokenizer, *chat) for chat in chats])
@@ -96,9 +107,15 @@ def write_prompts(prompts: list[list[int]], path: Path) -> None:
 def banking77_chats(data: Path, *, is_long: bool, side: str = "train") -> list[Chat]:
     with (data / "banking77" / f"{side}.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    system = LONG_SYSTEM + "\n".join(sorted({row["category"] for row in rows})) if is_long else SHORT_SYSTEM
+    system = (
+        LONG_SYSTEM + "\n".join(sorted({row["category"] for row in rows}))
+        if is_long
+        else SHORT_SYSTEM
+    )
     random.Random(0).shuffle(rows)
-    return [([Message("system", system), Message("user", row["text"])], row["category"]) for row in rows]
+    return [
+        ([Message("system", system), Message("user", row["text"])], row["category"]) for row in rows
+    ]
 
 
 def gsm8k_chats(data: Path) -> list[Chat]:
@@ -108,11 +125,16 @@ def gsm8k_chats(data: Path) -> list[Chat]:
     return [([Message("user", row["question"])], row["answer"]) for row in rows]
 
 
-def encode_chat(tokenizer: FolderTokenizer, messages: list[Message], answer: str) -> tuple[list[int], list[int]]:
+def encode_chat(
+    tokenizer: FolderTokenizer, messages: list[Message], answer: str
+) -> tuple[list[int], list[int]]:
     """(token ids, mask): trained is the answer with its end of turn."""
     before = tokenizer.render(messages, open_answer=True)
     whole = tokenizer.render([*messages, Message("assistant", answer)]).rstrip("\n")
     prompt, all_tokens = (encoded.ids for encoded in tokenizer.encode([before, whole]))
     if all_tokens[: len(prompt)] != prompt or all_tokens[-1] != tokenizer.end_of_turn_id:
-        raise SystemExit(f"the prompt is not the beginning of the example, or it does not end its turn: {whole!r}")
+        raise SystemExit(
+            "the prompt is not the beginning of the example, or it does not end its turn:"
+            f" {whole!r}"
+        )
     return all_tokens, [0] * len(prompt) + [1] * (len(all_tokens) - len(prompt))

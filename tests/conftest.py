@@ -1,4 +1,5 @@
-"""What holds for all tests: the files that take longest begin first, and garbage is collected where it can be."""
+"""What holds for all tests: the files that take longest begin first, and garbage is collected where
+it can be."""
 
 import gc
 from pathlib import Path
@@ -6,8 +7,8 @@ from pathlib import Path
 import pytest
 
 LONG_FIRST = ("engine/test_kill_sweep.py", "e2e", "engine", "parity", "store", "cases")
-"""Folders and files below `tests`, longest first; everything else follows as it was found. A core would wait else for
-one long file at the end."""
+"""Folders and files below `tests`, longest first; everything else follows as it was found. A core
+would wait else for one long file at the end."""
 
 HERE = Path(__file__).parent
 
@@ -23,7 +24,8 @@ def _place_of(item: pytest.Item) -> int:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what is imported by now (a million objects that stay) out of every full garbage collection.
+    """Leave what is imported by now (a million objects that stay) out of every full garbage
+    collection.
 
     Each tuning asks for one; it takes 0.5 s of processor time with them, next to nothing without.
     """

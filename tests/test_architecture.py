@@ -22,12 +22,18 @@ def test_a_room_has_its_doors(room: str, doors: str) -> None:
 
 
 def test_every_room_is_on_the_map() -> None:
-    rooms = {path.name for path in (ROOT / "src/tunesmith").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    rooms = {
+        path.name
+        for path in (ROOT / "src/tunesmith").iterdir()
+        if path.is_dir() and path.name != "__pycache__"
+    }
     assert rooms - {room.split("/")[0] for room, _ in ROOMS} == {"cli", "records"}
 
 
 def test_the_levels_are_those_that_are_checked() -> None:
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ]
     drawn = re.search(r"## Levels\n(?:[^ \n][^\n]*\n)+\n((?:    [^\n]*\n)+)", MAP)
     assert drawn is not None
     levels = [re.split(r"\s{2,}", line.strip())[0] for line in drawn[1].splitlines()]

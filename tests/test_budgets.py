@@ -14,15 +14,15 @@ def test_every_excess_is_named_with_its_place(tmp_path: Path) -> None:
     source = tmp_path / "src" / "tunesmith"
     source.mkdir(parents=True)
     (source / "workflow").mkdir()
-    (source / "workflow" / "decide.py").write_text("x = 1\n" * 251)
-    (source / "long.py").write_text("x = 1\n" * 601)
-    (source / "deep.py").write_text("class A:\n    def f(self):\n" + "        x = 1\n" * 60)
-    (source / "fine.py").write_text("def f():\n" + "    x = 1\n" * 59)
+    (source / "workflow" / "decide.py").write_text("x = 1\n" * 321)
+    (source / "long.py").write_text("x = 1\n" * 751)
+    (source / "deep.py").write_text("class A:\n    def f(self):\n" + "        x = 1\n" * 80)
+    (source / "fine.py").write_text("def f():\n" + "    x = 1\n" * 79)
     reasons = '    """Why."""\n' + "    # why\n" * 600
-    (source / "explained.py").write_text("def f():\n" + reasons + "    x = 1  # how\n" * 59)
+    (source / "explained.py").write_text("def f():\n" + reasons + "    x = 1  # how\n" * 79)
     assert sorted(budgets.excesses(tmp_path)) == [
         "README.md: is missing; its budget is 250 lines",
-        "src/tunesmith/deep.py:2 f: 61 lines; its budget is 60",
-        "src/tunesmith/long.py: 601 lines; its budget is 600",
-        "src/tunesmith/workflow/decide.py: 251 lines; its budget is 250",
+        "src/tunesmith/deep.py:2 f: 81 lines; its budget is 80",
+        "src/tunesmith/long.py: 751 lines; its budget is 750",
+        "src/tunesmith/workflow/decide.py: 321 lines; its budget is 320",
     ]

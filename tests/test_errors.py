@@ -5,7 +5,14 @@ import pickle
 
 import pytest
 
-from tunesmith.errors import DiskFull, Interrupted, MissingExtraError, ProviderError, RunError, TunesmithError
+from tunesmith.errors import (
+    DiskFull,
+    Interrupted,
+    MissingExtraError,
+    ProviderError,
+    RunError,
+    TunesmithError,
+)
 
 ERRORS = [
     RunError("in-use", "Another process works on it.", where="runs/x", found="pid 1", do="wait"),
@@ -22,11 +29,18 @@ def test_an_error_comes_back_whole_from_a_pickle_and_a_copy(error: TunesmithErro
     for back in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
         assert type(back) is type(error)
         assert (str(back), repr(back), back.as_dict()) == (str(error), repr(error), error.as_dict())
-        assert vars(back) == vars(error) and back.exit_code == error.exit_code and back.args == error.args
+        assert (
+            vars(back) == vars(error)
+            and back.exit_code == error.exit_code
+            and back.args == error.args
+        )
 
 
 def test_the_repr_is_of_the_error_as_it_stands() -> None:
     error = Interrupted("stopped", "Stopped.")
     error.do, error.exit_code = "tunesmith resume runs/x", 143
-    assert repr(error) == "Interrupted(code='interrupted/stopped', what='Stopped.', do='tunesmith resume runs/x')"
+    assert (
+        repr(error)
+        == "Interrupted(code='interrupted/stopped', what='Stopped.', do='tunesmith resume runs/x')"
+    )
     assert pickle.loads(pickle.dumps(error)).exit_code == 143

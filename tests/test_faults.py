@@ -72,17 +72,21 @@ def test_sleeping_takes_the_given_time() -> None:
 def test_a_process_armed_by_its_environment_dies() -> None:
     environment = {**os.environ, failpoints.ENV_VARIABLE: "a:2:kill9"}
     code = (
-        "from tunesmith import failpoints; failpoints.hit('a'); print('once', flush=True); failpoints.hit('a'); "
-        "print('twice')"
+        "from tunesmith import failpoints; failpoints.hit('a'); print('once', flush=True);"
+        " failpoints.hit('a'); print('twice')"
     )
-    done = subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True
+    )
     assert (done.returncode, done.stdout) == (-signal.SIGKILL, "once\n")
 
 
 def test_a_process_stands_still_until_it_is_told_to_go_on() -> None:
     code = "from tunesmith import failpoints; failpoints.hit('a'); print('on')"
     environment = {**os.environ, failpoints.ENV_VARIABLE: "a:1:pause"}
-    with subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
         process.send_signal(signal.SIGCONT)
         assert process.communicate(timeout=30)[0] == "on\n"

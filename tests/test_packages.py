@@ -1,4 +1,5 @@
-"""Fetching one file by its SHA-256: from a folder of wheels in place of the index, so that the real pip is at work."""
+"""Fetching one file by its SHA-256: from a folder of wheels in place of the index, so that the real
+pip is at work."""
 
 import hashlib
 import sys
@@ -21,9 +22,13 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     with zipfile.ZipFile(folder / WHEEL, "w") as wheel:
         wheel.writestr("tiny_thing/__init__.py", "raise SystemExit('this must never run')")
-        wheel.writestr("tiny_thing-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny-thing\nVersion: 1.0\n")
         wheel.writestr(
-            "tiny_thing-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            "tiny_thing-1.0.dist-info/METADATA",
+            "Metadata-Version: 2.1\nName: tiny-thing\nVersion: 1.0\n",
+        )
+        wheel.writestr(
+            "tiny_thing-1.0.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         )
         wheel.writestr("tiny_thing-1.0.dist-info/RECORD", "")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -67,7 +72,9 @@ def test_what_the_index_does_not_have_is_one_clear_message(index: Path, tmp_path
     assert "no-such-thing" in str(error) and "network" in error.do and "\n" not in str(error)
 
 
-def test_a_python_without_pip_is_told_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_python_without_pip_is_told_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bare = tmp_path / "python"
     bare.write_text(f"#!/bin/sh\necho '{sys.executable}: No module named pip' >&2\nexit 1\n")
     bare.chmod(0o755)
@@ -79,7 +86,9 @@ def test_a_python_without_pip_is_told_how_to_get_it(tmp_path: Path, monkeypatch:
 
 def test_a_requirement_is_never_read_as_a_flag_or_by_a_shell(index: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError):
-        fetch_package_file(f"$(touch {tmp_path / 'canary'})==1.0", "0" * 64, folder=tmp_path / "cache")
+        fetch_package_file(
+            f"$(touch {tmp_path / 'canary'})==1.0", "0" * 64, folder=tmp_path / "cache"
+        )
     assert not (tmp_path / "canary").exists()
 
 

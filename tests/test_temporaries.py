@@ -27,13 +27,15 @@ with make_temporary_folder(folder / "model") as place, replace_atomically(folder
     (place / "weights").write_text("x")
     print(place.name, file.name, flush=True)
     os.kill(os.getpid(), signal.SIGSTOP)
-"""
+"""  # noqa: E501
 
 
 @pytest.fixture
 def owner(tmp_path: Path) -> "subprocess.Popen[str]":
     """A process that stands still with a temporary file and a temporary folder in `tmp_path`."""
-    process = subprocess.Popen([sys.executable, "-c", MAKE, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", MAKE, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
     os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
     return process
 
@@ -44,7 +46,10 @@ def test_a_killed_process_leaves_nothing_once_another_writes_there(
     before = sorted(path.name for path in tmp_path.iterdir())
     assert len(before) == 2
     write_atomically(tmp_path / "y.json", "{}")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [*before, "y.json"], "its owner lives"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *before,
+        "y.json",
+    ], "its owner lives"
     owner.kill()
     owner.communicate()
     write_atomically(tmp_path / "y.json", "{}")
@@ -60,7 +65,9 @@ def test_a_process_number_that_was_given_again_is_another_owner(
     assert is_stale_temporary(path)
 
 
-def test_what_was_made_before_the_machine_started_is_left_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_made_before_the_machine_started_is_left_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = make_temporary_path(tmp_path / "x")
     monkeypatch.setattr(temporary_files, "_compute_boot_id", lambda: "0" * 8)
     assert is_stale_temporary(path)
@@ -106,7 +113,9 @@ def test_a_name_as_long_as_the_disk_takes_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
-def test_who_may_read_what_is_written_is_for_the_umask_to_say(tmp_path: Path, umask: int, mode: int) -> None:
+def test_who_may_read_what_is_written_is_for_the_umask_to_say(
+    tmp_path: Path, umask: int, mode: int
+) -> None:
     before = os.umask(umask)
     try:
         with replace_atomically(tmp_path / "x") as path:
@@ -116,7 +125,9 @@ def test_who_may_read_what_is_written_is_for_the_umask_to_say(tmp_path: Path, um
     assert (tmp_path / "x").stat().st_mode & 0o777 == mode
 
 
-def test_a_private_folder_is_its_users_alone_and_goes_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_private_folder_is_its_users_alone_and_goes_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a killed process had in there, such as a scorer's files, goes away with the next one."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with make_private_folder("tunesmith-child") as place:

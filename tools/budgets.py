@@ -1,7 +1,10 @@
-"""Size budgets: what grows past them is divided, not excused. Run by `make check`; prints every excess and fails.
+"""Size budgets: what grows past them is divided, not excused. Run by `make check`; prints every
+excess and fails.
 
-Files of Python: 600 lines. Functions: 60 lines. A file of the workflow: 250 lines. README.md: 250 lines. Docstrings and
-lines that hold only a comment are not counted: a reason at a hard line must never cost anything (docs/decisions/126).
+Files of Python: 750 lines, of tests 900. Functions: 80 lines. A file of the workflow: 320 lines.
+README.md: 250 lines. They are lines of 100 columns as the formatter breaks them (decision 128).
+Docstrings and lines that hold only a comment are not counted: a reason at a hard line must never
+cost anything (docs/decisions/126).
 """
 
 import ast
@@ -9,9 +12,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-MAX_FILE_LINES = 600
-MAX_FUNCTION_LINES = 60
-MAX_WORKFLOW_LINES = 250
+MAX_FILE_LINES = 750
+MAX_TEST_FILE_LINES = 900
+MAX_FUNCTION_LINES = 80
+MAX_WORKFLOW_LINES = 320
 MAX_README_LINES = 250
 FOLDERS = ("src", "tests", "tools", "benchmarks")
 
@@ -24,15 +28,19 @@ def excesses(root: Path) -> Iterator[str]:
         yield f"README.md: is missing; its budget is {MAX_README_LINES} lines"
     for path in sorted(path for folder in FOLDERS for path in (root / folder).rglob("*.py")):
         name = path.relative_to(root).as_posix()
-        is_workflow = name.startswith("src/tunesmith/workflow")
+        limit = MAX_TEST_FILE_LINES if name.startswith("tests/") else MAX_FILE_LINES
+        if name.startswith("src/tunesmith/workflow"):
+            limit = MAX_WORKFLOW_LINES
         text = path.read_text(encoding="utf-8")
         tree, lines = ast.parse(text), text.splitlines()
         prose = _list_prose_lines(tree, lines)
-        yield from _over(name, len(lines) - len(prose), MAX_WORKFLOW_LINES if is_workflow else MAX_FILE_LINES)
+        yield from _over(name, len(lines) - len(prose), limit)
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 own = set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-                yield from _over(f"{name}:{node.lineno} {node.name}", len(own - prose), MAX_FUNCTION_LINES)
+                yield from _over(
+                    f"{name}:{node.lineno} {node.name}", len(own - prose), MAX_FUNCTION_LINES
+                )
 
 
 def _lines(path: Path) -> int:
@@ -40,10 +48,15 @@ def _lines(path: Path) -> int:
 
 
 def _list_prose_lines(tree: ast.Module, lines: Sequence[str]) -> set[int]:
-    """The numbers of the lines of docstrings (also of constants) and of lines that hold only a comment."""
+    """The numbers of the lines of docstrings (also of constants) and of lines that hold only a
+    comment."""
     prose = {number for number, line in enumerate(lines, 1) if line.lstrip().startswith("#")}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        ):
             prose.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     return prose
 

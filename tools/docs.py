@@ -1,4 +1,5 @@
-"""What could drift in README and guides is written from the code: `python tools/docs.py` writes, `--check` compares.
+"""What could drift in README and guides is written from the code: `python tools/docs.py` writes,
+`--check` compares.
 
 A part stands between `<!-- from the code: NAME -->` and `<!-- end -->`.
 """
@@ -39,26 +40,41 @@ def problem_codes() -> Iterator[str]:
     """A row for each problem that the reader or a check can report."""
     yield "| code | severity | what is found |\n|---|---|---|"
     rows = {code: (kind.severity, kind.message) for code, kind in ROW_ERROR_KINDS.items()}
-    rows |= {code: ("error", f"examples that {what}") for code, (what, _) in RENDER_ERROR_MESSAGES.items()}
+    rows |= {
+        code: ("error", f"examples that {what}")
+        for code, (what, _) in RENDER_ERROR_MESSAGES.items()
+    }
     for path in sorted((ROOT / "src/tunesmith/data/check").glob("*.py")):
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             called = call.func if isinstance(call, ast.Call) else None
             if isinstance(called, ast.Attribute) and called.attr == "report_problems":
                 code, severity, message = call.args[0], call.args[1], call.args[3]
                 if isinstance(code, ast.Constant) and isinstance(severity, ast.Constant):
-                    rows[str(code.value)] = (str(severity.value), f"examples that {_text_of(message)}")
-            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Problem":
+                    rows[str(code.value)] = (
+                        str(severity.value),
+                        f"examples that {_text_of(message)}",
+                    )
+            if (
+                isinstance(call, ast.Call)
+                and isinstance(call.func, ast.Name)
+                and call.func.id == "Problem"
+            ):
                 named = {word.arg: word.value for word in call.keywords}
                 if isinstance(named["code"], ast.Constant):
                     level = _text_of(named["severity"]).replace("…", "error or warning")
-                    rows[str(named["code"].value).removeprefix("data/")] = (level, _text_of(named["message"]))
+                    rows[str(named["code"].value).removeprefix("data/")] = (
+                        level,
+                        _text_of(named["message"]),
+                    )
     for code_text, (level, message_text) in sorted(rows.items()):
         yield f"| `data/{code_text}` | {level} | {message_text} |"
 
 
 def _text_of(node: ast.expr) -> str:
     if isinstance(node, ast.JoinedStr):
-        return "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+        return "".join(
+            str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values
+        )
     return str(node.value) if isinstance(node, ast.Constant) else "…"
 
 
@@ -66,7 +82,9 @@ def shapes() -> Iterator[str]:
     """A row for each shape of a row of data."""
     yield "| shape | columns | also |\n|---|---|---|"
     for rule in FORMAT_RULES:
-        required, optional = (", ".join(f"`{name}`" for name in names) for names in (rule.required, rule.optional))
+        required, optional = (
+            ", ".join(f"`{name}`" for name in names) for names in (rule.required, rule.optional)
+        )
         yield f"| `{rule.format}` | {required} | {optional} |"
 
 
@@ -77,7 +95,10 @@ def recipe_keys() -> Iterator[str]:
         yield "| key | default | allowed |\n|---|---|---|"
         for key in keys:
             nothing = "chosen for you" if key.path in FILLED else "none"
-            yield f"| `{key.path}` | {f'`{key.default}`' if key.default else nothing} | {key.allowed} |"
+            yield (
+                f"| `{key.path}` | {f'`{key.default}`' if key.default else nothing} |"
+                f" {key.allowed} |"
+            )
 
 
 def scorers() -> Iterator[str]:
@@ -87,20 +108,34 @@ def scorers() -> Iterator[str]:
         references = ["SELECT 1"] * 2 if name == "sql" else ['{"a": 1}', '{"a": 2}']
         scorer = build_scorer(name, references)
         metrics = [*scorer.score(references[0], references[0]), *scorer.corpus_metrics]
-        yield f"| `{name}` | {', '.join(f'**{m}**' if m == scorer.metric else m for m in metrics)} |"
+        yield (
+            f"| `{name}` | {', '.join(f'**{m}**' if m == scorer.metric else m for m in metrics)} |"
+        )
 
 
 def benchmarks() -> Iterator[str]:
     """A row for each thing that `make bench` measured last."""
-    yield "| workload | measure | tunesmith | beside it | ratio | what that is |\n|---|---|---|---|---|---|"
+    yield (
+        "| workload | measure | tunesmith | beside it | ratio | what that is"
+        " |\n|---|---|---|---|---|---|"
+    )
     for row in json.loads((ROOT / "benchmarks/latest.json").read_text(encoding="utf-8")):
         measure, ours, peer = row["measure"], row["tunesmith"], row["peer"]
-        if measure.startswith("loss_difference"):  # two losses, and the largest difference of any step
+        if measure.startswith(
+            "loss_difference"
+        ):  # two losses, and the largest difference of any step
             ratio = f"{row['ratio']:.1g}"
         else:
             ratio = "" if row["ratio"] is None else f"{row['ratio']:.3g}"
         beside = "" if peer is None else _measured(measure, peer)
-        cells = (row["workload"], measure, _measured(measure, ours), beside, ratio, row["peer_name"])
+        cells = (
+            row["workload"],
+            measure,
+            _measured(measure, ours),
+            beside,
+            ratio,
+            row["peer_name"],
+        )
         yield f"| {' | '.join(cells)} |"
 
 
@@ -120,9 +155,14 @@ PARTS = {
 
 
 def main(check_only: bool) -> int:
-    """Write or compare README, the benchmarks and every guide; the exit code says whether one was out of date."""
+    """Write or compare README, the benchmarks and every guide; the exit code says whether one was
+    out of date."""
     stale = []
-    for path in (ROOT / "README.md", ROOT / "docs/benchmarks.md", *sorted((ROOT / "docs/guide").glob("*.md"))):
+    for path in (
+        ROOT / "README.md",
+        ROOT / "docs/benchmarks.md",
+        *sorted((ROOT / "docs/guide").glob("*.md")),
+    ):
         text = path.read_text(encoding="utf-8")
         fresh = PART.sub(lambda m: m[1] + "\n".join(PARTS[m[2]]()) + "\n" + m[3], text)
         if fresh != text:

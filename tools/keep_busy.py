@@ -1,4 +1,5 @@
-"""Run a command while every core is kept busy by other work: `python tools/keep_busy.py COMMAND ...`.
+"""Run a command while every core is kept busy by other work: `python tools/keep_busy.py COMMAND
+...`.
 
 Tests that pass only on an idle machine hold a race or a fixed sleep. One process a core counts in a
 loop until the command ends; the exit code is the command's.

@@ -1,10 +1,11 @@
-"""One training run of TRL + PEFT: `python train.py JOB.json` prints one JSON object as its last line.
+"""One training run of TRL + PEFT: `python train.py JOB.json` prints one JSON object as its last
+line.
 
-The job names a model folder, token arrays in the order of the steps, and the settings; see `benchmarks/jobs.py`. TRL
-gets the tokens as they are (input_ids and labels, or prompt, chosen and rejected ids), so nothing is tokenised twice.
-It is treated kindly: the examples of a step stand sorted by length, so little is padded; packing packs each step by
-itself, so that a step keeps its examples; the reference of DPO is computed before or during the steps, whichever is
-faster.
+The job names a model folder, token arrays in the order of the steps, and the settings; see
+`benchmarks/jobs.py`. TRL gets the tokens as they are (input_ids and labels, or prompt, chosen and
+rejected ids), so nothing is tokenised twice. It is treated kindly: the examples of a step stand
+sorted by length, so little is padded; packing packs each step by itself, so that a step keeps its
+examples; the reference of DPO is computed before or during the steps, whichever is faster.
 
 Runs in the peers' virtual environment: nothing of tunesmith is imported here.
 """
@@ -40,18 +41,22 @@ def main() -> None:
     torch.manual_seed(job["seed"])
     trainer = dpo_trainer(job) if job["method"] == "dpo" else sft_trainer(job)
     if job["adapter"]:
-        set_peft_model_state_dict(trainer.model, load_file(Path(job["adapter"]) / "adapter_model.safetensors"))
+        set_peft_model_state_dict(
+            trainer.model, load_file(Path(job["adapter"]) / "adapter_model.safetensors")
+        )
     clock = Clock()
     trainer.add_callback(clock)
     trainer.train()
     losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
     report = {
-        "seconds": clock.seconds, "cpu_seconds": clock.cpu_seconds, "losses": losses,
+        "seconds": clock.seconds,
+        "cpu_seconds": clock.cpu_seconds,
+        "losses": losses,
         "digest": digest(sequences_of(trainer.train_dataset)),
         "reference_seconds": getattr(trainer, "reference_seconds", 0.0),
         "reference_cpu_seconds": getattr(trainer, "reference_cpu_seconds", 0.0),
         "peak_memory_bytes": peak_memory_bytes(),
-    }  # fmt: skip
+    }
     print(json.dumps(report))
 
 
@@ -81,7 +86,8 @@ def sft_trainer(job: Job) -> SFTTrainer:
     rows = [{"input_ids": tokens, "labels": labels} for tokens, labels in read_sequences(job)]
     per_step = len(rows) // job["steps"]
     steps = [
-        sorted(rows[i : i + per_step], key=lambda row: -len(row["input_ids"])) for i in range(0, len(rows), per_step)
+        sorted(rows[i : i + per_step], key=lambda row: -len(row["input_ids"]))
+        for i in range(0, len(rows), per_step)
     ]
     pieces = per_step // job["pack"] if job["pack"] else 0
     if pieces:
@@ -92,19 +98,34 @@ def sft_trainer(job: Job) -> SFTTrainer:
         micro_batch, accumulate = job["micro_batch"], per_step // job["micro_batch"]
     options = common_options(job, micro_batch, accumulate)
     config = SFTConfig(
-        **options, max_length=1 << 20, packing=bool(pieces), packing_strategy="bfd",
+        **options,
+        max_length=1 << 20,
+        packing=bool(pieces),
+        packing_strategy="bfd",
         dataset_kwargs={"skip_prepare_dataset": True},
-    )  # fmt: skip
+    )
     return SFTTrainer(
-        load_model(job), config, train_dataset=dataset, processing_class=tokenizer(job), peft_config=lora(job)
+        load_model(job),
+        config,
+        train_dataset=dataset,
+        processing_class=tokenizer(job),
+        peft_config=lora(job),
     )
 
 
 def packed(rows: list[dict[str, list[int]]], pieces: int) -> list[dict[str, list[int]]]:
-    """The examples of one step in exactly this many rows, by TRL's own packing at the least length that does it."""
+    """The examples of one step in exactly this many rows, by TRL's own packing at the least length
+    that does it."""
     if pieces == len(rows):
-        return [row for one in rows for row in pack_dataset(Dataset.from_list([one]), len(one["input_ids"]), "bfd")]
-    total, longest = sum(len(row["input_ids"]) for row in rows), max(len(row["input_ids"]) for row in rows)
+        return [
+            row
+            for one in rows
+            for row in pack_dataset(Dataset.from_list([one]), len(one["input_ids"]), "bfd")
+        ]
+    total, longest = (
+        sum(len(row["input_ids"]) for row in rows),
+        max(len(row["input_ids"]) for row in rows),
+    )
     for length in range(max(longest, -(-total // pieces)), total + 1):
         dataset = pack_dataset(Dataset.from_list(rows), length, "bfd")
         if len(dataset) <= pieces:
@@ -121,22 +142,37 @@ def dpo_trainer(job: Job) -> DPOTrainer:
         prompt = next(t for t, label in enumerate(labels) if label >= 0)
         if chosen[:prompt] != rejected[:prompt]:
             raise SystemExit("the prompts of a pair differ")
-        rows.append({"prompt_ids": chosen[:prompt], "chosen_ids": chosen[prompt:], "rejected_ids": rejected[prompt:]})
+        rows.append(
+            {
+                "prompt_ids": chosen[:prompt],
+                "chosen_ids": chosen[prompt:],
+                "rejected_ids": rejected[prompt:],
+            }
+        )
     per_step = len(rows) // job["steps"]
     steps = [rows[i : i + per_step] for i in range(0, len(rows), per_step)]
-    ordered = [row for step in steps for row in sorted(step, key=lambda row: -sum(map(len, row.values())))]
+    ordered = [
+        row for step in steps for row in sorted(step, key=lambda row: -sum(map(len, row.values())))
+    ]
     options = common_options(job, job["micro_batch"], per_step // job["micro_batch"])
     config = DPOConfig(
-        **options, max_length=None, beta=job["beta"], precompute_ref_log_probs=job["reference_first"],
-    )  # fmt: skip
+        **options,
+        max_length=None,
+        beta=job["beta"],
+        precompute_ref_log_probs=job["reference_first"],
+    )
     return TokenDPOTrainer(
-        load_model(job), args=config, train_dataset=Dataset.from_list(ordered), processing_class=tokenizer(job),
+        load_model(job),
+        args=config,
+        train_dataset=Dataset.from_list(ordered),
+        processing_class=tokenizer(job),
         peft_config=lora(job),
-    )  # fmt: skip
+    )
 
 
 class TokenDPOTrainer(DPOTrainer):
-    """DPOTrainer for examples that are tokens already; knows how long the reference took, where it came first."""
+    """DPOTrainer for examples that are tokens already; knows how long the reference took, where it
+    came first."""
 
     reference_seconds = reference_cpu_seconds = 0.0
 
@@ -180,21 +216,29 @@ def common_options(job: Job, micro_batch: int, accumulate: int) -> dict[str, Any
 
 
 def load_model(job: Job) -> Any:
-    """precision: float32; bf16 (weights in bf16); autocast (float32 weights, bf16 products); bf16-autocast (both)."""
+    """precision: float32; bf16 (weights in bf16); autocast (float32 weights, bf16 products);
+    bf16-autocast (both)."""
     dtype = torch.bfloat16 if job["precision"].startswith("bf16") else torch.float32
     quantized = BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
     )
     return AutoModelForCausalLM.from_pretrained(
-        job["model"], dtype=dtype, attn_implementation="sdpa",
+        job["model"],
+        dtype=dtype,
+        attn_implementation="sdpa",
         quantization_config=quantized if job["kind"] == "qlora" else None,
-    )  # fmt: skip
+    )
 
 
 def lora(job: Job) -> LoraConfig | None:
     if job["kind"] == "full":
         return None
-    return LoraConfig(r=job["rank"], lora_alpha=job["alpha"], target_modules="all-linear", task_type="CAUSAL_LM")
+    return LoraConfig(
+        r=job["rank"], lora_alpha=job["alpha"], target_modules="all-linear", task_type="CAUSAL_LM"
+    )
 
 
 def tokenizer(job: Job) -> Any:
@@ -207,7 +251,13 @@ def read_sequences(job: Job) -> Iterator[Sequence]:
     for begin, end in pairwise(starts):
         tokens = arrays["tokens"][begin:end].tolist()
         trained = arrays["weights"][begin:end] > 0
-        yield tokens, [token if is_trained else -100 for token, is_trained in zip(tokens, trained, strict=True)]
+        yield (
+            tokens,
+            [
+                token if is_trained else -100
+                for token, is_trained in zip(tokens, trained, strict=True)
+            ],
+        )
 
 
 def sequences_of(dataset: Dataset) -> Iterator[Sequence]:
@@ -226,7 +276,9 @@ def sequences_of(dataset: Dataset) -> Iterator[Sequence]:
 def digest(sequences: Iterable[Sequence]) -> str:
     """SHA-256 over tokens and masks, whatever their order (the same as `benchmarks/arrays.py`)."""
     each = sorted(
-        hashlib.sha256(json.dumps([tokens, [int(label >= 0) for label in labels]]).encode()).hexdigest()
+        hashlib.sha256(
+            json.dumps([tokens, [int(label >= 0) for label in labels]]).encode()
+        ).hexdigest()
         for tokens, labels in sequences
     )
     return hashlib.sha256("".join(each).encode()).hexdigest()

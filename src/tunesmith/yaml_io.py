@@ -17,11 +17,17 @@ _CORE_SCHEMA: tuple[tuple[str, str, list[str]], ...] = (
     ("tag:yaml.org,2002:null", r"^(?:~|null|Null|NULL|)$", [*"~nN", ""]),
     ("tag:yaml.org,2002:bool", r"^(?:true|True|TRUE|false|False|FALSE)$", [*"tTfF"]),
     ("tag:yaml.org,2002:int", r"^[-+]?(?:0|[1-9][0-9]*)$", [*"-+0123456789"]),
-    ("tag:yaml.org,2002:float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", [*"-+.0123456789"]),
+    (
+        "tag:yaml.org,2002:float",
+        r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$",
+        [*"-+.0123456789"],
+    ),
 )
 
 
-_ALLOWED_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map")}
+_ALLOWED_TAGS = {
+    f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map")
+}
 
 
 class InvalidYaml(Exception):
@@ -43,12 +49,20 @@ class _PlainLoader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         # a few nested aliases can expand to a gigabyte ("billion laughs")
         if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(problem="aliases (*name) are not read", problem_mark=self.get_mark())
+            raise yaml.MarkedYAMLError(
+                problem="aliases (*name) are not read", problem_mark=self.get_mark()
+            )
         node = super().compose_node(parent, index)
         if node is not None and node.tag not in _ALLOWED_TAGS:
-            raise yaml.MarkedYAMLError(problem=f"the tag {node.tag} is not read", problem_mark=node.start_mark)
-        if isinstance(node, yaml.ScalarNode) and any("\ud800" <= character <= "\udfff" for character in node.value):
-            raise yaml.MarkedYAMLError(problem="half a character (a lone surrogate)", problem_mark=node.start_mark)
+            raise yaml.MarkedYAMLError(
+                problem=f"the tag {node.tag} is not read", problem_mark=node.start_mark
+            )
+        if isinstance(node, yaml.ScalarNode) and any(
+            "\ud800" <= character <= "\udfff" for character in node.value
+        ):
+            raise yaml.MarkedYAMLError(
+                problem="half a character (a lone surrogate)", problem_mark=node.start_mark
+            )
         return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
@@ -56,9 +70,13 @@ class _PlainLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, self.key_types):
-                raise yaml.MarkedYAMLError(problem=f"the key {key!r} is not a word", problem_mark=key_node.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key!r} is not a word", problem_mark=key_node.start_mark
+                )
             if key in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark
+                )
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -70,7 +88,7 @@ class _NumberKeyLoader(_PlainLoader):
 class _PlainDumper(yaml.SafeDumper):
     """The safe dumper that quotes text which `_PlainLoader` would read as something else."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own class attribute
 
     def represent_str(self, text: str) -> yaml.ScalarNode:
         # PyYAML folds Unicode's rarer line separators like spaces; only double quotes escape them.
@@ -92,7 +110,9 @@ def load_plain_yaml(text: str, *, number_keys: bool = False) -> Any:
         return (_NumberKeyLoader if number_keys else _PlainLoader)(text).get_single_data()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise InvalidYaml(error.problem or error.context or "not YAML", mark.line + 1 if mark else None) from None
+        raise InvalidYaml(
+            error.problem or error.context or "not YAML", mark.line + 1 if mark else None
+        ) from None
     except yaml.YAMLError as error:
         raise InvalidYaml(str(error).splitlines()[0]) from None
     # for example thousands of nested brackets, or a number of 5,000 digits
@@ -103,6 +123,11 @@ def load_plain_yaml(text: str, *, number_keys: bool = False) -> Any:
 def dump_plain_yaml(value: Any) -> str:
     """The text that `load_plain_yaml` reads as this value; keys stay in order."""
     text: str = yaml.dump(
-        value, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=False
+        value,
+        Dumper=_PlainDumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=120,
+        default_flow_style=False,
     )
     return text

@@ -10,7 +10,8 @@ from tunesmith.records import Example
 
 @pytest.fixture(scope="session")
 def label_world() -> World:
-    """120 questions; 18 of 30 refunds are taken for returns, 2 other answers are wrong, one names no label."""
+    """120 questions; 18 of 30 refunds are taken for returns, 2 other answers are wrong, one names
+    no label."""
     train, test = label_examples(200, seed=1), label_examples(120, seed=2)
     texts = [one.answer for one in test]
     refunds = [i for i, one in enumerate(test) if one.answer == "refund"]
@@ -23,8 +24,8 @@ def label_world() -> World:
 
 @pytest.fixture(scope="session")
 def json_world() -> World:
-    """60 names; the suffix is missing in 15 answers, one surname is wrong, one answer has a field too many, one is not
-    JSON."""
+    """60 names; the suffix is missing in 15 answers, one surname is wrong, one answer has a field
+    too many, one is not JSON."""
 
     def named(line: int, i: int, suffix: bool) -> Example:
         parts = {"given": f"Ann{i}", "surname": f"Smith{i}", **({"suffix": "Jr"} if suffix else {})}

@@ -27,15 +27,22 @@ from tunesmith.runs.run_folder import RunFolder
 def questions(count: int, start: int = 0) -> list[Example]:
     """Questions that are all answered with yes."""
     return [
-        Example(line=i + 1, messages=(Message("user", f"is {i} a number?"), Message("assistant", "yes")))
+        Example(
+            line=i + 1, messages=(Message("user", f"is {i} a number?"), Message("assistant", "yes"))
+        )
         for i in range(start, start + count)
     ]
 
 
 def facts(
-    right: Mapping[str, Sequence[bool]], test: Sequence[Example], name: str, recipe: Recipe | None = None,
-    model: str = "m", content: str = "c" * 64, cores: int = 2,
-) -> ComparableRun:  # fmt: skip
+    right: Mapping[str, Sequence[bool]],
+    test: Sequence[Example],
+    name: str,
+    recipe: Recipe | None = None,
+    model: str = "m",
+    content: str = "c" * 64,
+    cores: int = 2,
+) -> ComparableRun:
     """A run whose contenders answered these test examples right or wrong."""
     recipe = recipe or Recipe()
     scorer = LabelScorer(["yes", "no"])
@@ -43,28 +50,58 @@ def facts(
     for contender, marks in right.items():
         texts = ["yes" if mark else "no" for mark in marks]
         answers = [
-            Answer(example=one.id, text=text, scores=scorer.score(text, one.answer), tokens_in=5, tokens_out=1,
-                   seconds=0.2, finished=True)
+            Answer(
+                example=one.id,
+                text=text,
+                scores=scorer.score(text, one.answer),
+                tokens_in=5,
+                tokens_out=1,
+                seconds=0.2,
+                finished=True,
+            )
             for one, text in zip(test, texts, strict=True)
-        ]  # fmt: skip
+        ]
         kind = "tuned" if contender == "tuned" else "zero-shot"
-        asked.append(ContenderAnswers(ContenderSpec(name=contender, kind=kind, given="the question"), answers))
-    dataset = Dataset(name="numbers", shape="messages", files=(), columns={}, examples=900, content=content)
+        asked.append(
+            ContenderAnswers(
+                ContenderSpec(name=contender, kind=kind, given="the question"), answers
+            )
+        )
+    dataset = Dataset(
+        name="numbers", shape="messages", files=(), columns={}, examples=900, content=content
+    )
     return ComparableRun(
         run=Run(
-            id=name, created="2026-11-26T06:00:00.000+00:00", status="finished", recipe=recipe.fingerprint,
-            dataset="d", split="s", prepared={}, versions={"tunesmith": "0.1.0", "torch": "2.13.0"},
+            id=name,
+            created="2026-11-26T06:00:00.000+00:00",
+            status="finished",
+            recipe=recipe.fingerprint,
+            dataset="d",
+            split="s",
+            prepared={},
+            versions={"tunesmith": "0.1.0", "torch": "2.13.0"},
             seeds={"recipe": recipe.seed},
-            model=ModelIdentity(name=model, source="embedded", revision=None, folder="f", files={"w": model * 8}),
-            machine=Machine(platform="Linux", processor="x", cores=cores, memory_bytes=1, accelerator=None),
+            model=ModelIdentity(
+                name=model, source="embedded", revision=None, folder="f", files={"w": model * 8}
+            ),
+            machine=Machine(
+                platform="Linux", processor="x", cores=cores, memory_bytes=1, accelerator=None
+            ),
         ),
         recipe=recipe,
         check=CheckReport(dataset=dataset, model=None, problems=()),
-        split=Split(seed=recipe.seed, method="hash", grouped_by=None, stratified=False, train=("t",),
-                    validation=("v",), test=tuple(one.id for one in test)),
+        split=Split(
+            seed=recipe.seed,
+            method="hash",
+            grouped_by=None,
+            stratified=False,
+            train=("t",),
+            validation=("v",),
+            test=tuple(one.id for one in test),
+        ),
         evaluation=evaluate_answers(asked, Task("numbers", test, scorer, "as named", 0.1)),
         answers={one.name: one.answers for one in asked},
-    )  # fmt: skip
+    )
 
 
 def stored(facts: ComparableRun, parent: Path) -> RunFolder:

@@ -33,7 +33,10 @@ class SortedLetters:
     name = "letters"
 
     def embed(self, texts: Sequence[str]) -> Any:
-        counts_ND = np.array([[text.count(letter) for letter in string.ascii_lowercase] for text in texts], np.float32)
+        counts_ND = np.array(
+            [[text.count(letter) for letter in string.ascii_lowercase] for text in texts],
+            np.float32,
+        )
         return counts_ND / np.maximum(np.linalg.norm(counts_ND, axis=1, keepdims=True), 1e-9)
 
 
@@ -43,7 +46,9 @@ def mislabeled() -> tuple[list[Example], set[str]]:
     train, planted = label_examples(200, seed=1), set()
     for place in draw.sample(range(200), 10):
         old = train[place]
-        train[place] = example(old.line, old.question, {"login": "arrival"}.get(old.answer, "login"))
+        train[place] = example(
+            old.line, old.question, {"login": "arrival"}.get(old.answer, "login")
+        )
         planted.add(train[place].id)
     return train, planted
 
@@ -67,14 +72,22 @@ def test_with_one_signal_nothing_is_suspected(label_world: World) -> None:
     assert not [one for one in analysis.suggestions if one.text.startswith("Check")]
 
 
-def test_what_the_confident_model_contradicts_is_suspect_only_where_the_neighbors_agree(label_world: World) -> None:
+def test_what_the_confident_model_contradicts_is_suspect_only_where_the_neighbors_agree(
+    label_world: World,
+) -> None:
     evaluation, answers, test, _ = label_world
     train, planted = mislabeled()
     wrong = [one for one in train if one.id in planted]
-    truth = {one.id: other.answer for one, other in zip(train, label_examples(200, seed=1), strict=True)}
+    truth = {
+        one.id: other.answer for one, other in zip(train, label_examples(200, seed=1), strict=True)
+    }
     right = [one for one in train if one.id not in planted]
     beliefs = {one.id: (truth[one.id], 0.99) for one in wrong[:-1]}
-    beliefs |= {wrong[-1].id: (truth[wrong[-1].id], 0.6), right[0].id: ("login", 0.99), right[1].id: ("arrival", 0.99)}
+    beliefs |= {
+        wrong[-1].id: (truth[wrong[-1].id], 0.6),
+        right[0].id: ("login", 0.99),
+        right[1].id: ("arrival", 0.99),
+    }
     analysis = analyze_errors(evaluation, answers, test, train, "tuned", beliefs)
     found = {one.example for one in analysis.suspects}
     assert len(found & planted) >= 7 and not found - {one.id for one in wrong[:-1]}
@@ -86,11 +99,17 @@ def test_what_the_confident_model_contradicts_is_suspect_only_where_the_neighbor
 
 def test_a_signal_that_speaks_for_the_answer_acquits_it() -> None:
     one = example(1, "when is my next meeting", "calendar")
-    against = {"words": {one.id: LabelSignal("bill_due", "w")}, "meaning": {one.id: LabelSignal("bill_due", "m")}}
+    against = {
+        "words": {one.id: LabelSignal("bill_due", "w")},
+        "meaning": {one.id: LabelSignal("bill_due", "m")},
+    }
     assert [found.why for found in find_label_issues([one], against)] == ["w; m"]
-    assert not find_label_issues([one], {**against, "model": {one.id: LabelSignal("calendar", "model")}})
     assert not find_label_issues(
-        [one], {"words": {one.id: LabelSignal("a", "w")}, "meaning": {one.id: LabelSignal("b", "m")}}
+        [one], {**against, "model": {one.id: LabelSignal("calendar", "model")}}
+    )
+    assert not find_label_issues(
+        [one],
+        {"words": {one.id: LabelSignal("a", "w")}, "meaning": {one.id: LabelSignal("b", "m")}},
     )
 
 
@@ -99,11 +118,16 @@ def test_no_sentence_calls_a_suspicion_sure(label_world: World, tmp_path: Path) 
     train, _ = mislabeled()
     analysis = analyze_errors(evaluation, answers, test, train, "tuned", embedder=SortedLetters())
     write_labeling_sheet(analysis, tmp_path / "to_label.csv")
-    rows = [row for row in csv.DictReader((tmp_path / "to_label.csv").open(newline="")) if row["task"] == "check"]
+    rows = [
+        row
+        for row in csv.DictReader((tmp_path / "to_label.csv").open(newline=""))
+        if row["task"] == "check"
+    ]
     assert len(rows) == len(analysis.suspects)
     for row, one in zip(rows, analysis.suspects, strict=True):
         assert re.fullmatch(
-            rf"may be wrong: [45] of 5 nearest by words have {one.instead}; [45] of 5 nearest by meaning have .*",
+            rf"may be wrong: [45] of 5 nearest by words have {one.instead}; [45] of 5 nearest by"
+            r" meaning have .*",
             row["why"],
         )
         assert "%" not in row["why"]
@@ -118,15 +142,20 @@ def test_suggestions_are_ranked_by_what_they_promise(label_world: World) -> None
     analysis = analyze_errors(*label_world, "tuned")
     first = analysis.suggestions[0]
     assert first.text == "Add 20 examples that tell refund from return: 18 of 20 errors."
-    assert first.reason.startswith("refund was taken for return 18 of 30 times; training has 50 of refund and 50 of ")
-    assert first.expected_gain == pytest.approx(18 / 120) and first.most_gain == pytest.approx(18 / 120)
+    assert first.reason.startswith(
+        "refund was taken for return 18 of 30 times; training has 50 of refund and 50 of "
+    )
+    assert first.expected_gain == pytest.approx(18 / 120) and first.most_gain == pytest.approx(
+        18 / 120
+    )
     assert not first.may_be_chance and first.answers == ("refund", "return")
     told = [one for one in analysis.suggestions if not one.may_be_chance]
     gains = [one.expected_gain or 0 for one in told]
     assert gains == sorted(gains, reverse=True) and len(analysis.suggestions) <= 10
-    assert "Constrain the answers (evaluation.constrained): 1 of 20 errors name no known label." in [
-        one.text for one in analysis.suggestions
-    ]
+    assert (
+        "Constrain the answers (evaluation.constrained): 1 of 20 errors name no known label."
+        in [one.text for one in analysis.suggestions]
+    )
 
 
 def test_the_same_errors_ask_for_examples_once(label_world: World) -> None:
@@ -140,10 +169,14 @@ def test_a_missing_field_is_asked_for(json_world: World) -> None:
     assert "Add 20 examples that have suffix: it is missing in 15 of 18 errors." in texts
 
 
-def test_the_file_to_fill_in_holds_train_examples_and_never_a_test_example(label_world: World, tmp_path: Path) -> None:
+def test_the_file_to_fill_in_holds_train_examples_and_never_a_test_example(
+    label_world: World, tmp_path: Path
+) -> None:
     evaluation, answers, test, train = label_world
     train = [example(train[0].line, train[0].question, "login"), *train[1:]]
-    analysis = analyze_errors(evaluation, answers, test, train, "tuned", {train[0].id: ("refund", 0.9)})
+    analysis = analyze_errors(
+        evaluation, answers, test, train, "tuned", {train[0].id: ("refund", 0.9)}
+    )
     path = tmp_path / "to_label.csv"
     count = write_labeling_sheet(analysis, path)
     rows = list(csv.DictReader(path.open(newline="")))
@@ -162,15 +195,27 @@ def test_the_file_to_fill_in_holds_train_examples_and_never_a_test_example(label
 
 
 def test_nothing_to_do_writes_no_file(label_world: World, tmp_path: Path) -> None:
-    analysis = analyze_errors(*label_world, "tuned").model_copy(update={"suggestions": (), "suspects": ()})
-    assert write_labeling_sheet(analysis, tmp_path / "to_label.csv") == 0 and not list(tmp_path.iterdir())
+    analysis = analyze_errors(*label_world, "tuned").model_copy(
+        update={"suggestions": (), "suspects": ()}
+    )
+    assert write_labeling_sheet(analysis, tmp_path / "to_label.csv") == 0 and not list(
+        tmp_path.iterdir()
+    )
 
 
 @pytest.mark.parametrize(
     ("cell", "written"),
-    [("=1+1", "'=1+1"), ("+49 30", "'+49 30"), ("-5", "'-5"), ("@me", "'@me"), ("  =cmd", "'  =cmd"),
-     ("\t=x", "'\t=x"), ("a=b", "a=b"), ("", "")],
-)  # fmt: skip
+    [
+        ("=1+1", "'=1+1"),
+        ("+49 30", "'+49 30"),
+        ("-5", "'-5"),
+        ("@me", "'@me"),
+        ("  =cmd", "'  =cmd"),
+        ("\t=x", "'\t=x"),
+        ("a=b", "a=b"),
+        ("", ""),
+    ],
+)
 def test_no_cell_is_a_formula(cell: str, written: str) -> None:
     assert escape_formula(cell) == written
 
@@ -180,7 +225,9 @@ def test_formulas_of_the_data_reach_no_spreadsheet(label_world: World, tmp_path:
     evil = [example(one.line, f"=HYPERLINK({one.question})", one.answer) for one in train]
     analysis = analyze_errors(evaluation, answers, test, evil, "tuned", {evil[0].id: ("=A1", 0.9)})
     write_labeling_sheet(analysis, tmp_path / "to_label.csv")
-    cells = [cell for row in csv.reader((tmp_path / "to_label.csv").open(newline="")) for cell in row]
+    cells = [
+        cell for row in csv.reader((tmp_path / "to_label.csv").open(newline="")) for cell in row
+    ]
     assert any("HYPERLINK" in cell for cell in cells)
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
 
@@ -188,4 +235,6 @@ def test_formulas_of_the_data_reach_no_spreadsheet(label_world: World, tmp_path:
 def test_plain_text_examples_teach_no_answers(label_world: World) -> None:
     evaluation, answers, test, train = label_world
     with_text = [*train, Example(line=999, text="just prose")]
-    assert isinstance(analyse_module.analyze_errors(evaluation, answers, test, with_text, "tuned"), Analysis)
+    assert isinstance(
+        analyse_module.analyze_errors(evaluation, answers, test, with_text, "tuned"), Analysis
+    )

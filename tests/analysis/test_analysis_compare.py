@@ -1,4 +1,5 @@
-"""Two runs compared: changes by name, scores paired where the examples allow it, noise told from difference."""
+"""Two runs compared: changes by name, scores paired where the examples allow it, noise told from
+difference."""
 
 from dataclasses import replace
 
@@ -21,7 +22,9 @@ def test_the_same_examples_are_compared_in_pairs() -> None:
     comparison = compare_runs(first, second)
     same, tuned = comparison.scores
     expected = rate_difference(15, 1, 100)
-    assert (tuned.difference.value, tuned.difference.low, tuned.difference.high) == pytest.approx(expected[:3])
+    assert (tuned.difference.value, tuned.difference.low, tuned.difference.high) == pytest.approx(
+        expected[:3]
+    )
     assert tuned.p == pytest.approx(min(1, 2 * expected.p)) and tuned.is_beyond_noise
     assert tuned.method.startswith("paired on the 100 examples that both answered")
     assert tuned.gained is not None and len(tuned.gained) == 15 and tuned.lost == (TEST[98].id,)
@@ -32,7 +35,8 @@ def test_the_same_examples_are_compared_in_pairs() -> None:
 
 def test_other_examples_are_compared_unpaired_and_it_is_said() -> None:
     comparison = compare_runs(
-        facts({"tuned": HALF}, TEST, "first"), facts({"tuned": HALF}, questions(100, start=500), "second")
+        facts({"tuned": HALF}, TEST, "first"),
+        facts({"tuned": HALF}, questions(100, start=500), "second"),
     )
     (tuned,) = comparison.scores
     assert tuned.method == "unpaired, other examples: Newcombe's interval, Fisher's test"
@@ -52,11 +56,20 @@ def test_examples_that_are_mostly_the_same_are_paired_where_they_are() -> None:
 def test_what_was_done_differently_is_named() -> None:
     changed = Recipe.model_validate({"training": {"epochs": 2.0}, "bar": {"min_gain": 0.05}})
     first = facts({"tuned": HALF, "rag": HALF}, TEST, "first")
-    second = facts({"tuned": HALF, "few-shot": HALF}, TEST, "second", changed, model="n", content="e" * 64, cores=8)
+    second = facts(
+        {"tuned": HALF, "few-shot": HALF},
+        TEST,
+        "second",
+        changed,
+        model="n",
+        content="e" * 64,
+        cores=8,
+    )
     comparison = compare_runs(first, second)
     assert {change.key: (change.first, change.second) for change in comparison.recipe} == {
-        "training.epochs": ("null", "2.0"), "bar.min_gain": ("0.0", "0.05"),
-    }  # fmt: skip
+        "training.epochs": ("null", "2.0"),
+        "bar.min_gain": ("0.0", "0.05"),
+    }
     assert [change.key for change in comparison.data] == ["content"]
     assert [change.key for change in comparison.model] == ["name", "files"]
     assert [change.key for change in comparison.versions] == ["cores"]
@@ -79,18 +92,24 @@ def test_other_metrics_are_not_compared() -> None:
     graded = first.evaluation.model_copy(update={"metric": "rouge_l"})
     comparison = compare_runs(first, replace(first, evaluation=graded))
     assert comparison.scores == ()
-    assert comparison.notes[0].startswith("The first run decides by accuracy, the second by rouge_l")
+    assert comparison.notes[0].startswith(
+        "The first run decides by accuracy, the second by rouge_l"
+    )
 
 
 def test_examples_of_one_group_count_as_one() -> None:
     first = {one.id: float(i % 2) for i, one in enumerate(TEST)}
     second = {one.id: float(i % 2 or i < 20) for i, one in enumerate(TEST)}
     alone = compute_score_difference(first, second)
-    grouped = compute_score_difference(first, second, {one.id: str(i // 20) for i, one in enumerate(TEST)})
+    grouped = compute_score_difference(
+        first, second, {one.id: str(i // 20) for i, one in enumerate(TEST)}
+    )
     assert alone.p < 0.05 < grouped.p and alone.value == grouped.value
 
 
-@pytest.mark.parametrize(("first", "second"), [({}, {"a": 1.0}), ({"a": 0.5}, {"b": 0.5, "c": 0.7})])
+@pytest.mark.parametrize(
+    ("first", "second"), [({}, {"a": 1.0}), ({"a": 0.5}, {"b": 0.5, "c": 0.7})]
+)
 def test_too_few_answers_show_nothing(first: dict[str, float], second: dict[str, float]) -> None:
     told = compute_score_difference(first, second)
     assert (told.low, told.high, told.p) == (-1, 1, 1)

@@ -17,13 +17,19 @@ def groups(analysis: Analysis, by: str) -> dict[str, ErrorGroup]:
     return {group.name: group for group in analysis.groups if group.by == by}
 
 
-def test_a_planted_confusion_of_labels_is_beyond_noise_and_a_stray_one_is_not(label_world: World) -> None:
+def test_a_planted_confusion_of_labels_is_beyond_noise_and_a_stray_one_is_not(
+    label_world: World,
+) -> None:
     analysis = analyze_errors(*label_world, "tuned")
     assert (analysis.n, analysis.wrong, analysis.unanswered) == (120, 20, 0)
     pairs = groups(analysis, "labels")
     planted, stray = pairs["refund → return"], pairs["login → arrival"]
     assert (planted.errors, planted.of, planted.is_beyond_noise) == (18, 30, True)
-    assert planted.share == pytest.approx(0.9) and planted.lift is not None and planted.lift.value == 0.6
+    assert (
+        planted.share == pytest.approx(0.9)
+        and planted.lift is not None
+        and planted.lift.value == 0.6
+    )
     assert (stray.errors, stray.of, stray.is_beyond_noise) == (1, 30, False)
     assert groups(analysis, "label")["refund"].is_beyond_noise
     assert groups(analysis, "form")["no label named"].errors == 1
@@ -37,19 +43,27 @@ def test_planted_defects_of_fields_are_found(json_world: World) -> None:
     assert (missing.errors, missing.of, missing.is_beyond_noise) == (15, 30, True)
     assert (fields["surname: wrong"].errors, fields["surname: wrong"].of) == (1, 59)
     assert (fields["title: extra"].errors, fields["title: extra"].of) == (1, 59)
-    assert not fields["surname: wrong"].is_beyond_noise and not fields["title: extra"].is_beyond_noise
+    assert (
+        not fields["surname: wrong"].is_beyond_noise and not fields["title: extra"].is_beyond_noise
+    )
     assert groups(analysis, "form")["not JSON"].errors == 1
 
 
 def test_long_questions_that_go_wrong_are_found() -> None:
     draw = random.Random(3)
     test = [
-        example(i, " ".join(draw.choices(["one", "two", "three", "four"], k=4 + (i % 4) * 8)) + f" {i}", "yes")
+        example(
+            i,
+            " ".join(draw.choices(["one", "two", "three", "four"], k=4 + (i % 4) * 8)) + f" {i}",
+            "yes",
+        )
         for i in range(120)
     ]
     train = [example(i, f"question {i}", ("yes", "no")[i % 2]) for i in range(20)]
     texts = ["no" if i % 4 == 3 and i % 8 == 3 else "yes" for i in range(120)]
-    lengths = groups(analyze_errors(*judged(test, texts, "label", train), test, train, "tuned"), "length")
+    lengths = groups(
+        analyze_errors(*judged(test, texts, "label", train), test, train, "tuned"), "length"
+    )
     (name, group), *others = lengths.items()
     assert others == [] and group.errors == 15 and group.is_beyond_noise
     assert name.endswith("characters")
@@ -57,8 +71,12 @@ def test_long_questions_that_go_wrong_are_found() -> None:
 
 def test_a_topic_that_goes_wrong_is_found_and_named_by_its_words() -> None:
     train, test = label_examples(80, seed=1), label_examples(120, seed=5)
-    texts = [("refund" if one.answer == "login" and i % 3 else one.answer) for i, one in enumerate(test)]
-    topics = groups(analyze_errors(*judged(test, texts, "label", train), test, train, "tuned"), "topic")
+    texts = [
+        ("refund" if one.answer == "login" and i % 3 else one.answer) for i, one in enumerate(test)
+    ]
+    topics = groups(
+        analyze_errors(*judged(test, texts, "label", train), test, train, "tuned"), "topic"
+    )
     worst = max(topics.values(), key=lambda group: group.errors)
     assert worst.is_beyond_noise and worst.errors == 20
     assert set(worst.name.split(", ")) & {"password", "account", "page", "open", "any", "more"}
@@ -75,13 +93,20 @@ def test_clusters_are_the_same_every_time_and_follow_the_words() -> None:
 
 
 def test_errors_that_are_spread_evenly_make_no_group_stand_out() -> None:
-    """40 worlds in which who is wrong is drawn: at the corrected 5 %, few of them show any group."""
+    """40 worlds in which who is wrong is drawn: at the corrected 5 %, few of them show any
+    group."""
     train, false_alarms = label_examples(80, seed=1), 0
     for seed in range(40):
         draw = random.Random(seed)
         test = label_examples(100, seed=100 + seed)
-        texts = [draw.choice(["refund", "return", "arrival", "login"]) if draw.random() < 0.3 else one.answer
-                 for one in test]  # fmt: skip
+        texts = [
+            (
+                draw.choice(["refund", "return", "arrival", "login"])
+                if draw.random() < 0.3
+                else one.answer
+            )
+            for one in test
+        ]
         evaluation, answers = judged(test, texts, "label", train)
         analysis = analyze_errors(evaluation, answers, test, train, "tuned")
         false_alarms += any(group.is_beyond_noise for group in analysis.groups)
@@ -97,9 +122,14 @@ def test_cut_and_unanswered_are_forms_and_counts() -> None:
     analysis = analyze_errors(evaluation, answers, test, train, "tuned")
     assert (analysis.n, analysis.wrong, analysis.unanswered) == (6, 6, 2)
     assert {name: group.errors for name, group in groups(analysis, "form").items()} == {
-        "no label named": 5, "cut at the token limit": 1,
-    }  # fmt: skip
-    assert sorted(failure.outcome for failure in analysis.failures) == ["no answer", "unscored", *["wrong"] * 6]
+        "no label named": 5,
+        "cut at the token limit": 1,
+    }
+    assert sorted(failure.outcome for failure in analysis.failures) == [
+        "no answer",
+        "unscored",
+        *["wrong"] * 6,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +144,12 @@ def test_all_right_is_an_analysis_without_groups() -> None:
     train, test = label_examples(40, seed=1), label_examples(40, seed=2)
     evaluation, answers = judged(test, [one.answer for one in test], "label", train)
     analysis = analyze_errors(evaluation, answers, test, train, "tuned")
-    assert (analysis.wrong, analysis.groups, analysis.failures, analysis.suggestions) == (0, (), (), ())
+    assert (analysis.wrong, analysis.groups, analysis.failures, analysis.suggestions) == (
+        0,
+        (),
+        (),
+        (),
+    )
 
 
 def test_answers_to_other_examples_are_refused(label_world: World) -> None:
@@ -128,5 +163,8 @@ def test_answers_to_other_examples_are_refused(label_world: World) -> None:
 def test_a_judge_beside_the_scorer_hides_no_group(label_world: World, json_world: World) -> None:
     for (evaluation, *rest), by in ((label_world, "labels"), (json_world, "field")):
         judged = evaluation.model_copy(update={"scorer": f"{evaluation.scorer} + judge"})
-        plain, beside = analyze_errors(evaluation, *rest, "tuned"), analyze_errors(judged, *rest, "tuned")
+        plain, beside = (
+            analyze_errors(evaluation, *rest, "tuned"),
+            analyze_errors(judged, *rest, "tuned"),
+        )
         assert groups(beside, by) and beside.groups == plain.groups

@@ -28,7 +28,9 @@ Runs = tuple[RunFolder, RunFolder]
 
 
 @pytest.fixture
-def tunesmith(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Door:
+def tunesmith(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Door:
     monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "160")
     monkeypatch.delenv("TUNESMITH_STORE", raising=False)
@@ -51,15 +53,24 @@ def runs(tmp_path: Path) -> Runs:
 def test_what_changed_and_whether_it_is_noise(tunesmith: Door, runs: Runs) -> None:
     printed = tunesmith("compare", runs[0].path, runs[1].path)
     assert printed.code == 0, printed.err
-    for words in ("recipe   seed  0      3", "+18.8", "beyond noise", "may be noise", "15 better, 0 worse",
-                  "Only the seed differs", "between seeds, tuned: standard deviation about 13.3 points"):  # fmt: skip
+    for words in (
+        "recipe   seed  0      3",
+        "+18.8",
+        "beyond noise",
+        "may be noise",
+        "15 better, 0 worse",
+        "Only the seed differs",
+        "between seeds, tuned: standard deviation about 13.3 points",
+    ):
         assert words in printed.out, printed.out
     assert printed.out.splitlines()[-1] == f"next: tunesmith show {runs[1].path}"
 
 
 def test_one_json_document(tunesmith: Door, runs: Runs) -> None:
     printed = tunesmith("compare", runs[0].path, runs[1].path, "--json")
-    assert printed.code == 0 and json.loads(printed.out)["scores"][1]["difference"]["value"] == pytest.approx(15 / 80)
+    assert printed.code == 0 and json.loads(printed.out)["scores"][1]["difference"][
+        "value"
+    ] == pytest.approx(15 / 80)
 
 
 def test_runs_without_evaluation_are_named_together(tunesmith: Door, runs: Runs) -> None:
@@ -67,10 +78,12 @@ def test_runs_without_evaluation_are_named_together(tunesmith: Door, runs: Runs)
         (one.path / RECORD_FILES[Evaluation]).unlink()
     printed = tunesmith("compare", runs[0].path, runs[1].path)
     assert printed.code == 2
-    assert printed.err.strip() == (
-        "error[run/no-evaluation]: Only runs of `tunesmith decide` that were evaluated can be compared. "
-        f"where {runs[0].path} (finished, without evaluation) and {runs[1].path} (finished, without evaluation) · "
-        "do evaluate it: tunesmith decide, or tunesmith evaluate with both runs on the same data"
+    assert (
+        printed.err.strip()
+        == "error[run/no-evaluation]: Only runs of `tunesmith decide` that were evaluated can be"
+        f" compared. where {runs[0].path} (finished, without evaluation) and {runs[1].path}"
+        " (finished, without evaluation) · do evaluate it: tunesmith decide, or tunesmith"
+        " evaluate with both runs on the same data"
     )
 
 
@@ -97,8 +110,11 @@ def test_a_damaged_answer_file(tunesmith: Door, runs: Runs) -> None:
 
 
 def test_several_seeds_show_their_spread(tunesmith: Door, runs: Runs, tmp_path: Path) -> None:
-    """40, 55 and 60 of 80 right: their mean, their standard deviation, Student's t with 2 degrees of freedom."""
-    third = facts({"zero-shot": HALF, "tuned": [i >= 20 for i in range(80)]}, TEST, "third", Recipe(seed=4))
+    """40, 55 and 60 of 80 right: their mean, their standard deviation, Student's t with 2 degrees
+    of freedom."""
+    third = facts(
+        {"zero-shot": HALF, "tuned": [i >= 20 for i in range(80)]}, TEST, "third", Recipe(seed=4)
+    )
     folder = stored(third, tmp_path / "runs")
     printed = tunesmith("compare", *(one.path for one in (*runs, folder)))
     assert printed.code == 0, printed.err
@@ -106,7 +122,9 @@ def test_several_seeds_show_their_spread(tunesmith: Door, runs: Runs, tmp_path: 
     row = next(line.split() for line in printed.out.splitlines() if line.startswith("tuned"))
     assert row == ["tuned", "50.0", "68.8", "75.0", "64.6", "13.0", "32.3", "to", "96.9"]
     assert "the chance of these examples is not in the intervals" in printed.out
-    document = json.loads(tunesmith("compare", *(one.path for one in (*runs, folder)), "--json").out)
+    document = json.loads(
+        tunesmith("compare", *(one.path for one in (*runs, folder)), "--json").out
+    )
     assert [one["contender"] for one in document["contenders"]] == ["zero-shot", "tuned"]
 
 
@@ -116,18 +134,31 @@ def test_several_runs_that_differ_in_more_than_the_seed_are_refused(
     recipe = Recipe.model_validate({"seed": 4, "training": {"epochs": 2.0}})
     folder = stored(facts({"tuned": HALF}, TEST, "third", recipe), tmp_path / "runs")
     printed = tunesmith("compare", *(one.path for one in (*runs, folder)))
-    assert printed.code == 2 and "error[usage/more-than-seeds]" in printed.err and "training.epochs" in printed.err
+    assert (
+        printed.code == 2
+        and "error[usage/more-than-seeds]" in printed.err
+        and "training.epochs" in printed.err
+    )
 
 
 def test_one_seed_twice_is_no_spread(tunesmith: Door, runs: Runs, tmp_path: Path) -> None:
     folder = stored(facts({"tuned": HALF}, TEST, "third", Recipe(seed=3)), tmp_path / "runs")
     for order in ((*runs, folder), (runs[1], folder, runs[0])):
         printed = tunesmith("compare", *(one.path for one in order))
-        assert printed.code == 2 and "error[usage/same-seed]" in printed.err and "found seed 3" in printed.err
+        assert (
+            printed.code == 2
+            and "error[usage/same-seed]" in printed.err
+            and "found seed 3" in printed.err
+        )
 
 
 def test_who_is_not_in_all_runs_is_named(tunesmith: Door, runs: Runs, tmp_path: Path) -> None:
-    folder = stored(facts({"rag": HALF, "zero-shot": HALF}, TEST, "third", Recipe(seed=4)), tmp_path / "runs")
+    folder = stored(
+        facts({"rag": HALF, "zero-shot": HALF}, TEST, "third", Recipe(seed=4)), tmp_path / "runs"
+    )
     printed = tunesmith("compare", *(one.path for one in (*runs, folder)))
     assert "Not in all runs with a score, so left out: tuned, rag." in printed.out
-    assert "Scored the same in all runs, which is no proof that another seed would: zero-shot." in printed.out
+    assert (
+        "Scored the same in all runs, which is no proof that another seed would: zero-shot."
+        in printed.out
+    )

@@ -34,7 +34,14 @@ def label_examples(count: int, seed: int, start: int = 0) -> list[Example]:
 
 def answer_to(one: Example, text: str, scores: dict[str, float], **more: object) -> Answer:
     """A stored answer."""
-    fields = {"example": one.id, "text": text, "scores": scores, "tokens_in": 9, "tokens_out": 2, "seconds": 0.1}
+    fields = {
+        "example": one.id,
+        "text": text,
+        "scores": scores,
+        "tokens_in": 9,
+        "tokens_out": 2,
+        "seconds": 0.1,
+    }
     return Answer(**{**fields, "finished": True, **more})
 
 
@@ -43,9 +50,14 @@ def judged(
 ) -> tuple[Evaluation, list[Answer]]:
     """These answers scored and evaluated."""
     made = build_scorer(scorer, [one.answer for one in train])
-    answers = [answer_to(one, text, made.score(text, one.answer)) for one, text in zip(examples, texts, strict=True)]
+    answers = [
+        answer_to(one, text, made.score(text, one.answer))
+        for one, text in zip(examples, texts, strict=True)
+    ]
     task = Task("support", examples, made, "as named", 0.1)
-    asked = ContenderAnswers(ContenderSpec(name="tuned", kind="tuned", given="the question"), answers)
+    asked = ContenderAnswers(
+        ContenderSpec(name="tuned", kind="tuned", given="the question"), answers
+    )
     return evaluate_answers([asked], task), answers
 
 

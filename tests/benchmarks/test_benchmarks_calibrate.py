@@ -9,11 +9,17 @@ import pytest
 from benchmarks import calibrate
 
 
-def row(name: str, value: float, low: float | None, high: float | None, holds: bool = True) -> dict[str, Any]:
+def row(
+    name: str, value: float, low: float | None, high: float | None, holds: bool = True
+) -> dict[str, Any]:
     return {"name": name, "value": value, "low_bar": low, "high_bar": high, "holds": holds}
 
 
-ROWS = [row("coverage", 0.95, 0.93, 0.97), row("false", 0.2, None, 0.05, False), row("seen", 0.5, None, None)]
+ROWS = [
+    row("coverage", 0.95, 0.93, 0.97),
+    row("false", 0.2, None, 0.05, False),
+    row("seen", 0.5, None, None),
+]
 
 
 def test_the_table_says_what_holds_and_where_it_should_lie() -> None:

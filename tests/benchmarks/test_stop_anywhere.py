@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-TREE = ast.parse((Path(__file__).parents[2] / "benchmarks" / "stop_anywhere.py").read_text(encoding="utf-8"))
+TREE = ast.parse(
+    (Path(__file__).parents[2] / "benchmarks" / "stop_anywhere.py").read_text(encoding="utf-8")
+)
 TARGETS = sorted(
     {
         node.args[2].value

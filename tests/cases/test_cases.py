@@ -14,8 +14,21 @@ from tunesmith.cli.main import run
 from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
 
 HERE = Path(__file__).parent
-CASES: list[dict[str, Any]] = tomllib.loads((HERE / "cases.toml").read_text("utf-8")).get("case", [])
-KEYS = {"name", "about", "source", "files", "command", "then", "exit", "contains", "lacks", "equals"}
+CASES: list[dict[str, Any]] = tomllib.loads((HERE / "cases.toml").read_text("utf-8")).get(
+    "case", []
+)
+KEYS = {
+    "name",
+    "about",
+    "source",
+    "files",
+    "command",
+    "then",
+    "exit",
+    "contains",
+    "lacks",
+    "equals",
+}
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,5 @@
-"""Varied conversations in the form that transformers asks for, and the same ones in the forms that people have.
+"""Varied conversations in the form that transformers asks for, and the same ones in the forms that
+people have.
 
 `pick` chooses one of a list: `random.Random(n).choice`, or Hypothesis.
 """
@@ -11,20 +12,50 @@ Pick = Callable[[Sequence[Any]], Any]
 Chat = dict[str, Any]
 
 TEXTS = (
-    "Where is my card?", "Grüße aus Zürich, 20 €", "東京の天気は？", "ما هو الطقس؟", "Погода в Омске",
-    "emoji 😀 and 👩‍👩‍👧", 'He said "no" and C:\\temp\\new', "two\nlines", "  spaces around  ", "a\ttab", "5", "true",
-    "<b>&amp;</b>", "it's",
-    '{"json": [1, null]}', "x", "assistant", "null", "\u00e9 = é", "very " * 30 + "long",
+    "Where is my card?",
+    "Grüße aus Zürich, 20 €",
+    "東京の天気は？",
+    "ما هو الطقس؟",
+    "Погода в Омске",
+    "emoji 😀 and 👩‍👩‍👧",
+    'He said "no" and C:\\temp\\new',
+    "two\nlines",
+    "  spaces around  ",
+    "a\ttab",
+    "5",
+    "true",
+    "<b>&amp;</b>",
+    "it's",
+    '{"json": [1, null]}',
+    "x",
+    "assistant",
+    "null",
+    "\u00e9 = é",
+    "very " * 30 + "long",
     "`code` {{ braces }} {% if %}",
-)  # fmt: skip
+)
 NAMES = ("get_weather", "search", "f", "größe_von", "db.query-2")
 KEYS = ("town", "days", "unit", "größe", "q")
 VALUES: tuple[Any, ...] = (
-    *TEXTS, 5, -3, 0.5, 1e22, True, False, None, [], {}, ["a", 1], {"deep": {"list": [1, "two", None]}}, "",
-)  # fmt: skip
+    *TEXTS,
+    5,
+    -3,
+    0.5,
+    1e22,
+    True,
+    False,
+    None,
+    [],
+    {},
+    ["a", 1],
+    {"deep": {"list": [1, "two", None]}},
+    "",
+)
 
 
-def conversation(pick: Pick, texts: Sequence[str] = TEXTS, *, with_tools: bool = True, thinks: bool = True) -> Chat:
+def conversation(
+    pick: Pick, texts: Sequence[str] = TEXTS, *, with_tools: bool = True, thinks: bool = True
+) -> Chat:
     """`{"messages": [...]}`, perhaps with `tools`; roles in the usual order, an answer last."""
     messages: list[Chat] = []
     if pick((False, True)):
@@ -41,7 +72,9 @@ def conversation(pick: Pick, texts: Sequence[str] = TEXTS, *, with_tools: bool =
             messages += results
         messages.append(_answer(pick, pick(texts), thinks=thinks and is_last))
     chat: Chat = {"messages": messages}
-    return {**chat, "tools": [_tool(name) for name in NAMES[: pick((1, 2, 5))]]} if has_tools else chat
+    return (
+        {**chat, "tools": [_tool(name) for name in NAMES[: pick((1, 2, 5))]]} if has_tools else chat
+    )
 
 
 def _answer(pick: Pick, text: str, *, thinks: bool) -> Chat:
@@ -58,7 +91,12 @@ def _calls_and_results(pick: Pick, texts: Sequence[str]) -> list[Chat]:
     text = pick(("", "", pick(texts)))
     called: Chat = {"role": "assistant", "content": text, "tool_calls": calls}
     results = [
-        {"role": "tool", "content": pick(texts), "name": call["function"]["name"], "tool_call_id": call["id"]}
+        {
+            "role": "tool",
+            "content": pick(texts),
+            "name": call["function"]["name"],
+            "tool_call_id": call["id"],
+        }
         for call in calls
     ]
     return [called, *results]
@@ -71,8 +109,15 @@ def _call(pick: Pick, number: int) -> Chat:
 
 
 def _tool(name: str) -> Chat:
-    parameters = {"type": "object", "properties": {"town": {"type": "string"}}, "required": ["town"]}
-    return {"type": "function", "function": {"name": name, "description": "Gives é < ü", "parameters": parameters}}
+    parameters = {
+        "type": "object",
+        "properties": {"town": {"type": "string"}},
+        "required": ["town"],
+    }
+    return {
+        "type": "function",
+        "function": {"name": name, "description": "Gives é < ü", "parameters": parameters},
+    }
 
 
 def written_by_others(chat: Chat, pick: Pick, *, reorders: bool = False) -> Chat:
@@ -94,15 +139,25 @@ def written_by_others(chat: Chat, pick: Pick, *, reorders: bool = False) -> Chat
             )
         )
     is_sharegpt = pick((False, False, True))
-    messages = [part for message in chat["messages"] for part in _message(message, pick, is_sharegpt, reorders)]
+    messages = [
+        part
+        for message in chat["messages"]
+        for part in _message(message, pick, is_sharegpt, reorders)
+    ]
     return {**row, "conversations" if is_sharegpt else "messages": messages}
 
 
 def _message(message: Chat, pick: Pick, is_sharegpt: bool, reorders: bool) -> list[Chat]:
     given = dict(message)
-    weight, thought, calls = (given.pop(key, None) for key in ("weight", "reasoning_content", "tool_calls"))
+    weight, thought, calls = (
+        given.pop(key, None) for key in ("weight", "reasoning_content", "tool_calls")
+    )
     if weight is not None:
-        given |= {pick(("weight", "train", "loss", "training", "loss_weight")): pick((weight, weight == 1 or weight))}
+        given |= {
+            pick(("weight", "train", "loss", "training", "loss_weight")): pick(
+                (weight, weight == 1 or weight)
+            )
+        }
     elif message["role"] == "assistant":
         given |= pick(({}, {"weight": None}, {"train": True}, {"loss": 1}))
     if thought is not None:
@@ -111,22 +166,29 @@ def _message(message: Chat, pick: Pick, is_sharegpt: bool, reorders: bool) -> li
         given |= _calls(calls, pick, reorders)
         given["content"] = given["content"] or pick(("", None))
     elif message["role"] == "tool":
-        given = {key: part for key, part in given.items() if key != pick(("", "name", "tool_call_id"))}
+        given = {
+            key: part for key, part in given.items() if key != pick(("", "name", "tool_call_id"))
+        }
         given["role"] = pick(("tool", "function")) if "name" in given else "tool"
     elif isinstance(given["content"], str) and pick((False, True)):
         half = len(given["content"]) // 2
         given["content"] = [
-            {"type": "text", "text": text} for text in (given["content"][:half], given["content"][half:])
+            {"type": "text", "text": text}
+            for text in (given["content"][:half], given["content"][half:])
         ]
     given |= pick(({}, {"refusal": None, "audio": None, "annotations": []}))
     return [_as_sharegpt(given, pick)] if is_sharegpt else [given]
 
 
 def _as_sharegpt(given: Chat, pick: Pick) -> Chat:
-    role = {"user": "human", "assistant": "gpt", "system": "system"}.get(given["role"], "observation")
+    role = {"user": "human", "assistant": "gpt", "system": "system"}.get(
+        given["role"], "observation"
+    )
     if isinstance(given["content"], list):
         given["content"] = "".join(part["text"] for part in given["content"])
-    return {"from": role, "value": given["content"]} | {k: v for k, v in given.items() if k not in ("role", "content")}
+    return {"from": role, "value": given["content"]} | {
+        k: v for k, v in given.items() if k not in ("role", "content")
+    }
 
 
 def _calls(calls: list[Chat], pick: Pick, reorders: bool) -> Chat:
@@ -136,12 +198,20 @@ def _calls(calls: list[Chat], pick: Pick, reorders: bool) -> Chat:
         arguments = call["function"]["arguments"]
         if reorders:
             arguments = dict(reversed(arguments.items()))
-        forms = [arguments, json.dumps(arguments), json.dumps(arguments, ensure_ascii=False, indent=2)]
+        forms = [
+            arguments,
+            json.dumps(arguments),
+            json.dumps(arguments, ensure_ascii=False, indent=2),
+        ]
         forms += [] if arguments else ["", None]
         function["arguments"] = pick(forms)
         written.append(pick(({**call, "function": function}, {"id": call["id"], **function})))
     if len(calls) == 1 and pick((False, True)):
         return {
-            "function_call": {key: part for key, part in written[0].get("function", written[0]).items() if key != "id"}
+            "function_call": {
+                key: part
+                for key, part in written[0].get("function", written[0]).items()
+                if key != "id"
+            }
         }
     return {"tool_calls": pick((written, json.dumps(written)))}

@@ -1,7 +1,7 @@
 """Chat templates written for these tests in the manner of families that people fine-tune, each with its peculiarities.
 
 `writes` says what a template writes of a conversation; the rest it passes over without a word, as real ones do.
-"""
+"""  # noqa: E501
 
 from pathlib import Path
 from typing import NamedTuple
@@ -53,7 +53,7 @@ LLAMA = """{{- bos_token }}
   {%- endif %}
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}
-"""
+"""  # noqa: E501
 
 MISTRAL = """{%- if messages[0].role == 'system' %}{% set system = messages[0].content + '\n\n' %}
   {%- set loop_messages = messages[1:] %}{% else %}{% set system = '' %}{% set loop_messages = messages %}{% endif %}
@@ -76,7 +76,7 @@ MISTRAL = """{%- if messages[0].role == 'system' %}{% set system = messages[0].c
     {{- message.tool_call_id | string + '"}[/TOOL_RESULTS]' }}
   {%- elif message.role == 'assistant' %}{{- ' ' + message.content + eos_token }}
   {%- else %}{{- raise_exception('Only user, assistant, tool roles are supported') }}{% endif %}
-{%- endfor %}"""
+{%- endfor %}"""  # noqa: E501
 
 GEMMA = """{{ bos_token }}
 {%- if messages[0]['role'] == 'system' %}{% set first = messages[0]['content'] + '\n\n' %}
@@ -85,7 +85,7 @@ GEMMA = """{{ bos_token }}
 {{- '<start_of_turn>' + ('model' if message.role == 'assistant' else message.role) + '\n' }}
 {{- (first if loop.first else '') + message['content'] | trim + '<end_of_turn>\n' }}
 {%- endfor %}
-{%- if add_generation_prompt %}{{- '<start_of_turn>model\n' }}{% endif %}"""
+{%- if add_generation_prompt %}{{- '<start_of_turn>model\n' }}{% endif %}"""  # noqa: E501
 
 QWEN = """{%- if tools %}
 {{- '<|im_start|>system\n' + (messages[0].content + '\n\n' if messages[0].role == 'system' else '') }}
@@ -106,7 +106,7 @@ QWEN = """{%- if tools %}
     {%- if loop.last or messages[loop.index0 + 1].role != 'tool' %}{{- '<|im_end|>\n' }}{% endif %}
   {%- endif %}
 {%- endfor %}
-{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{% endif %}"""
+{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{% endif %}"""  # noqa: E501
 
 THINK = """{%- if tools %}{{- '<|im_start|>system\n# Tools\n' }}
 {%- for tool in tools %}{{- tool | tojson + '\n' }}{% endfor %}{{- '<|im_end|>\n' }}{% endif %}
@@ -133,7 +133,7 @@ THINK = """{%- if tools %}{{- '<|im_start|>system\n# Tools\n' }}
     {{- '<|im_start|>user\n<tool_response>\n' + message.content + '\n</tool_response><|im_end|>\n' }}
   {%- else %}{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}{% endif %}
 {%- endfor %}
-{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{% endif %}"""
+{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{% endif %}"""  # noqa: E501
 
 DEEPSEEK = """{{- bos_token }}
 {%- if tools %}{{- 'Tools: ' + tools | tojson + '\n' }}{% endif %}
@@ -146,7 +146,7 @@ DEEPSEEK = """{{- bos_token }}
       {{- '<|calls|>' + call.function.name + '\n```json\n' + call.function.arguments + '\n```' }}
     {%- endfor %}{{- '<|end|>' }}
   {%- elif message.role == 'tool' %}{{- '<|output|>' + message.content + '<|Assistant|>' }}{% endif %}
-{%- endfor %}"""
+{%- endfor %}"""  # noqa: E501
 
 XML = """{%- if tools %}{{- '<|im_start|>system\n<tools>' }}
 {%- for tool in tools %}{{- '\n<function>\n<name>' + tool.function.name + '</name>' }}
@@ -162,7 +162,7 @@ XML = """{%- if tools %}{{- '<|im_start|>system\n<tools>' }}
     {%- endfor %}{{- '\n</tool_call>' }}
   {%- endfor %}{{- '<|im_end|>\n' }}
 {%- endfor %}
-{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{% endif %}"""
+{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{% endif %}"""  # noqa: E501
 
 FAMILIES: dict[str, Family] = {
     "chatml": Family(CHATML, writes=frozenset(("results", "text with calls"))),
@@ -174,7 +174,15 @@ FAMILIES: dict[str, Family] = {
     ),
     "mistral": Family(
         MISTRAL,
-        ("<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_CALLS]"),
+        (
+            "<s>",
+            "</s>",
+            "[INST]",
+            "[/INST]",
+            "[AVAILABLE_TOOLS]",
+            "[/AVAILABLE_TOOLS]",
+            "[TOOL_CALLS]",
+        ),
         {"bos_token": "<s>", "eos_token": "</s>"},
         ALL - {"reasoning"},
     ),

@@ -1,4 +1,5 @@
-"""One command line in this process, in an empty folder, with an empty home, no store but its own and no network."""
+"""One command line in this process, in an empty folder, with an empty home, no store but its own
+and no network."""
 
 import json
 import re
@@ -24,7 +25,8 @@ class Printed(NamedTuple):
 
     @property
     def message(self) -> str:
-        """The one error message; whatever else stands on standard error are stages (`==`) and notes (indented)."""
+        """The one error message; whatever else stands on standard error are stages (`==`) and notes
+        (indented)."""
         begin = self.err.index("error[")
         told, message = self.err[:begin], self.err[begin:].rstrip("\n")
         assert all(line.startswith(("== ", "   ")) for line in told.splitlines()), self.err

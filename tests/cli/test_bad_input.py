@@ -1,4 +1,5 @@
-"""Whatever a person gives: one message in the house's form, the right exit code, no traceback, nothing half-written."""
+"""Whatever a person gives: one message in the house's form, the right exit code, no traceback,
+nothing half-written."""
 
 import json
 import os
@@ -12,7 +13,9 @@ import pytest
 from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
 from tunesmith.testing.tiny_weights import write_tiny_weights
 
-GOOD = "".join(json.dumps({"prompt": f"number {i}", "completion": f"word {i}"}) + "\n" for i in range(20))
+GOOD = "".join(
+    json.dumps({"prompt": f"number {i}", "completion": f"word {i}"}) + "\n" for i in range(20)
+)
 
 
 def write(name: str, content: str | bytes = GOOD) -> str:
@@ -47,7 +50,13 @@ def model(name: str = "model", **config: Any) -> Path:
     """A model folder that passes every check until it is loaded."""
     made = write_tiny_tokenizer(Path(name), eos_token="<|im_end|>")
     write_tiny_weights(made / "model.safetensors")
-    settings = {"model_type": "llama", "vocab_size": 400, "hidden_size": 4, "num_hidden_layers": 1, **config}
+    settings = {
+        "model_type": "llama",
+        "vocab_size": 400,
+        "hidden_size": 4,
+        "num_hidden_layers": 1,
+        **config,
+    }
     (made / "config.json").write_text(json.dumps(settings))
     return made
 
@@ -102,15 +111,33 @@ DATA: dict[str, tuple[str, Callable[[], str]]] = {
     "/dev/null": ("data/not-a-file", lambda: "/dev/null"),
     "/dev/zero": ("data/not-a-file", lambda: "/dev/zero"),
     "a named pipe": ("data/not-a-file", queue),
-    "bytes called jsonl": ("data/broken-utf8", lambda: write("noise.jsonl", bytes(range(256)) * 40)),
-    "an Excel sheet": ("data/wrong-format", lambda: write("sheet.xlsx", b"PK\x03\x04" + bytes(200))),
-    "a picture": ("data/unknown-format", lambda: write("picture.png", b"\x89PNG\r\n\x1a\n" + bytes(200))),
-    "broken Parquet": ("data/damaged-table", lambda: write("table.parquet", b"PAR1" + bytes(100) + b"PAR1")),
+    "bytes called jsonl": (
+        "data/broken-utf8",
+        lambda: write("noise.jsonl", bytes(range(256)) * 40),
+    ),
+    "an Excel sheet": (
+        "data/wrong-format",
+        lambda: write("sheet.xlsx", b"PK\x03\x04" + bytes(200)),
+    ),
+    "a picture": (
+        "data/unknown-format",
+        lambda: write("picture.png", b"\x89PNG\r\n\x1a\n" + bytes(200)),
+    ),
+    "broken Parquet": (
+        "data/damaged-table",
+        lambda: write("table.parquet", b"PAR1" + bytes(100) + b"PAR1"),
+    ),
     "a name too long": ("data/unreadable", lambda: "x" * 5000 + ".jsonl"),
     "no permission": ("data/unreadable", unreadable),
-    "a loop of links": ("data/missing", lambda: os.symlink("loop.jsonl", "loop.jsonl") or "loop.jsonl"),
-    "columns that fit no shape": ("data/unknown-shape", lambda: write("other.jsonl", '{"foo": 1, "bar": 2}\n' * 20)),
-}  # fmt: skip
+    "a loop of links": (
+        "data/missing",
+        lambda: os.symlink("loop.jsonl", "loop.jsonl") or "loop.jsonl",
+    ),
+    "columns that fit no shape": (
+        "data/unknown-shape",
+        lambda: write("other.jsonl", '{"foo": 1, "bar": 2}\n' * 20),
+    ),
+}
 
 MODELS: dict[str, tuple[str, Callable[[], str]]] = {
     "a name that does not exist": ("model/unknown", lambda: "smolm2-135m-instruct"),
@@ -121,9 +148,12 @@ MODELS: dict[str, tuple[str, Callable[[], str]]] = {
     "a model with its own code": ("model/needs-own-code", with_own_code),
     "broken weights": ("model/broken-weights", broken_weights),
     "settings that contradict each other": ("model/unloadable", lambda: f"./{model()}"),
-    "weights of another model": ("model/missing-weights", lambda: f"./{model(num_attention_heads=2)}"),
+    "weights of another model": (
+        "model/missing-weights",
+        lambda: f"./{model(num_attention_heads=2)}",
+    ),
     "an empty name": ("recipe/wrong-value", lambda: ""),
-}  # fmt: skip
+}
 
 USAGE: dict[str, tuple[str, Callable[[], list[str]]]] = {
     "unknown command": ("usage/arguments", lambda: ["dekide", write("data.jsonl")]),
@@ -132,32 +162,55 @@ USAGE: dict[str, tuple[str, Callable[[], list[str]]]] = {
     "a word for a number": ("usage/arguments", lambda: decide("--minutes", "soon")),
     "a bad column mapping": ("usage/columns", lambda: check("--columns", "prompt")),
     "a column of no file": ("data/unknown-column", lambda: check("--columns", "prompt=quesion")),
-    "a column of no shape": ("data/unknown-column-name", lambda: check("--columns", "promt=prompt")),
+    "a column of no shape": (
+        "data/unknown-column-name",
+        lambda: check("--columns", "promt=prompt"),
+    ),
     "a group of no file": ("data/unknown-column", lambda: check("--group", "customer")),
     "--set without =": ("recipe/not-an-override", lambda: decide("--set", "seed")),
     "--set of no key": ("recipe/unknown-key", lambda: decide("--set", "training.epoch=1")),
     "--set of a wrong type": ("recipe/wrong-value", lambda: decide("--set", "seed=many")),
     "--minutes that are negative": ("recipe/wrong-value", lambda: decide("--minutes", "-1")),
     "--minutes that are infinite": ("recipe/wrong-value", lambda: decide("--minutes", "inf")),
-    "a test file that is missing": ("data/missing", lambda: decide("--set", "data.test_path=nowhere.jsonl")),
+    "a test file that is missing": (
+        "data/missing",
+        lambda: decide("--set", "data.test_path=nowhere.jsonl"),
+    ),
     "--documents that are missing": ("data/no-documents", lambda: decide("--documents", "nowhere")),
     "a recipe that is missing": ("recipe/unreadable", lambda: ["train", "nowhere.yaml"]),
     "a preset that is not": ("recipe/no-such-preset", lambda: ["train", "names-dem"]),
-    "an unknown key in a recipe": ("recipe/unknown-key", lambda: train("data: {path: data.jsonl}\nlora: 8\n")),
+    "an unknown key in a recipe": (
+        "recipe/unknown-key",
+        lambda: train("data: {path: data.jsonl}\nlora: 8\n"),
+    ),
     "a wrong type in a recipe": ("recipe/wrong-value", lambda: train("data: {path: [1]}\n")),
     "a recipe that is no YAML": ("recipe/not-yaml", lambda: train("data: {path: [\n")),
     "a recipe without data": ("recipe/no-data", lambda: train("seed: 1\n")),
-    "a recipe that is a directory": ("recipe/unreadable", lambda: ["train", "./" + folder("recipe.yaml")]),
+    "a recipe that is a directory": (
+        "recipe/unreadable",
+        lambda: ["train", "./" + folder("recipe.yaml")],
+    ),
     "a run that is not": ("store/no-such-run", lambda: ["show", "20200101-000000-x-000000"]),
     "a folder that is no run": ("run/damaged", lambda: ["show", "./" + folder("bare")]),
-    "a model to talk to that is not": ("model/unknown", lambda: ["chat", "nobody", "--message", "hi"]),
-    "a model to score that is not": ("model/unknown", lambda: ["evaluate", "nobody", "--data", write("data.jsonl")]),
-}  # fmt: skip
+    "a model to talk to that is not": (
+        "model/unknown",
+        lambda: ["chat", "nobody", "--message", "hi"],
+    ),
+    "a model to score that is not": (
+        "model/unknown",
+        lambda: ["evaluate", "nobody", "--data", write("data.jsonl")],
+    ),
+}
 
 
 def written_below(place: Path) -> set[str]:
-    """Everything but the store and the measured rates of models, which are whole from the moment they are there."""
-    paths = [path.relative_to(place) for path in place.rglob("*") if path.name not in ("home", "store.db")]
+    """Everything but the store and the measured rates of models, which are whole from the moment
+    they are there."""
+    paths = [
+        path.relative_to(place)
+        for path in place.rglob("*")
+        if path.name not in ("home", "store.db")
+    ]
     return {str(path) for path in paths if "rates" not in path.parts}
 
 
@@ -184,7 +237,9 @@ def test_a_line_of_1_gb_takes_little_memory(tunesmith: Any) -> None:
 
 
 @pytest.mark.parametrize("case", MODELS)
-def test_models_that_cannot_be_used(tunesmith: Any, world: Path, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_that_cannot_be_used(
+    tunesmith: Any, world: Path, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     code, make = MODELS[case]
     name = make()
@@ -206,11 +261,17 @@ def test_wrong_use(tunesmith: Any, world: Path, case: str) -> None:
     assert written_below(world) == before
 
 
-STORES = ["postgresql://nobody:secret@127.0.0.1:1/none", "mysql://x", "sqlite:////dev/null/store.db"]
+STORES = [
+    "postgresql://nobody:secret@127.0.0.1:1/none",
+    "mysql://x",
+    "sqlite:////dev/null/store.db",
+]
 RUN = "20200101-000000-x-000000"
 
 
-@pytest.mark.parametrize("words", [["runs"], ["models"], ["show", RUN], ["chat", RUN]], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "words", [["runs"], ["models"], ["show", RUN], ["chat", RUN]], ids=lambda words: words[0]
+)
 @pytest.mark.parametrize("place", STORES)
 def test_a_store_that_cannot_be_read(
     tunesmith: Any, monkeypatch: pytest.MonkeyPatch, words: list[str], place: str
@@ -246,14 +307,20 @@ def test_errors_of_the_data_close_the_gate_with_1(tunesmith: Any) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("check", "nowhere.jsonl"), ("decide", "nowhere.jsonl"), ("evaluate", "./model", "--data", "nowhere.jsonl")],
+    [
+        ("check", "nowhere.jsonl"),
+        ("decide", "nowhere.jsonl"),
+        ("evaluate", "./model", "--data", "nowhere.jsonl"),
+    ],
     ids=lambda words: words[0],
 )
 def test_with_json_the_error_is_a_document(tunesmith: Any, words: tuple[str, ...]) -> None:
     printed = tunesmith(*words, "--json")
     assert printed.code == 2
     error = printed.document["error"]
-    assert set(error) == {"code", "what", "where", "found", "do"} and error["code"] == "data/missing"
+    assert (
+        set(error) == {"code", "what", "where", "found", "do"} and error["code"] == "data/missing"
+    )
     assert printed.message.startswith(f"error[{error['code']}]: {error['what']}")
 
 
@@ -263,8 +330,12 @@ def test_with_json_wrong_use_is_a_document_too(tunesmith: Any, words: tuple[str,
     assert printed.code == 2 and printed.document["error"]["code"] == "usage/arguments"
 
 
-@pytest.mark.parametrize("command", [["models", "--fetch"], ["demo"], ["chat", "smollm2-135m-instruct"], ["runs"]])
-def test_a_home_that_cannot_be_written(tunesmith: Any, monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
+@pytest.mark.parametrize(
+    "command", [["models", "--fetch"], ["demo"], ["chat", "smollm2-135m-instruct"], ["runs"]]
+)
+def test_a_home_that_cannot_be_written(
+    tunesmith: Any, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
     monkeypatch.setenv("TUNESMITH_HOME", through_a_file())
     printed = tunesmith(*command)
     assert printed.code == 2 and "TUNESMITH_HOME" in printed.message

@@ -43,7 +43,7 @@ warning[data/duplicate]: 1 of 4 examples repeats an earlier one exactly: bad.jso
   do nothing: each is used once, on one side of the split; take them out if that is not meant
 
 next: tunesmith check bad.jsonl
-"""
+"""  # noqa: E501
 
 
 def test_what_a_person_reads(tunesmith: Any) -> None:
@@ -57,7 +57,9 @@ def test_what_a_program_reads(tunesmith: Any) -> None:
     printed = tunesmith("check", "bad.jsonl", "--json")
     assert printed.code == 1 and printed.err == ""
     assert set(printed.document) == {"dataset", "model", "problems", "data"}
-    assert [(p["code"], p["severity"], p["count"], p["lines"]) for p in printed.document["problems"]] == [
+    assert [
+        (p["code"], p["severity"], p["count"], p["lines"]) for p in printed.document["problems"]
+    ] == [
         ("data/cut-line", "error", 1, [6]),
         ("data/wrong-type", "error", 1, [5]),
         ("data/no-answer", "error", 1, [2]),
@@ -66,13 +68,23 @@ def test_what_a_program_reads(tunesmith: Any) -> None:
         ("data/duplicate", "warning", 1, [3]),
     ]
     for problem in printed.document["problems"]:
-        assert set(problem) == {"code", "severity", "count", "lines", "message", "do", "file", "counted_in"}
+        assert set(problem) == {
+            "code",
+            "severity",
+            "count",
+            "lines",
+            "message",
+            "do",
+            "file",
+            "counted_in",
+        }
         assert problem["message"].rstrip(".") in PRINTED and problem["do"] in PRINTED
 
 
 def test_good_data_exits_0_and_says_what_comes_next(tunesmith: Any) -> None:
     rows = [
-        json.dumps({"prompt": f"What is {n} times {n * 7}?", "completion": f"{n * n * 7} it is"}) for n in range(300)
+        json.dumps({"prompt": f"What is {n} times {n * 7}?", "completion": f"{n * n * 7} it is"})
+        for n in range(300)
     ]
     Path("good.jsonl").write_text("\n".join(rows) + "\n")
     printed = tunesmith("check", "good.jsonl")
@@ -91,14 +103,21 @@ def test_a_table_speaks_of_lines_and_one_is_said_as_one(tunesmith: Any) -> None:
     printed = tunesmith("check", "bad.csv", "--columns", "prompt=question,completion=reply")
     assert printed.code == 1
     assert printed.out.startswith("bad: 1 example in prompt-completion shape, 3 kinds of error\n")
-    assert "Rows with a quote that is never closed: 1." in printed.out and "where bad.csv line 3\n" in printed.out
+    assert (
+        "Rows with a quote that is never closed: 1." in printed.out
+        and "where bad.csv line 3\n" in printed.out
+    )
     assert "1 of 1 example has nothing to learn from.\n  where bad.csv line 2\n" in printed.out
     assert "The number of different prompts is only 1;" in printed.out
     assert "row 1" not in printed.out and "line 1" not in printed.out
 
 
-def test_plain_text_is_trained_next_for_no_contender_can_be_asked_it(tunesmith: Any, world: Path) -> None:
-    lines = [json.dumps({"text": f"The story of number {number} is short."}) for number in range(20)]
+def test_plain_text_is_trained_next_for_no_contender_can_be_asked_it(
+    tunesmith: Any, world: Path
+) -> None:
+    lines = [
+        json.dumps({"text": f"The story of number {number} is short."}) for number in range(20)
+    ]
     Path("stories.jsonl").write_text("\n".join(lines) + "\n")
     printed = tunesmith("check", "stories.jsonl")
     assert printed.code == 0, printed.out

@@ -48,10 +48,13 @@ def test_answers_by_number_by_word_or_enter(tunesmith: Door, typed: Callable[...
     assert shown.code == 0, shown.err
     assert load_recipe(Path("recipe.yaml")) == Recipe(
         circumstances=UsageContext(
-            task_changes="weekly", used="ongoing", requests_per_month=12_000, data_may_go="this machine",
+            task_changes="weekly",
+            used="ongoing",
+            requests_per_month=12_000,
+            data_may_go="this machine",
             longest_wait_seconds=2.5,
         )
-    )  # fmt: skip
+    )
     assert "1 never  2 yearly  3 monthly  4 weekly  5 daily  (Enter: do not know)" in shown.err
     assert "facts_change: not known" in shown.out
     assert shown.out.splitlines()[-1] == "next: tunesmith decide DATA --recipe recipe.yaml"
@@ -64,7 +67,9 @@ def test_it_asks_once(tunesmith: Door, typed: Callable[..., None]) -> None:
     assert tunesmith("init").err.count("?") == 1  # only what was left open
     typed("", "", "", "", "", "")
     assert tunesmith("init", "--again").err.count("?") == len(QUESTIONS)
-    assert load_recipe(Path("recipe.yaml")).circumstances.longest_wait_seconds == 3  # Enter changes nothing
+    assert (
+        load_recipe(Path("recipe.yaml")).circumstances.longest_wait_seconds == 3
+    )  # Enter changes nothing
 
 
 def test_what_is_no_answer_is_asked_again(tunesmith: Door, typed: Callable[..., None]) -> None:
@@ -75,19 +80,25 @@ def test_what_is_no_answer_is_asked_again(tunesmith: Door, typed: Callable[..., 
     assert (said.task_changes, said.requests_per_month) == ("daily", 7)
 
 
-def test_an_input_that_ends_leaves_the_rest_unknown(tunesmith: Door, typed: Callable[..., None]) -> None:
+def test_an_input_that_ends_leaves_the_rest_unknown(
+    tunesmith: Door, typed: Callable[..., None]
+) -> None:
     typed("5")
     assert tunesmith("init").code == 0
     assert load_recipe(Path("recipe.yaml")).circumstances == UsageContext(task_changes="daily")
 
 
-def test_nobody_to_ask_is_an_error_that_says_what_to_do(tunesmith: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_to_ask_is_an_error_that_says_what_to_do(
+    tunesmith: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO())
     shown = tunesmith("init")
     assert shown.code == 2 and not Path("recipe.yaml").exists()
-    assert shown.message == (
-        "error[usage/nobody-to-ask]: Nobody is there to answer. found standard input is not a terminal · "
-        "do answer with --set, for example --set circumstances.requests_per_month=5000"
+    assert (
+        shown.message
+        == "error[usage/nobody-to-ask]: Nobody is there to answer. found standard input is not a"
+        " terminal · do answer with --set, for example --set"
+        " circumstances.requests_per_month=5000"
     )
 
 
@@ -96,11 +107,15 @@ def test_set_keeps_every_other_line_as_it_was_written(tunesmith: Door) -> None:
     shown = tunesmith("init", "r.yaml", "--set", "circumstances.data_may_go=own cloud", "--json")
     assert shown.document["circumstances"]["data_may_go"] == "own cloud"
     text = Path("r.yaml").read_text()
-    assert text.startswith("# our recipe\nmodel: smollm2-135m-instruct   # the small one\n\ncircumstances:")
+    assert text.startswith(
+        "# our recipe\nmodel: smollm2-135m-instruct   # the small one\n\ncircumstances:"
+    )
     assert text.endswith("\n\n# how long\ntraining:\n  epochs: 2   # enough\n")
     found = load_recipe(Path("r.yaml"))
     assert found.training.epochs == 2
-    assert found.circumstances == UsageContext(task_changes="weekly", used="ongoing", data_may_go="own cloud")
+    assert found.circumstances == UsageContext(
+        task_changes="weekly", used="ongoing", data_may_go="own cloud"
+    )
     tunesmith("init", "r.yaml", "--set", "circumstances.used=once")
     assert len(Path("r.yaml").read_text().splitlines()) == len(text.splitlines())
     assert sorted(path.name for path in Path().iterdir()) == ["r.yaml"]
@@ -116,7 +131,9 @@ def test_set_keeps_every_other_line_as_it_was_written(tunesmith: Door) -> None:
         ("circumstances.requests_per_month=-1", "recipe/wrong-value"),
     ],
 )
-def test_other_keys_and_wrong_values_change_nothing(tunesmith: Door, change: str, code: str) -> None:
+def test_other_keys_and_wrong_values_change_nothing(
+    tunesmith: Door, change: str, code: str
+) -> None:
     Path("r.yaml").write_text(RECIPE)
     shown = tunesmith("init", "r.yaml", "--set", change)
     assert shown.code == 2 and f"error[{code}]" in shown.message
@@ -147,11 +164,15 @@ def test_a_section_that_cannot_be_replaced_alone_is_left(tunesmith: Door, text: 
 @pytest.mark.parametrize(
     "text",
     [
-        "", "model: m\n", "model: m", "circumstances:\n", "circumstances: {used: once}\n",
+        "",
+        "model: m\n",
+        "model: m",
+        "circumstances:\n",
+        "circumstances: {used: once}\n",
         "circumstances:\n  used: once\nmodel: m\n",
         "model: m\ncircumstances:\n  used: once\n\n\n# end\n",
     ],
-)  # fmt: skip
+)
 def test_the_section_is_replaced_wherever_it_stands(tmp_path: Path, text: str) -> None:
     said = UsageContext(task_changes="never", longest_wait_seconds=0.5)
     path = tmp_path / "r.yaml"

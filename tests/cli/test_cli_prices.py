@@ -14,7 +14,9 @@ def test_every_row_is_listed_with_source_day_and_age(tunesmith: Door) -> None:
     line = next(line for line in shown.out.splitlines() if line.startswith("gpt-6-luna"))
     assert "OpenAI" in line and "$0.10" in line and "2026-09-22" in line and "https://" in line
     listed = tunesmith("prices", "--json").document
-    assert not listed["own_exists"] and {"model", "source", "date", "age_days", "is_old"} <= set(listed["prices"][0])
+    assert not listed["own_exists"] and {"model", "source", "date", "age_days", "is_old"} <= set(
+        listed["prices"][0]
+    )
     assert all(row["is_old"] == (row["age_days"] > 180) for row in listed["prices"])
 
 
@@ -27,14 +29,19 @@ def test_init_makes_the_users_file_once(tunesmith: Door, world: Path) -> None:
     assert again.code == 2 and "input/prices-there" in again.message
 
 
-def test_a_file_of_ones_own_is_shown_first_and_marked_when_old(tunesmith: Door, world: Path) -> None:
+def test_a_file_of_ones_own_is_shown_first_and_marked_when_old(
+    tunesmith: Door, world: Path
+) -> None:
     own = world / "here" / "own.toml"
     own.write_text(
-        '[[price]]\nmodel = "m"\nprovider = "p"\nusd_per_million_in = 1\nusd_per_million_out = 2.5\n'
-        'source = "a letter"\ndate = 2020-01-01\n'
+        '[[price]]\nmodel = "m"\nprovider = "p"\nusd_per_million_in = 1\nusd_per_million_out ='
+        ' 2.5\nsource = "a letter"\ndate = 2020-01-01\n'
     )
     lines = tunesmith("prices", "own.toml").out.splitlines()
-    assert lines[1].split()[:5] == ["m", "p", "$1.00", "$2.50", "2020-01-01"] and "days, old" in lines[1]
+    assert (
+        lines[1].split()[:5] == ["m", "p", "$1.00", "$2.50", "2020-01-01"]
+        and "days, old" in lines[1]
+    )
     wrong = tunesmith("prices", "own.toml", "--init")
     assert wrong.code == 2 and "usage/two-files" in wrong.message
 
@@ -43,8 +50,9 @@ def test_a_wrong_row_is_named(tunesmith: Door, world: Path) -> None:
     (world / "here" / "own.toml").write_text('[[price]]\nmodel = "m"\n')
     shown = tunesmith("prices", "own.toml")
     assert shown.code == 2
-    assert shown.message == (
-        "error[input/price-row]: A row of prices is not complete or not right. where own.toml row 1 · "
-        "found provider: Field required · do a row needs model, provider, usd_per_million_in, usd_per_million_out, "
-        "source and date (2026-05-20)"
+    assert (
+        shown.message
+        == "error[input/price-row]: A row of prices is not complete or not right. where own.toml"
+        " row 1 · found provider: Field required · do a row needs model, provider,"
+        " usd_per_million_in, usd_per_million_out, source and date (2026-05-20)"
     )

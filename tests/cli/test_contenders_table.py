@@ -1,4 +1,5 @@
-"""The table of contenders in the terminal: failed answers are counted where there are any, the unknown is no zero."""
+"""The table of contenders in the terminal: failed answers are counted where there are any, the
+unknown is no zero."""
 
 import pytest
 
@@ -6,13 +7,22 @@ from tests.decision.cases import contender, evaluation
 from tunesmith.cli.decide import print_contenders, suggest_next_command
 
 
-def test_failed_answers_are_counted_only_where_there_are_any(capsys: pytest.CaptureFixture[str]) -> None:
+def test_failed_answers_are_counted_only_where_there_are_any(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     whole = contender("zero-shot", 0.5)
     score = whole.metrics["exact"].model_copy(update={"n": 390, "failed": 10})
-    print_contenders(evaluation([whole.model_copy(update={"metrics": {"exact": score}}), contender("tuned", 0.8)]))
+    print_contenders(
+        evaluation(
+            [whole.model_copy(update={"metrics": {"exact": score}}), contender("tuned", 0.8)]
+        )
+    )
     head, first, second = capsys.readouterr().out.splitlines()
     assert head.split()[-4:] == ["n", "failed", "s/request", "USD/1,000"]
-    assert first.split()[-4:] == ["390", "10", "0.10", "0.0100"] and second.split()[-4:-2] == ["400", "0"]
+    assert first.split()[-4:] == ["390", "10", "0.10", "0.0100"] and second.split()[-4:-2] == [
+        "400",
+        "0",
+    ]
     print_contenders(evaluation([whole]))
     assert "failed" not in capsys.readouterr().out
 
@@ -30,7 +40,8 @@ def test_nothing_scored_is_no_score_of_zero(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_the_command_after_a_verdict_uses_what_it_names() -> None:
-    """A system that is kept runs elsewhere: chatting with a loser of the race is not what its owner wants."""
+    """A system that is kept runs elsewhere: chatting with a loser of the race is not what its owner
+    wants."""
     assert suggest_next_command("rag", "rag", "runs/r") == ("chat", "runs/r")
     assert suggest_next_command("cannot tell", None, "runs/r") == ("chat", "runs/r")
     assert suggest_next_command("stop", None, "runs/r") == ("chat", "runs/r")

@@ -57,16 +57,26 @@ def test_a_flag_that_names_a_key_is_spelled_out(typed: str, given: str) -> None:
         ("--zzqq", "see --help, and tunesmith keys for those of recipes"),
     ],
 )
-def test_a_flag_that_there_is_not_is_answered_with_the_one_that_was_meant(flag: str, advice: str) -> None:
+def test_a_flag_that_there_is_not_is_answered_with_the_one_that_was_meant(
+    flag: str, advice: str
+) -> None:
     with pytest.raises(UsageError, match="There is no flag") as caught:
         expand_recipe_flags(["d", flag, "1"], DECLARED)
     assert caught.value.do == advice
 
 
-def test_the_advice_for_every_key_of_other_tools_names_a_key_of_ours_or_says_why_none_is_needed() -> None:
+def test_the_advice_for_every_key_of_other_tools_names_a_key_of_ours_or_says_why_none_is_needed() -> (  # noqa: E501
+    None
+):
     known = get_known_keys()
-    assert [name for name, ours in KEY_ALIASES.items() if not (ours.key in known if ours.key else ours.hint)] == []
-    assert [name for name in KEY_ALIASES if any(key.rpartition(".")[2] == name for key in known)] == []
+    assert [
+        name
+        for name, ours in KEY_ALIASES.items()
+        if not (ours.key in known if ours.key else ours.hint)
+    ] == []
+    assert [
+        name for name in KEY_ALIASES if any(key.rpartition(".")[2] == name for key in known)
+    ] == []
 
 
 @pytest.mark.parametrize(
@@ -80,8 +90,9 @@ def test_the_advice_for_every_key_of_other_tools_names_a_key_of_ours_or_says_why
         (("quik", None, None), "quik", None),
     ],
 )
-def test_examples_may_stand_where_a_recipe_may(words: tuple[str, str | None, str | None], recipe: str | None,
-                                               data: str | None) -> None:  # fmt: skip
+def test_examples_may_stand_where_a_recipe_may(
+    words: tuple[str, str | None, str | None], recipe: str | None, data: str | None
+) -> None:
     first, second, named = words
     found = resolve_recipe_and_data(first, Path(second) if second else None, named)
     assert found == (recipe, Path(data) if data else None)

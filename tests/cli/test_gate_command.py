@@ -34,13 +34,16 @@ def advised(changes: list[str]) -> list[str]:
 @pytest.mark.parametrize("question", ["my question", "question, in full", "a=b", "it's", " padded"])
 def test_the_advised_check_has_the_columns_of_the_recipe(tunesmith: Any, question: str) -> None:
     write_table(
-        "my data.csv", [[question, "reply", "customer"], *([f"q {i}", "a" if i else "", "c"] for i in range(12))]
+        "my data.csv",
+        [[question, "reply", "customer"], *([f"q {i}", "a" if i else "", "c"] for i in range(12))],
     )
     columns = '{"prompt": "' + question.strip() + '", "completion": "reply"}'
     words = advised(["data.path=my data.csv", f"data.columns={columns}", "data.group=customer"])
     assert words[:2] == ["check", "my data.csv"] and words[-2:] == ["--group", "customer"]
     printed = tunesmith(*words)
-    assert printed.code == 1 and "error[data/no-answer]" in printed.out and "line 2\n" in printed.out
+    assert (
+        printed.code == 1 and "error[data/no-answer]" in printed.out and "line 2\n" in printed.out
+    )
     assert shlex.split(printed.out.splitlines()[-1])[2:] == words
 
 
@@ -57,7 +60,10 @@ def test_the_advised_check_reads_with_the_method_of_the_recipe(tunesmith: Any) -
 def test_a_task_of_another_tool_can_be_checked(tunesmith: Any) -> None:
     Path("p.yaml").write_text(
         "prompts: ['Capital of {{land}}?']\nproviders: [x]\ntests:\n"
-        + "".join(f"  - vars: {{land: L{i}}}\n    assert: [{{type: equals, value: C{i}}}]\n" for i in range(12))
+        + "".join(
+            f"  - vars: {{land: L{i}}}\n    assert: [{{type: equals, value: C{i}}}]\n"
+            for i in range(12)
+        )
     )
     printed = tunesmith("check", "p.yaml")
     assert printed.code == 0 and printed.out.startswith("p: 12 examples in messages shape")

@@ -4,7 +4,17 @@ import pytest
 
 from tunesmith.cli.console import print_table
 
-CELLS = ["we\\[/b]ird", "[/b]", "\\[bold]", "[red]x[/red]", "\\", "a[link=x]b", "x\\[/]", "[[[", ":smile:"]
+CELLS = [
+    "we\\[/b]ird",
+    "[/b]",
+    "\\[bold]",
+    "[red]x[/red]",
+    "\\",
+    "a[link=x]b",
+    "x\\[/]",
+    "[[[",
+    ":smile:",
+]
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -16,9 +16,9 @@ def test_answers_that_come_in_a_lump_give_no_wild_first_estimate() -> None:
     """None is ready for 94 s, then 20 of 100 are at once: that says nothing of the other 80."""
     assert pace_of((94.0, 20)).estimate_seconds_left(94.0, 100) is None
     assert pace_of((94.0, 20), (95.0, 40), (96.0, 60)).estimate_seconds_left(96.0, 100) is None
-    assert pace_of((94.0, 20), (95.0, 40), (96.0, 60), (97.0, 80)).estimate_seconds_left(97.0, 100) == pytest.approx(
-        1.0
-    )
+    assert pace_of((94.0, 20), (95.0, 40), (96.0, 60), (97.0, 80)).estimate_seconds_left(
+        97.0, 100
+    ) == pytest.approx(1.0)
 
 
 def test_an_even_pace_is_told_and_time_that_passes_is_taken_off() -> None:
@@ -51,6 +51,9 @@ def test_a_line_is_written_now_and_then_and_at_the_end(
         clock[0] = done * LOG_INTERVAL_SECONDS / 2
         listener.update_progress("asking", done, 10)
     assert capsys.readouterr().err.splitlines() == [
-        "   asking  20 %", "   asking  40 %  45 s left", "   asking  60 %  30 s left", "   asking  80 %  15 s left",
+        "   asking  20 %",
+        "   asking  40 %  45 s left",
+        "   asking  60 %  30 s left",
+        "   asking  80 %  15 s left",
         "   asking 100 %",
-    ]  # fmt: skip
+    ]

@@ -1,4 +1,5 @@
-"""What must answer at once loads nothing heavy, and importing tunesmith changes nothing in the process."""
+"""What must answer at once loads nothing heavy, and importing tunesmith changes nothing in the
+process."""
 
 import json
 import os
@@ -8,7 +9,18 @@ from typing import Any
 
 import pytest
 
-HEAVY = ("torch", "transformers", "numpy", "scipy", "sqlalchemy", "alembic", "polars", "plotly", "bm25s", "tokenizers")
+HEAVY = (
+    "torch",
+    "transformers",
+    "numpy",
+    "scipy",
+    "sqlalchemy",
+    "alembic",
+    "polars",
+    "plotly",
+    "bm25s",
+    "tokenizers",
+)
 
 COMMAND = """
 import contextlib, io, json, sys
@@ -16,7 +28,7 @@ from tunesmith.cli.main import run
 with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
     code = run(sys.argv[1:])
 print(json.dumps([code, out.getvalue() + err.getvalue(), sorted(sys.modules)]))
-"""
+"""  # noqa: E501
 
 IMPORT = """
 import json, os, sys
@@ -25,14 +37,18 @@ sys.addaudithook(lambda event, details: events.append(event) if event.startswith
 before = dict(os.environ)
 import tunesmith
 print(json.dumps([before == dict(os.environ), events, sorted(sys.modules)]))
-"""
+"""  # noqa: E501
 
 
 def in_a_fresh_process(program: str, *arguments: str) -> Any:
     done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True, timeout=60,
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
+    )
     return json.loads(done.stdout)
 
 
@@ -50,7 +66,9 @@ def in_a_fresh_process(program: str, *arguments: str) -> Any:
     ],
     ids=lambda value: " ".join(value) or "nothing" if isinstance(value, list) else None,
 )
-def test_help_and_usage_errors_load_nothing_heavy(arguments: list[str], code: int, said: str) -> None:
+def test_help_and_usage_errors_load_nothing_heavy(
+    arguments: list[str], code: int, said: str
+) -> None:
     found, text, modules = in_a_fresh_process(COMMAND, *arguments)
     assert found == code and said in text, text
     assert not [name for name in HEAVY if name in modules]

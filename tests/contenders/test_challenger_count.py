@@ -21,5 +21,7 @@ from tunesmith.records import Recipe
 def test_rivals_are_those_that_will_be_asked(
     evaluation: dict[str, object], documents: str | None, has_form: bool, expected: int
 ) -> None:
-    recipe = Recipe.model_validate({"evaluation": evaluation, "retrieval": {"documents": documents}})
+    recipe = Recipe.model_validate(
+        {"evaluation": evaluation, "retrieval": {"documents": documents}}
+    )
     assert count_challengers(recipe, has_form) == expected

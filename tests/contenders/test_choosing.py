@@ -1,4 +1,5 @@
-"""A choice on validation: the best wins, equals give way to the simpler, everything is told, nothing is asked twice."""
+"""A choice on validation: the best wins, equals give way to the simpler, everything is told,
+nothing is asked twice."""
 
 import random
 from collections.abc import Sequence
@@ -9,11 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunesmith.contenders.prompting.prompt_builder import PromptBuilder
-from tunesmith.contenders.successive_halving import Candidate, count_required_answers, plan_rounds, select_candidate
+from tunesmith.contenders.successive_halving import (
+    Candidate,
+    count_required_answers,
+    plan_rounds,
+    select_candidate,
+)
 from tunesmith.providers.fake_completer import FakeCompleter
 from tunesmith.records import Completer, Completion, Example, Message, ProgressCallback, Prompt
 
-EXAMPLES = [Example(line=i, messages=(Message("user", f"q{i}"), Message("assistant", f"a{i}"))) for i in range(64)]
+EXAMPLES = [
+    Example(line=i, messages=(Message("user", f"q{i}"), Message("assistant", f"a{i}")))
+    for i in range(64)
+]
 BASE = FakeCompleter({})
 
 
@@ -23,7 +32,9 @@ class Named:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
+    def complete(
+        self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None
+    ) -> list[Completion]:
         raise AssertionError("the measure below needs no answers")
 
 
@@ -49,8 +60,13 @@ def test_the_best_is_found_and_the_rest_is_told() -> None:
     chosen = select_candidate([candidate(name) for name in "abcdef"], BASE, EXAMPLES, measure)
     assert chosen.candidate.name == "b"
     assert [(trial.candidate.name, len(trial.scores)) for trial in chosen.trials] == [
-        ("b", 64), ("c", 64), ("f", 32), ("e", 16), ("a", 16), ("d", 16),
-    ]  # fmt: skip
+        ("b", 64),
+        ("c", 64),
+        ("f", 32),
+        ("e", 16),
+        ("a", 16),
+        ("d", 16),
+    ]
     first, *others = chosen.sentences
     assert first.startswith("Of 6 ways tried on 64 validation examples in ")
     assert first.endswith(", this did best: b 90.0 %.")
@@ -70,7 +86,9 @@ def test_all_of_a_round_answer_the_same_and_nobody_is_asked_twice() -> None:
 
 def test_equals_give_way_to_the_simpler() -> None:
     names = ["simple", "middle", "long", "longer", "longest"]
-    chosen = select_candidate([candidate(name) for name in names], BASE, EXAMPLES, Scores(dict.fromkeys(names, 0.5)))
+    chosen = select_candidate(
+        [candidate(name) for name in names], BASE, EXAMPLES, Scores(dict.fromkeys(names, 0.5))
+    )
     assert [trial.candidate.name for trial in chosen.trials] == names
 
 
@@ -79,15 +97,27 @@ def test_variants_are_tried_around_the_best_alone(right: float, best: str) -> No
     """On all examples; the plain one stays where the variant is no better."""
     measure = Scores({"a": 0.1, "b": 0.9, "c": 0.5, "b, dear": right})
     chosen = select_candidate(
-        [candidate(name) for name in "abc"], BASE, EXAMPLES, measure, 0, lambda one: [candidate(f"{one.name}, dear")]
+        [candidate(name) for name in "abc"],
+        BASE,
+        EXAMPLES,
+        measure,
+        0,
+        lambda one: [candidate(f"{one.name}, dear")],
     )
     assert chosen.candidate.name == best
-    assert len(measure.asked["b, dear"]) == 64 and measure.asked.keys() == {"a", "b", "c", "b, dear"}
+    assert len(measure.asked["b, dear"]) == 64 and measure.asked.keys() == {
+        "a",
+        "b",
+        "c",
+        "b, dear",
+    }
     assert "Of 4 ways tried" in chosen.sentences[0]
 
 
 def test_alone_there_is_nothing_to_choose_and_no_variant_is_tried() -> None:
-    chosen = select_candidate([candidate("a")], BASE, EXAMPLES, Scores({}), 0, lambda one: [candidate("b")])
+    chosen = select_candidate(
+        [candidate("a")], BASE, EXAMPLES, Scores({}), 0, lambda one: [candidate("b")]
+    )
     assert [trial.candidate.name for trial in chosen.trials] == ["a"]
 
 
@@ -117,8 +147,9 @@ def test_with_nothing_to_choose_nothing_is_asked() -> None:
     measure = Scores({})
     alone = select_candidate([candidate("a", "Be short.")], BASE, EXAMPLES, measure)
     assert alone.sentences == (
-        "Nothing to choose: a was the only candidate.", 'The instruction that it adds: "Be short."',
-    )  # fmt: skip
+        "Nothing to choose: a was the only candidate.",
+        'The instruction that it adds: "Be short."',
+    )
     blind = select_candidate([candidate("a"), candidate("b")], BASE, [], measure)
     assert blind.sentences == ("No validation examples to choose on: a was taken.",)
     assert measure.asked == {}
@@ -147,7 +178,12 @@ def test_a_clearly_better_candidate_wins_nearly_always(seed: int) -> None:
         assert isinstance(completer, Named)
         return [float(draw.random() < rights[int(completer.name)]) for _ in examples]
 
-    assert select_candidate([candidate(str(i)) for i in range(8)], BASE, EXAMPLES, measure).candidate.name == "4"
+    assert (
+        select_candidate(
+            [candidate(str(i)) for i in range(8)], BASE, EXAMPLES, measure
+        ).candidate.name
+        == "4"
+    )
 
 
 def test_eight_candidates_cost_as_much_as_four_full_ones() -> None:
@@ -156,7 +192,9 @@ def test_eight_candidates_cost_as_much_as_four_full_ones() -> None:
 
 
 def test_a_choice_without_any_score_says_so_and_takes_the_simplest() -> None:
-    chosen = select_candidate([candidate(name) for name in "abc"], BASE, EXAMPLES, Scores(dict.fromkeys("abc")))
+    chosen = select_candidate(
+        [candidate(name) for name in "abc"], BASE, EXAMPLES, Scores(dict.fromkeys("abc"))
+    )
     assert chosen.candidate.name == "a"
     assert chosen.sentences == (
         "None of 3 candidates got a score on 64 validation examples: a was taken, as the simplest.",

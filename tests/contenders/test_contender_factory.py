@@ -1,4 +1,5 @@
-"""Who takes part: the labels are always shown to a contender, unless they leave no room, which is said."""
+"""Who takes part: the labels are always shown to a contender, unless they leave no room, which is
+said."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,10 +43,16 @@ class Notes(NullListener):
 class Obedient:
     """Knows the answer where it was told all labels, else it chats."""
 
-    def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
+    def complete(
+        self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None
+    ) -> list[Completion]:
         """One completion per prompt."""
         texts = [
-            prompt[-1].content.split()[-1] if all(label in prompt[0].content for label in LABELS) else "Let me think."
+            (
+                prompt[-1].content.split()[-1]
+                if all(label in prompt[0].content for label in LABELS)
+                else "Let me think."
+            )
             for prompt in prompts
         ]
         return [Completion(text, 1, 1, 0.0) for text in texts]
@@ -55,7 +62,9 @@ def example(line: int, question: str, answer: str) -> Example:
     return Example(line, (Message("user", question), Message("assistant", answer)))
 
 
-EXAMPLES = [example(i, f"question {i} is about a {LABELS[i % 3]}", LABELS[i % 3]) for i in range(30)]
+EXAMPLES = [
+    example(i, f"question {i} is about a {LABELS[i % 3]}", LABELS[i % 3]) for i in range(30)
+]
 
 
 def entrants(
@@ -66,11 +75,20 @@ def entrants(
     prompts: Sequence[UserPrompt] = (),
 ) -> dict[str, RunnableContender]:
     recipe = Recipe(retrieval=RetrievalRecipe(search="bm25", k=2))
-    recipe = recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update={"trials": 0, "shots": 2})})
+    recipe = recipe.model_copy(
+        update={"evaluation": recipe.evaluation.model_copy(update={"trials": 0, "shots": 2})}
+    )
     scorer, _ = choose_scorer([one.answer for one in EXAMPLES])
-    chooser = CandidateSelector(EXAMPLES[20:], scorer, 0, listener, StopSignal(), RunFolder.create(tmp_path, "r"))
+    chooser = CandidateSelector(
+        EXAMPLES[20:], scorer, 0, listener, StopSignal(), RunFolder.create(tmp_path, "r")
+    )
     lineup = ContenderFactory(
-        recipe, [*EXAMPLES[:20], *more], EXAMPLES[20:], OutputConstraint(labels=LABELS), chooser, prompts=prompts
+        recipe,
+        [*EXAMPLES[:20], *more],
+        EXAMPLES[20:],
+        OutputConstraint(labels=LABELS),
+        chooser,
+        prompts=prompts,
     )
     who = ContenderModel("", "base model", Obedient(), context_budget=room)
     return {entrant.spec.name: entrant for entrant in lineup.build_untuned_contenders(who)}
@@ -93,20 +111,30 @@ def test_the_best_shots_are_tried_beside_the_labels_too(tmp_path: Path) -> None:
 def test_labels_that_leave_no_room_are_left_out_and_that_is_said(tmp_path: Path) -> None:
     listener = Notes()
     tokenizer = FakeTokenizer()
-    longest = max(len(tokenizer.encode([tokenizer.render(one.prompt, open_answer=True)])[0].ids) for one in EXAMPLES)
+    longest = max(
+        len(tokenizer.encode([tokenizer.render(one.prompt, open_answer=True)])[0].ids)
+        for one in EXAMPLES
+    )
     found = entrants(tmp_path, ContextBudget(tokenizer, longest + 5), listener)
     assert "zero-shot+labels" not in found
-    assert [note.partition(":")[0] for note in listener.said if "left out" in note] == ["zero-shot+labels is left out"]
+    assert [note.partition(":")[0] for note in listener.said if "left out" in note] == [
+        "zero-shot+labels is left out"
+    ]
 
 
-def test_a_question_that_no_prompt_has_room_for_does_not_leave_the_labels_out(tmp_path: Path) -> None:
+def test_a_question_that_no_prompt_has_room_for_does_not_leave_the_labels_out(
+    tmp_path: Path,
+) -> None:
     outlier = example(99, "very " * 900 + "long fruit", "fruit")
     found = entrants(tmp_path, ContextBudget(FakeTokenizer(), 600), Notes(), [outlier])
     assert "zero-shot+labels" in found and "few-shot" in found
 
 
 def test_prompts_of_the_users_own_are_contenders_with_their_names(tmp_path: Path) -> None:
-    own = [UserPrompt("mine", "fruit, tool or place? {input}"), UserPrompt("role", system="fruit tool place")]
+    own = [
+        UserPrompt("mine", "fruit, tool or place? {input}"),
+        UserPrompt("role", system="fruit tool place"),
+    ]
     found = entrants(tmp_path, None, Notes(), prompts=own)
     assert list(found) == ["zero-shot", "zero-shot+labels", "mine", "role", "few-shot", "rag"]
     assert found["mine"].spec.given == 'base model, your own prompt "mine"'

@@ -37,7 +37,9 @@ def service() -> Iterator[FakeOpenAI]:
 
 
 def remote(name: str, url: str, usd: float | None = 2.0) -> RemoteRecipe:
-    return RemoteRecipe(name=name, url=url, model="fake", usd_per_million_in=usd, usd_per_million_out=usd)
+    return RemoteRecipe(
+        name=name, url=url, model="fake", usd_per_million_in=usd, usd_per_million_out=usd
+    )
 
 
 def build_recipe(*remotes: RemoteRecipe, **changes: Any) -> Recipe:
@@ -45,7 +47,9 @@ def build_recipe(*remotes: RemoteRecipe, **changes: Any) -> Recipe:
 
 
 def test_a_remote_judge_is_no_contender_and_is_not_asked_a_question(service: FakeOpenAI) -> None:
-    both = build_recipe(remote("acme", service.url), remote("referee", service.url), judge={"model": "referee"})
+    both = build_recipe(
+        remote("acme", service.url), remote("referee", service.url), judge={"model": "referee"}
+    )
     assert [one.name for one in open_remote_models(both, QUESTION, None, Notes())] == ["acme"]
     assert len(service.requests) == 1
 
@@ -77,7 +81,9 @@ def test_a_service_that_does_not_answer_the_first_question_is_told(service: Fake
     service.reply = lambda _: make_error_reply(400, "max_tokens is too large")
     listener = Notes()
     assert open_remote_models(build_recipe(remote("acme", service.url)), QUESTION, None, listener)
-    assert listener.said == ["acme does not answer a first question: status 400, 'max_tokens is too large'"]
+    assert listener.said == [
+        "acme does not answer a first question: status 400, 'max_tokens is too large'"
+    ]
 
 
 def test_a_free_server_on_this_machine_is_paid_by_the_hour() -> None:
@@ -91,13 +97,18 @@ def test_a_free_server_on_this_machine_is_paid_by_the_hour() -> None:
 
 
 def test_judging_has_its_bill() -> None:
-    """By tokens where a provider judges, by the hour where this machine does; nothing without a judge."""
+    """By tokens where a provider judges, by the hour where this machine does; nothing without a
+    judge."""
     judge = CachingCompleter(FakeCompleter({"?": "a b c"}))
     judge.complete([(Message("user", "?"),)])
-    judge.usage = judge.usage.model_copy(update={"tokens_in": 2_000_000, "tokens_out": 1_000_000, "seconds": 1800.0})
+    judge.usage = judge.usage.model_copy(
+        update={"tokens_in": 2_000_000, "tokens_out": 1_000_000, "seconds": 1800.0}
+    )
     price = TokenPrice(usd_per_million_in=1.0, usd_per_million_out=4.0, source="", date="")
     scorer = choose_scorer(["a", "b"] * 9)[0]
-    earlier = [ContenderAnswers(ContenderSpec(name="a", kind="zero-shot", given=""), [], None, judge.usage)]
+    earlier = [
+        ContenderAnswers(ContenderSpec(name="a", kind="zero-shot", given=""), [], None, judge.usage)
+    ]
 
     def bill(judging: JudgeSetup, recalled: list[ContenderAnswers]) -> float:
         return judging.compute_usd(judging.sum_usage(recalled))

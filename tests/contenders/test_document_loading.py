@@ -1,4 +1,5 @@
-"""A folder of documents: every kind that is read, every file that is not named with why, nothing hangs."""
+"""A folder of documents: every kind that is read, every file that is not named with why, nothing
+hangs."""
 
 import os
 from collections.abc import Sequence
@@ -12,8 +13,17 @@ from openpyxl import Workbook
 from pypdf import PdfWriter
 
 from tunesmith.contenders.retrieval import document_loading as workflow_documents
-from tunesmith.contenders.retrieval.document_loading import extract_texts, load_documents, write_documents
-from tunesmith.contenders.retrieval.document_passages import DocumentCollection, ExtractedText, Passage, read_documents
+from tunesmith.contenders.retrieval.document_loading import (
+    extract_texts,
+    load_documents,
+    write_documents,
+)
+from tunesmith.contenders.retrieval.document_passages import (
+    DocumentCollection,
+    ExtractedText,
+    Passage,
+    read_documents,
+)
 from tunesmith.errors import DataError, GateFailed, MissingExtraError
 from tunesmith.evaluation.sandbox_worker.document_parsing import read_document
 from tunesmith.progress_listener import NullListener
@@ -47,7 +57,11 @@ def here(files: Sequence[tuple[Path, str]]) -> list[ExtractedText]:
 
 def pdf(path: Path, *pages: bytes) -> None:
     """A PDF with one line of text a page; a page of no text where that is empty."""
-    objects = [b"<< /Type /Catalog /Pages 2 0 R >>", b"", b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"]
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"",
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
     kids = []
     for text in pages:
         stream = LINES % text if text else b""
@@ -63,9 +77,16 @@ def pdf(path: Path, *pages: bytes) -> None:
         places.append(len(content))
         content += b"%d 0 obj\n%s\nendobj\n" % (number, one)
     table = b"".join(b"%010d 00000 n \n" % place for place in places)
-    content += b"xref\n0 %d\n0000000000 65535 f \n%strailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (
-        len(objects) + 1, table, len(objects) + 1, len(content),
-    )  # fmt: skip
+    content += (
+        b"xref\n0 %d\n0000000000 65535 f \n%strailer\n<< /Size %d /Root 1 0 R"
+        b" >>\nstartxref\n%d\n%%%%EOF\n"
+        % (
+            len(objects) + 1,
+            table,
+            len(objects) + 1,
+            len(content),
+        )
+    )
     path.write_bytes(content)
 
 
@@ -73,7 +94,9 @@ def passages(folder: Path) -> list[Passage]:
     return list(read_documents(folder, here).passages)
 
 
-def test_documents_are_read_in_order_of_their_paths_whatever_the_case_of_their_endings(tmp_path: Path) -> None:
+def test_documents_are_read_in_order_of_their_paths_whatever_the_case_of_their_endings(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "two.MD").write_bytes("\ufeffzwei\r\n\r\ndrei".encode())
     (tmp_path / "a.TXT").write_text("one")
@@ -85,14 +108,21 @@ def test_documents_are_read_in_order_of_their_paths_whatever_the_case_of_their_e
 
 def test_a_page_of_html_is_its_visible_text_and_a_table_its_rows(tmp_path: Path) -> None:
     (tmp_path / "page.htm").write_text(
-        "<html><head><title>Prices &amp; terms</title><style>p {color: red}</style></head><body><nav>Home</nav>"
-        "<script>alert('x')</script><h1>Boilers</h1><p>Prices <b>rose</b>.<p>Twice<br>in May."
-        "<table><tr><th>model</th><th>price</th></tr><tr><td>B1</td><td>900 <i>EUR</i></td></tr></table></body></html>"
+        "<html><head><title>Prices &amp; terms</title><style>p {color:"
+        " red}</style></head><body><nav>Home</nav><script>alert('x')</script><h1>Boilers</h1><p>Prices"  # noqa: E501
+        " <b>rose</b>.<p>Twice<br>in"
+        " May.<table><tr><th>model</th><th>price</th></tr><tr><td>B1</td><td>900"
+        " <i>EUR</i></td></tr></table></body></html>"
     )
-    (tmp_path / "latin.html").write_bytes('<meta charset="iso-8859-1"><p>caf\xe9</p>'.encode("latin-1"))
+    (tmp_path / "latin.html").write_bytes(
+        '<meta charset="iso-8859-1"><p>caf\xe9</p>'.encode("latin-1")
+    )
     assert passages(tmp_path) == [
         Passage("latin.html", "café"),
-        Passage("page.htm", "Prices & terms Boilers Prices rose. Twice in May. model: B1; price: 900 EUR"),
+        Passage(
+            "page.htm",
+            "Prices & terms Boilers Prices rose. Twice in May. model: B1; price: 900 EUR",
+        ),
     ]
 
 
@@ -101,12 +131,16 @@ def test_a_page_is_read_however_it_is_nested_and_left_open(tmp_path: Path) -> No
     (tmp_path / "layout.html").write_text(
         "<table><tr><td>menu</td><td><table><tr><th>a<th>b<tr><td>1<td>2</table></td></tr></table>after"
     )
-    (tmp_path / "open.html").write_text("<nav>Home<nav>More</nav></nav><p>seen</b><script>alert('never closed')")
+    (tmp_path / "open.html").write_text(
+        "<nav>Home<nav>More</nav></nav><p>seen</b><script>alert('never closed')"
+    )
     (tmp_path / "wide.html").write_text("<p>word" * 50_000)
     found = read_documents(tmp_path, here, words=50_000, overlap=0).passages
     assert found[:3] == (
-        Passage("deep.html", "deep"), Passage("layout.html", "menu a: 1; b: 2 after"), Passage("open.html", "seen"),
-    )  # fmt: skip
+        Passage("deep.html", "deep"),
+        Passage("layout.html", "menu a: 1; b: 2 after"),
+        Passage("open.html", "seen"),
+    )
     assert found[3].text.split() == ["word"] * 50_000
 
 
@@ -142,7 +176,9 @@ def test_pdf_word_and_excel_are_read(tmp_path: Path) -> None:
     ]
 
 
-def test_every_file_that_is_passed_over_is_named_with_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_file_that_is_passed_over_is_named_with_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tunesmith.contenders.retrieval.document_passages.MAX_FILE_BYTES", 2**20)
     (tmp_path / "a.md").write_text("text")
     (tmp_path / "LICENSE").write_text("x")
@@ -199,7 +235,9 @@ def test_a_folder_without_text_is_refused_with_every_reason(tmp_path: Path) -> N
         read_documents(tmp_path / "empty.txt", here)
 
 
-def test_a_document_without_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_document_without_permission_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied")
 
@@ -210,7 +248,9 @@ def test_a_document_without_permission_is_named(tmp_path: Path, monkeypatch: pyt
 
 
 def recipe(folder: Path, **changes: object) -> Recipe:
-    return Recipe.model_validate({"retrieval": {"documents": str(folder), "words": 8, "overlap": 2}, **changes})
+    return Recipe.model_validate(
+        {"retrieval": {"documents": str(folder), "words": 8, "overlap": 2}, **changes}
+    )
 
 
 def test_what_was_read_is_told_and_kept_with_the_run(tmp_path: Path) -> None:
@@ -237,10 +277,15 @@ def test_an_index_of_one_passage_is_warned_of(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("short")
     listener = Notes()
     load_documents(recipe(tmp_path), listener)
-    assert listener.said[-1] == "warning: all documents together are one passage: every question finds the same text"
+    assert (
+        listener.said[-1]
+        == "warning: all documents together are one passage: every question finds the same text"
+    )
 
 
-def test_a_reader_that_is_not_installed_is_named_by_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_is_not_installed_is_named_by_its_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "manual.pdf").write_bytes(b"%PDF")
     monkeypatch.setattr(workflow_documents, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r'pip install "tunesmith\[documents\]"'):
@@ -250,7 +295,8 @@ def test_a_reader_that_is_not_installed_is_named_by_its_extra(tmp_path: Path, mo
 def test_a_document_that_hangs_its_reader_is_passed_over_and_the_next_one_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A text beyond what the child may give stands for a parser that takes all time or memory: each ends the child."""
+    """A text beyond what the child may give stands for a parser that takes all time or memory: each
+    ends the child."""
     limits = replace(workflow_documents.EXTRACTION_LIMITS, output_bytes=100_000)
     monkeypatch.setattr(workflow_documents, "EXTRACTION_LIMITS", limits)
     files = [(tmp_path / "a.txt", "text"), (tmp_path / "b.txt", "text")]
@@ -262,19 +308,29 @@ def test_a_document_that_hangs_its_reader_is_passed_over_and_the_next_one_read(
 
 WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 HIDDEN_PLACES = {
-    "a content control": f"<w:sdt {WORD}><w:sdtContent><w:p><w:r><w:t>Seen</w:t></w:r></w:p></w:sdtContent></w:sdt>",
-    "an inline control": f"<w:p {WORD}><w:sdt><w:sdtContent><w:r><w:t>Seen</w:t></w:r></w:sdtContent></w:sdt></w:p>",
+    "a content control": (
+        f"<w:sdt {WORD}><w:sdtContent><w:p><w:r><w:t>Seen</w:t></w:r></w:p></w:sdtContent></w:sdt>"
+    ),
+    "an inline control": (
+        f"<w:p {WORD}><w:sdt><w:sdtContent><w:r><w:t>Seen</w:t></w:r></w:sdtContent></w:sdt></w:p>"
+    ),
     "inserted text": f'<w:p {WORD}><w:ins w:id="1"><w:r><w:t>Seen</w:t></w:r></w:ins></w:p>',
-    "a text box": f"<w:p {WORD}><w:r><w:pict><w:txbxContent><w:p><w:r><w:t>Seen</w:t></w:r></w:p></w:txbxContent>"
-    "</w:pict></w:r></w:p>",
-    "a table in a table": f"<w:tbl {WORD}><w:tr><w:tc><w:tbl><w:tr><w:tc><w:p><w:r><w:t>Seen</w:t></w:r></w:p></w:tc>"
-    "</w:tr></w:tbl></w:tc></w:tr></w:tbl>",
+    "a text box": (
+        "<w:p"
+        f" {WORD}><w:r><w:pict><w:txbxContent><w:p><w:r><w:t>Seen</w:t></w:r></w:p></w:txbxContent>"
+        "</w:pict></w:r></w:p>"
+    ),
+    "a table in a table": (
+        f"<w:tbl {WORD}><w:tr><w:tc><w:tbl><w:tr><w:tc><w:p><w:r><w:t>Seen</w:t></w:r></w:p></w:tc>"
+        "</w:tr></w:tbl></w:tc></w:tr></w:tbl>"
+    ),
 }
 
 
 @pytest.mark.parametrize("xml", HIDDEN_PLACES.values(), ids=HIDDEN_PLACES.keys())
 def test_no_text_of_a_word_document_is_dropped(xml: str, tmp_path: Path) -> None:
-    """python-openxml/python-docx#155, #1123; docling-project/docling#1105; unslothai/unsloth#6780."""
+    """python-openxml/python-docx#155, #1123; docling-project/docling#1105;
+    unslothai/unsloth#6780."""
     word = Document()
     word.add_paragraph("Before")
     word.element.body.insert(1, parse_xml(xml))
@@ -282,10 +338,17 @@ def test_no_text_of_a_word_document_is_dropped(xml: str, tmp_path: Path) -> None
     assert read_document(tmp_path / "a.docx", "word") == {"text": "Before\n\nSeen", "remark": ""}
 
 
-def test_deleted_text_of_a_word_document_is_not_read_and_headers_are_read_once(tmp_path: Path) -> None:
+def test_deleted_text_of_a_word_document_is_not_read_and_headers_are_read_once(
+    tmp_path: Path,
+) -> None:
     word = Document()
-    fee = f'<w:p {WORD}><w:r><w:t xml:space="preserve">Fee: </w:t></w:r><w:del w:id="1"><w:r><w:delText>10</w:delText>'
-    word.element.body.insert(0, parse_xml(f"{fee}</w:r></w:del><w:r><w:t>12</w:t><w:tab/><w:t>euros</w:t></w:r></w:p>"))
+    fee = (
+        f'<w:p {WORD}><w:r><w:t xml:space="preserve">Fee: </w:t></w:r><w:del'
+        ' w:id="1"><w:r><w:delText>10</w:delText>'
+    )
+    word.element.body.insert(
+        0, parse_xml(f"{fee}</w:r></w:del><w:r><w:t>12</w:t><w:tab/><w:t>euros</w:t></w:r></w:p>")
+    )
     word.sections[0].header.paragraphs[0].text = "Valid from May"
     word.add_section().header.is_linked_to_previous = False
     word.sections[1].header.paragraphs[0].text = "Valid from May"
@@ -296,17 +359,24 @@ def test_deleted_text_of_a_word_document_is_not_read_and_headers_are_read_once(t
 def test_cells_of_a_word_table_that_span_columns_or_rows_keep_their_columns(tmp_path: Path) -> None:
     word = Document()
     table = word.add_table(4, 3)
-    for number, text in enumerate(("region", "town", "fee", "North", "A", "1", "", "B", "2", "South", "", "3")):
+    for number, text in enumerate(
+        ("region", "town", "fee", "North", "A", "1", "", "B", "2", "South", "", "3")
+    ):
         table.cell(number // 3, number % 3).text = text
     table.cell(1, 0).merge(table.cell(2, 0))
     table.cell(3, 0).merge(table.cell(3, 1))
     word.save(str(tmp_path / "a.docx"))
     rows = read_document(tmp_path / "a.docx", "word")["text"].split("\n\n")
-    assert rows == ["region: North; town: A; fee: 1", "region: North; town: B; fee: 2", "region: South; fee: 3"]
+    assert rows == [
+        "region: North; town: A; fee: 1",
+        "region: North; town: B; fee: 2",
+        "region: South; fee: 3",
+    ]
 
 
 def test_formulas_without_a_stored_value_are_told(tmp_path: Path) -> None:
-    """infiniflow/ragflow#19737: a spreadsheet that a library wrote has formulas and no values; #16313: 0 is a value."""
+    """infiniflow/ragflow#19737: a spreadsheet that a library wrote has formulas and no values;
+    #16313: 0 is a value."""
     book = Workbook()
     assert book.active is not None
     for row in (["item", "total"], ["pens", "=1+1"], ["ink", 0]):
@@ -314,4 +384,7 @@ def test_formulas_without_a_stored_value_are_told(tmp_path: Path) -> None:
     book.save(tmp_path / "a.xlsx")
     found = read_document(tmp_path / "a.xlsx", "sheet")
     assert found["text"] == "Sheet\n\nitem: pens\n\nitem: ink; total: 0"
-    assert found["remark"] == "1 formulas have no stored value: open and save it in a spreadsheet program"
+    assert (
+        found["remark"]
+        == "1 formulas have no stored value: open and save it in a spreadsheet program"
+    )

@@ -1,4 +1,5 @@
-"""DSPy's search, where DSPy is installed: what it finds comes back as a candidate that asks what DSPy asked."""
+"""DSPy's search, where DSPy is installed: what it finds comes back as a candidate that asks what
+DSPy asked."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,12 +21,15 @@ def example(i: int) -> Example:
 
 
 class Pupil:
-    """Knows odd from even only when two shots stand before the question; proposes one instruction."""
+    """Knows odd from even only when two shots stand before the question; proposes one
+    instruction."""
 
     def __init__(self) -> None:
         self.prompts: list[Prompt] = []
 
-    def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
+    def complete(
+        self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None
+    ) -> list[Completion]:
         self.prompts += prompts
         return [Completion(self._answer(prompt), 1, 1, 0.0) for prompt in prompts]
 
@@ -47,7 +51,9 @@ def test_it_finds_shots_and_an_instruction() -> None:
     pytest.importorskip("optuna")
     pupil = Pupil()
     train, validation = [example(i) for i in range(20)], [example(i) for i in range(20, 30)]
-    candidate = build_candidate(search_by_dspy(pupil, train, validation, measure, trials=4, shots=3, seed=1))
+    candidate = build_candidate(
+        search_by_dspy(pupil, train, validation, measure, trials=4, shots=3, seed=1)
+    )
     assert len(candidate.shots) >= 2 and candidate.instruction
     asked = list(pupil.prompts)
     assert measure(candidate.wrap(pupil), validation) == [1.0] * 10
@@ -62,7 +68,8 @@ def test_without_dspy_it_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("tunesmith.contenders.prompting.dspy_search.import_module", refuse)
     with pytest.raises(MissingExtraError) as caught:
         search_by_dspy(Pupil(), [example(1)], [example(2)], measure, trials=2, shots=1, seed=0)
-    assert str(caught.value) == (
-        "error[install/missing-extra]: A prompt search by DSPy needs an optional part. "
+    assert (
+        str(caught.value)
+        == "error[install/missing-extra]: A prompt search by DSPy needs an optional part. "
         'found it is not installed · do pip install "tunesmith[dspy]"'
     )

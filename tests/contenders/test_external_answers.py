@@ -14,7 +14,9 @@ from tunesmith.records import Example, Message
 
 EXAMPLES = [
     Example(line, (Message("user", question), Message("assistant", answer)))
-    for line, (question, answer) in enumerate([("One?", "a"), ("Two  words", "b"), ("Three", "a"), ("three", "b")], 1)
+    for line, (question, answer) in enumerate(
+        [("One?", "a"), ("Two  words", "b"), ("Three", "a"), ("three", "b")], 1
+    )
 ]
 TASK = Task("task", EXAMPLES, choose_scorer(["a", "b"] * 9)[0], "", 0.1)
 ONE, TWO, THREE, FOUR = (example.id for example in EXAMPLES)
@@ -28,20 +30,32 @@ def written(folder: Path, text: str, name: str = "other.csv") -> Path:
 
 def test_answers_by_id_are_a_contender(tmp_path: Path) -> None:
     path = written(
-        tmp_path, f"id,answer,seconds,usd\n{ONE},a,1.5,0.01\n{TWO},a,0.5,0.02\n{THREE},a,1,0\n{FOUR},b,1,0\n"
+        tmp_path,
+        f"id,answer,seconds,usd\n{ONE},a,1.5,0.01\n{TWO},a,0.5,0.02\n{THREE},a,1,0\n{FOUR},b,1,0\n",
     )
     asked = read_external_answers(path, TASK.examples).score_with(TASK)
-    assert [answer.scores for answer in asked.answers] == [{"accuracy": value} for value in (1.0, 0.0, 1.0, 1.0)]
+    assert [answer.scores for answer in asked.answers] == [
+        {"accuracy": value} for value in (1.0, 0.0, 1.0, 1.0)
+    ]
     assert [answer.seconds for answer in asked.answers] == [1.5, 0.5, 1.0, 1.0]
     assert (asked.spec.name, asked.spec.kind) == ("other", "outside")
-    assert asked.spec.given == f"answers of another system, read from other.csv (SHA-256 {compute_sha256(path)})"
+    assert (
+        asked.spec.given
+        == f"answers of another system, read from other.csv (SHA-256 {compute_sha256(path)})"
+    )
     assert asked.usage is not None
-    assert (asked.usage.requests, asked.usage.seconds, asked.usage.usd_charged) == (4, 4.0, pytest.approx(0.03))
+    assert (asked.usage.requests, asked.usage.seconds, asked.usage.usd_charged) == (
+        4,
+        4.0,
+        pytest.approx(0.03),
+    )
     evaluation = evaluate_answers([asked], TASK)
     assert evaluation.contenders[0].metrics["accuracy"].value == 0.75
 
 
-def test_answers_by_question_forgive_case_and_spacing_and_serve_all_that_ask_it(tmp_path: Path) -> None:
+def test_answers_by_question_forgive_case_and_spacing_and_serve_all_that_ask_it(
+    tmp_path: Path,
+) -> None:
     path = written(tmp_path, "question;output\nONE?;a\n two words ;b\nthree;b\nthree;b\n")
     asked = read_external_answers(path, TASK.examples, "rules").score_with(TASK)
     assert [answer.text for answer in asked.answers] == ["a", "b", "b", "b"]
@@ -58,17 +72,27 @@ def test_what_is_missing_has_no_answer_and_what_is_unknown_is_told(tmp_path: Pat
         written(tmp_path, "\n".join(map(json.dumps, rows)), "o.jsonl"), TASK.examples
     ).score_with(TASK)
     assert [answer.error for answer in asked.answers] == [None] + ["no answer given"] * 3
-    assert asked.spec.given.endswith("; 5 of its rows are about no test example (lines 3, 4, 5 (2 more))")
+    assert asked.spec.given.endswith(
+        "; 5 of its rows are about no test example (lines 3, 4, 5 (2 more))"
+    )
     quantity = evaluate_answers([asked], TASK).contenders[0].metrics["accuracy"]
     assert (quantity.n, quantity.failed) == (1, 3)
 
 
 def test_what_is_not_understood_of_a_log_is_told(tmp_path: Path) -> None:
     rows = [
-        {"doc_id": 0, "doc": {}, "target": "a", "arguments": {"gen_args_0": {"arg_0": "One?", "arg_1": {}}},
-         "filtered_resps": ["a"], "filter": name, "metrics": ["exact_match"], "exact_match": 1.0}
+        {
+            "doc_id": 0,
+            "doc": {},
+            "target": "a",
+            "arguments": {"gen_args_0": {"arg_0": "One?", "arg_1": {}}},
+            "filtered_resps": ["a"],
+            "filter": name,
+            "metrics": ["exact_match"],
+            "exact_match": 1.0,
+        }
         for name in ("strict", "loose")
-    ]  # fmt: skip
+    ]
     asked = read_external_answers(
         written(tmp_path, "\n".join(map(json.dumps, rows)), "samples_log.jsonl"), TASK.examples
     ).score_with(TASK)
@@ -77,7 +101,9 @@ def test_what_is_not_understood_of_a_log_is_told(tmp_path: Path) -> None:
 
 
 def test_an_empty_cell_is_an_empty_answer(tmp_path: Path) -> None:
-    asked = read_external_answers(written(tmp_path, f"id,answer\n{ONE},\n"), TASK.examples).score_with(TASK)
+    asked = read_external_answers(
+        written(tmp_path, f"id,answer\n{ONE},\n"), TASK.examples
+    ).score_with(TASK)
     assert (asked.answers[0].error, asked.answers[0].scores) == (None, {"accuracy": 0.0})
 
 
@@ -91,7 +117,9 @@ def test_an_answer_that_is_json_is_taken_as_its_text(tmp_path: Path) -> None:
 def test_cells_are_text_and_nothing_else(tmp_path: Path) -> None:
     formula = '=HYPERLINK("http://x","y")'
     quoted = formula.replace('"', '""')
-    asked = read_external_answers(written(tmp_path, f'id,answer\n{ONE},"{quoted}"\n'), TASK.examples).score_with(TASK)
+    asked = read_external_answers(
+        written(tmp_path, f'id,answer\n{ONE},"{quoted}"\n'), TASK.examples
+    ).score_with(TASK)
     assert asked.answers[0].text == formula
 
 
@@ -120,9 +148,10 @@ def test_the_words_of_two_refusals(tmp_path: Path) -> None:
     path = written(tmp_path, f"id,answer\n{ONE},a\n{ONE},a\n")
     with pytest.raises(DataError) as raised:
         read_external_answers(path, TASK.examples)
-    assert str(raised.value) == (
-        f"error[data/answered-twice]: Two rows answer the same test example. where {path} lines 2, 3 · do keep one "
-        "answer for each"
+    assert (
+        str(raised.value)
+        == f"error[data/answered-twice]: Two rows answer the same test example. where {path} lines"
+        " 2, 3 · do keep one answer for each"
     )
     with pytest.raises(DataError) as raised:
         read_external_answers(tmp_path / "absent.csv", TASK.examples)

@@ -1,4 +1,5 @@
-"""What contenders from outside are called: every name can be that of a file, and no two are the same."""
+"""What contenders from outside are called: every name can be that of a file, and no two are the
+same."""
 
 from pathlib import Path
 
@@ -40,7 +41,8 @@ def test_every_name_that_decide_can_give_may_be_a_files(tmp_path: Path) -> None:
 def test_the_longest_name_of_a_remote_model_is_taken_and_a_longer_one_refused() -> None:
     def loaded(name: str) -> Recipe:
         return load_recipe(
-            None, [f'evaluation.remote=[{{"name": "{name}", "url": "https://x.example", "model": "m"}}]']
+            None,
+            [f'evaluation.remote=[{{"name": "{name}", "url": "https://x.example", "model": "m"}}]'],
         )
 
     assert loaded("gpt-4.1").evaluation.remote[0].name == "gpt-4.1"

@@ -1,4 +1,5 @@
-"""Few-shot prompting: where the shots stand, and that they are chosen well, the same way each time."""
+"""Few-shot prompting: where the shots stand, and that they are chosen well, the same way each
+time."""
 
 import json
 import random
@@ -14,7 +15,9 @@ from tunesmith.records import Completion, Example, Message, ProgressCallback, Pr
 
 def example(question: str, answer: str, system: str | None = None) -> Example:
     head = (Message("system", system),) if system else ()
-    return Example(line=1, messages=(*head, Message("user", question), Message("assistant", answer)))
+    return Example(
+        line=1, messages=(*head, Message("user", question), Message("assistant", answer))
+    )
 
 
 class Recorder:
@@ -23,7 +26,9 @@ class Recorder:
     def __init__(self) -> None:
         self.prompts: list[Prompt] = []
 
-    def complete(self, prompts: list[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
+    def complete(
+        self, prompts: list[Prompt], progress: ProgressCallback | None = None
+    ) -> list[Completion]:
         self.prompts += prompts
         if progress:
             progress(len(prompts), len(prompts))
@@ -35,7 +40,9 @@ def test_shots_stand_between_the_system_message_and_the_question() -> None:
     shots = (example("1+1", "2", system="Add."), example("2+2", "4"))
     told: list[tuple[int, int]] = []
     prompts = [(Message("system", "Add."), Message("user", "3+3")), (Message("user", "4+4"),)]
-    completions = PromptBuilder(shots=shots).wrap(inner).complete(prompts, lambda *ready: told.append(ready))
+    completions = (
+        PromptBuilder(shots=shots).wrap(inner).complete(prompts, lambda *ready: told.append(ready))
+    )
     turns = [("user", "1+1"), ("assistant", "2"), ("user", "2+2"), ("assistant", "4")]
     assert [[(m.role, m.content) for m in prompt] for prompt in inner.prompts] == [
         [("system", "Add."), *turns, ("user", "3+3")],

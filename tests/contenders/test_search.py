@@ -1,4 +1,5 @@
-"""Search by words, by meaning and by both: the nearest first, the same each time, ties to the earlier text."""
+"""Search by words, by meaning and by both: the nearest first, the same each time, ties to the
+earlier text."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -26,7 +27,10 @@ class LetterEmbedder:
     name = "letters"
 
     def embed(self, texts: Sequence[str]) -> Any:
-        counts = np.array([[text.lower().count(chr(97 + i)) + 1e-3 for i in range(26)] for text in texts], np.float32)
+        counts = np.array(
+            [[text.lower().count(chr(97 + i)) + 1e-3 for i in range(26)] for text in texts],
+            np.float32,
+        )
         return counts / np.linalg.norm(counts, axis=1, keepdims=True)
 
 
@@ -54,7 +58,9 @@ class TestEverySearch:
     def make(self, kind: Any) -> Any:
         return get_search_factory(kind, LetterEmbedder())
 
-    def test_ties_go_to_the_earlier_text_and_more_than_there_are_is_no_error(self, make: Any) -> None:
+    def test_ties_go_to_the_earlier_text_and_more_than_there_are_is_no_error(
+        self, make: Any
+    ) -> None:
         assert make(["same"] * 5).find_nearest(["same"], 3) == [[0, 1, 2]]
         assert make(["same"] * 2).find_nearest(["same"], 9) == [[0, 1]]
 
@@ -71,16 +77,22 @@ class TestEverySearch:
         assert make(texts).find_nearest(["  "], 3) == [[]]
         assert make([]).find_nearest(["anything"], 3) == [[]]
 
-    def test_it_prints_nothing_and_says_how_it_searches(self, make: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_it_prints_nothing_and_says_how_it_searches(
+        self, make: Any, capfd: pytest.CaptureFixture[str]
+    ) -> None:
         index = make([f"text number {i}" for i in range(200)])
         index.find_nearest(["number 7"] * 300, 3)
         assert capfd.readouterr() == ("", "") and index.name
 
 
 def test_names_tell_how_it_is_searched() -> None:
-    assert [get_search_factory(kind, LetterEmbedder())(["x"]).name for kind in ("bm25", "dense", "both")] == [
-        "BM25", "vectors of letters", "BM25 and vectors of letters, joined by rank",
-    ]  # fmt: skip
+    assert [
+        get_search_factory(kind, LetterEmbedder())(["x"]).name for kind in ("bm25", "dense", "both")
+    ] == [
+        "BM25",
+        "vectors of letters",
+        "BM25 and vectors of letters, joined by rank",
+    ]
     with pytest.raises(ValueError, match="needs an embedder"):
         get_search_factory("dense")
 
@@ -89,14 +101,18 @@ def test_many_questions_are_searched_in_parts_as_if_one_by_one() -> None:
     texts = [f"{chr(97 + i % 26) * (i % 7 + 1)} {chr(97 + i % 11)}" for i in range(300)]
     index = DenseIndex(texts, LetterEmbedder())
     questions = texts[:270]
-    assert index.find_nearest(questions, 4) == [index.find_nearest([question], 4)[0] for question in questions]
+    assert index.find_nearest(questions, 4) == [
+        index.find_nearest([question], 4)[0] for question in questions
+    ]
 
 
 def test_ranks_are_joined_as_cormack_et_al_do() -> None:
     # 1/61 + 1/63 for 7; 1/62 + 1/61 for 3; 1/63 alone for 5; 1/62 alone for 9
     assert fuse_rankings([[7, 3, 5], [3, 9, 7]]) == [3, 7, 9, 5]
     assert fuse_rankings([[2], [1]]) == [1, 2] and fuse_rankings([]) == []
-    index = RankFusionIndex([Bm25Index(["aab", "ab", "zz"]), DenseIndex(["aab", "ab", "zz"], LetterEmbedder())])
+    index = RankFusionIndex(
+        [Bm25Index(["aab", "ab", "zz"]), DenseIndex(["aab", "ab", "zz"], LetterEmbedder())]
+    )
     assert index.find_nearest(["ab"], 2) == [[1, 0]]
 
 

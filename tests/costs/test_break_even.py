@@ -23,15 +23,26 @@ def exactly(value: float) -> EstimateInterval:
     return EstimateInterval(low=value, expected=value, high=value)
 
 
-def cost(name: str, once: float, request: float, *, correct: float = 1.0, pace: bool = False) -> ContenderCost:
-    spread = EstimateInterval(low=0.5 * request, expected=request, high=2 * request) if pace else exactly(request)
+def cost(
+    name: str, once: float, request: float, *, correct: float = 1.0, pace: bool = False
+) -> ContenderCost:
+    spread = (
+        EstimateInterval(low=0.5 * request, expected=request, high=2 * request)
+        if pace
+        else exactly(request)
+    )
     return ContenderCost(
-        name=name, kind=name, correct=exactly(correct), usd_per_1000_correct=None,
+        name=name,
+        kind=name,
+        correct=exactly(correct),
+        usd_per_1000_correct=None,
         parts=(
             CostPart(what="tuning", per="once", usd=exactly(once)),
-            CostPart(what="inference", per="request", usd=spread, moves_with="pace" if pace else ""),
+            CostPart(
+                what="inference", per="request", usd=spread, moves_with="pace" if pace else ""
+            ),
         ),
-    )  # fmt: skip
+    )
 
 
 @given(st.lists(st.tuples(AMOUNTS, AMOUNTS), min_size=1, max_size=8), st.floats(0, 1e4))
@@ -39,7 +50,9 @@ def test_the_envelope_is_the_minimum_everywhere(pairs: list[tuple[float, float]]
     lines = [Line(intercept, slope) for intercept, slope in pairs]
     steps = compute_lower_envelope(lines)
     assert steps[0][1] == 0 and [at for _, at in steps] == sorted(at for _, at in steps)
-    assert [lines[i].slope for i, _ in steps] == sorted((lines[i].slope for i, _ in steps), reverse=True)
+    assert [lines[i].slope for i, _ in steps] == sorted(
+        (lines[i].slope for i, _ in steps), reverse=True
+    )
     best = lines[[i for i, at in steps if at <= x][-1]]
     least = min(line.intercept + line.slope * x for line in lines)
     assert best.intercept + best.slope * x == pytest.approx(least, rel=1e-9, abs=1e-6)
@@ -52,10 +65,16 @@ def test_the_first_of_equals_stands() -> None:
 
 
 @given(AMOUNTS, AMOUNTS, st.floats(0.001, 10), st.floats(0.001, 10))
-def test_two_lines_meet_where_a_root_finder_finds_it(a: float, b: float, steep: float, gain: float) -> None:
+def test_two_lines_meet_where_a_root_finder_finds_it(
+    a: float, b: float, steep: float, gain: float
+) -> None:
     before, after = Line(min(a, b), steep + gain), Line(max(a, b), steep)
     at = intersect_lines(before, after)
-    found = brentq(lambda x: before.intercept + before.slope * x - after.intercept - after.slope * x, -1, at + 1)
+    found = brentq(
+        lambda x: before.intercept + before.slope * x - after.intercept - after.slope * x,
+        -1,
+        at + 1,
+    )
     assert at == pytest.approx(found, rel=1e-9, abs=1e-6)
 
 
@@ -65,7 +84,9 @@ def test_dearer_to_set_up_and_cheaper_to_run_wins_from_a_volume_on() -> None:
     assert (first.name, second.name, second.before) == ("zero-shot", "tuned", "zero-shot")
     assert second.requests.expected == pytest.approx(120 / 12 / 0.005)
     assert first.sentence == "With few requests a month zero-shot is the cheapest."
-    assert second.sentence == ("From about 2,000 requests a month on tuned is cheaper than zero-shot.")
+    assert (
+        second.sentence == "From about 2,000 requests a month on tuned is cheaper than zero-shot."
+    )
 
 
 def test_each_right_answer_changes_who_is_cheapest() -> None:
@@ -75,19 +96,27 @@ def test_each_right_answer_changes_who_is_cheapest() -> None:
     first, step = find_break_even_points([cheap, good], 12, each_correct=True)
     assert first.sentence == "With few requests a month a right answer is cheapest with zero-shot."
     assert step.requests.expected == pytest.approx((12 / 12 / 0.8) / (0.01 / 0.2 - 0.02 / 0.8))
-    assert step.sentence == (
-        "From about 50 requests a month on a right answer is cheaper with tuned than with zero-shot."
+    assert (
+        step.sentence
+        == "From about 50 requests a month on a right answer is cheaper with tuned than with"
+        " zero-shot."
     )
 
 
 def test_a_right_answer_is_as_doubtful_as_the_scores() -> None:
-    """Prices are known for sure; each score moves the crossing by itself, and one that may be 0 makes it "never"."""
+    """Prices are known for sure; each score moves the crossing by itself, and one that may be 0
+    makes it "never"."""
 
-    def scored(name: str, once: float, request: float, low: float, middle: float, high: float) -> ContenderCost:
+    def scored(
+        name: str, once: float, request: float, low: float, middle: float, high: float
+    ) -> ContenderCost:
         right = EstimateInterval(low=low, expected=middle, high=high)
         return cost(name, once, request).model_copy(update={"correct": right})
 
-    cheap, good = scored("zero-shot", 0, 0.01, 0.1, 0.2, 0.3), scored("tuned", 12, 0.02, 0.7, 0.8, 0.9)
+    cheap, good = (
+        scored("zero-shot", 0, 0.01, 0.1, 0.2, 0.3),
+        scored("tuned", 12, 0.02, 0.7, 0.8, 0.9),
+    )
     _, step = find_break_even_points([cheap, good], 12, each_correct=True)
     at = [(1 / good) / (0.01 / bad - 0.02 / good) for bad in (0.1, 0.3) for good in (0.7, 0.9)]
     assert (step.requests.low, step.requests.high) == pytest.approx((min(at), max(at)))
@@ -102,14 +131,18 @@ def test_a_slow_machine_moves_both_contenders_together() -> None:
     """Apart, the tuned one at its high end would never win; together it always does."""
     zero, tuned = cost("zero-shot", 0, 0.01, pace=True), cost("tuned", 120, 0.009, pace=True)
     _, step = find_break_even_points([zero, tuned], 12)
-    assert step.requests.low == pytest.approx(10 / 0.002) and step.requests.high == pytest.approx(10 / 0.0005)
+    assert step.requests.low == pytest.approx(10 / 0.002) and step.requests.high == pytest.approx(
+        10 / 0.0005
+    )
 
 
 def test_a_doubt_of_one_alone_may_mean_never() -> None:
     zero, tuned = cost("zero-shot", 0, 0.01), cost("tuned", 120, 0.009, pace=True)
     _, step = find_break_even_points([zero, tuned], 12)
     assert step.requests.high is None
-    assert step.sentence.startswith("From about 10,000 requests a month (perhaps 1,800, perhaps never) on tuned")
+    assert step.sentence.startswith(
+        "From about 10,000 requests a month (perhaps 1,800, perhaps never) on tuned"
+    )
 
 
 @given(st.data())
@@ -120,33 +153,47 @@ def test_no_sample_of_the_causes_lies_outside_the_doubt(data: st.DataObject) -> 
         def part(what: str, per: str, cause: str, size: float) -> CostPart:
             low, middle, high = sorted(size * rng.uniform(0.3, 3, 3))
             spread = EstimateInterval(low=low, expected=middle, high=high)
-            return CostPart.model_validate({"what": what, "per": per, "usd": spread, "moves_with": cause})
+            return CostPart.model_validate(
+                {"what": what, "per": per, "usd": spread, "moves_with": cause}
+            )
 
         parts = (
-            part("data", "once", "examples", once), part("upkeep", "month", "changes", 1),
-            part("inference", "request", "pace", 0.01), part("tokens", "request", name, 0.01),
-        )  # fmt: skip
+            part("data", "once", "examples", once),
+            part("upkeep", "month", "changes", 1),
+            part("inference", "request", "pace", 0.01),
+            part("tokens", "request", name, 0.01),
+        )
         low, middle, high = sorted(rng.uniform(0.2, 1, 3))
         correct = EstimateInterval(low=low, expected=middle, high=high)
-        return ContenderCost(name=name, kind=name, parts=parts, correct=correct, usd_per_1000_correct=None)
+        return ContenderCost(
+            name=name, kind=name, parts=parts, correct=correct, usd_per_1000_correct=None
+        )
 
     pair = [uncertain("a", 1), uncertain("b", 100)]
     each_correct = data.draw(st.booleans())
     steps = find_break_even_points(pair, 12, each_correct=each_correct)
     if len(steps) < 2:
         return
-    before, after = (next(one for one in pair if one.name == name) for name in (steps[1].before, steps[1].name))
+    before, after = (
+        next(one for one in pair if one.name == name) for name in (steps[1].before, steps[1].name)
+    )
     share = {cause: rng.uniform() for cause in ("examples", "changes", "pace", "a", "b")}
 
     def sampled(one: ContenderCost) -> Line:
         parts = tuple(
             part.model_copy(
-                update={"usd": exactly(part.usd.low + share[part.moves_with] * (part.usd.high - part.usd.low))}
+                update={
+                    "usd": exactly(
+                        part.usd.low + share[part.moves_with] * (part.usd.high - part.usd.low)
+                    )
+                }
             )
             for part in one.parts
         )
         right = exactly(one.correct.low + rng.uniform() * (one.correct.high - one.correct.low))
-        return build_cost_line(one.model_copy(update={"parts": parts, "correct": right}), 12, each_correct=each_correct)
+        return build_cost_line(
+            one.model_copy(update={"parts": parts, "correct": right}), 12, each_correct=each_correct
+        )
 
     at = intersect_lines(sampled(before), sampled(after))
     span = steps[1].requests
@@ -155,7 +202,8 @@ def test_no_sample_of_the_causes_lies_outside_the_doubt(data: st.DataObject) -> 
 
 
 @pytest.mark.parametrize(
-    ("requests", "told"), [(0, "0"), (0.3, "1"), (84.2, "84"), (12_345, "12,000"), (2e6, "2,000,000")]
+    ("requests", "told"),
+    [(0, "0"), (0.3, "1"), (84.2, "84"), (12_345, "12,000"), (2e6, "2,000,000")],
 )
 def test_volumes_are_told_to_two_digits(requests: float, told: str) -> None:
     assert format_volume(requests) == told
@@ -165,23 +213,36 @@ def test_nobody_to_compare_gives_nothing() -> None:
     assert find_break_even_points([], 12) == ()
 
 
-def test_requests_that_this_machine_answers_with_the_same_work_are_no_reason_for_a_break_even() -> None:
+def test_requests_that_this_machine_answers_with_the_same_work_are_no_reason_for_a_break_even() -> (
+    None
+):
     """1 % of machine time is less than a run can measure: no "from 10 requests on"."""
     from tunesmith.records import ContenderCost, CostPart
 
     def local(name: str, once: float, request: float) -> ContenderCost:
         parts = (
             CostPart(what="tuning", per="once", usd=exactly(once)),
-            CostPart(what="inference", per="request", usd=exactly(request), moves_with="the machine's pace"),
+            CostPart(
+                what="inference",
+                per="request",
+                usd=exactly(request),
+                moves_with="the machine's pace",
+            ),
         )
-        return ContenderCost(name=name, kind=name, parts=parts, correct=exactly(1.0), usd_per_1000_correct=None)
+        return ContenderCost(
+            name=name, kind=name, parts=parts, correct=exactly(1.0), usd_per_1000_correct=None
+        )
 
-    some = [local("rag", 0.0, 0.0100), local("tuned+rag", 0.01, 0.0099), local("tuned", 10.0, 0.0050)]
+    some = [
+        local("rag", 0.0, 0.0100),
+        local("tuned+rag", 0.01, 0.0099),
+        local("tuned", 10.0, 0.0050),
+    ]
     found = find_break_even_points(some, 12.0, uncertainty=0.2)
     assert [(one.name, one.before) for one in found] == [("rag", None), ("tuned", "rag")]
     alone = find_break_even_points(some[:2], 12.0, uncertainty=0.2)
     assert [one.sentence for one in alone] == [
-        "With few requests a month rag is the cheapest. Between rag and tuned+rag there is no difference: a request "
-        "costs the same within the 20% to which this run could measure it."
+        "With few requests a month rag is the cheapest. Between rag and tuned+rag there is no"
+        " difference: a request costs the same within the 20% to which this run could measure it."
     ]
     assert len(find_break_even_points(some[:2], 12.0)) == 2

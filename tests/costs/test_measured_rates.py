@@ -24,7 +24,9 @@ def kept(waiting: float | None) -> CachedRates:
 
 
 def model(sha256: str) -> ModelIdentity:
-    return ModelIdentity(name="m", source="folder", revision=None, folder="f", files={"config.json": sha256})
+    return ModelIdentity(
+        name="m", source="folder", revision=None, folder="f", files={"config.json": sha256}
+    )
 
 
 @pytest.fixture
@@ -55,7 +57,10 @@ def test_other_threads_and_another_dtype_are_other_rates(home: Path) -> None:
     finally:
         torch.set_num_threads(threads)
     training = Recipe().training
-    dtypes = [Recipe(training=training.model_copy(update={"precision": name})) for name in ("float32", "bf16")]
+    dtypes = [
+        Recipe(training=training.model_copy(update={"precision": name}))
+        for name in ("float32", "bf16")
+    ]
     assert len({RatesFile.of(model("a"), MACHINE, one) for one in dtypes}) == 2
 
 
@@ -100,9 +105,13 @@ def test_a_prompt_is_as_many_tokens_at_any_rate() -> None:
 
 def test_a_busy_machine_is_told_with_its_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert busy_with(0.05, 5.0, 2, 0.0) == (), "others may be busy on other cores: this program waited for none"
+    assert busy_with(0.05, 5.0, 2, 0.0) == (), (
+        "others may be busy on other cores: this program waited for none"
+    )
     (line,) = busy_with(0.4, 1.5, 2, 0.0)
-    assert line.startswith("the machine is busy (this program waited for a core 40% of the time, load 3.0 on 2 cores)")
+    assert line.startswith(
+        "the machine is busy (this program waited for a core 40% of the time, load 3.0 on 2 cores)"
+    )
     assert "OMP_NUM_THREADS=1 may be faster" in line
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert "OMP_NUM_THREADS" not in busy_with(0.4, 1.5, 2, 0.0)[0]

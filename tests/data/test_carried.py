@@ -15,14 +15,24 @@ from tunesmith.models.tokenizer import FolderTokenizer, load_tokenizer
 from tunesmith.providers.prompt_encoding import encode_prompts
 from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
 
-USER, DONE = {"role": "user", "content": "Where is it warm?"}, {"role": "assistant", "content": "In Rome."}
+USER, DONE = (
+    {"role": "user", "content": "Where is it warm?"},
+    {
+        "role": "assistant",
+        "content": "In Rome.",
+    },
+)
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
 TURN = "{{ '<|im_start|>' + m.role + '\n' }}"
 END = "{{ '<|im_end|>\n' }}"
 
 
 def call(**arguments: Any) -> dict[str, Any]:
-    return {"id": "call_1234", "type": "function", "function": {"name": "weather", "arguments": arguments}}
+    return {
+        "id": "call_1234",
+        "type": "function",
+        "function": {"name": "weather", "arguments": arguments},
+    }
 
 
 CALLED = {"role": "assistant", "content": None, "tool_calls": [call(town="Oslo", days=3)]}
@@ -48,12 +58,18 @@ def tokenizer_of(folder: Path, template: str) -> FolderTokenizer:
 
 def load(folder: Path, *messages: dict[str, Any], **row: Any) -> LoadedDataset:
     path = folder / "d.jsonl"
-    path.write_text(json.dumps({"messages": [USER, DONE]}) + "\n" + json.dumps({"messages": messages, **row}) + "\n")
+    path.write_text(
+        json.dumps({"messages": [USER, DONE]})
+        + "\n"
+        + json.dumps({"messages": messages, **row})
+        + "\n"
+    )
     return read_dataset(path)
 
 
 def refusal(folder: Path, template: str, *messages: dict[str, Any], **row: Any) -> str | None:
-    """Why the second line is refused, by `check` and by the preparation alike; None when it is not."""
+    """Why the second line is refused, by `check` and by the preparation alike; None when it is
+    not."""
     tokenizer, loaded = tokenizer_of(folder, template), load(folder, *messages, **row)
     report = check_examples(loaded, tokenizer=tokenizer, model="tiny")
     found = [p for p in report.problems if p.severity == "error" and p.code != "data/too-few"]
@@ -78,8 +94,14 @@ def test_a_template_that_writes_everything_refuses_nothing(tmp_path: Path) -> No
     [
         ("{{ m.content }}", "no tool calls"),
         (writes("c.function.name"), "no names of arguments"),
-        (writes("c.function.name + (c.function.arguments | list | tojson)"), "no arguments of tool calls"),
-        (writes("c.function.name + ' ' + (c | string | tojson)"), "no arguments of tool calls as JSON"),
+        (
+            writes("c.function.name + (c.function.arguments | list | tojson)"),
+            "no arguments of tool calls",
+        ),
+        (
+            writes("c.function.name + ' ' + (c | string | tojson)"),
+            "no arguments of tool calls as JSON",
+        ),
         (
             writes("c.function.name + (c.function.arguments | tojson | tojson)"),
             "no arguments of tool calls as JSON",
@@ -87,7 +109,9 @@ def test_a_template_that_writes_everything_refuses_nothing(tmp_path: Path) -> No
         ("{% if m.role != 'tool' %}" + WHOLE + "{% endif %}", "no tool results"),
     ],
 )
-def test_what_is_not_written_of_calls_and_results_is_refused(tmp_path: Path, written: str, lost: str) -> None:
+def test_what_is_not_written_of_calls_and_results_is_refused(
+    tmp_path: Path, written: str, lost: str
+) -> None:
     why = refusal(tmp_path, template(written), USER, CALLED, RESULT, DONE, tools=TOOLS)
     assert why is not None and lost in why
 
@@ -98,7 +122,9 @@ def test_tools_that_are_not_written_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_second_of_two_calls_that_is_not_written_is_refused(tmp_path: Path) -> None:
-    first_only = "{{ m.content }}{% if m.tool_calls %}{{ m.tool_calls[0].function | tojson }}{% endif %}"
+    first_only = (
+        "{{ m.content }}{% if m.tool_calls %}{{ m.tool_calls[0].function | tojson }}{% endif %}"
+    )
     both = {**CALLED, "tool_calls": [call(town="Oslo"), call(town="Oslo")]}
     why = refusal(tmp_path, template(first_only), USER, both, tools=TOOLS)
     assert why == "the chat template writes no tool calls"
@@ -106,12 +132,15 @@ def test_the_second_of_two_calls_that_is_not_written_is_refused(tmp_path: Path) 
 
 def test_text_beside_a_call_that_is_not_written_is_refused(tmp_path: Path) -> None:
     either = "{{ m.tool_calls[0].function | tojson if m.tool_calls else m.content }}"
-    why = refusal(tmp_path, template(either), USER, {**CALLED, "content": "I look it up."}, tools=TOOLS)
+    why = refusal(
+        tmp_path, template(either), USER, {**CALLED, "content": "I look it up."}, tools=TOOLS
+    )
     assert why == "the chat template writes no text of answers that call tools"
 
 
 def test_a_short_value_that_stands_in_the_text_by_chance_is_not_enough(tmp_path: Path) -> None:
-    """ "m" and 1 stand in "<|im_start|>" and "call_1": only the place of a value says that it is written."""
+    """ "m" and 1 stand in "<|im_start|>" and "call_1": only the place of a value says that it is
+    written."""
     name_only = writes("c.function.name + ' ' + c.id")
     answer = {"role": "assistant", "content": None, "tool_calls": [call(m=1)]}
     why = refusal(tmp_path, template(name_only), USER, answer, tools=TOOLS)
@@ -131,9 +160,13 @@ def test_an_answer_of_which_the_template_cuts_a_part_is_refused(tmp_path: Path) 
     assert refusal(tmp_path, template(cuts), USER, answer) == "the chat template writes no answers"
 
 
-def test_reasoning_that_is_not_written_is_refused_and_may_be_lost_where_it_is_not_trained(tmp_path: Path) -> None:
+def test_reasoning_that_is_not_written_is_refused_and_may_be_lost_where_it_is_not_trained(
+    tmp_path: Path,
+) -> None:
     thinks = {**DONE, "reasoning_content": "It is far south."}
-    assert refusal(tmp_path, template(WHOLE), USER, thinks) == "the chat template writes no reasoning"
+    assert (
+        refusal(tmp_path, template(WHOLE), USER, thinks) == "the chat template writes no reasoning"
+    )
     assert refusal(tmp_path, template(WHOLE), USER, {**thinks, "train": False}, USER, DONE) is None
 
 
@@ -142,15 +175,27 @@ def test_reasoning_is_trained_where_the_template_writes_it(tmp_path: Path) -> No
     examples = load(tmp_path, USER, {**DONE, "reasoning": "It is far south."}).examples
     _, arrays = prepare_split("train", examples, tokenizer, 10_000)
     tokens_T, weights_T = arrays.get_sequence(1)
-    assert tokenizer.decode(tokens_T[weights_T > 0].tolist()) == "<think>\nIt is far south.\n</think>\n\nIn Rome."
+    assert (
+        tokenizer.decode(tokens_T[weights_T > 0].tolist())
+        == "<think>\nIt is far south.\n</think>\n\nIn Rome."
+    )
 
 
-def test_earlier_reasoning_is_left_out_by_the_template_and_that_turn_must_not_be_trained(tmp_path: Path) -> None:
+def test_earlier_reasoning_is_left_out_by_the_template_and_that_turn_must_not_be_trained(
+    tmp_path: Path,
+) -> None:
     earlier = {**DONE, "reasoning": "It is far south."}
     why = refusal(tmp_path, THINK, USER, earlier, USER, DONE)
     assert why is not None and "turn 2 is written differently later on, from '<think>" in why
-    assert refusal(tmp_path, THINK, USER, {**earlier, "weight": 0}, USER, {**DONE, "reasoning": "Again."}) is None
-    report = check_examples(load(tmp_path, USER, earlier, USER, DONE), tokenizer=tokenizer_of(tmp_path, THINK))
+    assert (
+        refusal(
+            tmp_path, THINK, USER, {**earlier, "weight": 0}, USER, {**DONE, "reasoning": "Again."}
+        )
+        is None
+    )
+    report = check_examples(
+        load(tmp_path, USER, earlier, USER, DONE), tokenizer=tokenizer_of(tmp_path, THINK)
+    )
     (problem,) = [p for p in report.problems if p.code == "data/template-not-prefix-preserving"]
     assert "weight 0" in problem.do
 
@@ -174,7 +219,9 @@ def test_a_prompt_whose_calls_are_not_written_is_not_answered(tmp_path: Path) ->
     prompt = load(tmp_path, USER, CALLED, RESULT, DONE).examples[1].prompt
     (known,) = encode_prompts(load_tokenizer(FAMILIES["qwen"].write(tmp_path / "qwen")), [prompt])
     assert known.error is None
-    (unknown,) = encode_prompts(load_tokenizer(FAMILIES["chatml"].write(tmp_path / "chatml")), [prompt])
+    (unknown,) = encode_prompts(
+        load_tokenizer(FAMILIES["chatml"].write(tmp_path / "chatml")), [prompt]
+    )
     assert unknown.error == "the model's chat template writes no tool calls"
 
 

@@ -1,4 +1,5 @@
-"""Forms of one conversation are one example; what changes between two conversations changes what is trained."""
+"""Forms of one conversation are one example; what changes between two conversations changes what is
+trained."""
 
 import copy
 import json
@@ -20,7 +21,9 @@ from tunesmith.models.tokenizer import FolderTokenizer, load_tokenizer
 from tunesmith.records import Example, TokenArrays
 
 Chat = dict[str, Any]
-texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20).filter(str.strip)
+texts = st.text(
+    st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20
+).filter(str.strip)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +70,9 @@ def test_any_two_forms_of_a_conversation_have_one_id_and_the_same_tokens(
 
 @settings(max_examples=100, deadline=None)
 @given(made=chats())
-def test_the_order_of_keys_and_the_ids_of_calls_are_no_content(made: tuple[Chat, random.Random]) -> None:
+def test_the_order_of_keys_and_the_ids_of_calls_are_no_content(
+    made: tuple[Chat, random.Random],
+) -> None:
     chat, chance = made
     renamed = json.loads(json.dumps(chat).replace("1234567", "7654321"))
     assert as_read(written_by_others(renamed, chance.choice, reorders=True)).id == as_read(chat).id
@@ -85,13 +90,17 @@ def test_whatever_a_conversation_carries_changes_the_tokens_or_is_refused(
         holder["zebra"] = holder.pop(key[0])
     else:
         holder[key] = 48151623 if isinstance(holder[key], (int, float)) else "zebra"
-    before, after = tokens_of(as_read(chat), tokenizers[name]), tokens_of(as_read(changed), tokenizers[name])
+    before, after = (
+        tokens_of(as_read(chat), tokenizers[name]),
+        tokens_of(as_read(changed), tokenizers[name]),
+    )
     if before is not None and after is not None:
         assert before.tokens_N.tolist() != after.tokens_N.tolist()
 
 
 def places_of(chat: Chat) -> Iterator[tuple[Any, Any]]:
-    """(holder, key) of everything that must be learned from; the key in a tuple where the key itself is one."""
+    """(holder, key) of everything that must be learned from; the key in a tuple where the key
+    itself is one."""
     for tool in chat.get("tools", ()):
         yield tool["function"], "name"
     for message in chat["messages"]:
@@ -117,7 +126,10 @@ def test_a_call_that_is_learned_is_written_as_json_whatever_form_the_template_ta
     call = {"function": {"name": "f", "arguments": '{"town": "Zürich \\"old\\""}'}}
     row = {
         "tools": [{"name": "f"}],
-        "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": None, "tool_calls": [call]}],
+        "messages": [
+            {"role": "user", "content": "q"},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+        ],
     }
     for name in ("qwen", "think", "llama", "deepseek"):
         arrays = tokens_of(as_read(row), tokenizers[name])

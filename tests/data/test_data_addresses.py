@@ -6,7 +6,9 @@ from tunesmith.data.read import read_dataset
 from tunesmith.errors import DataError
 
 
-@pytest.mark.parametrize("address", ["https://example.org/x.jsonl", "hf://datasets/a/b", "s3://bucket/x.csv"])
+@pytest.mark.parametrize(
+    "address", ["https://example.org/x.jsonl", "hf://datasets/a/b", "s3://bucket/x.csv"]
+)
 def test_an_address_is_called_one(address: str) -> None:
     with pytest.raises(DataError) as caught:
         read_dataset(address)

@@ -1,4 +1,5 @@
-"""Prepared data is kept and recalled; whatever it follows from makes another key; damage is noticed."""
+"""Prepared data is kept and recalled; whatever it follows from makes another key; damage is
+noticed."""
 
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,22 @@ from tunesmith.testing.fake_tokenizer import FakeTokenizer
 
 EXAMPLES = [
     Example(
-        n, (Message("user", f"What is {n} + {n}?"), Message("assistant", str(2 * n), weight=0.5 if n % 2 else None))
+        n,
+        (
+            Message("user", f"What is {n} + {n}?"),
+            Message("assistant", str(2 * n), weight=0.5 if n % 2 else None),
+        ),
     )
     for n in range(1, 9)
 ]
 GIVEN: dict[str, Any] = {
-    "name": "train", "examples": EXAMPLES, "tokenizer": FakeTokenizer(), "max_tokens": 500, "train_on": "answers",
+    "name": "train",
+    "examples": EXAMPLES,
+    "tokenizer": FakeTokenizer(),
+    "max_tokens": 500,
+    "train_on": "answers",
     "method": "sft",
-}  # fmt: skip
+}
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +43,9 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(cache, "MIN_EXAMPLES", 2)
     done: list[int] = []
 
-    def counted(name: str, examples: list[Example], *rest: Any) -> tuple[PreparedSplit, TokenArrays]:
+    def counted(
+        name: str, examples: list[Example], *rest: Any
+    ) -> tuple[PreparedSplit, TokenArrays]:
         done.append(len(examples))
         return prepare_split(name, examples, *rest)
 
@@ -57,14 +68,19 @@ def test_what_is_recalled_is_what_was_prepared(tmp_path: Path, work: list[int]) 
 
 def test_preferences_and_ratings_come_back_whole(work: list[int]) -> None:
     rated = [
-        Example(n, (Message("user", f"Q{n}"), Message("assistant", "yes")), is_desirable=n % 2 == 0) for n in range(6)
+        Example(n, (Message("user", f"Q{n}"), Message("assistant", "yes")), is_desirable=n % 2 == 0)
+        for n in range(6)
     ]
     given = GIVEN | {"examples": rated, "method": "kto"}
     (_, first), (_, second) = prepare_with_cache(**given), prepare_with_cache(**given)
     assert work == [6] and first.is_desirable_E is not None and second.is_desirable_E is not None
     assert np.array_equal(first.is_desirable_E, second.is_desirable_E)
     pairs = [
-        Example(n, (Message("user", f"Q{n}"), Message("assistant", "a")), rejected=(Message("assistant", "b"),))
+        Example(
+            n,
+            (Message("user", f"Q{n}"), Message("assistant", "a")),
+            rejected=(Message("assistant", "b"),),
+        )
         for n in range(6)
     ]
     given = GIVEN | {"examples": pairs, "method": "dpo"}
@@ -90,7 +106,9 @@ def test_something_else_is_prepared_anew(work: list[int], other: dict[str, Any])
     assert len(work) == 2
 
 
-def test_the_order_of_a_file_s_lines_does_not_matter_only_that_of_the_examples(work: list[int]) -> None:
+def test_the_order_of_a_file_s_lines_does_not_matter_only_that_of_the_examples(
+    work: list[int],
+) -> None:
     prepare_with_cache(**GIVEN)
     moved = [Example(example.line + 100, example.messages) for example in EXAMPLES]
     prepare_with_cache(**(GIVEN | {"examples": moved}))
@@ -133,7 +151,8 @@ def test_little_data_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert files(tmp_path) == []
 
 
-# --- reports ---------------------------------------------------------------------------------------------------------
+# --- reports
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -151,11 +170,15 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def report_of(path: Path, max_tokens: int = 500, **data: Any) -> CheckReport:
     recipe = DataRecipe(path=str(path), **data)
-    return check_with_cache(read_dataset(path), None, FakeTokenizer(), max_tokens, "a model", recipe)
+    return check_with_cache(
+        read_dataset(path), None, FakeTokenizer(), max_tokens, "a model", recipe
+    )
 
 
 def write_rows(path: Path, rows: int) -> Path:
-    path.write_text("".join(f'{{"prompt": "What is {n % 5}?", "completion": "{n}"}}\n' for n in range(rows)))
+    path.write_text(
+        "".join(f'{{"prompt": "What is {n % 5}?", "completion": "{n}"}}\n' for n in range(rows))
+    )
     return path
 
 

@@ -26,14 +26,19 @@ def chat(*turns: str) -> tuple[Message, ...]:
 def clean(count: int = 240) -> list[tuple[Message, ...]]:
     """Questions that are not alike: three words from a list, in an order that does not repeat."""
     return [
-        chat(f"u: {WORDS[i % 17]} {i * 7919 % 1000} {WORDS[i // 17 % 17]}?", f"a: {i * i} {WORDS[i * 5 % 17]}")
+        chat(
+            f"u: {WORDS[i % 17]} {i * 7919 % 1000} {WORDS[i // 17 % 17]}?",
+            f"a: {i * i} {WORDS[i * 5 % 17]}",
+        )
         for i in range(count)
     ]
 
 
 def loaded(conversations: list[tuple[Message, ...]]) -> LoadedDataset:
     examples = [Example(line, messages) for line, messages in enumerate(conversations, start=1)]
-    dataset = Dataset(name="d", shape="messages", files=(), columns={}, examples=len(examples), content="0" * 64)
+    dataset = Dataset(
+        name="d", shape="messages", files=(), columns={}, examples=len(examples), content="0" * 64
+    )
     return LoadedDataset(dataset, examples, [], (SourceSpan("d.jsonl", None, 0, len(examples)),))
 
 
@@ -48,7 +53,14 @@ def test_clean_data_has_no_problems() -> None:
 
 
 @pytest.mark.parametrize(
-    "turns", [["u: q"], ["u: q", "a: "], ["u: q", "a:   \n"], ["u: q", "a: \u200b\ufeff"], ["u: q", "a: x", "u: more"]]
+    "turns",
+    [
+        ["u: q"],
+        ["u: q", "a: "],
+        ["u: q", "a:   \n"],
+        ["u: q", "a: \u200b\ufeff"],
+        ["u: q", "a: x", "u: more"],
+    ],
 )
 def test_no_answer(turns: list[str]) -> None:
     problem = found(chat(*turns))["data/no-answer"]
@@ -62,7 +74,9 @@ def test_an_answer_that_only_calls_a_tool_is_an_answer() -> None:
 
 
 def test_weight_0_on_every_answer() -> None:
-    assert found((*chat("u: q"), Message("assistant", "a", weight=0)))["data/no-trained-answer"].lines == (241,)
+    assert found((*chat("u: q"), Message("assistant", "a", weight=0)))[
+        "data/no-trained-answer"
+    ].lines == (241,)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +97,11 @@ def test_role_order(turns: list[str]) -> None:
 
 def test_usual_orders_are_fine() -> None:
     call = Message("assistant", "", tool_calls=({"function": {"name": "f"}},))
-    with_tool = (*chat("s: s", "u: q"), call, *chat("t: r", "t: r2", "a: x", "u: thanks", "a: welcome"))
+    with_tool = (
+        *chat("s: s", "u: q"),
+        call,
+        *chat("t: r", "t: r2", "a: x", "u: thanks", "a: welcome"),
+    )
     assert found(with_tool) == {}
 
 
@@ -95,13 +113,17 @@ def test_exact_duplicates_name_the_later_ones() -> None:
 
 
 def test_near_duplicates() -> None:
-    long = "please tell me when the new card that I ordered last week will arrive at my home address"
+    long = (
+        "please tell me when the new card that I ordered last week will arrive at my home address"
+    )
     problems = found(chat(f"u: {long}", "a: soon"), chat(f"u: {long}!!", "a: soon"))
     assert problems["data/near-duplicate"].lines == (242,)
 
 
 def test_the_same_prompt_with_different_answers() -> None:
-    problems = found(chat("u: What?", "a: this"), chat("u: what?  ", "a: that"), chat("u: WHAT?", "a: This"))
+    problems = found(
+        chat("u: What?", "a: this"), chat("u: what?  ", "a: that"), chat("u: WHAT?", "a: This")
+    )
     assert problems["data/different-answers"].lines == (241, 242, 243)
 
 
@@ -114,8 +136,12 @@ def test_duplicates_across_a_train_and_test_pair() -> None:
     )
 
 
-def test_what_stops_a_run_is_an_error_of_the_check_command_and_what_only_warns_is_a_warning() -> None:
-    long = "please tell me when the new card that I ordered last week will arrive at my home address"
+def test_what_stops_a_run_is_an_error_of_the_check_command_and_what_only_warns_is_a_warning() -> (
+    None
+):
+    long = (
+        "please tell me when the new card that I ordered last week will arrive at my home address"
+    )
     train = loaded([chat("u: What is due?", "a: z"), chat(f"u: {long}!!", "a: soon")])
     test = loaded([chat("u: what  is due?", "a: x"), chat(f"u: {long} now", "a: soon")])
     report = check_examples(train, test, is_contamination_error=True)
@@ -124,7 +150,9 @@ def test_what_stops_a_run_is_an_error_of_the_check_command_and_what_only_warns_i
 
 
 def test_near_duplicates_across_a_train_and_test_pair() -> None:
-    long = "please tell me when the new card that I ordered last week will arrive at my home address"
+    long = (
+        "please tell me when the new card that I ordered last week will arrive at my home address"
+    )
     problems = found(chat(f"u: {long}!!", "a: soon"), test=loaded([chat(f"u: {long}", "a: soon")]))
     assert problems["data/near-test-leak"].lines == (241,)
     assert "data/test-leak" not in problems and "data/near-duplicate" not in problems
@@ -136,7 +164,9 @@ def test_a_test_file_needs_answers_too() -> None:
 
 
 def test_duplicates_across_the_sides_of_a_folder(tmp_path: Path) -> None:
-    (tmp_path / "train.jsonl").write_text('{"prompt": "a", "completion": "b"}\n{"prompt": "c", "completion": "d"}\n')
+    (tmp_path / "train.jsonl").write_text(
+        '{"prompt": "a", "completion": "b"}\n{"prompt": "c", "completion": "d"}\n'
+    )
     (tmp_path / "test.jsonl").write_text('{"prompt": "c", "completion": "d"}\n')
     report = check_examples(read_dataset(tmp_path))
     leak = next(problem for problem in report.problems if problem.code == "data/test-leak")
@@ -146,10 +176,16 @@ def test_duplicates_across_the_sides_of_a_folder(tmp_path: Path) -> None:
 def test_over_long_examples_tell_the_share_of_the_answer_that_would_be_cut() -> None:
     tokenizer = FakeTokenizer()
     conversation = chat("u: q", "a: " + "x" * 99)
-    prompt_tokens = len(tokenizer.encode([tokenizer.render(conversation[:1], open_answer=True)])[0].ids)
-    problem = found(conversation, tokenizer=tokenizer, max_tokens=prompt_tokens + 75)["data/too-long"]
+    prompt_tokens = len(
+        tokenizer.encode([tokenizer.render(conversation[:1], open_answer=True)])[0].ids
+    )
+    problem = found(conversation, tokenizer=tokenizer, max_tokens=prompt_tokens + 75)[
+        "data/too-long"
+    ]
     assert (problem.severity, problem.lines) == ("error", (241,))
-    assert "at worst 25%" in problem.message  # 25 of 100 trained tokens: 99 letters and the end of turn
+    assert (
+        "at worst 25%" in problem.message
+    )  # 25 of 100 trained tokens: 99 letters and the end of turn
 
 
 def test_too_few_examples() -> None:
@@ -162,7 +198,12 @@ def test_too_few_examples() -> None:
 def test_label_imbalance_names_the_rare_labels() -> None:
     labels = ["common"] * 200 + ["usual"] * 60 + ["rare"] * 4
     questions = [conversation[0] for conversation in clean(len(labels))]
-    data = loaded([(question, Message("assistant", label)) for question, label in zip(questions, labels, strict=True)])
+    data = loaded(
+        [
+            (question, Message("assistant", label))
+            for question, label in zip(questions, labels, strict=True)
+        ]
+    )
     problems = {problem.code: problem for problem in check_examples(data).problems}
     assert problems["data/label-imbalance"].lines == (261, 262, 263, 264)
     assert "rare" in problems["data/label-imbalance"].message
@@ -195,7 +236,9 @@ def test_what_the_reader_found_is_in_the_report_and_errors_come_first(tmp_path: 
 
 def test_lines_of_two_files_are_not_mixed(tmp_path: Path) -> None:
     for name in ("a.jsonl", "b.jsonl"):
-        (tmp_path / name).write_text('{"prompt": "q", "completion": "x"}\n' + '{"prompt": "p", "completion": ""}\n')
+        (tmp_path / name).write_text(
+            '{"prompt": "q", "completion": "x"}\n' + '{"prompt": "p", "completion": ""}\n'
+        )
     report = check_examples(read_dataset(tmp_path))
     empty = [(Path(p.file).name, p.lines) for p in report.problems if p.code == "data/no-answer"]
     assert empty == [("a.jsonl", (2,)), ("b.jsonl", (2,))]
@@ -203,28 +246,44 @@ def test_lines_of_two_files_are_not_mixed(tmp_path: Path) -> None:
 
 def written(folder: Path, **files: list[tuple[str, str]]) -> Path:
     for name, rows in files.items():
-        text = "".join(json.dumps({"prompt": asked, "completion": said}) + "\n" for asked, said in rows)
+        text = "".join(
+            json.dumps({"prompt": asked, "completion": said}) + "\n" for asked, said in rows
+        )
         (folder / f"{name}.jsonl").write_text(text)
     return folder
 
 
 def test_findings_across_files_name_both_files_and_lines(tmp_path: Path) -> None:
-    rows = [(f"{WORDS[i % 17]} {i * 7919 % 1000} {WORDS[i // 17]}", f"{i * i} x") for i in range(40)]
-    train = [*rows, ("How do I reset it?", "hold it"), ("Who made it?", "Ada"), ("When was it made?", "1842")]
+    rows = [
+        (f"{WORDS[i % 17]} {i * 7919 % 1000} {WORDS[i // 17]}", f"{i * i} x") for i in range(40)
+    ]
+    train = [
+        *rows,
+        ("How do I reset it?", "hold it"),
+        ("Who made it?", "Ada"),
+        ("When was it made?", "1842"),
+    ]
     test = [("Why?", "because"), ("How do I reset it?", "hold it"), ("Who made it?", "Grace")]
     folder = written(tmp_path, train=train, test=test)
     report = check_examples(read_dataset(folder), is_contamination_error=True)
     messages = {problem.code: problem.message for problem in report.problems}
     a, b = tmp_path / "train.jsonl", tmp_path / "test.jsonl"
-    assert f'{a} line 41 "How do I reset it?" ~ held-out {b} line 2 "How do I reset it?"' in messages["data/test-leak"]
+    assert (
+        f'{a} line 41 "How do I reset it?" ~ held-out {b} line 2 "How do I reset it?"'
+        in messages["data/test-leak"]
+    )
     assert messages["data/duplicate"].endswith(f"{a} line 41 is {b} line 2")
     assert messages["data/different-answers"].endswith(f"{b} line 3 and {a} line 42")
 
 
 def test_rows_of_files_without_lines_are_called_rows(tmp_path: Path) -> None:
     folder = written(tmp_path, a=[("q", "x")])
-    (folder / "b.json").write_text(json.dumps([{"prompt": "p", "completion": "y"}, {"prompt": "q", "completion": "x"}]))
-    (problem,) = (p for p in check_examples(read_dataset(folder)).problems if p.code == "data/duplicate")
+    (folder / "b.json").write_text(
+        json.dumps([{"prompt": "p", "completion": "y"}, {"prompt": "q", "completion": "x"}])
+    )
+    (problem,) = (
+        p for p in check_examples(read_dataset(folder)).problems if p.code == "data/duplicate"
+    )
     assert problem.message.endswith(f"{folder / 'b.json'} row 2 is {folder / 'a.jsonl'} line 1")
 
 
@@ -242,28 +301,43 @@ def test_a_missing_answer_is_no_rare_label(missing: str) -> None:
 
 
 def test_a_missing_answer_of_a_test_file_is_no_unknown_label() -> None:
-    report = check_examples(loaded(labelled(*["yes", "no"] * 30)), loaded(labelled("yes", "", "other")))
+    report = check_examples(
+        loaded(labelled(*["yes", "no"] * 30)), loaded(labelled("yes", "", "other"))
+    )
     (problem,) = (problem for problem in report.problems if problem.code == "data/unknown-label")
-    assert problem.message == "1 of 3 examples is held out with a label that no train example has: other"
+    assert (
+        problem.message
+        == "1 of 3 examples is held out with a label that no train example has: other"
+    )
 
 
 @pytest.mark.parametrize("asked", ["", "  ", "\u200b"])
 def test_a_question_in_which_nothing_stands_is_told(asked: str) -> None:
     problem = found(chat(f"u: {asked}", "a: yes"))["data/empty-question"]
     assert (problem.severity, problem.lines) == ("warning", (241,))
-    assert "data/empty-question" not in found(chat("s: translate the date", f"u: {asked}", "a: yes"))
+    assert "data/empty-question" not in found(
+        chat("s: translate the date", f"u: {asked}", "a: yes")
+    )
 
 
 def test_reasoning_without_an_answer_behind_it_is_no_label_and_is_told() -> None:
     report = check_examples(loaded(labelled(*["yes", "no"] * 30, "<think>why</think>")))
     problems = {problem.code: problem for problem in report.problems}
     assert "data/label-imbalance" not in problems
-    assert (problems["data/no-final-answer"].severity, problems["data/no-final-answer"].lines) == ("warning", (61,))
+    assert (problems["data/no-final-answer"].severity, problems["data/no-final-answer"].lines) == (
+        "warning",
+        (61,),
+    )
 
 
 def test_a_very_long_rare_label_is_named_by_its_beginning() -> None:
     answers = ["yes"] * 60 + ["no"] * 60 + ["x" * 5000] * 2
-    turns = [(Message("user", f"q {i}"), Message("assistant", answer)) for i, answer in enumerate(answers)]
-    (problem,) = [p for p in check_examples(loaded(turns)).problems if p.code == "data/label-imbalance"]
+    turns = [
+        (Message("user", f"q {i}"), Message("assistant", answer))
+        for i, answer in enumerate(answers)
+    ]
+    (problem,) = [
+        p for p in check_examples(loaded(turns)).problems if p.code == "data/label-imbalance"
+    ]
     assert f"{'x' * 200} …;" in problem.message
     assert len(problem.message) < 500

@@ -1,4 +1,5 @@
-"""The answers and their end-of-turn tokens are trained and nothing else; whatever would break that is refused."""
+"""The answers and their end-of-turn tokens are trained and nothing else; whatever would break that
+is refused."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,7 +31,9 @@ def trained_text(arrays: TokenArrays, e: int = 0) -> str:
     """The trained tokens of an example as text, with `|` for the end-of-turn token."""
     tokens_T, weights_T = arrays.get_sequence(e)
     trained = [int(id_) for id_ in tokens_T[weights_T > 0]]
-    pieces = "".join("|" if id_ == TOKENIZER.end_of_turn_id else chr(0xE000 + id_) for id_ in trained)
+    pieces = "".join(
+        "|" if id_ == TOKENIZER.end_of_turn_id else chr(0xE000 + id_) for id_ in trained
+    )
     return "".join(c if c == "|" else TOKENIZER.decode([ord(c) - 0xE000]) for c in pieces)
 
 
@@ -41,7 +44,9 @@ def proof_of(*examples: Example, tokenizer: FakeTokenizer = TOKENIZER) -> str:
 def test_pain_1_the_answer_and_its_end_of_turn_are_trained_and_nothing_after_it() -> None:
     arrays = prepare(chat("s: be kind", "u: hi", "a: hello"))
     assert trained_text(arrays) == "hello|"
-    assert arrays.tokens_N[-1] == TOKENIZER.end_of_turn_id  # the template's line end behind it is gone
+    assert (
+        arrays.tokens_N[-1] == TOKENIZER.end_of_turn_id
+    )  # the template's line end behind it is gone
     assert arrays.weights_N[-1] == 1
 
 
@@ -66,7 +71,14 @@ def test_everything_is_trained_when_asked_but_not_the_first_token() -> None:
 
 
 def test_everything_leaves_out_an_answer_of_weight_0() -> None:
-    example = Example(1, (Message("user", "q"), Message("assistant", "no", weight=0), *chat("u: r", "a: yes").messages))
+    example = Example(
+        1,
+        (
+            Message("user", "q"),
+            Message("assistant", "no", weight=0),
+            *chat("u: r", "a: yes").messages,
+        ),
+    )
     arrays = prepare(example, train_on="everything")
     assert "no" not in trained_text(arrays)
     assert "yes|" in trained_text(arrays)
@@ -82,16 +94,29 @@ def test_arrays_and_record_agree() -> None:
     examples = [chat("u: hi", "a: hello", line=1), chat("u: longer question", "a: yes", line=2)]
     prepared, arrays = prepare_split("test", examples, TOKENIZER, 500)
     lengths = np.diff(arrays.starts_S1)
-    assert arrays.starts_S1[0] == 0 and arrays.starts_S1[-1] == len(arrays.tokens_N) == prepared.tokens_read
-    assert (arrays.tokens_N.dtype, arrays.weights_N.dtype, arrays.starts_S1.dtype) == ("int32", "float32", "int64")
-    assert (prepared.split, prepared.examples, prepared.longest_tokens) == ("test", 2, lengths.max())
+    assert (
+        arrays.starts_S1[0] == 0
+        and arrays.starts_S1[-1] == len(arrays.tokens_N) == prepared.tokens_read
+    )
+    assert (arrays.tokens_N.dtype, arrays.weights_N.dtype, arrays.starts_S1.dtype) == (
+        "int32",
+        "float32",
+        "int64",
+    )
+    assert (prepared.split, prepared.examples, prepared.longest_tokens) == (
+        "test",
+        2,
+        lengths.max(),
+    )
     assert prepared.tokens_trained == len("hello|") + len("yes|")
     again, _ = prepare_split("test", examples, TOKENIZER, 500)
     other, _ = prepare_split("test", examples[::-1], TOKENIZER, 500)
     assert again.content == prepared.content != other.content
 
 
-words = st.text(st.characters(codec="utf-8", exclude_characters="\ue000\ue001"), min_size=1).filter(str.strip)
+words = st.text(st.characters(codec="utf-8", exclude_characters="\ue000\ue001"), min_size=1).filter(
+    str.strip
+)
 
 
 @settings(max_examples=200, deadline=None)
@@ -99,7 +124,11 @@ words = st.text(st.characters(codec="utf-8", exclude_characters="\ue000\ue001"),
 def test_for_any_conversation_the_trained_text_is_exactly_the_answers(
     turns: list[tuple[str, str]], merges: bool
 ) -> None:
-    messages = [Message(role, text) for turn in turns for role, text in zip(("user", "assistant"), turn, strict=True)]
+    messages = [
+        Message(role, text)
+        for turn in turns
+        for role, text in zip(("user", "assistant"), turn, strict=True)
+    ]
     tokenizer = FakeTokenizer(merges_line_ends=merges)
     example = Example(1, tuple(messages))
     arrays = prepare(example, tokenizer=tokenizer)
@@ -112,7 +141,8 @@ def test_for_any_conversation_the_trained_text_is_exactly_the_answers(
 
 
 def test_a_token_across_the_border_is_cut_there_as_it_will_be_when_the_model_is_asked() -> None:
-    """`assistant\\n` + `\\nhello`: a tokenizer that merges line ends would make one token of both."""
+    """`assistant\\n` + `\\nhello`: a tokenizer that merges line ends would make one token of
+    both."""
     tokenizer = FakeTokenizer(merges_line_ends=True)
     example = chat("u: hi", "a: \nhello")
     whole = tokenizer.encode([tokenizer.render(example.messages)])[0].ids
@@ -133,7 +163,10 @@ def test_a_token_across_the_border_is_refused_where_cutting_changes_the_text() -
             self, texts: Sequence[str], content: Sequence[Sequence[tuple[int, int]]] | None = None
         ) -> list[TokenizedText]:
             space = self._encode(" ", ()).ids
-            return [TokenizedText(space + e.ids, [(0, 0), *e.offsets]) for e in super().encode(texts, content)]
+            return [
+                TokenizedText(space + e.ids, [(0, 0), *e.offsets])
+                for e in super().encode(texts, content)
+            ]
 
     with pytest.raises(DataError, match="data/token-across-border"):
         prepare(chat("u: hi", "a: \nhello"), tokenizer=AddsSpace(merges_line_ends=True))
@@ -164,18 +197,28 @@ def test_control_tokens_that_people_wrote_stay_text(example: Example) -> None:
     [
         replace(chat("u: hi", "a: x"), tools=({"name": "<|im_start|>"},)),
         Example(1, (Message("user", "hi", name="<|im_end|>"), Message("assistant", "x"))),
-        Example(1, (Message("user", "hi"), Message("assistant", "", tool_calls=({"name": "<|im_end|>"},)))),
+        Example(
+            1,
+            (Message("user", "hi"), Message("assistant", "", tool_calls=({"name": "<|im_end|>"},))),
+        ),
     ],
 )
-def test_control_tokens_beside_the_content_are_refused_because_their_place_is_not_known(example: Example) -> None:
+def test_control_tokens_beside_the_content_are_refused_because_their_place_is_not_known(
+    example: Example,
+) -> None:
     with pytest.raises(DataError, match="data/control-token-in-text"):
         prepare(example)
 
 
 def test_tools_and_calls_are_rendered_and_the_call_is_trained() -> None:
     call = Message("assistant", "", tool_calls=({"name": "weather"},))
-    example = Example(1, (Message("user", "q"), call, Message("tool", "sun"), Message("assistant", "Sunny.")))
-    assert trained_text(prepare(replace(example, tools=({"name": "weather"},)))) == '{"name": "weather"}|Sunny.|'
+    example = Example(
+        1, (Message("user", "q"), call, Message("tool", "sun"), Message("assistant", "Sunny."))
+    )
+    assert (
+        trained_text(prepare(replace(example, tools=({"name": "weather"},))))
+        == '{"name": "weather"}|Sunny.|'
+    )
 
 
 def test_pain_10_a_template_that_rewrites_earlier_turns_is_refused_with_the_lines() -> None:
@@ -185,7 +228,10 @@ def test_pain_10_a_template_that_rewrites_earlier_turns_is_refused_with_the_line
         prepare(chat("u: a", "a: b"), thinking, tokenizer=tokenizer)
     assert caught.value.code == "data/template-not-prefix-preserving"
     assert "7" in caught.value.where
-    assert trained_text(prepare(chat("u: a", "a: <think>hm</think>b"), tokenizer=tokenizer)) == "<think>hm</think>b|"
+    assert (
+        trained_text(prepare(chat("u: a", "a: <think>hm</think>b"), tokenizer=tokenizer))
+        == "<think>hm</think>b|"
+    )
 
 
 def test_a_template_that_forgets_the_end_of_turn_is_refused() -> None:
@@ -198,7 +244,9 @@ def test_what_a_template_refuses_is_named_with_its_reason() -> None:
         prepare(chat("u: a", "u: b", "a: c"), tokenizer=FakeTokenizer(rejects_two_users=True))
 
 
-@pytest.mark.parametrize("example", [chat("u: a"), chat("u: a", "a:  "), Example(1, text=" "), Example(1)])
+@pytest.mark.parametrize(
+    "example", [chat("u: a"), chat("u: a", "a:  "), Example(1, text=" "), Example(1)]
+)
 def test_an_example_without_answer_is_refused(example: Example) -> None:
     with pytest.raises(DataError, match="data/no-answer"):
         prepare(example)
@@ -221,8 +269,9 @@ def test_no_examples_are_an_error() -> None:
 
 
 def test_the_proof_shows_the_trained_stretches() -> None:
-    assert proof_of(chat("u: hi", "a: hello", "u: so", "a: bye")) == (
-        "Trained is what stands between ⟦ and ⟧. Every answer ends with <|im_end|>.\n\n"
+    assert (
+        proof_of(chat("u: hi", "a: hello", "u: so", "a: bye"))
+        == "Trained is what stands between ⟦ and ⟧. Every answer ends with <|im_end|>.\n\n"
         "<bos><|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n⟦hello<|im_end|>⟧\n"
         "<|im_start|>user\nso<|im_end|>\n<|im_start|>assistant\n⟦bye<|im_end|>⟧\n"
     )
@@ -245,7 +294,8 @@ def test_pain_1_all_weights_0_is_refused() -> None:
 
 @pytest.mark.parametrize("pads_with_end_of_turn", [True, False])
 def test_pain_3_an_end_of_turn_that_was_masked_away_is_refused(pads_with_end_of_turn: bool) -> None:
-    """The classic: labels of the pad token are ignored, the pad token is the end token, the model never stops."""
+    """The classic: labels of the pad token are ignored, the pad token is the end token, the model
+    never stops."""
     tokenizer = FakeTokenizer(pads_with_end_of_turn=pads_with_end_of_turn)
     examples = [chat("u: hi", "a: hello", line=4), chat("u: hi", "a: x", "u: y", "a: z", line=5)]
     arrays = prepare(*examples, tokenizer=tokenizer)
@@ -261,7 +311,9 @@ def test_pain_3_an_end_of_turn_that_was_masked_away_is_refused(pads_with_end_of_
 def test_one_end_of_turn_masked_away_among_several_is_refused() -> None:
     example = chat("u: hi", "a: x", "u: y", "a: z")
     arrays = prepare(example)
-    last = np.flatnonzero((arrays.tokens_N == TOKENIZER.end_of_turn_id) & (arrays.weights_N > 0))[-1]
+    last = np.flatnonzero((arrays.tokens_N == TOKENIZER.end_of_turn_id) & (arrays.weights_N > 0))[
+        -1
+    ]
     arrays.weights_N[last] = 0
     with pytest.raises(DataError, match="data/end-of-turn-not-trained"):
         prove_mask(arrays, TOKENIZER, [example])

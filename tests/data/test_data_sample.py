@@ -1,4 +1,5 @@
-"""The sample: labelled XML to prompt and completion; the archive itself is replaced by a small one."""
+"""The sample: labelled XML to prompt and completion; the archive itself is replaced by a small
+one."""
 
 import json
 import tarfile
@@ -16,7 +17,7 @@ PERSONS = b"""<NameCollection>
   <Name><GivenName>VALERY</GivenName>
   </Name>
   <Name><Surname>de</Surname> <Surname>la Cruz</Surname> <And>&amp;</And> <Surname>Lee</Surname></Name>
-</NameCollection>"""
+</NameCollection>"""  # noqa: E501
 COMPANIES = b"""<NameCollection>
   <Name><CorporationName>swidler</CorporationName> <CorporationName>spanola</CorporationName>
     <CorporationLegalType>llc</CorporationLegalType></Name>
@@ -28,8 +29,10 @@ def test_persons_and_companies_become_questions_with_their_answers() -> None:
     rows = [(row["prompt"], row["completion"]) for row in parse_labeled_names("person", PERSONS)]
     assert rows[0] == (
         "Edwin B Frost, V",
-        '{"type": "person", "given_name": "Edwin", "middle_initial": "B", "surname": "Frost,", '
-        '"suffix_generational": "V"}',
+        (
+            '{"type": "person", "given_name": "Edwin", "middle_initial": "B", "surname": "Frost,", '
+            '"suffix_generational": "V"}'
+        ),
     )
     assert rows[1] == ("VALERY", '{"type": "person", "given_name": "VALERY"}')
     assert json.loads(rows[2][1]) == {"type": "person", "surname": "de la Cruz Lee", "and": "&"}
@@ -66,7 +69,11 @@ def test_the_sample_is_made_once_in_file_order_with_its_licence(
 
     def fetch(requirement: str, sha256: str, *, source_archive: bool, folder: Path) -> Path:
         calls.append(folder)
-        assert (requirement, sha256, source_archive) == (sample_data.REQUIREMENT, sample_data.SHA256, True)
+        assert (requirement, sha256, source_archive) == (
+            sample_data.REQUIREMENT,
+            sample_data.SHA256,
+            True,
+        )
         path = folder / "archive.tar.gz"
         files = {sample_data.MEMBERS["person"]: PERSONS, sample_data.MEMBERS["company"]: COMPANIES}
         with tarfile.open(path, "w:gz") as archive:
@@ -79,7 +86,9 @@ def test_the_sample_is_made_once_in_file_order_with_its_licence(
     monkeypatch.setattr(sample_data, "fetch_package_file", fetch)
     path = get_sample_path(tmp_path)
     assert path == get_sample_path(tmp_path) and len(calls) == 1
-    kinds = [json.loads(json.loads(line)["completion"])["type"] for line in path.read_text().splitlines()]
+    kinds = [
+        json.loads(json.loads(line)["completion"])["type"] for line in path.read_text().splitlines()
+    ]
     assert kinds == ["person"] * 3 + ["company"] * 2
     assert "MIT" in (path.parent / "names.LICENCE.txt").read_text()
     assert {p.name for p in path.parent.iterdir()} == {"names.jsonl", "names.LICENCE.txt"}

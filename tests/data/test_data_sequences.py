@@ -1,4 +1,5 @@
-"""Pairs and rated answers become the sequences that each method needs; other data is refused with what was found."""
+"""Pairs and rated answers become the sequences that each method needs; other data is refused with
+what was found."""
 
 import json
 from pathlib import Path
@@ -21,7 +22,11 @@ PREFERENCES: tuple[Method, ...] = ("dpo", "orpo", "simpo")
 
 def pair(number: int, *, earlier: bool = False) -> Example:
     turns = [Message("user", "hi"), Message("assistant", "hello there")] if earlier else []
-    messages = (*turns, Message("user", f"question {number}"), Message("assistant", f"good {number}"))
+    messages = (
+        *turns,
+        Message("user", f"question {number}"),
+        Message("assistant", f"good {number}"),
+    )
     return Example(number + 1, messages, rejected=(Message("assistant", f"bad {number}"),))
 
 
@@ -31,16 +36,22 @@ def rated(number: int, is_desirable: bool) -> Example:
 
 
 def single(number: int) -> Example:
-    return Example(number + 1, (Message("user", f"question {number}"), Message("assistant", "answer")))
+    return Example(
+        number + 1, (Message("user", f"question {number}"), Message("assistant", "answer"))
+    )
 
 
 def prepare(examples: list[Example], method: Method, **asked: Any) -> TokenArrays:
-    return prepare_split("train", examples, TOKENIZER, asked.pop("max_tokens", 10_000), method=method, **asked)[1]
+    return prepare_split(
+        "train", examples, TOKENIZER, asked.pop("max_tokens", 10_000), method=method, **asked
+    )[1]
 
 
 def trained_text(arrays: TokenArrays, s: int) -> str:
     tokens_T, weights_T = arrays.get_sequence(s)
-    return TOKENIZER.decode([int(id_) for id_ in tokens_T[weights_T > 0] if id_ != TOKENIZER.end_of_turn_id])
+    return TOKENIZER.decode(
+        [int(id_) for id_ in tokens_T[weights_T > 0] if id_ != TOKENIZER.end_of_turn_id]
+    )
 
 
 @pytest.mark.parametrize("method", PREFERENCES)
@@ -67,11 +78,16 @@ def test_pairs_become_rated_answers_for_kto_the_wanted_ones_first() -> None:
     said = [trained_text(arrays, s) for s in range(len(arrays))]
     assert said == ["good 0", "good 1", "answer 2", "bad 0", "bad 1", "answer 3"]
     assert arrays.is_desirable_E is not None
-    assert arrays.is_desirable_E.tolist() == [True] * 3 + [False] * 3 and arrays.sequences_per_example == 1
+    assert (
+        arrays.is_desirable_E.tolist() == [True] * 3 + [False] * 3
+        and arrays.sequences_per_example == 1
+    )
 
 
 def test_a_changed_rating_changes_the_content() -> None:
-    first, other = (prepare([rated(0, True), rated(1, is_wanted)], "kto") for is_wanted in (True, False))
+    first, other = (
+        prepare([rated(0, True), rated(1, is_wanted)], "kto") for is_wanted in (True, False)
+    )
     assert compute_content_hash(first) != compute_content_hash(other)
     assert rated(0, True).id != rated(0, False).id != single(0).id
 
@@ -92,7 +108,11 @@ def test_data_that_the_method_cannot_use_is_told_at_once(
     with pytest.raises(DataError) as caught:
         build_sequences("train", examples, method)
     assert caught.value.code == f"data/{slug}" and caught.value.found == found
-    assert method in caught.value.what and "method=" in caught.value.do and caught.value.where.startswith("train line")
+    assert (
+        method in caught.value.what
+        and "method=" in caught.value.do
+        and caught.value.where.startswith("train line")
+    )
 
 
 def test_wanted_answers_alone_can_be_imitated() -> None:
@@ -122,7 +142,8 @@ def test_a_pair_is_counted_once_when_both_of_its_answers_are_wrong() -> None:
     assert caught.value.what.startswith("2 of 2 examples") and caught.value.where == "lines 1, 2"
 
 
-# -- reading -----------------------------------------------------------------------------------------------------------
+# -- reading
+# --------------------------------------------------------------------------------------------------
 
 
 def load(folder: Path, *rows: dict[str, Any]) -> LoadedDataset:
@@ -153,43 +174,66 @@ def test_a_label_that_is_no_rating_is_another_column(tmp_path: Path, label: Any)
 def test_one_odd_rating_is_a_problem_with_its_line(tmp_path: Path) -> None:
     good = {"prompt": "q", "completion": "a", "label": True}
     loaded = load(tmp_path, good, good | {"prompt": "r"}, good | {"label": "maybe"})
-    assert [(problem.code, problem.lines) for problem in loaded.problems] == [("data/wrong-type", (3,))]
+    assert [(problem.code, problem.lines) for problem in loaded.problems] == [
+        ("data/wrong-type", (3,))
+    ]
 
 
 def turns(*said: str) -> list[dict[str, str]]:
-    return [{"role": "user" if k % 2 == 0 else "assistant", "content": text} for k, text in enumerate(said)]
+    return [
+        {"role": "user" if k % 2 == 0 else "assistant", "content": text}
+        for k, text in enumerate(said)
+    ]
 
 
 def test_turns_that_both_answers_share_are_the_prompt(tmp_path: Path) -> None:
-    loaded = load(tmp_path, {"chosen": turns("q", "a", "r", "good"), "rejected": turns("q", "a", "r", "bad")})
+    loaded = load(
+        tmp_path, {"chosen": turns("q", "a", "r", "good"), "rejected": turns("q", "a", "r", "bad")}
+    )
     (example,) = loaded.examples
-    assert [m.content for m in example.prompt] == ["q", "a", "r"] and example.rejected == (Message("assistant", "bad"),)
+    assert [m.content for m in example.prompt] == ["q", "a", "r"] and example.rejected == (
+        Message("assistant", "bad"),
+    )
 
 
 def test_answers_of_several_turns_are_refused(tmp_path: Path) -> None:
     """The rejected answer would stand behind turns that were never part of its conversation."""
     sound = {"chosen": turns("q", "good"), "rejected": turns("q", "bad")}
-    loaded = load(tmp_path, sound, {"chosen": turns("q", "a", "r", "good"), "rejected": turns("q", "bad")})
-    assert [(problem.code, problem.lines) for problem in loaded.problems] == [("data/several-turns", (2,))]
+    loaded = load(
+        tmp_path, sound, {"chosen": turns("q", "a", "r", "good"), "rejected": turns("q", "bad")}
+    )
+    assert [(problem.code, problem.lines) for problem in loaded.problems] == [
+        ("data/several-turns", (2,))
+    ]
 
 
-# -- checking ----------------------------------------------------------------------------------------------------------
+# -- checking
+# --------------------------------------------------------------------------------------------------
 
 
 def test_pairs_with_one_answer_are_told(tmp_path: Path) -> None:
     rows = [{"prompt": f"q {n}", "chosen": f"a {n}", "rejected": f"b {n}"} for n in range(3)]
-    report = check_examples(load(tmp_path, *rows, {"prompt": "q", "chosen": "a", "rejected": " a "}))
+    report = check_examples(
+        load(tmp_path, *rows, {"prompt": "q", "chosen": "a", "rejected": " a "})
+    )
     (problem,) = (problem for problem in report.problems if problem.code == "data/same-answers")
     assert (problem.severity, problem.lines) == ("error", (4,))
 
 
 def test_one_question_with_two_ratings_is_no_contradiction(tmp_path: Path) -> None:
-    rows = [{"prompt": "q", "completion": c, "label": label} for c, label in (("a", True), ("b", False))]
-    assert "data/different-answers" not in {problem.code for problem in check_examples(load(tmp_path, *rows)).problems}
+    rows = [
+        {"prompt": "q", "completion": c, "label": label} for c, label in (("a", True), ("b", False))
+    ]
+    assert "data/different-answers" not in {
+        problem.code for problem in check_examples(load(tmp_path, *rows)).problems
+    }
 
 
 def test_the_rejected_answer_is_measured_too(tmp_path: Path) -> None:
-    rows = [{"prompt": "q", "chosen": "a", "rejected": "b"}, {"prompt": "r", "chosen": "a", "rejected": "no " * 300}]
+    rows = [
+        {"prompt": "q", "chosen": "a", "rejected": "b"},
+        {"prompt": "r", "chosen": "a", "rejected": "no " * 300},
+    ]
     report = check_examples(load(tmp_path, *rows), None, TOKENIZER, 100)
     (problem,) = (problem for problem in report.problems if problem.code == "data/too-long")
     assert problem.lines == (2,)

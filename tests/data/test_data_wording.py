@@ -12,11 +12,21 @@ from tunesmith.data.tokenization import RENDER_ERROR_MESSAGES
         (1, 4, "have nothing to learn from", "1 of 4 examples has nothing to learn from"),
         (2, 4, "have nothing to learn from", "2 of 4 examples have nothing to learn from"),
         (1, 1, "are refused", "1 of 1 example is refused"),
-        (1, 2000, "of the data ask what others ask", "1 of 2,000 examples of the data asks what others ask"),
+        (
+            1,
+            2000,
+            "of the data ask what others ask",
+            "1 of 2,000 examples of the data asks what others ask",
+        ),
         (1, 4, "have a rare label: have, are", "1 of 4 examples has a rare label: have, are"),
-        (1, 4, "would not teach the model to stop", "1 of 4 examples would not teach the model to stop"),
+        (
+            1,
+            4,
+            "would not teach the model to stop",
+            "1 of 4 examples would not teach the model to stop",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_verb_follows_the_count(count: int, total: int, what: str, said: str) -> None:
     assert format_example_count(count, total, what) == said
 

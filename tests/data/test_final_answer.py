@@ -20,14 +20,23 @@ from tunesmith.data.final_answer import explain_reasoning, extract_final_answer,
         ("<seed:think>a</seed:think>15", "15"),
         ("<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>15<|END_RESPONSE|>", "15"),
         ("<|channel>thought\na<channel|>15", "15"),
-        ("12 + 3 is fifteen\n</think>\n\n15", "15"),  # the chat template has written the opening tag
+        (
+            "12 + 3 is fifteen\n</think>\n\n15",
+            "15",
+        ),  # the chat template has written the opening tag
         ("a</think>b</think>15", "15"),
         ("<think>a<think>b</think>c</think>15", "15"),
         ("<think>a</think>first <think>b</think>15", "first 15"),
         ("<think>\n12 + 3 is", ""),
         ("The answer is 15.\n<think>or is it", "The answer is 15."),
         ("<think>write `<think>` and ```py\nx\n</think>15", "15"),
-        ("<|channel|>analysis<|message|>12 + 3<|end|><|start|>assistant<|channel|>final<|message|>15<|return|>", "15"),
+        (
+            (
+                "<|channel|>analysis<|message|>12 +"
+                " 3<|end|><|start|>assistant<|channel|>final<|message|>15<|return|>"
+            ),
+            "15",
+        ),
         ("<|channel|>analysis<|message|>12 + 3", ""),
         ('<|channel|>final <|constrain|>json<|message|>{"a": 1}', '{"a": 1}'),
         ("analysisWe add 12 and 3.assistantfinal15", "15"),
@@ -59,8 +68,9 @@ def test_other_text_stays_as_it_is(text: str) -> None:
 
 
 def test_how_many_texts_contain_reasoning_is_said() -> None:
-    assert explain_reasoning(["15", "<think>a</think>15"]) == (
-        "1 of 2 contain reasoning: only the final answer behind it is compared."
+    assert (
+        explain_reasoning(["15", "<think>a</think>15"])
+        == "1 of 2 contain reasoning: only the final answer behind it is compared."
     )
     assert explain_reasoning(["15"]) == ""
 

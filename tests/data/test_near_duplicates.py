@@ -1,4 +1,5 @@
-"""MinHash finds what it promises, reports nothing wrongly, and stays cheap where everything is alike."""
+"""MinHash finds what it promises, reports nothing wrongly, and stays cheap where everything is
+alike."""
 
 import random
 import time
@@ -8,7 +9,9 @@ import pytest
 from tunesmith.data.check.minhash import _compute_signatures, find_similar_earlier
 
 DICE = random.Random(5)
-WORDS = ["".join(DICE.choices("abcdefghijklmnopqrstuvwxyz", k=DICE.randint(3, 9))) for _ in range(3000)]
+WORDS = [
+    "".join(DICE.choices("abcdefghijklmnopqrstuvwxyz", k=DICE.randint(3, 9))) for _ in range(3000)
+]
 
 
 def shingles(text: str) -> set[str]:
@@ -73,7 +76,9 @@ def test_near_duplicates_are_found_at_any_length(words: int) -> None:
     assert set(found) <= expected
 
 
-@pytest.mark.parametrize("alphabet", ["abcdefgh", "\u4f60\u597d\u4e16\u754c\u4eba\u5929", "a\u0301\U0001f600 b"])
+@pytest.mark.parametrize(
+    "alphabet", ["abcdefgh", "\u4f60\u597d\u4e16\u754c\u4eba\u5929", "a\u0301\U0001f600 b"]
+)
 def test_the_share_of_equal_hashes_estimates_the_similarity(alphabet: str) -> None:
     dice = random.Random(1)
     errors = []

@@ -1,4 +1,5 @@
-"""Tasks and answers in other tools' formats: what is read, and that what is not understood is named with its place."""
+"""Tasks and answers in other tools' formats: what is read, and that what is not understood is named
+with its place."""
 
 import io
 import json
@@ -39,15 +40,23 @@ def is_right(pattern: str, answer: str) -> bool:
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("promptfoo.yaml", "promptfoo"), ("equal.yaml", "promptfoo"), ("evals.yaml", "openai-evals registry"),
-        ("samples.jsonl", "openai-evals"), ("hosted.jsonl", "openai-evals"), ("log.json", "inspect_ai"),
-        ("samples_sums_2026-01-01.jsonl", "lm-eval"), ("samples_choices.jsonl", "lm-eval"), ("questions.csv", None),
+        ("promptfoo.yaml", "promptfoo"),
+        ("equal.yaml", "promptfoo"),
+        ("evals.yaml", "openai-evals registry"),
+        ("samples.jsonl", "openai-evals"),
+        ("hosted.jsonl", "openai-evals"),
+        ("log.json", "inspect_ai"),
+        ("samples_sums_2026-01-01.jsonl", "lm-eval"),
+        ("samples_choices.jsonl", "lm-eval"),
+        ("questions.csv", None),
         ("not there.jsonl", None),
     ],
-)  # fmt: skip
+)
 def test_the_format_is_found_by_looking_inside(name: str, kind: str | None) -> None:
     path = FILES / name
-    if name == "equal.yaml":  # neither prompts nor providers alone make a configuration; this one has prompts
+    if (
+        name == "equal.yaml"
+    ):  # neither prompts nor providers alone make a configuration; this one has prompts
         assert "providers" not in path.read_text()
     assert detect_tool(path) == kind
 
@@ -61,7 +70,8 @@ def test_our_own_data_is_no_other_tools(tmp_path: Path) -> None:
     assert caught.value.code == "data/unknown-outside-format"
 
 
-# --- promptfoo --------------------------------------------------------------------------------------------------------
+# --- promptfoo
+# --------------------------------------------------------------------------------------------------
 
 
 def test_promptfoo_assertions_about_text_become_one_pattern_and_the_rest_is_named() -> None:
@@ -70,10 +80,20 @@ def test_promptfoo_assertions_about_text_become_one_pattern_and_the_rest_is_name
     city, no, yes, colours = found.examples
     assert [one.line for one in found.examples] == [1, 2, 2, 3]
     assert city.question == "Answer in one word: Which city has the Louvre?"
-    assert [is_right(city.answer, text) for text in ("In PARIS.", "Lyon", "Paris, sorry")] == [True, False, False]
+    assert [is_right(city.answer, text) for text in ("In PARIS.", "Lyon", "Paris, sorry")] == [
+        True,
+        False,
+        False,
+    ]
     assert no.question.endswith("Is it no?") and yes.question.endswith("Is it yes?")
-    assert [is_right(no.answer, text) for text in ("no", "no\nand more", "nope")] == [True, False, False]
-    assert [is_right(colours.answer, text) for text in ("blue\nred", "blue", "sorry, red, blue")] == [
+    assert [is_right(no.answer, text) for text in ("no", "no\nand more", "nope")] == [
+        True,
+        False,
+        False,
+    ]
+    assert [
+        is_right(colours.answer, text) for text in ("blue\nred", "blue", "sorry, red, blue")
+    ] == [
         True,
         False,
         False,
@@ -83,7 +103,10 @@ def test_promptfoo_assertions_about_text_become_one_pattern_and_the_rest_is_name
         "of 2 prompts only the first is asked",
         "no value for {{question}} (test 4)",
         "options of a test, which is left out (test 5)",
-        "tests in a file that is not read: only YAML, JSON, JSONL and CSV in the same folder are (file:///etc/passwd)",
+        (
+            "tests in a file that is not read: only YAML, JSON, JSONL and CSV in the same folder"
+            " are (file:///etc/passwd)"
+        ),
         "the assertion llm-rubric is not understood, its test is left out (test 6)",
         "the assertion javascript is not understood, its test is left out (test 7)",
         "the assertion is-json is not understood, its test is left out (test 8)",
@@ -93,24 +116,43 @@ def test_promptfoo_assertions_about_text_become_one_pattern_and_the_rest_is_name
 def test_promptfoo_equality_alone_keeps_plain_answers() -> None:
     found = task("equal.yaml")
     assert (found.scorer, [one.answer for one in found.examples]) == ("exact", ["on", "7"])
-    assert [(m.role, m.content) for m in found.examples[0].prompt] == [("system", "Be brief."), ("user", "Say on")]
+    assert [(m.role, m.content) for m in found.examples[0].prompt] == [
+        ("system", "Be brief."),
+        ("user", "Say on"),
+    ]
     assert found.unsupported == ()
 
 
 def test_promptfoo_tests_may_lie_in_a_csv_file_beside_it() -> None:
     found = task("tests_in_csv.yaml")
-    assert [one.question for one in found.examples] == ["2 + 2?", "Name a city, please", "Any fish?", "At eight?"]
-    assert is_right(found.examples[2].answer, "a trout") and not is_right(found.examples[2].answer, "a cod")
-    assert is_right(found.examples[1].answer, "in PARIS") and is_right(found.examples[1].answer, "rome")
-    assert is_right(found.examples[3].answer, "8:00") and not is_right(found.examples[3].answer, "at 8:00")
-    assert is_right(found.examples[0].answer, " 4\n") and not is_right(found.examples[0].answer, "44")
+    assert [one.question for one in found.examples] == [
+        "2 + 2?",
+        "Name a city, please",
+        "Any fish?",
+        "At eight?",
+    ]
+    assert is_right(found.examples[2].answer, "a trout") and not is_right(
+        found.examples[2].answer, "a cod"
+    )
+    assert is_right(found.examples[1].answer, "in PARIS") and is_right(
+        found.examples[1].answer, "rome"
+    )
+    assert is_right(found.examples[3].answer, "8:00") and not is_right(
+        found.examples[3].answer, "at 8:00"
+    )
+    assert is_right(found.examples[0].answer, " 4\n") and not is_right(
+        found.examples[0].answer, "44"
+    )
     assert found.unsupported == (
         "left out of the configuration (providers: ['echo'])",
         "the assertion is-json is not understood, its test is left out (test 4)",
         "the assertion similar is not understood, its test is left out (test 5)",
         "the assertion llm-rubric is not understood, its test is left out (test 7)",
         "the assertion javascript is not understood, its test is left out (test 8)",
-        "the assertion threshold over several assertions is not understood, its test is left out (test 9)",
+        (
+            "the assertion threshold over several assertions is not understood, its test is left"
+            " out (test 9)"
+        ),
     )
 
 
@@ -122,7 +164,11 @@ def test_of_several_prompts_in_a_text_file_the_first_is_asked(tmp_path: Path) ->
     (tmp_path / "c.yaml").write_text("prompts: [file://p.txt]\ntests: file://t.csv\n")
     found = task(tmp_path / "c.yaml")
     assert [one.question for one in found.examples] == ["Hi. In a word: who?"]
-    assert [is_right(found.examples[0].answer, text) for text in ("a", "ab", "c")] == [True, False, False]
+    assert [is_right(found.examples[0].answer, text) for text in ("a", "ab", "c")] == [
+        True,
+        False,
+        False,
+    ]
     assert found.unsupported == ("of 2 prompts only the first is asked (p.txt)",)
 
 
@@ -131,7 +177,10 @@ def test_of_several_prompts_in_a_text_file_the_first_is_asked(tmp_path: Path) ->
     [
         ("tests: &a [1]\nprompts: *a\n", "aliases"),
         ("tests: 1\ntests: 2\nprompts: x\n", "stands twice"),
-        ("tests: !!python/object/apply:os.system [ls]\nprompts: x\n", "object/apply:os.system is not read"),
+        (
+            "tests: !!python/object/apply:os.system [ls]\nprompts: x\n",
+            "object/apply:os.system is not read",
+        ),
         ("tests: !!set {x}\nprompts: x\n", "the tag tag:yaml.org,2002:set is not read"),
         ("tests: " + "[" * 2000, ""),
     ],
@@ -145,26 +194,36 @@ def test_dangerous_yaml_is_refused(tmp_path: Path, text: str, found: str) -> Non
     assert found in caught.value.found
 
 
-# --- OpenAI Evals -----------------------------------------------------------------------------------------------------
+# --- OpenAI Evals
+# --------------------------------------------------------------------------------------------------
 
 
 def test_samples_alone_name_no_grader() -> None:
     found = task("samples.jsonl")
     assert (found.scorer, len(found.examples)) == ("regex", 2)
     assert "names no grader" in found.scorer_reason
-    assert [(m.role, m.content) for m in found.examples[0].prompt] == [("system", "Answer with a number."), ("user", "2 + 2")]  # fmt: skip  # noqa: E501
+    assert [(m.role, m.content) for m in found.examples[0].prompt] == [
+        ("system", "Answer with a number."),
+        ("user", "2 + 2"),
+    ]
     six = found.examples[1].answer
     assert [is_right(six, text) for text in ("six of them", "6", "it is 6")] == [True, True, False]
     assert found.unsupported == (
         "content that is not text (line 3)",
-        "a sample without an ideal answer under any of ideal, answer, expected, expected_output, reference, "
-        "correct_label, label, target (line 4)",
+        (
+            "a sample without an ideal answer under any of ideal, answer, expected,"
+            " expected_output, reference, correct_label, label, target (line 4)"
+        ),
     )
 
 
 def test_the_registry_names_the_grader() -> None:
     found = task("evals.yaml")
-    assert (found.name, found.scorer, found.scorer_reason) == ("sums.dev.v0", "regex", "The eval names the grader Includes.")  # fmt: skip  # noqa: E501
+    assert (found.name, found.scorer, found.scorer_reason) == (
+        "sums.dev.v0",
+        "regex",
+        "The eval names the grader Includes.",
+    )
     assert is_right(found.examples[1].answer, "It is SIX")
     assert found.unsupported[0] == "an argument of the grader (max_tokens)"
 
@@ -172,32 +231,43 @@ def test_the_registry_names_the_grader() -> None:
 @pytest.mark.parametrize(
     ("grader", "ideal", "scorer", "named"),
     [
-        ("basic.match:Match", "4", "regex", 0), ("basic.fuzzy_match:FuzzyMatch", ["4", "four"], "match:fuzzy", 0),
+        ("basic.match:Match", "4", "regex", 0),
+        ("basic.fuzzy_match:FuzzyMatch", ["4", "four"], "match:fuzzy", 0),
         ("basic.json_match:JsonMatch", '{"a": 1}', "json", 0),
         ("modelgraded.classify:ModelBasedClassify", "4", "auto", 1),
     ],
-)  # fmt: skip
-def test_each_common_grader(tmp_path: Path, grader: str, ideal: object, scorer: str, named: int) -> None:
+)
+def test_each_common_grader(
+    tmp_path: Path, grader: str, ideal: object, scorer: str, named: int
+) -> None:
     (tmp_path / "s.jsonl").write_text(json.dumps({"input": "2 + 2", "ideal": ideal}))
-    (tmp_path / "e.yaml").write_text(f"e:\n  class: evals.elsuite.{grader}\n  args: {{samples_jsonl: s.jsonl}}\n")
+    (tmp_path / "e.yaml").write_text(
+        f"e:\n  class: evals.elsuite.{grader}\n  args: {{samples_jsonl: s.jsonl}}\n"
+    )
     found = read_tool_file(tmp_path / "e.yaml")
     assert isinstance(found, ImportedTask)
     assert (found.scorer, len(found.unsupported)) == (scorer, named)
 
 
 def test_samples_elsewhere_are_not_read(tmp_path: Path) -> None:
-    (tmp_path / "e.yaml").write_text("e:\n  class: a:Match\n  args: {samples_jsonl: ../../../../etc/passwd}\n")
+    (tmp_path / "e.yaml").write_text(
+        "e:\n  class: a:Match\n  args: {samples_jsonl: ../../../../etc/passwd}\n"
+    )
     with pytest.raises(DataError, match="no-samples"):
         read_tool_file(tmp_path / "e.yaml")
 
 
 def test_rows_of_the_hosted_evals() -> None:
     found = task("hosted.jsonl")
-    assert [(one.question, one.answer) for one in found.examples][1] == ("I cannot log in", "Software")
+    assert [(one.question, one.answer) for one in found.examples][1] == (
+        "I cannot log in",
+        "Software",
+    )
     assert (found.scorer, found.unsupported) == ("auto", ())
 
 
-# --- lm-eval ----------------------------------------------------------------------------------------------------------
+# --- lm-eval
+# --------------------------------------------------------------------------------------------------
 
 
 def test_lm_eval_samples_are_answers_under_the_first_filter() -> None:
@@ -207,7 +277,9 @@ def test_lm_eval_samples_are_answers_under_the_first_filter() -> None:
     assert (first.question, second.question) == ("Question: 2 + 2\nAnswer:", "3 + 3")
     assert found.answers == {first.id: "4", second.id: "[invalid]"}
     assert found.scores == {first.id: {"exact_match": 1.0}, second.id: {"exact_match": 0.0}}
-    assert found.task.unsupported == ("the filter 'flexible-extract', beside 'strict-match' (line 2)",)
+    assert found.task.unsupported == (
+        "the filter 'flexible-extract', beside 'strict-match' (line 2)",
+    )
 
 
 def test_lm_eval_choices_are_answered_by_the_likeliest() -> None:
@@ -216,17 +288,27 @@ def test_lm_eval_choices_are_answered_by_the_likeliest() -> None:
     assert (grass.answer, snow.answer) == ("green", "white")
     assert found.answers == {grass.id: "green", snow.id: "black"}
     assert found.scores[grass.id] == {"acc": 1.0, "acc_norm": 0.0}
-    assert found.task.unsupported == ("a sample that is scored by the likelihood of one text (line 3)",)
+    assert found.task.unsupported == (
+        "a sample that is scored by the likelihood of one text (line 3)",
+    )
 
 
-# --- inspect_ai -------------------------------------------------------------------------------------------------------
+# --- inspect_ai
+# --------------------------------------------------------------------------------------------------
 
 
 def check_log(found: ImportedAnswers) -> None:
     paris, lima = found.task.examples
-    assert (found.contender, found.task.name, found.task.scorer) == ("openai/gpt-5-mini", "capitals", "match:end")
+    assert (found.contender, found.task.name, found.task.scorer) == (
+        "openai/gpt-5-mini",
+        "capitals",
+        "match:end",
+    )
     assert found.matching_score == "match"
-    assert [(m.role, m.content) for m in paris.prompt] == [("system", "Be brief."), ("user", "Capital of France?")]
+    assert [(m.role, m.content) for m in paris.prompt] == [
+        ("system", "Be brief."),
+        ("user", "Capital of France?"),
+    ]
     assert found.answers == {paris.id: "Paris.", lima.id: None}
     assert found.errors == {lima.id: "rate limit"}
     assert found.scores[paris.id] == {"match": 1.0, "model_graded_qa": 0.5}
@@ -246,7 +328,9 @@ def as_archive(path: Path, changed: dict[str, bytes] | None = None) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("header.json", json.dumps(log))
         for sample in samples:
-            file.writestr(f"samples/{sample['id']}_epoch_{sample['epoch']}.json", json.dumps(sample))
+            file.writestr(
+                f"samples/{sample['id']}_epoch_{sample['epoch']}.json", json.dumps(sample)
+            )
         for name, content in (changed or {}).items():
             file.writestr(name, content)
     return path
@@ -261,7 +345,9 @@ def test_a_sample_that_is_not_json_is_named(tmp_path: Path) -> None:
     assert "a sample that cannot be read: NaN (samples/9_epoch_1.json)" in found.task.unsupported
 
 
-@pytest.mark.parametrize("name", ["../x.json", "/x.json", "a/../../x.json", "C:/x.json", "a\\x.json", "HEADER.json"])
+@pytest.mark.parametrize(
+    "name", ["../x.json", "/x.json", "a/../../x.json", "C:/x.json", "a\\x.json", "HEADER.json"]
+)
 def test_an_archive_with_a_bad_path_is_refused(tmp_path: Path, name: str) -> None:
     path = as_archive(tmp_path / "log.eval", {name.replace("\\", "/"): b"{}"})
     if "\\" in name:  # zipfile writes another name than it is asked to
@@ -271,7 +357,9 @@ def test_an_archive_with_a_bad_path_is_refused(tmp_path: Path, name: str) -> Non
     assert caught.value.code == "data/bad-archive"
 
 
-def test_an_archive_with_a_link_or_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archive_with_a_link_or_too_much_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     link = zipfile.ZipInfo("samples/link.json")
     link.external_attr = 0o120777 << 16
     path = as_archive(tmp_path / "log.eval")
@@ -304,7 +392,8 @@ def test_a_damaged_archive_is_one_message(tmp_path: Path) -> None:
         read_tool_file(path)
 
 
-# --- files that strangers made ----------------------------------------------------------------------------------------
+# --- files that strangers made
+# ----------------------------------------------------------------------------------------
 
 ODD = (None, 1.5, "x", [], {"a": 1}, [{}], [[1]])
 
@@ -312,7 +401,13 @@ ODD = (None, 1.5, "x", [], {"a": 1}, [{}], [[1]])
 def changed_everywhere(value: object) -> Iterator[object]:
     """The value with each of its parts, one after the other, replaced by something odd."""
     yield from ODD
-    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    parts = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, part in parts:
         for other in changed_everywhere(part):
             copy = dict(value) if isinstance(value, dict) else list(value)  # type: ignore[call-overload]
@@ -323,10 +418,15 @@ def changed_everywhere(value: object) -> Iterator[object]:
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("samples.jsonl", 0), ("hosted.jsonl", 0), ("samples_sums_2026-01-01.jsonl", 0), ("samples_choices.jsonl", 1),
-        ("log.json", None), ("promptfoo.yaml", None), ("evals.yaml", None),
+        ("samples.jsonl", 0),
+        ("hosted.jsonl", 0),
+        ("samples_sums_2026-01-01.jsonl", 0),
+        ("samples_choices.jsonl", 1),
+        ("log.json", None),
+        ("promptfoo.yaml", None),
+        ("evals.yaml", None),
     ],
-)  # fmt: skip
+)
 def test_no_odd_value_ends_in_a_traceback(tmp_path: Path, name: str, line: int | None) -> None:
     text = (FILES / name).read_text()
     value = json.loads(text.splitlines()[line]) if line is not None else yaml.safe_load(text)
@@ -359,6 +459,9 @@ def test_a_prompt_that_can_be_no_file_name_is_a_prompt(tmp_path: Path, prompt: s
 
 def test_samples_that_can_be_no_file_name_are_not_there(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
-    path.write_text(f"a: {{id: a.v0}}\na.v0:\n  class: basic.match:Match\n  args: {{samples_jsonl: {'ä' * 200}}}\n")
+    path.write_text(
+        "a: {id: a.v0}\na.v0:\n  class: basic.match:Match\n  args: {samples_jsonl:"
+        f" {'ä' * 200}}}\n"
+    )
     with pytest.raises(DataError, match="data/no-samples"):
         read_tool_file(path)

@@ -1,4 +1,5 @@
-"""A folder of another evaluation tool: the task in it is read, or each file that is not is named."""
+"""A folder of another evaluation tool: the task in it is read, or each file that is not is
+named."""
 
 import json
 import shutil
@@ -24,25 +25,36 @@ def folder_of(tmp_path: Path, **files: str) -> Path:
 def test_a_folder_of_a_promptfoo_task_is_that_task(tmp_path: Path) -> None:
     loaded, task = load_imported_task(folder_of(tmp_path, config__yaml=CONFIG, rows__csv=ROWS))
     assert [example.answer for example in loaded.examples] == ["here", "now"]
-    assert (task.format, loaded.dataset.files[0].path) == ("promptfoo", str(tmp_path / "config.yaml"))
+    assert (task.format, loaded.dataset.files[0].path) == (
+        "promptfoo",
+        str(tmp_path / "config.yaml"),
+    )
     assert "data/files-passed-over" not in {problem.code for problem in loaded.problems}
 
 
 def test_files_that_the_task_does_not_name_are_named_as_not_read(tmp_path: Path) -> None:
-    folder = folder_of(tmp_path, config__yaml=CONFIG, rows__csv=ROWS, other__txt="x", deploy__yaml="a: 1")
-    (problem,) = (p for p in load_data(folder, DataRecipe()).problems if p.code == "data/files-passed-over")
+    folder = folder_of(
+        tmp_path, config__yaml=CONFIG, rows__csv=ROWS, other__txt="x", deploy__yaml="a: 1"
+    )
+    (problem,) = (
+        p for p in load_data(folder, DataRecipe()).problems if p.code == "data/files-passed-over"
+    )
     assert problem.message.endswith("deploy.yaml, other.txt") and problem.count == 2
 
 
 @pytest.mark.parametrize("name", ["samples.jsonl", "log.json", "samples_sums_2026-01-01.jsonl"])
-def test_a_folder_with_one_file_of_another_tool_is_read_as_that_file(tmp_path: Path, name: str) -> None:
+def test_a_folder_with_one_file_of_another_tool_is_read_as_that_file(
+    tmp_path: Path, name: str
+) -> None:
     shutil.copy(FILES / name, tmp_path / name)
     alone = load_data(FILES / name, DataRecipe())
     assert load_data(tmp_path, DataRecipe()).examples == alone.examples
 
 
 def test_a_registry_is_the_task_and_its_samples_are_its_own(tmp_path: Path) -> None:
-    registry = "a: {id: a.v0}\na.v0:\n  class: basic.match:Match\n  args: {samples_jsonl: samples.jsonl}\n"
+    registry = (
+        "a: {id: a.v0}\na.v0:\n  class: basic.match:Match\n  args: {samples_jsonl: samples.jsonl}\n"
+    )
     shutil.copy(FILES / "samples.jsonl", tmp_path / "samples.jsonl")
     _, task = load_imported_task(folder_of(tmp_path, evals__yaml=registry))
     assert (task.format, len(task.examples)) == ("openai-evals", 2)

@@ -1,4 +1,5 @@
-"""Logs of other tools: how they scored is done again, from archives that Python cannot read by itself too."""
+"""Logs of other tools: how they scored is done again, from archives that Python cannot read by
+itself too."""
 
 import json
 import struct
@@ -17,18 +18,29 @@ from tunesmith.errors import DataError
 from tunesmith.evaluation.harness import Task
 from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
 
-ROWS = [("1000", "1e3", "C"), ("0.5", ".5", "C"), ("5", "25", "I"), ("12", "It is 12.", "C"), ("60", "60%", "I")]
+ROWS = [
+    ("1000", "1e3", "C"),
+    ("0.5", ".5", "C"),
+    ("5", "25", "I"),
+    ("12", "It is 12.", "C"),
+    ("60", "60%", "I"),
+]
 
 
-def log_of(rows: list[tuple[Any, Any, Any]], scorer: dict[str, Any] | None, name: str = "match") -> dict[str, Any]:
+def log_of(
+    rows: list[tuple[Any, Any, Any]], scorer: dict[str, Any] | None, name: str = "match"
+) -> dict[str, Any]:
     samples = [
         {
-            "id": i, "epoch": 1, "input": f"question {i}", "target": target,
+            "id": i,
+            "epoch": 1,
+            "input": f"question {i}",
+            "target": target,
             "output": {"choices": [{"message": {"role": "assistant", "content": answer}}]},
             "scores": {name: {"value": score}},
         }
         for i, (target, answer, score) in enumerate(rows, 1)
-    ]  # fmt: skip
+    ]
     head = {"task": "t", "model": "m", **({"scorers": [scorer]} if scorer else {})}
     return {"eval": head, "status": "success", "samples": samples}
 
@@ -59,9 +71,13 @@ def answers(path: Path) -> ImportedAnswers:
         ("model_graded_qa", {}, "auto"),
     ],
 )
-def test_what_a_scorer_was_told_is_read(tmp_path: Path, name: str, options: dict[str, Any], scorer: str) -> None:
+def test_what_a_scorer_was_told_is_read(
+    tmp_path: Path, name: str, options: dict[str, Any], scorer: str
+) -> None:
     bare = name.rpartition("/")[2]
-    found = answers(written(tmp_path / "log.json", log_of(ROWS, {"name": name, "options": options}, bare)))
+    found = answers(
+        written(tmp_path / "log.json", log_of(ROWS, {"name": name, "options": options}, bare))
+    )
     assert found.task.scorer == scorer
     assert found.matching_score == ("" if scorer == "auto" else bare)
     assert (scorer == "auto") == any(bare in one for one in found.task.unsupported)
@@ -70,7 +86,9 @@ def test_what_a_scorer_was_told_is_read(tmp_path: Path, name: str, options: dict
 def test_a_log_that_does_not_say_how_it_matched_says_so(tmp_path: Path) -> None:
     found = answers(written(tmp_path / "log.json", log_of(ROWS, None)))
     assert found.task.scorer == "match:end"
-    assert found.task.unsupported == ("the log does not say what match was told: its defaults are taken",)
+    assert found.task.unsupported == (
+        "the log does not say what match was told: its defaults are taken",
+    )
 
 
 def given_of(path: Path) -> str:
@@ -90,7 +108,10 @@ def test_scores_that_differ_from_the_logs_are_counted(tmp_path: Path) -> None:
 
 
 def test_several_targets_are_each_right(tmp_path: Path) -> None:
-    log = log_of([(["60", "60%"], "60%", "C"), ("5", "5", "C")], {"name": "match", "options": {"numeric": True}})
+    log = log_of(
+        [(["60", "60%"], "60%", "C"), ("5", "5", "C")],
+        {"name": "match", "options": {"numeric": True}},
+    )
     found = answers(written(tmp_path / "log.json", log))
     assert [one.answer for one in found.task.examples] == ['["60", "60%"]', "5"]
     assert not found.task.has_answers
@@ -104,17 +125,25 @@ def test_reasoning_beside_an_answer_is_not_part_of_it(tmp_path: Path) -> None:
 
 
 def test_a_score_that_no_float_holds_is_named(tmp_path: Path) -> None:
-    found = answers(written(tmp_path / "log.json", log_of([("5", "5", 10**400), ("6", "6", True)], None)))
+    found = answers(
+        written(tmp_path / "log.json", log_of([("5", "5", 10**400), ("6", "6", True)], None))
+    )
     assert [list(one.values()) for one in found.scores.values()] == [[], [1.0]]
     assert any("a score of match that is no number" in one for one in found.task.unsupported)
     row = {
-        "doc": {}, "target": "5", "arguments": [["q"]], "filtered_resps": ["5"], "metrics": ["acc"], "acc": 10**400
-    }  # fmt: skip
+        "doc": {},
+        "target": "5",
+        "arguments": [["q"]],
+        "filtered_resps": ["5"],
+        "metrics": ["acc"],
+        "acc": 10**400,
+    }
     (tmp_path / "samples_a.jsonl").write_text(json.dumps(row))
     assert list(answers(tmp_path / "samples_a.jsonl").scores.values()) == [{}]
 
 
-# --- archives compressed with zstandard -------------------------------------------------------------------------------
+# --- archives compressed with zstandard
+# -------------------------------------------------------------------------------
 
 
 def write_zstandard(path: Path, entries: dict[str, bytes], crc: int | None = None) -> Path:
@@ -124,7 +153,12 @@ def write_zstandard(path: Path, entries: dict[str, bytes], crc: int | None = Non
         packed, written_name = zstandard.ZstdCompressor().compress(raw), name.encode()
         sizes = (zlib.crc32(raw) if crc is None else crc, len(packed), len(raw), len(written_name))
         head = struct.pack("<HHHHHLLLHH", 63, 0, 93, 0, 33, *sizes, 0)
-        central += b"PK\x01\x02" + struct.pack("<H", 63) + head + struct.pack("<HHHLL", 0, 0, 0, 0, len(local))
+        central += (
+            b"PK\x01\x02"
+            + struct.pack("<H", 63)
+            + head
+            + struct.pack("<HHHLL", 0, 0, 0, 0, len(local))
+        )
         central += written_name
         local += b"PK\x03\x04" + head + written_name + packed
     count = len(entries)
@@ -134,8 +168,13 @@ def write_zstandard(path: Path, entries: dict[str, bytes], crc: int | None = Non
 
 
 def entries_of(log: dict[str, Any]) -> dict[str, bytes]:
-    samples = {f"samples/{one['id']}_epoch_1.json": json.dumps(one).encode() for one in log["samples"]}
-    return {"header.json": json.dumps({"eval": log["eval"], "status": "success"}).encode(), **samples}
+    samples = {
+        f"samples/{one['id']}_epoch_1.json": json.dumps(one).encode() for one in log["samples"]
+    }
+    return {
+        "header.json": json.dumps({"eval": log["eval"], "status": "success"}).encode(),
+        **samples,
+    }
 
 
 def test_an_archive_compressed_with_zstandard_is_read(tmp_path: Path) -> None:
@@ -146,15 +185,21 @@ def test_an_archive_compressed_with_zstandard_is_read(tmp_path: Path) -> None:
     assert list(answers(path).answers.values()) == [answer for _, answer, _ in ROWS]
 
 
-def test_entries_that_are_damaged_or_too_large_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_entries_that_are_damaged_or_too_large_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = log_of(ROWS, None)
     with pytest.raises(DataError, match="bad CRC-32"):
         read_tool_file(write_zstandard(tmp_path / "log.eval", entries_of(log), crc=1))
-    path = write_zstandard(tmp_path / "log.eval", {**entries_of(log), "samples/9_epoch_1.json": b" " * 300_000})
+    path = write_zstandard(
+        tmp_path / "log.eval", {**entries_of(log), "samples/9_epoch_1.json": b" " * 300_000}
+    )
     monkeypatch.setattr(archive_module, "MAX_ENTRY_BYTES", 200_000)
     with pytest.raises(DataError, match="larger than a log's"):
         read_tool_file(path)
     raw = path.read_bytes()
-    path.write_bytes(raw.replace(b"\x28\xb5\x2f\xfd", b"\x28\xb5\x2f\x00"))  # no frame of zstandard any more
+    path.write_bytes(
+        raw.replace(b"\x28\xb5\x2f\xfd", b"\x28\xb5\x2f\x00")
+    )  # no frame of zstandard any more
     with pytest.raises(DataError, match="cannot be unpacked"):
         read_tool_file(path)

@@ -1,4 +1,5 @@
-"""CSV: rows are numbered as an editor shows them, line ends inside a cell stay, and an open quote is called that."""
+"""CSV: rows are numbered as an editor shows them, line ends inside a cell stay, and an open quote
+is called that."""
 
 from pathlib import Path
 
@@ -22,20 +23,33 @@ def only_problem(loaded: LoadedDataset) -> Problem:
     return loaded.problems[0]
 
 
-def test_an_unclosed_quote_says_where_it_begins_and_how_many_lines_it_took_in(tmp_path: Path) -> None:
+def test_an_unclosed_quote_says_where_it_begins_and_how_many_lines_it_took_in(
+    tmp_path: Path,
+) -> None:
     loaded = load(tmp_path, b'a,b\n"two\nlines",b\nc,"never closed\n' + b"x,y\n" * 7)
     problem = only_problem(loaded)
-    assert (problem.code, problem.severity, problem.format_places()) == ("data/unclosed-quote", "error", "line 5")
-    assert "the row in line 5 has a quote that is open to the end of the file, over 7 more lines" in problem.message
+    assert (problem.code, problem.severity, problem.format_places()) == (
+        "data/unclosed-quote",
+        "error",
+        "line 5",
+    )
+    assert (
+        "the row in line 5 has a quote that is open to the end of the file, over 7 more lines"
+        in problem.message
+    )
     assert "close the quote" in problem.do
     assert [example.line for example in loaded.examples] == [2, 3]
 
 
 def test_an_unclosed_quote_in_the_last_row_took_in_nothing(tmp_path: Path) -> None:
-    assert only_problem(load(tmp_path, b'a,b\nc,"open\n')).message.endswith("is open to the end of the file")
+    assert only_problem(load(tmp_path, b'a,b\nc,"open\n')).message.endswith(
+        "is open to the end of the file"
+    )
 
 
-def test_an_unclosed_quote_that_a_later_quote_seems_to_close_names_the_lines(tmp_path: Path) -> None:
+def test_an_unclosed_quote_that_a_later_quote_seems_to_close_names_the_lines(
+    tmp_path: Path,
+) -> None:
     loaded = load(tmp_path, b'a,"open\nc,"d"\ne,f\n')
     problem = only_problem(loaded)
     assert (problem.code, problem.format_places()) == ("data/broken-quotes", "line 2")
@@ -48,7 +62,9 @@ def test_a_file_whose_first_row_opens_a_quote_is_refused_as_that(tmp_path: Path)
         load(tmp_path, b'a,"open\nc,d\n')
 
 
-def test_a_line_that_is_too_long_is_a_row_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_that_is_too_long_is_a_row_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tunesmith.data.read.line_reader.MAX_LINE_BYTES", 1000)
     loaded = load(tmp_path, b'a,b\n"two\nlines",b\n' + b"x" * 5000 + b",y\nc\nd,e\n")
     assert [(p.code, p.format_places()) for p in loaded.problems] == [
@@ -63,7 +79,9 @@ def test_a_cell_that_is_too_long_is_told_with_the_lines_it_spans(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tunesmith.data.read.csv_file.MAX_LINE_BYTES", 1000)
-    problem = only_problem(load(tmp_path, b'a,b\nc,"open\n' + b"x" * 600 + b"\n" + b"y" * 600 + b"\nd,e\n"))
+    problem = only_problem(
+        load(tmp_path, b'a,b\nc,"open\n' + b"x" * 600 + b"\n" + b"y" * 600 + b"\nd,e\n")
+    )
     assert (problem.code, problem.format_places()) == ("data/line-too-long", "line 3")
     assert "a quote not closed (lines 3 to 5)" in problem.message
 
@@ -71,7 +89,10 @@ def test_a_cell_that_is_too_long_is_told_with_the_lines_it_spans(
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 def test_line_ends_inside_a_quoted_cell_stay_as_they_are(tmp_path: Path, end: bytes) -> None:
     loaded = load(tmp_path, b'"one\r\ntwo\nthree",b' + end + b"c,d" + end)
-    assert [(e.question, e.answer) for e in loaded.examples] == [("one\r\ntwo\nthree", "b"), ("c", "d")]
+    assert [(e.question, e.answer) for e in loaded.examples] == [
+        ("one\r\ntwo\nthree", "b"),
+        ("c", "d"),
+    ]
     assert not loaded.problems
 
 
@@ -79,9 +100,17 @@ def test_places_in_tables_and_in_json_lines_are_lines_of_the_file(tmp_path: Path
     table = load(tmp_path, b"caf\xe9,b\na,\n")
     told = {problem.code: problem for problem in check_examples(table).problems}
     assert told["data/broken-utf8"].message.startswith("Lines that are not UTF-8: 1.")
-    assert (told["data/broken-utf8"].format_places(), told["data/no-answer"].format_places()) == ("line 2", "line 3")
-    (tmp_path / "d.jsonl").write_bytes(b'{"prompt": "caf\xe9"}\n{"prompt": "a", "completion": ""}\n' * 2)
-    told = {problem.code: problem for problem in check_examples(read_dataset(tmp_path / "d.jsonl")).problems}
+    assert (told["data/broken-utf8"].format_places(), told["data/no-answer"].format_places()) == (
+        "line 2",
+        "line 3",
+    )
+    (tmp_path / "d.jsonl").write_bytes(
+        b'{"prompt": "caf\xe9"}\n{"prompt": "a", "completion": ""}\n' * 2
+    )
+    told = {
+        problem.code: problem
+        for problem in check_examples(read_dataset(tmp_path / "d.jsonl")).problems
+    }
     assert told["data/broken-utf8"].message.startswith("Lines that are not UTF-8: 2.")
     assert (told["data/broken-utf8"].format_places(), told["data/no-answer"].format_places()) == (
         "lines 1, 3",

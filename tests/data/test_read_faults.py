@@ -31,8 +31,14 @@ def write(folder: Path, content: bytes, name: str = "data.jsonl") -> Path:
         (b'{"prompt": "a", "completion": "c", "score": -Infinity}', "data/not-a-number"),
         (b'{"prompt": "a", "completion": "c", "score": 1e400}', "data/not-a-number"),
         (b'{"prompt": "a", "completion": "c", "n": ' + b"9" * 5000 + b"}", "data/number-too-long"),
-        (b'{"prompt": "a", "completion": "c", "n": ' + b"[" * 100 + b"]" * 100 + b"}", "data/too-deep"),
-        (b'{"prompt": "a", "completion": "c", "n": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", "data/too-deep"),
+        (
+            b'{"prompt": "a", "completion": "c", "n": ' + b"[" * 100 + b"]" * 100 + b"}",
+            "data/too-deep",
+        ),
+        (
+            b'{"prompt": "a", "completion": "c", "n": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+            "data/too-deep",
+        ),
         (b'{"prompt": "\\ud800", "completion": "c"}', "data/lone-surrogate"),
         (b'{"prompt": "a\\u0000b", "completion": "c"}', "data/nul"),
         (b'{"prompt": "a\0b", "completion": "c"}', "data/nul"),
@@ -56,7 +62,9 @@ def test_a_bad_line_is_a_problem_with_its_number_and_the_others_are_read(
 
 def test_equal_faults_of_one_file_are_one_problem(tmp_path: Path) -> None:
     loaded = read_dataset(write(tmp_path, b"\n".join([b"x", GOOD, b"y", b"z", b""])))
-    assert [(p.code, p.count, p.lines) for p in loaded.problems] == [("data/unreadable-line", 3, (1, 3, 4))]
+    assert [(p.code, p.count, p.lines) for p in loaded.problems] == [
+        ("data/unreadable-line", 3, (1, 3, 4))
+    ]
 
 
 def test_a_last_line_that_breaks_off_is_named(tmp_path: Path) -> None:
@@ -77,11 +85,15 @@ def test_crlf_and_blank_lines_are_fine(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "lines"), [("data.jsonl", (1,)), ("data.csv", ())])
-def test_a_byte_order_mark_is_skipped_with_a_warning(tmp_path: Path, name: str, lines: tuple[int, ...]) -> None:
+def test_a_byte_order_mark_is_skipped_with_a_warning(
+    tmp_path: Path, name: str, lines: tuple[int, ...]
+) -> None:
     """In a table it stands before the header, which is no row."""
     content = GOOD if name.endswith("jsonl") else b"prompt,completion\n2 + 2,4\n"
     loaded = read_dataset(write(tmp_path, b"\xef\xbb\xbf" + content, name))
-    assert [(p.code, p.severity, p.lines) for p in loaded.problems] == [("data/bom", "warning", lines)]
+    assert [(p.code, p.severity, p.lines) for p in loaded.problems] == [
+        ("data/bom", "warning", lines)
+    ]
     assert loaded.examples[0].answer == "4"
 
 
@@ -127,7 +139,9 @@ def test_a_1_gb_single_line_is_refused_in_bounded_memory(tmp_path: Path, name: s
         ("odd.jsonl", b'{"question": "a", "reply": "b"}\n', "data/unknown-shape"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_one_error(tmp_path: Path, name: str, content: bytes, code: str) -> None:
+def test_a_file_that_cannot_be_used_is_one_error(
+    tmp_path: Path, name: str, content: bytes, code: str
+) -> None:
     path = write(tmp_path, content, name)
     with pytest.raises(DataError) as caught:
         read_dataset(path)
@@ -137,7 +151,9 @@ def test_a_file_that_cannot_be_used_is_one_error(tmp_path: Path, name: str, cont
     assert caught.value.do
 
 
-def test_a_missing_file_an_empty_folder_and_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_file_an_empty_folder_and_no_permission(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(DataError, match="data/missing"):
         read_dataset(tmp_path / "none.jsonl")
     with pytest.raises(DataError, match="data/no-data-files"):
@@ -162,11 +178,20 @@ def test_unknown_shape_lists_columns_shapes_and_the_flag(tmp_path: Path) -> None
     with pytest.raises(DataError) as caught:
         read_dataset(write(tmp_path, b'{"foo": "a", "bar": "b"}\n'))
     assert "--columns prompt=question,completion=answer" in caught.value.do
-    assert all(shape in caught.value.do for shape in ("messages", "alpaca", "sharegpt", "preference", "text"))
+    assert all(
+        shape in caught.value.do
+        for shape in ("messages", "alpaca", "sharegpt", "preference", "text")
+    )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(junk=st.lists(st.binary(max_size=60) | st.text(max_size=30).map(lambda text: json.dumps(text).encode())))
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    junk=st.lists(
+        st.binary(max_size=60) | st.text(max_size=30).map(lambda text: json.dumps(text).encode())
+    )
+)
 def test_no_content_ends_the_reading(tmp_path: Path, junk: list[bytes]) -> None:
     """Junk lines beside a good one: the good one is read, the others are counted or blank."""
     lines = [line.replace(b"\n", b" ").replace(b"\r", b" ") for line in junk]
@@ -177,10 +202,21 @@ def test_no_content_ends_the_reading(tmp_path: Path, junk: list[bytes]) -> None:
 
 
 ENDINGS = ["jsonl", "json", "csv", "tsv", "parquet", "arrow", "txt"]
-STARTS = [b"", b"[", b"{", b"PAR1", b"ARROW1\0\0", b"\xff\xff\xff\xff", b"prompt,completion\n", b"\xef\xbb\xbf"]
+STARTS = [
+    b"",
+    b"[",
+    b"{",
+    b"PAR1",
+    b"ARROW1\0\0",
+    b"\xff\xff\xff\xff",
+    b"prompt,completion\n",
+    b"\xef\xbb\xbf",
+]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(start=st.sampled_from(STARTS), rest=st.binary(max_size=200), ending=st.sampled_from(ENDINGS))
 def test_any_bytes_under_any_name_are_read_or_refused_clearly(
     tmp_path: Path, start: bytes, rest: bytes, ending: str

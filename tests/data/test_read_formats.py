@@ -38,7 +38,8 @@ def write_as(path: Path, rows: list[dict[str, str]] = ROWS) -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", ["d.jsonl", "d.unknown", "d.json", "d.csv", "d.tsv", "d.parquet", "d.feather", "d.arrow"]
+    "name",
+    ["d.jsonl", "d.unknown", "d.json", "d.csv", "d.tsv", "d.parquet", "d.feather", "d.arrow"],
 )
 def test_every_format_gives_the_same_examples(tmp_path: Path, name: str) -> None:
     loaded = read_dataset(write_as(tmp_path / name), group="customer")
@@ -58,7 +59,10 @@ def test_csv_rows_with_other_cell_counts_and_unclosed_quotes_are_problems(tmp_pa
     path = tmp_path / "d.csv"
     path.write_text('prompt,completion\na,b\nc\nd,e,f\ng,h\ni,"never closed\nj,k\n')
     loaded = read_dataset(path)
-    assert {(p.code, p.lines) for p in loaded.problems} == {("data/cell-count", (3, 4)), ("data/unclosed-quote", (6,))}
+    assert {(p.code, p.lines) for p in loaded.problems} == {
+        ("data/cell-count", (3, 4)),
+        ("data/unclosed-quote", (6,)),
+    }
     assert [example.line for example in loaded.examples] == [2, 5]
 
 
@@ -91,8 +95,16 @@ def test_a_datasets_folder_is_read_and_its_caches_are_not(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "names",
     [
-        ["train/data-00000-of-00001.arrow", "validation/data-00000-of-00001.arrow", "test/data-00000-of-00001.arrow"],
-        ["data/train-00000-of-00001.parquet", "data/validation-00000-of-00001.parquet", "data/test-0.parquet"],
+        [
+            "train/data-00000-of-00001.arrow",
+            "validation/data-00000-of-00001.arrow",
+            "test/data-00000-of-00001.arrow",
+        ],
+        [
+            "data/train-00000-of-00001.parquet",
+            "data/validation-00000-of-00001.parquet",
+            "data/test-0.parquet",
+        ],
         ["train.jsonl", "dev.jsonl", "test.csv"],
     ],
 )
@@ -100,7 +112,13 @@ def test_a_folder_with_named_splits_gives_the_sides(tmp_path: Path, names: list[
     for name, row in zip(names, ROWS, strict=True):
         write_as(tmp_path / name, [row])
     loaded = read_dataset(tmp_path)
-    side_of = dict(zip([example.answer for example in loaded.examples], loaded.declared_splits or [], strict=True))
+    side_of = dict(
+        zip(
+            [example.answer for example in loaded.examples],
+            loaded.declared_splits or [],
+            strict=True,
+        )
+    )
     assert side_of == {"card_arrival": "train", "refusal": "validation", "other": "test"}
 
 
@@ -123,4 +141,8 @@ def test_the_record_knows_the_file_and_its_content(tmp_path: Path) -> None:
 
     path = write_as(tmp_path / "d.jsonl")
     file = read_dataset(path).dataset.files[0]
-    assert (file.sha256, file.size_bytes, file.examples) == (compute_sha256(path), path.stat().st_size, 3)
+    assert (file.sha256, file.size_bytes, file.examples) == (
+        compute_sha256(path),
+        path.stat().st_size,
+        3,
+    )

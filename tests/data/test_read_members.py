@@ -36,17 +36,25 @@ def refused(path: Path, **asked: Any) -> DataError:
     return caught.value
 
 
-# --- which shape ------------------------------------------------------------------------------------------------------
+# --- which shape
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_question_beside_two_answers_is_proposed_as_the_prompt(tmp_path: Path) -> None:
     row = {"system": "s", "question": "q", "chosen": "a", "rejected": "b"}
     path = write(tmp_path / "d.jsonl", jsonl([row] * 3))
     loaded = read_dataset(path, method="dpo")
-    assert '"question": --columns prompt=question; to leave it out' in told(loaded)["data/likely-prompt"]
+    assert (
+        '"question": --columns prompt=question; to leave it out'
+        in told(loaded)["data/likely-prompt"]
+    )
     assert {p.severity for p in loaded.problems if p.code == "data/likely-prompt"} == {"error"}
     mapped = read_dataset(path, {"prompt": "question"}, method="dpo")
-    assert [m.content for m in mapped.examples[0].messages] == ["s", "q", "a"] and not mapped.problems
+    assert [m.content for m in mapped.examples[0].messages] == [
+        "s",
+        "q",
+        "a",
+    ] and not mapped.problems
     left_out = read_dataset(path, {"chosen": "chosen", "rejected": "rejected"}, method="dpo")
     assert told(left_out).keys() == {"data/unused-columns"}
 
@@ -68,20 +76,30 @@ def test_rows_that_fit_several_shapes_are_read_as_the_method_learns(tmp_path: Pa
     ("columns", "mapping"),
     [
         (["question", "answer"], "prompt=question,completion=answer"),
-        (["instruction", "context", "response", "category"], "input=context,instruction=instruction,output=response"),
-        (["question", "chosen_response", "rejected_response"],
-         "prompt=question,chosen=chosen_response,rejected=rejected_response"),
+        (
+            ["instruction", "context", "response", "category"],
+            "input=context,instruction=instruction,output=response",
+        ),
+        (
+            ["question", "chosen_response", "rejected_response"],
+            "prompt=question,chosen=chosen_response,rejected=rejected_response",
+        ),
         (["sentence", "label"], "prompt=sentence,completion=label"),
         (["Dialogue", "id"], "messages=Dialogue"),
     ],
-)  # fmt: skip
-def test_the_mapping_of_usual_names_is_proposed(tmp_path: Path, columns: list[str], mapping: str) -> None:
+)
+def test_the_mapping_of_usual_names_is_proposed(
+    tmp_path: Path, columns: list[str], mapping: str
+) -> None:
     error = refused(write(tmp_path / "d.jsonl", jsonl([dict.fromkeys(columns, "x")])))
     assert (error.code, error.do) == ("data/unknown-shape", f"did you mean --columns {mapping}?")
 
 
 def test_a_mapping_that_fits_no_shape_is_refused(tmp_path: Path) -> None:
-    error = refused(write(tmp_path / "d.jsonl", jsonl(QA)), columns={"messages": "prompt", "chosen": "completion"})
+    error = refused(
+        write(tmp_path / "d.jsonl", jsonl(QA)),
+        columns={"messages": "prompt", "chosen": "completion"},
+    )
     assert error.code == "data/unknown-shape" and "mapped to messages, chosen" in error.found
 
 
@@ -97,37 +115,54 @@ def test_two_answers_written_as_one_text_are_read_as_turns(tmp_path: Path) -> No
 
 def test_a_prompt_that_is_no_turn_of_the_two_conversations_is_not_dropped(tmp_path: Path) -> None:
     ask = {"role": "user", "content": "q"}
-    row = {"prompt": "Be terse.", "chosen": [ask, {"role": "assistant", "content": "a"}],
-           "rejected": [ask, {"role": "assistant", "content": "b"}]}  # fmt: skip
+    row = {
+        "prompt": "Be terse.",
+        "chosen": [ask, {"role": "assistant", "content": "a"}],
+        "rejected": [ask, {"role": "assistant", "content": "b"}],
+    }
     assert refused(write(tmp_path / "d.jsonl", jsonl([row]))).code == "data/prompt-disagrees"
 
 
 def test_a_system_column_beside_messages_goes_in_front(tmp_path: Path) -> None:
     chat = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
-    rows = [{"system": "be kind", "messages": chat},
-            {"system": "be kind", "messages": [{"role": "system", "content": "be rude"}, *chat]}]  # fmt: skip
+    rows = [
+        {"system": "be kind", "messages": chat},
+        {"system": "be kind", "messages": [{"role": "system", "content": "be rude"}, *chat]},
+    ]
     loaded = read_dataset(write(tmp_path / "d.jsonl", jsonl(rows)))
     assert [m.content for m in loaded.examples[0].messages] == ["be kind", "q", "a"]
     assert [(p.code, p.lines) for p in loaded.problems] == [("data/two-systems", (2,))]
 
 
-def test_messages_as_json_text_in_a_table_are_messages_and_those_of_python_are_refused(tmp_path: Path) -> None:
-    chat = json.dumps([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]).replace('"', '""')
+def test_messages_as_json_text_in_a_table_are_messages_and_those_of_python_are_refused(
+    tmp_path: Path,
+) -> None:
+    chat = json.dumps(
+        [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    ).replace('"', '""')
     other = chat.replace('""a""', '""b""')
     loaded = read_dataset(write(tmp_path / "d.csv", f'chosen,rejected\n"{chat}","{other}"\n'))
     assert (loaded.examples[0].question, loaded.examples[0].answer) == ("q", "a")
-    error = refused(write(tmp_path / "p.csv", "prompt,completion\n\"[{'role': 'user', 'content': 'q'}]\",a\n"))
+    error = refused(
+        write(tmp_path / "p.csv", "prompt,completion\n\"[{'role': 'user', 'content': 'q'}]\",a\n")
+    )
     assert error.code == "data/wrong-type" and "a list of messages as JSON" in error.found
 
 
 def test_an_answer_that_is_a_json_list_stays_text(tmp_path: Path) -> None:
     answer = '[{"from": "Ulm", "to": "Rome"}]'
-    loaded = read_dataset(write(tmp_path / "d.jsonl", jsonl([{"prompt": "q", "completion": answer}])))
+    loaded = read_dataset(
+        write(tmp_path / "d.jsonl", jsonl([{"prompt": "q", "completion": answer}]))
+    )
     assert loaded.examples[0].answer == answer
 
 
-@pytest.mark.parametrize(("chosen", "rejected"), [("a  b\n", "a b"), ("a", "a"), ("x\n\ny", " x y ")])
-def test_pairs_that_differ_only_in_spacing_are_an_error_with_lines(tmp_path: Path, chosen: str, rejected: str) -> None:
+@pytest.mark.parametrize(
+    ("chosen", "rejected"), [("a  b\n", "a b"), ("a", "a"), ("x\n\ny", " x y ")]
+)
+def test_pairs_that_differ_only_in_spacing_are_an_error_with_lines(
+    tmp_path: Path, chosen: str, rejected: str
+) -> None:
     rows = [{"prompt": f"q {i}", "chosen": "a", "rejected": "b"} for i in range(3)]
     rows.insert(1, {"prompt": "q", "chosen": chosen, "rejected": rejected})
     report = check_examples(read_dataset(write(tmp_path / "d.jsonl", jsonl(rows))))
@@ -148,14 +183,19 @@ def test_pairs_that_differ_only_in_spacing_are_an_error_with_lines(tmp_path: Pat
         (False, "false"),
     ],
 )
-def test_numbers_and_truth_values_are_read_as_a_person_writes_them(tmp_path: Path, value: Any, text: str) -> None:
+def test_numbers_and_truth_values_are_read_as_a_person_writes_them(
+    tmp_path: Path, value: Any, text: str
+) -> None:
     rows = [{"prompt": "q", "completion": value}]
     loaded = read_dataset(write(tmp_path / "d.jsonl", jsonl(rows)))
     assert loaded.examples[0].answer == text
-    assert [(p.code, p.severity, p.lines) for p in loaded.problems] == [("data/text-of-numbers", "note", (1,))]
+    assert [(p.code, p.severity, p.lines) for p in loaded.problems] == [
+        ("data/text-of-numbers", "note", (1,))
+    ]
 
 
-# --- files ------------------------------------------------------------------------------------------------------------
+# --- files
+# --------------------------------------------------------------------------------------------------
 
 
 def test_empty_end_columns_and_rows_of_a_spreadsheet_are_dropped_and_said(tmp_path: Path) -> None:
@@ -170,13 +210,18 @@ def test_empty_end_columns_and_rows_of_a_spreadsheet_are_dropped_and_said(tmp_pa
 
 def test_a_value_in_a_column_without_a_name_is_an_error_of_its_line(tmp_path: Path) -> None:
     loaded = read_dataset(write(tmp_path / "d.csv", "prompt,,completion\nq,,a\nr,lost,b\n"))
-    assert [(p.code, p.lines) for p in loaded.problems if p.severity == "error"] == [("data/unnamed-column", (3,))]
+    assert [(p.code, p.lines) for p in loaded.problems if p.severity == "error"] == [
+        ("data/unnamed-column", (3,))
+    ]
     assert "'lost' in column 2" in told(loaded)["data/unnamed-column"]
 
 
 def test_columns_of_one_name_are_shown_with_their_places(tmp_path: Path) -> None:
     error = refused(write(tmp_path / "d.csv", "prompt,note,prompt,note\na,b,c,d\n"))
-    assert (error.code, error.found) == ("data/bad-header", '"prompt" names columns 1, 3; also note')
+    assert (error.code, error.found) == (
+        "data/bad-header",
+        '"prompt" names columns 1, 3; also note',
+    )
 
 
 def test_twenty_thousand_columns_are_counted_once(tmp_path: Path) -> None:
@@ -200,23 +245,67 @@ def test_twenty_thousand_columns_are_counted_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "code", "found"),
     [
-        ("d.csv", "prompt\tcompletion\r\nq\ta\r\n".encode("utf-16"), "data/wrong-format", "UTF-16 text"),
-        ("d.csv", "prompt\tcompletion\r\nq\ta\r\n".encode("utf-16-le"), "data/wrong-format", "UTF-16 text"),
+        (
+            "d.csv",
+            "prompt\tcompletion\r\nq\ta\r\n".encode("utf-16"),
+            "data/wrong-format",
+            "UTF-16 text",
+        ),
+        (
+            "d.csv",
+            "prompt\tcompletion\r\nq\ta\r\n".encode("utf-16-le"),
+            "data/wrong-format",
+            "UTF-16 text",
+        ),
         ("d.csv", "prompt,caf\xe9\nq,a\n".encode("latin-1"), "data/broken-utf8", "not UTF-8"),
         ("d.csv", "prompt,completion\rq,a\r", "data/bad-header", "a line end of CR alone"),
         ("d.xlsx", b"PK\x03\x04aaaa", "data/wrong-format", "zip archive or Excel sheet"),
         ("d.jsonl.bz2", b"BZh9aaaa", "data/wrong-format", "bzip2"),
-        ("d.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "data/lfs-pointer", "hash"),
-        ("d.jsonl.gz", gzip.compress(jsonl(QA).encode(), mtime=0)[:-12], "data/damaged-archive", "gzip"),
-        ("d.jsonl.zst", zstandard.compress(jsonl(QA).encode())[:-4], "data/damaged-archive", "its end is missing"),
-        ("d.json", json.dumps({"train": QA, "test": QA}), "data/several-lists", '"train" (4 objects)'),
-        ("d.json", json.dumps({"question": {"0": "q"}, "answer": {"0": "a"}}), "data/columns-not-rows", "question"),
+        (
+            "d.parquet",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            "data/lfs-pointer",
+            "hash",
+        ),
+        (
+            "d.jsonl.gz",
+            gzip.compress(jsonl(QA).encode(), mtime=0)[:-12],
+            "data/damaged-archive",
+            "gzip",
+        ),
+        (
+            "d.jsonl.zst",
+            zstandard.compress(jsonl(QA).encode())[:-4],
+            "data/damaged-archive",
+            "its end is missing",
+        ),
+        (
+            "d.json",
+            json.dumps({"train": QA, "test": QA}),
+            "data/several-lists",
+            '"train" (4 objects)',
+        ),
+        (
+            "d.json",
+            json.dumps({"question": {"0": "q"}, "answer": {"0": "a"}}),
+            "data/columns-not-rows",
+            "question",
+        ),
         ("d.json", '{"name": "x", "version": 2}', "data/not-rows", "name, version"),
-        ("d.json", '[{"prompt": "a",\n "completion": "b}]', "data/unreadable-line",
-         "string starting at position 16 of line 2"),
-        ("d.jsonl", '{"prompt": "a}\n{"prompt": "b}\n', "data/unreadable-line", "starting at position 12)"),
+        (
+            "d.json",
+            '[{"prompt": "a",\n "completion": "b}]',
+            "data/unreadable-line",
+            "string starting at position 16 of line 2",
+        ),
+        (
+            "d.jsonl",
+            '{"prompt": "a}\n{"prompt": "b}\n',
+            "data/unreadable-line",
+            "starting at position 12)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_read_is_called_by_its_name(
     tmp_path: Path, name: str, content: str | bytes, code: str, found: str
 ) -> None:
@@ -232,7 +321,9 @@ def test_a_file_that_unpacks_without_end_is_refused_in_bounded_memory(tmp_path: 
     assert error.code == "data/damaged-archive" and "far more bytes than any text" in error.found
 
 
-def test_a_damaged_table_ends_its_own_process_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_table_ends_its_own_process_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tunesmith.data.read import parquet_file
 
     monkeypatch.setattr(parquet_file, "_TRIAL_PROGRAM", "import os; os.abort()")
@@ -240,12 +331,21 @@ def test_a_damaged_table_ends_its_own_process_only(tmp_path: Path, monkeypatch: 
     assert error.code == "data/damaged-table" and "more memory than there is" in error.found
 
 
-# --- folders ----------------------------------------------------------------------------------------------------------
+# --- folders
+# --------------------------------------------------------------------------------------------------
 
 
 def test_every_file_that_is_not_read_is_named(tmp_path: Path) -> None:
     write(tmp_path / "train.jsonl", jsonl(QA))
-    for name in ("notes.txt", "old.jsonl.bak", "label_names.json", "README.md", "LICENSE", ".DS_Store", "state.json"):
+    for name in (
+        "notes.txt",
+        "old.jsonl.bak",
+        "label_names.json",
+        "README.md",
+        "LICENSE",
+        ".DS_Store",
+        "state.json",
+    ):
         write(tmp_path / name, '{"0": "neg"}')
     (tmp_path / "gone.jsonl").symlink_to(tmp_path / "nowhere")
     loaded = read_dataset(tmp_path)
@@ -260,13 +360,20 @@ def test_every_file_that_is_not_read_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "found"),
     [
-        (["main/train.jsonl", "main/test.jsonl", "socratic/train.jsonl"], "main (2 files), socratic (1 file)"),
-        (["data/train_sft-00000-of-00001.jsonl", "data/train_prefs-00000-of-00001.jsonl"],
-         "data/prefs (1 file), data/sft (1 file)"),
+        (
+            ["main/train.jsonl", "main/test.jsonl", "socratic/train.jsonl"],
+            "main (2 files), socratic (1 file)",
+        ),
+        (
+            ["data/train_sft-00000-of-00001.jsonl", "data/train_prefs-00000-of-00001.jsonl"],
+            "data/prefs (1 file), data/sft (1 file)",
+        ),
         (["a.jsonl", "more/b.jsonl"], "files without a subset (1 file), more (1 file)"),
     ],
-)  # fmt: skip
-def test_several_subsets_are_refused_with_their_names(tmp_path: Path, names: list[str], found: str) -> None:
+)
+def test_several_subsets_are_refused_with_their_names(
+    tmp_path: Path, names: list[str], found: str
+) -> None:
     for name in names:
         write(tmp_path / name, jsonl(QA))
     error = refused(tmp_path)
@@ -274,7 +381,10 @@ def test_several_subsets_are_refused_with_their_names(tmp_path: Path, names: lis
 
 
 def test_the_subsets_of_a_readme_are_refused_with_their_names(tmp_path: Path) -> None:
-    head = "---\nconfigs:\n- config_name: one\n  data_files: a.jsonl\n- config_name: two\n  data_files: [b.*]\n---\n"
+    head = (
+        "---\nconfigs:\n- config_name: one\n  data_files: a.jsonl\n- config_name: two\n "
+        " data_files: [b.*]\n---\n"
+    )
     write(tmp_path / "README.md", head)
     write(tmp_path / "a.jsonl", jsonl(QA))
     write(tmp_path / "b.jsonl", jsonl(QA))

@@ -1,4 +1,5 @@
-"""Properties: the same rows written in any form are the same examples; what is not used is named."""
+"""Properties: the same rows written in any form are the same examples; what is not used is
+named."""
 
 import csv
 import gzip
@@ -17,10 +18,16 @@ from hypothesis import strategies as st
 from tunesmith.data.read import LoadedDataset, read_dataset
 
 TEXTS = st.text(
-    st.characters(codec="utf-8", exclude_characters="\0\r", exclude_categories=["Cs"]), min_size=1, max_size=20
+    st.characters(codec="utf-8", exclude_characters="\0\r", exclude_categories=["Cs"]),
+    min_size=1,
+    max_size=20,
 ).filter(str.strip)
-ROWS = st.lists(st.fixed_dictionaries({"prompt": TEXTS, "completion": TEXTS}), min_size=1, max_size=5)
-FOLDERS = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ROWS = st.lists(
+    st.fixed_dictionaries({"prompt": TEXTS, "completion": TEXTS}), min_size=1, max_size=5
+)
+FOLDERS = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 Rows = list[dict[str, Any]]
 
 
@@ -30,7 +37,9 @@ def jsonl(rows: Rows) -> bytes:
 
 def table(rows: Rows, separator: str = ",") -> bytes:
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), delimiter=separator, lineterminator="\r\n", quoting=csv.QUOTE_ALL)
+    writer = csv.DictWriter(
+        text, list(rows[0]), delimiter=separator, lineterminator="\r\n", quoting=csv.QUOTE_ALL
+    )
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()
@@ -50,7 +59,9 @@ FORMS: dict[str, Callable[[Rows], bytes]] = {
     "d.ndjson": jsonl,
     "array.json": lambda rows: json.dumps(rows).encode(),
     "pretty.json": lambda rows: json.dumps(rows, indent=2).encode(),
-    "pretty-lines.jsonl": lambda rows: "\n".join(json.dumps(row, indent=2) for row in rows).encode(),
+    "pretty-lines.jsonl": (
+        lambda rows: "\n".join(json.dumps(row, indent=2) for row in rows).encode()
+    ),
     "inside.json": lambda rows: json.dumps({"version": "1", "data": rows}, indent=1).encode(),
     "d.csv": table,
     "semicolons.CSV": lambda rows: table(rows, ";"),
@@ -61,7 +72,9 @@ FORMS: dict[str, Callable[[Rows], bytes]] = {
     "D.CSV.GZ": lambda rows: gzip.compress(table(rows)),
     "d.jsonl.zst": lambda rows: zstandard.compress(jsonl(rows)),
     "array.json.zst": lambda rows: zstandard.compress(json.dumps(rows).encode()),
-    "two-frames.jsonl.zst": lambda rows: zstandard.compress(jsonl(rows)[:7]) + zstandard.compress(jsonl(rows)[7:]),
+    "two-frames.jsonl.zst": (
+        lambda rows: zstandard.compress(jsonl(rows)[:7]) + zstandard.compress(jsonl(rows)[7:])
+    ),
 }
 
 
@@ -72,26 +85,36 @@ def said(loaded: LoadedDataset) -> list[tuple[str, str]]:
 @FOLDERS
 @given(rows=ROWS)
 @pytest.mark.parametrize("name", list(FORMS))
-def test_the_same_rows_are_the_same_examples_in_every_form(tmp_path: Path, name: str, rows: Rows) -> None:
+def test_the_same_rows_are_the_same_examples_in_every_form(
+    tmp_path: Path, name: str, rows: Rows
+) -> None:
     (tmp_path / name).write_bytes(FORMS[name](rows))
     loaded = read_dataset(tmp_path / name)
     assert said(loaded) == [(row["prompt"], row["completion"]) for row in rows]
     assert {problem.code for problem in loaded.problems} <= {"data/rows-inside"}
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(rows=ROWS)
 def test_the_same_rows_are_the_same_examples_in_parquet(tmp_path: Path, rows: Rows) -> None:
     (tmp_path / "D.PARQUET").write_bytes(parquet(rows))
-    assert said(read_dataset(tmp_path / "D.PARQUET")) == [(row["prompt"], row["completion"]) for row in rows]
+    assert said(read_dataset(tmp_path / "D.PARQUET")) == [
+        (row["prompt"], row["completion"]) for row in rows
+    ]
 
 
 @FOLDERS
 @given(
     train=ROWS,
     test=ROWS,
-    words=st.sampled_from([("train", "test"), ("training", "eval"), ("TRAIN", "Test"), ("a_train", "a.testing")]),
-    forms=st.tuples(*[st.sampled_from(["d.jsonl", "d.csv", "array.json", "d.jsonl.gz", "d.jsonl.zst"])] * 2),
+    words=st.sampled_from(
+        [("train", "test"), ("training", "eval"), ("TRAIN", "Test"), ("a_train", "a.testing")]
+    ),
+    forms=st.tuples(
+        *[st.sampled_from(["d.jsonl", "d.csv", "array.json", "d.jsonl.gz", "d.jsonl.zst"])] * 2
+    ),
     are_folders=st.booleans(),
 )
 def test_a_folder_whose_names_say_the_split_is_read_whole(
@@ -116,14 +139,24 @@ def test_a_folder_whose_names_say_the_split_is_read_whole(
 
 
 @FOLDERS
-@given(names=st.sets(st.text("abcdefgxyz_", min_size=1, max_size=8), min_size=1, max_size=6), data=st.data())
-def test_every_column_that_is_not_used_is_named(tmp_path: Path, names: set[str], data: st.DataObject) -> None:
+@given(
+    names=st.sets(st.text("abcdefgxyz_", min_size=1, max_size=8), min_size=1, max_size=6),
+    data=st.data(),
+)
+def test_every_column_that_is_not_used_is_named(
+    tmp_path: Path, names: set[str], data: st.DataObject
+) -> None:
     extra = sorted(names - {"prompt", "completion", "system", "tools", "functions", "label"})
     values = st.none() | st.text("ab", max_size=3) | st.integers() | st.booleans()
-    rows = [{"prompt": f"q{i}", "completion": "a", **{name: data.draw(values) for name in extra}} for i in range(3)]
+    rows = [
+        {"prompt": f"q{i}", "completion": "a", **{name: data.draw(values) for name in extra}}
+        for i in range(3)
+    ]
     (tmp_path / "d.jsonl").write_bytes(jsonl(rows))
     problems = read_dataset(tmp_path / "d.jsonl").problems
-    assert [(p.code, p.severity) for p in problems] == [("data/unused-columns", "warning")] * bool(extra)
+    assert [(p.code, p.severity) for p in problems] == [("data/unused-columns", "warning")] * bool(
+        extra
+    )
     assert all(f"{name} (" in problem.message for problem in problems for name in extra)
 
 

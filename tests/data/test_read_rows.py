@@ -27,7 +27,9 @@ def problem_of(loaded: LoadedDataset, code: str) -> Problem:
 
 
 def test_an_alpaca_input_first_seen_at_row_121_is_read(tmp_path: Path) -> None:
-    rows = [{"instruction": "add", "output": "3"}] * 120 + [{"instruction": "add", "input": "1 + 2", "output": "3"}]
+    rows = [{"instruction": "add", "output": "3"}] * 120 + [
+        {"instruction": "add", "input": "1 + 2", "output": "3"}
+    ]
     loaded = load(tmp_path, rows)
     assert [example.question for example in loaded.examples[119:]] == ["add", "add\n\n1 + 2"]
     assert not loaded.problems
@@ -35,7 +37,11 @@ def test_an_alpaca_input_first_seen_at_row_121_is_read(tmp_path: Path) -> None:
 
 def test_a_system_and_tools_first_seen_at_row_121_are_read(tmp_path: Path) -> None:
     last = load(tmp_path, [QA] * 120 + [{**QA, "system": "be kind", "tools": [TOOL]}]).examples[-1]
-    assert (last.messages[0].role, last.messages[0].content, last.tools) == ("system", "be kind", (TOOL,))
+    assert (last.messages[0].role, last.messages[0].content, last.tools) == (
+        "system",
+        "be kind",
+        (TOOL,),
+    )
 
 
 def test_a_mapped_column_and_a_group_first_seen_at_row_121_are_read(tmp_path: Path) -> None:
@@ -71,7 +77,9 @@ def test_a_row_that_has_both_shapes_is_read_like_the_others(tmp_path: Path) -> N
     assert (loaded.dataset.shape, len(loaded.examples)) == ("prompt-completion", 13)
 
 
-def test_a_text_beside_prompt_and_completion_does_not_win_by_a_row_without_completion(tmp_path: Path) -> None:
+def test_a_text_beside_prompt_and_completion_does_not_win_by_a_row_without_completion(
+    tmp_path: Path,
+) -> None:
     loaded = load(tmp_path, [{**QA, "text": "t"}] * 12 + [{"prompt": "q", "text": "t"}])
     assert loaded.dataset.shape == "prompt-completion"
     assert problem_of(loaded, "data/missing-column").lines == (13,)
@@ -83,7 +91,9 @@ def test_of_equally_many_the_documented_order_decides(tmp_path: Path) -> None:
 
 
 def test_a_mapping_decides_even_where_most_rows_have_another_shape(tmp_path: Path) -> None:
-    loaded = load(tmp_path, [CHAT] * 5 + [{"q": "q", "a": "a"}], columns={"prompt": "q", "completion": "a"})
+    loaded = load(
+        tmp_path, [CHAT] * 5 + [{"q": "q", "a": "a"}], columns={"prompt": "q", "completion": "a"}
+    )
     assert (loaded.dataset.shape, len(loaded.examples)) == ("prompt-completion", 1)
 
 

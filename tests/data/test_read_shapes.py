@@ -11,7 +11,11 @@ from tunesmith.data.read import LoadedDataset, read_dataset
 from tunesmith.errors import DataError
 from tunesmith.records import Message
 
-CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Bonn"}'}}
+CALL = {
+    "id": "c1",
+    "type": "function",
+    "function": {"name": "weather", "arguments": '{"city": "Bonn"}'},
+}
 CALL_READ = {**CALL, "function": {"name": "weather", "arguments": {"city": "Bonn"}}}
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 
@@ -27,28 +31,47 @@ def load(folder: Path, *rows: dict[str, Any], **asked: Any) -> LoadedDataset:
     [
         ({"prompt": "q", "completion": "a"}, "prompt-completion", ["user: q", "assistant: a"]),
         (
-            {"prompt": [{"role": "user", "content": "q"}], "completion": [{"role": "assistant", "content": "a"}]},
+            {
+                "prompt": [{"role": "user", "content": "q"}],
+                "completion": [{"role": "assistant", "content": "a"}],
+            },
             "prompt-completion",
             ["user: q", "assistant: a"],
         ),
-        ({"instruction": "do", "input": "this", "output": "a"}, "alpaca", ["user: do\n\nthis", "assistant: a"]),
+        (
+            {"instruction": "do", "input": "this", "output": "a"},
+            "alpaca",
+            ["user: do\n\nthis", "assistant: a"],
+        ),
         ({"instruction": "do", "input": "", "output": "a"}, "alpaca", ["user: do", "assistant: a"]),
         (
-            {"system": "s", "conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]},
+            {
+                "system": "s",
+                "conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}],
+            },
             "sharegpt",
             ["system: s", "user: q", "assistant: a"],
         ),
         (
-            {"messages": [{"role": "developer", "content": "s"}, {"role": "user", "content": [{"text": "q"}]}]},
+            {
+                "messages": [
+                    {"role": "developer", "content": "s"},
+                    {"role": "user", "content": [{"text": "q"}]},
+                ]
+            },
             "messages",
             ["system: s", "user: q"],
         ),
     ],
 )
-def test_shapes_are_found_by_looking(tmp_path: Path, row: dict[str, Any], shape: str, turns: list[str]) -> None:
+def test_shapes_are_found_by_looking(
+    tmp_path: Path, row: dict[str, Any], shape: str, turns: list[str]
+) -> None:
     loaded = load(tmp_path, row)
     assert loaded.dataset.shape == shape
-    assert [f"{message.role}: {message.content}" for message in loaded.examples[0].messages] == turns
+    assert [
+        f"{message.role}: {message.content}" for message in loaded.examples[0].messages
+    ] == turns
     assert not loaded.problems
 
 
@@ -77,7 +100,10 @@ def test_messages_keep_tools_calls_names_and_weights(tmp_path: Path) -> None:
 def test_messages_from_parquet_have_no_keys_that_are_null(tmp_path: Path) -> None:
     """Structs of a column share their keys: a call without "id" would come back with id null."""
     calls = [{"function": {"name": "f"}, "id": "1"}, {"function": {"name": "g"}}]
-    messages = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "tool_calls": calls}]
+    messages = [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": "a", "tool_calls": calls},
+    ]
     polars.DataFrame([{"messages": messages}]).write_parquet(tmp_path / "d.parquet")
     example = read_dataset(tmp_path / "d.parquet").examples[0]
     assert example.messages[0] == Message("user", "q")
@@ -87,17 +113,24 @@ def test_messages_from_parquet_have_no_keys_that_are_null(tmp_path: Path) -> Non
 def test_messages_in_csv_are_json_text(tmp_path: Path) -> None:
     messages = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
     polars.DataFrame([{"messages": json.dumps(messages)}]).write_csv(tmp_path / "d.csv")
-    assert read_dataset(tmp_path / "d.csv").examples[0].messages == (Message("user", "q"), Message("assistant", "a"))
+    assert read_dataset(tmp_path / "d.csv").examples[0].messages == (
+        Message("user", "q"),
+        Message("assistant", "a"),
+    )
 
 
 @pytest.mark.parametrize("weight", [-1, 2, "1", "false"])
-def test_a_weight_must_be_a_number_from_0_to_1_or_true_or_false(tmp_path: Path, weight: Any) -> None:
+def test_a_weight_must_be_a_number_from_0_to_1_or_true_or_false(
+    tmp_path: Path, weight: Any
+) -> None:
     good = {"messages": [{"role": "assistant", "content": "a"}]}
     bad = {"messages": [{"role": "assistant", "content": "a", "weight": weight}]}
     assert [problem.code for problem in load(tmp_path, good, bad).problems] == ["data/wrong-type"]
 
 
-USER, YES, NO = ({"role": r, "content": c} for r, c in [("user", "q"), ("assistant", "yes"), ("assistant", "no")])
+USER, YES, NO = (
+    {"role": r, "content": c} for r, c in [("user", "q"), ("assistant", "yes"), ("assistant", "no")]
+)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +141,11 @@ USER, YES, NO = ({"role": r, "content": c} for r, c in [("user", "q"), ("assista
         ({"chosen": [USER, YES], "rejected": [USER, NO]}, "preference"),
         ({"prompt": "q", "chosen": [USER, YES], "rejected": [USER, NO]}, "preference"),
         (
-            {"input": {"messages": [USER]}, "preferred_output": [YES], "non_preferred_output": [NO]},
+            {
+                "input": {"messages": [USER]},
+                "preferred_output": [YES],
+                "non_preferred_output": [NO],
+            },
             "preference-pair",
         ),
     ],
@@ -133,7 +170,10 @@ def test_columns_are_mapped_ours_to_theirs(tmp_path: Path) -> None:
 
 def test_a_mapping_goes_before_the_shapes_that_are_there_already(tmp_path: Path) -> None:
     row = {"messages": [{"role": "user", "content": "x"}], "q": "q", "a": "a"}
-    assert load(tmp_path, row, columns={"prompt": "q", "completion": "a"}).dataset.shape == "prompt-completion"
+    assert (
+        load(tmp_path, row, columns={"prompt": "q", "completion": "a"}).dataset.shape
+        == "prompt-completion"
+    )
 
 
 @pytest.mark.parametrize(
@@ -144,7 +184,9 @@ def test_a_mapping_goes_before_the_shapes_that_are_there_already(tmp_path: Path)
         ({"prompt": "question", "completion": "question"}, "data/column-used-twice", "map it once"),
     ],
 )
-def test_a_wrong_mapping_names_the_nearest(tmp_path: Path, columns: dict[str, str], code: str, said: str) -> None:
+def test_a_wrong_mapping_names_the_nearest(
+    tmp_path: Path, columns: dict[str, str], code: str, said: str
+) -> None:
     with pytest.raises(DataError) as caught:
         load(tmp_path, {"question": "q", "answer": "a"}, columns=columns)
     assert caught.value.code == code

@@ -13,7 +13,12 @@ from tunesmith.data.check.conflicting_answers import _has_one_right_answer
 from tunesmith.data.check.context import is_question_and_answer
 from tunesmith.data.check.control_tokens import BLOCK
 from tunesmith.data.check.lengths import HEAD_CHARACTERS, share_lost
-from tunesmith.data.check.missing_answers import _has_answer, _has_empty_turn, _has_weight, _is_only_reasoning
+from tunesmith.data.check.missing_answers import (
+    _has_answer,
+    _has_empty_turn,
+    _has_weight,
+    _is_only_reasoning,
+)
 from tunesmith.data.check.role_order import _find_order_error
 from tunesmith.data.normalization import build_prompt_key, hash_prompt, normalize_text
 from tunesmith.data.read.jsonl_file import parse_json, parse_object, parse_texts
@@ -26,22 +31,29 @@ from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> FolderTokenizer:
-    return load_tokenizer(write_tiny_tokenizer(tmp_path_factory.mktemp("tiny"), eos_token="<|im_end|>"))
+    return load_tokenizer(
+        write_tiny_tokenizer(tmp_path_factory.mktemp("tiny"), eos_token="<|im_end|>")
+    )
 
 
 TEXTS = st.text(st.sampled_from('ab:"\\ \t\n{}[]é\u2028\x00\x1f'), max_size=8)
-VALUES = TEXTS | st.sampled_from([1, 1.5, None, True, [], {}, ["x"], {"a": "b"}, 10**400, float("nan")])
+VALUES = TEXTS | st.sampled_from(
+    [1, 1.5, None, True, [], {}, ["x"], {"a": "b"}, 10**400, float("nan")]
+)
 SPACES = st.sampled_from(["", " ", "\t", "\n", "\u00a0"])
 
 
 @st.composite
 def lines(draw: st.DrawFn) -> bytes:
-    """An object as people and programs write it, its keys perhaps twice, perhaps broken or with more behind it."""
+    """An object as people and programs write it, its keys perhaps twice, perhaps broken or with
+    more behind it."""
     is_ascii = draw(st.booleans())
     pairs = []
     for key in draw(st.lists(st.sampled_from(["a", "b", "a:", '"', "é", ""]), max_size=4)):
         parts = [json.dumps(part, ensure_ascii=is_ascii) for part in (key, draw(VALUES))]
-        pairs.append(f"{draw(SPACES)}{parts[0]}{draw(SPACES)}:{draw(SPACES)}{parts[1]}{draw(SPACES)}")
+        pairs.append(
+            f"{draw(SPACES)}{parts[0]}{draw(SPACES)}:{draw(SPACES)}{parts[1]}{draw(SPACES)}"
+        )
     end = draw(st.sampled_from(["", "", "", " ", "x", "}", "{}"]))
     return ("{" + ",".join(pairs) + "}" + end).encode("utf-8", "surrogatepass")
 
@@ -76,7 +88,9 @@ def test_what_the_general_way_refuses_is_not_read_quickly(raw: bytes) -> None:
         parse_object(raw)
 
 
-@pytest.mark.parametrize("raw", [b'{"a": "x", "b": "y"}', b'{"a": "x: y", "b": "12:30"}', '{"é": "é"}'.encode(), b"{}"])
+@pytest.mark.parametrize(
+    "raw", [b'{"a": "x", "b": "y"}', b'{"a": "x: y", "b": "12:30"}', '{"é": "é"}'.encode(), b"{}"]
+)
 def test_plain_rows_are_read_quickly_also_with_colons_in_their_texts(raw: bytes) -> None:
     assert parse_texts(raw) == json.loads(raw)
 
@@ -85,11 +99,24 @@ MESSAGES = st.builds(
     Message,
     st.sampled_from(ROLES),
     st.sampled_from(
-        ["", " ", "\u200b", "<think>x</think>", "<think>x</think>y", "x", "X", "y  z", "y z", '["user","x",[]]']
+        [
+            "",
+            " ",
+            "\u200b",
+            "<think>x</think>",
+            "<think>x</think>y",
+            "x",
+            "X",
+            "y  z",
+            "y z",
+            '["user","x",[]]',
+        ]
     ),
     st.sampled_from([None, None, None, 0.0, 1.0]),
     st.sampled_from([None, None, None, "n"]),
-    st.sampled_from([(), (), (), ({"type": "function", "function": {"name": "f", "arguments": {}}},)]),
+    st.sampled_from(
+        [(), (), (), ({"type": "function", "function": {"name": "f", "arguments": {}}},)]
+    ),
     st.none(),
     st.sampled_from([None, None, None, "thought"]),
 )
@@ -104,7 +131,9 @@ EXAMPLES = st.builds(
 
 
 @given(EXAMPLES)
-def test_no_check_of_unusual_examples_has_a_word_for_a_question_and_its_answer(example: Example) -> None:
+def test_no_check_of_unusual_examples_has_a_word_for_a_question_and_its_answer(
+    example: Example,
+) -> None:
     if is_question_and_answer(example):
         assert _has_answer(example)
         assert _has_weight(example)
@@ -118,18 +147,35 @@ def test_no_check_of_unusual_examples_has_a_word_for_a_question_and_its_answer(e
 
 
 def test_a_question_and_its_answer_are_not_unusual() -> None:
-    assert is_question_and_answer(Example(1, (Message("user", "why"), Message("assistant", "so")), group="g"))
+    assert is_question_and_answer(
+        Example(1, (Message("user", "why"), Message("assistant", "so")), group="g")
+    )
 
 
 @given(EXAMPLES, EXAMPLES)
-def test_prompts_have_one_hash_exactly_where_they_have_one_key(one: Example, other: Example) -> None:
-    assert (hash_prompt(one) == hash_prompt(other)) == (build_prompt_key(one) == build_prompt_key(other))
+def test_prompts_have_one_hash_exactly_where_they_have_one_key(
+    one: Example, other: Example
+) -> None:
+    assert (hash_prompt(one) == hash_prompt(other)) == (
+        build_prompt_key(one) == build_prompt_key(other)
+    )
 
 
 @pytest.mark.parametrize("block", [16, 100, 1000])
-def test_signatures_do_not_depend_on_the_size_of_blocks(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signatures_do_not_depend_on_the_size_of_blocks(
+    block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A text longer than two blocks is hashed in pieces."""
-    texts = ["", "a", "some words", "long " * 3 + "text", "another one " * 40, "é" * 333, "x", "end " * 60]
+    texts = [
+        "",
+        "a",
+        "some words",
+        "long " * 3 + "text",
+        "another one " * 40,
+        "é" * 333,
+        "x",
+        "end " * 60,
+    ]
     whole = minhash._compute_signatures(texts)
     monkeypatch.setattr(minhash, "BLOCK_CHARACTERS", block)
     assert (minhash._compute_signatures(texts) == whole).all()
@@ -141,12 +187,17 @@ def test_control_tokens_are_found_wherever_they_stand_in_a_block(tmp_path: Path)
 
     spelled = [1, BLOCK, BLOCK + 1, 2 * BLOCK + 50]
     rows = [
-        {"prompt": f"question {n}" + " <|im_start|>" * (n in spelled), "completion": f"answer {n} <|im_"}
+        {
+            "prompt": f"question {n}" + " <|im_start|>" * (n in spelled),
+            "completion": f"answer {n} <|im_",
+        }
         for n in range(1, 3 * BLOCK)
     ]
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (problem,) = [p for p in check_examples(read_dataset(path)).problems if p.code == "data/control-token"]
+    (problem,) = [
+        p for p in check_examples(read_dataset(path)).problems if p.code == "data/control-token"
+    ]
     assert problem.lines == tuple(spelled)
 
 
@@ -157,11 +208,19 @@ def test_a_long_text_is_normalised_piece_by_piece_to_the_same(text: str, piece: 
         assert normalize_text(text) == " ".join(text.casefold().split())
 
 
-@pytest.mark.parametrize("words_of_question, words_of_answer", [(200, 60_000), (60_000, 200), (30_000, 30_000)])
+@pytest.mark.parametrize(
+    "words_of_question, words_of_answer", [(200, 60_000), (60_000, 200), (30_000, 30_000)]
+)
 def test_what_a_cut_loses_of_a_very_long_text_is_told_by_its_beginning(
-    words_of_question: int, words_of_answer: int, tokenizer: FolderTokenizer, monkeypatch: pytest.MonkeyPatch
+    words_of_question: int,
+    words_of_answer: int,
+    tokenizer: FolderTokenizer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    turns = Message("user", "ask me " * words_of_question), Message("assistant", "so be it " * words_of_answer)
+    turns = (
+        Message("user", "ask me " * words_of_question),
+        Message("assistant", "so be it " * words_of_answer),
+    )
     rendered = Renderer(tokenizer).render(Example(1, turns))
     assert len(rendered.text) > HEAD_CHARACTERS
     by_beginning = share_lost(tokenizer, rendered, 1000)
@@ -175,7 +234,9 @@ def test_a_very_long_text_of_few_tokens_is_counted_whole(
 ) -> None:
     monkeypatch.setattr("tunesmith.data.check.lengths.HEAD_CHARACTERS", 8)
     monkeypatch.setattr("tunesmith.data.check.lengths.CHARACTERS_OF_A_TOKEN", 0)
-    rendered = Renderer(tokenizer).render(Example(1, (Message("user", "a question"), Message("assistant", "yes"))))
+    rendered = Renderer(tokenizer).render(
+        Example(1, (Message("user", "a question"), Message("assistant", "yes")))
+    )
     tokens = len(tokenizer.encode([rendered.text])[0].ids)
     assert share_lost(tokenizer, rendered, tokens) is None
     assert share_lost(tokenizer, rendered, tokens - 1) is not None

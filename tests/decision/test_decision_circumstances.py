@@ -1,4 +1,5 @@
-"""What no data answers: limits rule out, leanings settle only what the data leave open, and strictness has its list."""
+"""What no data answers: limits rule out, leanings settle only what the data leave open, and
+strictness has its list."""
 
 import pytest
 
@@ -11,7 +12,9 @@ OPEN = {"zero-shot": 0.5, "tuned": 0.57}
 
 
 def remote(usd_per_million: float) -> Contender:
-    price = TokenPrice(usd_per_million_in=usd_per_million, usd_per_million_out=0.0, source="s", date="2026-11-01")
+    price = TokenPrice(
+        usd_per_million_in=usd_per_million, usd_per_million_out=0.0, source="s", date="2026-11-01"
+    )
     return contender("zero-shot", 0.9, name="remote").model_copy(update={"token_price": price})
 
 
@@ -25,25 +28,41 @@ def remote(usd_per_million: float) -> Contender:
         ("this machine", 0.0, False),
     ],
 )
-def test_data_that_may_not_go_rule_a_provider_out(where: str | None, usd: float, is_in: bool) -> None:
+def test_data_that_may_not_go_rule_a_provider_out(
+    where: str | None, usd: float, is_in: bool
+) -> None:
     said = UsageContext.model_validate({"data_may_go": where})
     decision = verdict([remote(usd), contender("tuned", 0.5)], circumstances=said)
     assert decision.winner == ("remote" if is_in else "tuned")
-    assert any("it sends the data to a provider, and they may not leave" in one for one in decision.reasons) != is_in
+    assert (
+        any(
+            "it sends the data to a provider, and they may not leave" in one
+            for one in decision.reasons
+        )
+        != is_in
+    )
 
 
 def test_the_longest_wait_is_a_limit_like_that_of_the_bar() -> None:
     said = UsageContext(longest_wait_seconds=0.05)
     assert verdict({"zero-shot": 0.8}, circumstances=said).verdict == "stop"
     assert verdict({"zero-shot": 0.8}, Requirements(max_latency_seconds=0.05)).verdict == "stop"
-    assert verdict({"zero-shot": 0.8}, Requirements(max_latency_seconds=5.0), circumstances=said).verdict == "stop"
+    assert (
+        verdict(
+            {"zero-shot": 0.8}, Requirements(max_latency_seconds=5.0), circumstances=said
+        ).verdict
+        == "stop"
+    )
 
 
 @pytest.mark.parametrize(
     ("said", "settled"),
     [
         (UsageContext(), "cannot tell"),
-        (UsageContext(task_changes="monthly", facts_change="monthly", used="ongoing"), "cannot tell"),
+        (
+            UsageContext(task_changes="monthly", facts_change="monthly", used="ongoing"),
+            "cannot tell",
+        ),
         (UsageContext(task_changes="weekly"), "prompt"),
         (UsageContext(facts_change="daily"), "prompt"),
         (UsageContext(used="once"), "prompt"),
@@ -54,20 +73,29 @@ def test_a_leaning_settles_what_the_data_leave_open(said: UsageContext, settled:
 
 
 @pytest.mark.parametrize(
-    "said", [UsageContext(task_changes="daily"), UsageContext(facts_change="weekly"), UsageContext(used="once")]
+    "said",
+    [
+        UsageContext(task_changes="daily"),
+        UsageContext(facts_change="weekly"),
+        UsageContext(used="once"),
+    ],
 )
 def test_a_leaning_never_overturns_what_the_data_prove_and_warns(said: UsageContext) -> None:
     decision = verdict(PROVEN, circumstances=said)
     assert decision.verdict == "fine-tune"
     assert len(decision.warnings) == 1
     assert (
-        "What was measured speaks against it: fine-tune. Which weighs more is for you to say." in decision.warnings[0]
+        "What was measured speaks against it: fine-tune. Which weighs more is for you to say."
+        in decision.warnings[0]
     )
 
 
 def test_no_leaning_settles_what_too_few_examples_hide() -> None:
-    assert verdict({"zero-shot": 0.5, "tuned": 0.5}, half=0.3, circumstances=UsageContext(used="once")).verdict == (
-        "cannot tell"
+    assert (
+        verdict(
+            {"zero-shot": 0.5, "tuned": 0.5}, half=0.3, circumstances=UsageContext(used="once")
+        ).verdict
+        == "cannot tell"
     )
 
 
@@ -84,20 +112,24 @@ def test_changing_facts_speak_against_tuning_alone_not_against_tuning_with_retri
 def test_what_was_settled_by_a_leaning_is_said() -> None:
     decision = verdict(OPEN, half=0.075, circumstances=UsageContext(task_changes="weekly"))
     assert (
-        "You said that the task changes weekly, and each change means tuning again: that speaks for prompting, and "
-        "settles what the data leave open about tuned." in decision.reasons
+        "You said that the task changes weekly, and each change means tuning again: that speaks for"
+        " prompting, and settles what the data leave open about tuned." in decision.reasons
     )
 
 
 def test_what_nobody_said_is_named_once() -> None:
     unsaid = [reason for reason in verdict(PROVEN).reasons if reason.startswith("Not known")]
     assert unsaid == [
-        "Not known: how often the task itself changes, how often the facts behind it change, whether it is used once "
-        "or goes on, how many requests come in a month, where the data may go, the longest wait that users accept; "
-        "tunesmith init asks."
+        "Not known: how often the task itself changes, how often the facts behind it change,"
+        " whether it is used once or goes on, how many requests come in a month, where the data may"
+        " go, the longest wait that users accept; tunesmith init asks."
     ]
     said = UsageContext(
-        task_changes="never", facts_change="never", used="ongoing", requests_per_month=5000, data_may_go="anywhere"
+        task_changes="never",
+        facts_change="never",
+        used="ongoing",
+        requests_per_month=5000,
+        data_may_go="anywhere",
     )
     told = verdict(PROVEN, Requirements(max_latency_seconds=9.0), circumstances=said).reasons
     assert not any(reason.startswith("Not known") for reason in told)
@@ -108,13 +140,25 @@ def test_cannot_tell_names_the_answers_that_would_settle_it() -> None:
     decision = verdict(OPEN, half=0.075)
     assert decision.reasons[1:6] == (
         "About 939 test examples would settle it, 539 more than the 400 now.",
-        "If 7.0 points more are not worth it to you (bar.min_gain=0.07), the answer is at once: prompt.",
-        "If the task changes every week (circumstances.task_changes=weekly), the answer is at once: prompt.",
-        "If the facts change every day (circumstances.facts_change=daily), the answer is at once: prompt.",
+        (
+            "If 7.0 points more are not worth it to you (bar.min_gain=0.07), the answer is at once:"
+            " prompt."
+        ),
+        (
+            "If the task changes every week (circumstances.task_changes=weekly), the answer is at"
+            " once: prompt."
+        ),
+        (
+            "If the facts change every day (circumstances.facts_change=daily), the answer is at"
+            " once: prompt."
+        ),
         "If it is used only once (circumstances.used=once), the answer is at once: prompt.",
     )
     unsure = verdict({"zero-shot": 0.8}, Requirements(min_score=0.78))
-    assert "If 75.0 % are enough for you (bar.min_score=0.75), the answer is at once: prompt." in unsure.reasons
+    assert (
+        "If 75.0 % are enough for you (bar.min_score=0.75), the answer is at once: prompt."
+        in unsure.reasons
+    )
 
 
 DROP = Quantity(value=0.07, low=0.01, high=0.13, n=200)
@@ -124,10 +168,16 @@ def test_too_much_forgotten_is_a_warning_and_leaves_the_verdict() -> None:
     decision = decide(evaluation(PROVEN), Requirements(), forgetting=DROP)
     assert decision.verdict == "fine-tune"
     assert decision.warnings == (
-        "Tuning costs general ability: it falls by 7.0 points (95 % interval 1.0 to 13.0, n = 200), more than the "
-        "5.0 points allowed (bar.max_forgetting); it may be less, and the limit is held against the estimate.",
+        (
+            "Tuning costs general ability: it falls by 7.0 points (95 % interval 1.0 to 13.0, n ="
+            " 200), more than the 5.0 points allowed (bar.max_forgetting); it may be less, and the"
+            " limit is held against the estimate."
+        ),
     )
-    assert "General ability after tuning falls by 7.0 points (95 % interval 1.0 to 13.0, n = 200)." in decision.reasons
+    assert (
+        "General ability after tuning falls by 7.0 points (95 % interval 1.0 to 13.0, n = 200)."
+        in decision.reasons
+    )
 
 
 @pytest.mark.parametrize(
@@ -142,7 +192,10 @@ def test_too_much_forgotten_is_a_warning_and_leaves_the_verdict() -> None:
 def test_no_warning_where_nothing_is_exceeded(
     scores: dict[str, float], limit: float | None, drop: Quantity | None
 ) -> None:
-    assert decide(evaluation(scores), Requirements(max_forgetting=limit), forgetting=drop).warnings == ()
+    assert (
+        decide(evaluation(scores), Requirements(max_forgetting=limit), forgetting=drop).warnings
+        == ()
+    )
 
 
 def test_beyond_noise_is_said_without_a_doubt() -> None:

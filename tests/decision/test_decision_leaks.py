@@ -1,4 +1,5 @@
-"""What leaked is taken out again: the clean score beside the full one, and a warning where the verdict hangs on it."""
+"""What leaked is taken out again: the clean score beside the full one, and a warning where the
+verdict hangs on it."""
 
 import pytest
 
@@ -13,7 +14,12 @@ def leaky(clean: dict[str, float], leaked: int = 100) -> Evaluation:
     made = [
         contender(kind, score).model_copy(
             update={
-                "clean": Quantity(value=clean[kind], low=clean[kind] - 0.06, high=clean[kind] + 0.06, n=400 - leaked)
+                "clean": Quantity(
+                    value=clean[kind],
+                    low=clean[kind] - 0.06,
+                    high=clean[kind] + 0.06,
+                    n=400 - leaked,
+                )
             }
         )
         for kind, score in (("zero-shot", 0.5), ("tuned", 0.8))
@@ -25,23 +31,31 @@ def test_a_verdict_that_rests_on_leaks_is_warned_of() -> None:
     decision = decide(leaky({"zero-shot": 0.5, "tuned": 0.5}), Requirements())
     assert decision.verdict == "fine-tune"
     assert decision.warnings == (
-        "100 of 400 test examples (25.0 %) resemble training examples that were kept, so scores measure memory too: "
-        "the gain of tuning may be smaller on new questions.",
-        "The verdict rests on leaked test examples: on the 300 that nothing in training resembles it would be 'prompt' "
-        "instead of 'fine-tune'.",
+        (
+            "100 of 400 test examples (25.0 %) resemble training examples that were kept, so scores"
+            " measure memory too: the gain of tuning may be smaller on new questions."
+        ),
+        (
+            "The verdict rests on leaked test examples: on the 300 that nothing in training"
+            " resembles it would be 'prompt' instead of 'fine-tune'."
+        ),
     )
     assert (
-        "On the test examples that nothing in training resembles tuned scores 50.0 % (95 % interval 44.0 to 56.0 %, "
-        "n = 300), on all of them 80.0 %." in decision.reasons
+        "On the test examples that nothing in training resembles tuned scores 50.0 % (95 % interval"
+        " 44.0 to 56.0 %, n = 300), on all of them 80.0 %." in decision.reasons
     )
 
 
 def test_a_verdict_that_stands_without_them_is_not() -> None:
-    assert decide(leaky({"zero-shot": 0.5, "tuned": 0.78}, leaked=40), Requirements()).warnings == ()
+    assert (
+        decide(leaky({"zero-shot": 0.5, "tuned": 0.78}, leaked=40), Requirements()).warnings == ()
+    )
 
 
 def test_many_leaks_are_warned_of_even_where_the_verdict_stands() -> None:
-    (warning,) = decide(leaky({"zero-shot": 0.5, "tuned": 0.78}, leaked=41), Requirements()).warnings
+    (warning,) = decide(
+        leaky({"zero-shot": 0.5, "tuned": 0.78}, leaked=41), Requirements()
+    ).warnings
     assert warning.startswith("41 of 400 test examples (10.2 %) resemble training examples")
 
 
@@ -57,5 +71,7 @@ def test_clean_comparisons_are_reckoned_from_clean_scores_with_wider_intervals()
 
 def test_nothing_is_reckoned_where_nothing_leaked_or_everything_did() -> None:
     assert exclude_contaminated(evaluation({"zero-shot": 0.5})) is None
-    everything = evaluation({"zero-shot": 0.5, "tuned": 0.8}).model_copy(update={"leaked": tuple(map(str, range(400)))})
+    everything = evaluation({"zero-shot": 0.5, "tuned": 0.8}).model_copy(
+        update={"leaked": tuple(map(str, range(400)))}
+    )
     assert exclude_contaminated(everything) is None

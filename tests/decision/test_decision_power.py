@@ -24,16 +24,19 @@ from tunesmith.records import Answer, Contender, Evaluation, Quantity, Requireme
 
 def test_it_says_what_was_asked_what_can_be_shown_and_what_is_needed() -> None:
     told = build_power_statement(80, Requirements(min_gain=0.03), Disagreement(0.12))
-    assert told.sentence == (
-        "With 80 test examples only gains of 13.6 points or more can be proven to exceed the 3 that you asked for. To "
-        "prove 6 points you need about 1,050. (Measured: the best two of different verdicts disagree on 12.0 % of the "
-        "examples.)"
+    assert (
+        told.sentence
+        == "With 80 test examples only gains of 13.6 points or more can be proven to exceed the 3"
+        " that you asked for. To prove 6 points you need about 1,050. (Measured: the best two of"
+        " different verdicts disagree on 12.0 % of the examples.)"
     )
     assert not told.is_enough and not told.is_assumed
     assert told.options == (
         "Label 970 more test examples.",
-        "Go on as it is: true gains below 13.6 points will mostly not be told from chance, and end in the simplest "
-        "contender or in 'cannot tell'.",
+        (
+            "Go on as it is: true gains below 13.6 points will mostly not be told from chance, and"
+            " end in the simplest contender or in 'cannot tell'."
+        ),
     )
 
 
@@ -43,17 +46,25 @@ def test_its_numbers_are_those_of_the_test_that_will_be_used() -> None:
     assert told.shows == minimum_detectable_difference(200, DEFAULT_DISCORDANT_RATE)
     assert told.needed == compute_required_n(0.05, DEFAULT_DISCORDANT_RATE)
     assert compute_power(told.needed, 0.05, DEFAULT_DISCORDANT_RATE) == pytest.approx(0.8, abs=0.01)
-    assert compute_power(200, told.shows or 0, DEFAULT_DISCORDANT_RATE) == pytest.approx(0.8, abs=0.01)
+    assert compute_power(200, told.shows or 0, DEFAULT_DISCORDANT_RATE) == pytest.approx(
+        0.8, abs=0.01
+    )
 
 
 @pytest.mark.parametrize(
-    ("n", "gain"), [(build_power_statement(1, Requirements(min_gain=0.08)).needed, 0.16), (150, None)]
+    ("n", "gain"),
+    [(build_power_statement(1, Requirements(min_gain=0.08)).needed, 0.16), (150, None)],
 )
 def test_what_it_promises_is_what_the_rule_does(n: int, gain: float | None) -> None:
-    """The rule: the whole interval above min_gain. Simulated at what is wanted, and at what the examples show."""
+    """The rule: the whole interval above min_gain. Simulated at what is wanted, and at what the
+    examples show."""
     told = build_power_statement(n, Requirements(min_gain=0.08))
     gain = gain or told.shows or 0.0
-    chances = ((DEFAULT_DISCORDANT_RATE + gain) / 2, (DEFAULT_DISCORDANT_RATE - gain) / 2, 1 - DEFAULT_DISCORDANT_RATE)
+    chances = (
+        (DEFAULT_DISCORDANT_RATE + gain) / 2,
+        (DEFAULT_DISCORDANT_RATE - gain) / 2,
+        1 - DEFAULT_DISCORDANT_RATE,
+    )
     tables = np.random.default_rng(1).multinomial(n, np.clip(chances, 0, 1), 500)[:, :2]
     beaten = np.mean([rate_difference(int(a), int(b), n).low > 0.08 for a, b in tables])
     assert 0.75 < beaten < 0.92  # on the safe side: the spread shrinks with the gain
@@ -79,20 +90,31 @@ def test_a_handful_shows_nothing() -> None:
 
 
 def test_several_comparisons_need_more() -> None:
-    one, eight = build_power_statement(400, Requirements()), build_power_statement(400, Requirements(), comparisons=8)
+    one, eight = (
+        build_power_statement(400, Requirements()),
+        build_power_statement(400, Requirements(), comparisons=8),
+    )
     harder = compute_required_standard_errors(8) / compute_required_standard_errors()
     assert one.shows is not None and eight.shows == pytest.approx(one.shows * harder)
     assert eight.needed == pytest.approx(one.needed * harder**2, rel=0.01)
 
 
 def test_groups_show_less_and_it_says_so() -> None:
-    alone, grouped = build_power_statement(400, Requirements()), build_power_statement(400, Requirements(), groups=40)
+    alone, grouped = (
+        build_power_statement(400, Requirements()),
+        build_power_statement(400, Requirements(), groups=40),
+    )
     effect = 1 + 9 * DEFAULT_GROUP_CORRELATION
-    assert alone.shows and grouped.shows and effect**0.5 < grouped.shows / alone.shows < 1.1 * effect**0.5
+    assert (
+        alone.shows
+        and grouped.shows
+        and effect**0.5 < grouped.shows / alone.shows < 1.1 * effect**0.5
+    )
     assert effect * alone.needed < grouped.needed < 1.1 * effect * alone.needed
     assert grouped.sentence.startswith("With 400 test examples in 40 groups only gains of ")
     assert grouped.sentence.endswith(
-        "Assumed: differences inside a group correlate with 0.1, so that 400 tell as much as 210 ungrouped ones.)"
+        "Assumed: differences inside a group correlate with 0.1, so that 400 tell as much as 210"
+        " ungrouped ones.)"
     )
     few, one = (
         build_power_statement(400, Requirements(), groups=3),
@@ -111,18 +133,22 @@ def test_needed_and_shown_are_one_question_with_groups_too() -> None:
 
 def test_graded_scores_go_by_their_measured_spread() -> None:
     told = build_power_statement(200, Requirements(), Disagreement(0.9, 0.2))
-    assert told.shows == minimum_detectable_mean_difference(200, 0.2) and told.needed == compute_required_n_for_means(
-        0.05, 0.2
-    )
+    assert told.shows == minimum_detectable_mean_difference(
+        200, 0.2
+    ) and told.needed == compute_required_n_for_means(0.05, 0.2)
     assert told.deviation == 0.2 and "by 20 points (standard deviation)" in told.sentence
 
 
-def evaluation_of(scores: dict[str, tuple[str, list[float | None]]]) -> tuple[Evaluation, dict[str, list[Answer]]]:
+def evaluation_of(
+    scores: dict[str, tuple[str, list[float | None]]],
+) -> tuple[Evaluation, dict[str, list[Answer]]]:
     """Contenders of these kinds with these scores; None failed."""
     contenders, answers = [], {}
     for name, (kind, found) in scores.items():
         known = [score for score in found if score is not None]
-        quantity = Quantity(value=float(np.mean(known)) if known else 0.0, low=0, high=1, n=len(known))
+        quantity = Quantity(
+            value=float(np.mean(known)) if known else 0.0, low=0, high=1, n=len(known)
+        )
         contenders.append(
             Contender(
                 name=name,
@@ -136,15 +162,28 @@ def evaluation_of(scores: dict[str, tuple[str, list[float | None]]]) -> tuple[Ev
             )
         )
         answers[name] = [
-            Answer(example=str(i), text="", scores={} if score is None else {"m": score}, tokens_in=1, tokens_out=1,
-                   seconds=1, finished=True)
+            Answer(
+                example=str(i),
+                text="",
+                scores={} if score is None else {"m": score},
+                tokens_in=1,
+                tokens_out=1,
+                seconds=1,
+                finished=True,
+            )
             for i, score in enumerate(found)
-        ]  # fmt: skip
+        ]
     n = max(len(found) for _, found in scores.values())
     evaluation = Evaluation(
-        task="t", scorer="s", scorer_reason="", metric="m", examples=tuple(map(str, range(n))),
-        contenders=tuple(contenders), comparisons=(), machine_usd_per_hour=0.1,
-    )  # fmt: skip
+        task="t",
+        scorer="s",
+        scorer_reason="",
+        metric="m",
+        examples=tuple(map(str, range(n))),
+        contenders=tuple(contenders),
+        comparisons=(),
+        machine_usd_per_hour=0.1,
+    )
     return evaluation, answers
 
 
@@ -156,28 +195,48 @@ def test_the_spread_is_that_of_the_best_two_of_different_verdicts() -> None:
         "also": ("tuned", [1.0, 1.0, 0.0, 1.0]),
     }
     assert measure_disagreement(*evaluation_of(right)) == Disagreement(1 / 3)
-    graded = {"shown": ("few-shot", [0.5, 0.25, 0.5, 0.75]), "tuned": ("tuned", [0.5, 0.75, 0.75, 1.0])}
+    graded = {
+        "shown": ("few-shot", [0.5, 0.25, 0.5, 0.75]),
+        "tuned": ("tuned", [0.5, 0.75, 0.75, 1.0]),
+    }
     assert measure_disagreement(*evaluation_of(graded)) == Disagreement(
         0.75, pytest.approx(np.std([0, 0.5, 0.25, 0.25], ddof=1))
     )
-    assert measure_disagreement(*evaluation_of({"bare": right["bare"], "shown": right["shown"]})) is None
-    assert measure_disagreement(*evaluation_of({"bare": right["bare"], "none": ("tuned", [None] * 4)})) is None
+    assert (
+        measure_disagreement(*evaluation_of({"bare": right["bare"], "shown": right["shown"]}))
+        is None
+    )
+    assert (
+        measure_disagreement(*evaluation_of({"bare": right["bare"], "none": ("tuned", [None] * 4)}))
+        is None
+    )
 
 
 def test_what_is_there_already_comes_before_what_must_be_made() -> None:
     options = build_power_statement(80, Requirements(), train=5000, unused=300).options
     assert [option.split()[0] for option in options] == ["Use", "Move", "Label", "Go"]
-    assert options[0] == (
-        "Use the 300 test examples that evaluation.test_limit leaves out: 399 would still be missing."
+    assert (
+        options[0]
+        == "Use the 300 test examples that evaluation.test_limit leaves out: 399 would still be"
+        " missing."
     )
     assert (
         options[1]
-        == "Move 399 of the 5,000 train examples to the test side (data.test_share=0.15 of train and test together)."
+        == "Move 399 of the 5,000 train examples to the test side (data.test_share=0.15 of train"
+        " and test together)."
     )
-    assert build_power_statement(80, Requirements(), unused=2000).options[0].endswith("that is enough.")
-    assert not any("Move" in option for option in build_power_statement(80, Requirements(), train=900).options)
+    assert (
+        build_power_statement(80, Requirements(), unused=2000)
+        .options[0]
+        .endswith("that is enough.")
+    )
+    assert not any(
+        "Move" in option for option in build_power_statement(80, Requirements(), train=900).options
+    )
 
 
 def test_contenders_disagree_at_least_where_they_differ() -> None:
-    assert build_power_statement(80, Requirements(min_gain=0.3), Disagreement(0.1)).discordant == 0.6
+    assert (
+        build_power_statement(80, Requirements(min_gain=0.3), Disagreement(0.1)).discordant == 0.6
+    )
     assert build_power_statement(80, Requirements(min_gain=0.9)).wanted == pytest.approx(0.95)

@@ -1,4 +1,5 @@
-"""The rules of the verdict: a hand-made evaluation for each row of its tables, and what must hold for all of them."""
+"""The rules of the verdict: a hand-made evaluation for each row of its tables, and what must hold
+for all of them."""
 
 import pytest
 from hypothesis import given
@@ -17,17 +18,31 @@ from tunesmith.records.contender_kinds import list_contender_kinds
 @pytest.mark.parametrize(
     ("scores", "wanted"),
     [
-        ({"zero-shot": 0.8, "few-shot": 0.5, "rag": 0.5, "tuned": 0.5, "tuned+rag": 0.5}, ("prompt", "zero-shot")),
-        ({"zero-shot": 0.2, "few-shot": 0.8, "rag": 0.5, "tuned": 0.8, "tuned+rag": 0.8}, ("prompt", "few-shot")),
-        ({"zero-shot": 0.2, "few-shot": 0.3, "rag": 0.8, "tuned": 0.81, "tuned+rag": 0.7}, ("rag", "rag")),
-        ({"zero-shot": 0.0, "few-shot": 0.1, "rag": 0.2, "tuned": 0.8, "tuned+rag": 0.8}, ("fine-tune", "tuned")),
+        (
+            {"zero-shot": 0.8, "few-shot": 0.5, "rag": 0.5, "tuned": 0.5, "tuned+rag": 0.5},
+            ("prompt", "zero-shot"),
+        ),
+        (
+            {"zero-shot": 0.2, "few-shot": 0.8, "rag": 0.5, "tuned": 0.8, "tuned+rag": 0.8},
+            ("prompt", "few-shot"),
+        ),
+        (
+            {"zero-shot": 0.2, "few-shot": 0.3, "rag": 0.8, "tuned": 0.81, "tuned+rag": 0.7},
+            ("rag", "rag"),
+        ),
+        (
+            {"zero-shot": 0.0, "few-shot": 0.1, "rag": 0.2, "tuned": 0.8, "tuned+rag": 0.8},
+            ("fine-tune", "tuned"),
+        ),
         (
             {"zero-shot": 0.0, "few-shot": 0.1, "rag": 0.2, "tuned": 0.5, "tuned+rag": 0.8},
             ("fine-tune+rag", "tuned+rag"),
         ),
     ],
 )
-def test_the_simplest_that_nothing_more_elaborate_beats_wins(scores: dict[str, float], wanted: tuple[str, str]) -> None:
+def test_the_simplest_that_nothing_more_elaborate_beats_wins(
+    scores: dict[str, float], wanted: tuple[str, str]
+) -> None:
     decision = verdict(scores)
     assert (decision.verdict, decision.winner) == wanted
 
@@ -37,17 +52,34 @@ def test_the_simplest_that_nothing_more_elaborate_beats_wins(scores: dict[str, f
     [
         (0.06, 0.05, Requirements(), "fine-tune"),  # beaten: the interval lies above zero
         (0.06, 0.05, Requirements(min_gain=0.005), "fine-tune"),
-        (0.06, 0.05, Requirements(min_gain=0.02), "cannot tell"),  # open: above what was asked, and may be noise
-        (0.06, 0.05, Requirements(min_gain=0.03), "prompt"),  # held: luck shows as much one time in four
+        (
+            0.06,
+            0.05,
+            Requirements(min_gain=0.02),
+            "cannot tell",
+        ),  # open: above what was asked, and may be noise
+        (
+            0.06,
+            0.05,
+            Requirements(min_gain=0.03),
+            "prompt",
+        ),  # held: luck shows as much one time in four
         (0.06, 0.10, Requirements(), "prompt"),
         (0.06, 0.07, Requirements(), "cannot tell"),
-        (0.04, 0.05, Requirements(), "prompt"),  # held: not shown better, a worthwhile gain not excluded
+        (
+            0.04,
+            0.05,
+            Requirements(),
+            "prompt",
+        ),  # held: not shown better, a worthwhile gain not excluded
         (0.01, 0.005, Requirements(min_gain=0.02), "prompt"),  # held: a worthwhile gain is excluded
         (0.06, 0.05, Requirements(min_gain=0.2), "prompt"),
         (-0.3, 0.05, Requirements(), "prompt"),
     ],
 )
-def test_a_dearer_contender_against_a_simpler_one(gain: float, half: float, bar: Requirements, wanted: str) -> None:
+def test_a_dearer_contender_against_a_simpler_one(
+    gain: float, half: float, bar: Requirements, wanted: str
+) -> None:
     assert verdict({"zero-shot": 0.5, "tuned": 0.5 + gain}, bar, half=half).verdict == wanted
 
 
@@ -60,7 +92,8 @@ def test_stop_when_nothing_reaches_the_score() -> None:
     decision = verdict({"zero-shot": 0.2, "tuned": 0.5}, Requirements(min_score=0.8))
     assert (decision.verdict, decision.winner) == ("stop", None)
     assert any(
-        "tuned is out: it scores 50.0 % (95 % interval 45.0 to 55.0 %, n = 400) in exact match, below the 80.0 %" in one
+        "tuned is out: it scores 50.0 % (95 % interval 45.0 to 55.0 %, n = 400) in exact match,"
+        " below the 80.0 %" in one
         for one in decision.reasons
     )
 
@@ -70,7 +103,8 @@ def test_stop_when_nothing_gets_anything_right() -> None:
     assert decision.verdict == "stop"
     assert (
         decision.reasons[0]
-        == "Keep what you have: no contender gets a single one of 400 test examples right in exact match."
+        == "Keep what you have: no contender gets a single one of 400 test examples right in exact"
+        " match."
     )
 
 
@@ -78,15 +112,19 @@ def test_stop_when_the_simplest_gets_nothing_right_and_the_dearer_next_to_nothin
     scores = {"zero-shot": 0.0, "tuned": 0.01}
     assert (
         verdict(
-            [contender(kind, score, half=0.0) for kind, score in scores.items()], Requirements(min_score=0.0)
+            [contender(kind, score, half=0.0) for kind, score in scores.items()],
+            Requirements(min_score=0.0),
         ).verdict
         == "stop"
     )
 
 
-@pytest.mark.parametrize(("score", "wanted"), [(0.03, "stop"), (0.12, "cannot tell"), (0.2, "fine-tune")])
+@pytest.mark.parametrize(
+    ("score", "wanted"), [(0.03, "stop"), (0.12, "cannot tell"), (0.2, "fine-tune")]
+)
 def test_next_to_nothing_is_no_victory_where_no_score_was_asked(score: float, wanted: str) -> None:
-    """A tuned model that gets 3 % right beats one that gets nothing right, beyond noise, and is of no use."""
+    """A tuned model that gets 3 % right beats one that gets nothing right, beyond noise, and is of
+    no use."""
     scores = {"zero-shot": 0.0, "few-shot": 0.0, "tuned": score}
     assert verdict(scores, half=0.001).verdict == wanted
     assert verdict(scores, Requirements(min_score=-1.0), half=0.001).verdict == "fine-tune"
@@ -102,7 +140,8 @@ def test_a_contender_over_the_price_neither_wins_nor_beats() -> None:
     decision = verdict(dear, Requirements(max_usd_per_1000=1.0))
     assert decision.winner == "zero-shot"
     assert any(
-        "tuned is out: it costs $9.00 per 1,000 requests, more than $1.00" in reason for reason in decision.reasons
+        "tuned is out: it costs $9.00 per 1,000 requests, more than $1.00" in reason
+        for reason in decision.reasons
     )
 
 
@@ -117,11 +156,15 @@ def test_an_unsure_simple_contender_that_nothing_beats_means_cannot_tell() -> No
 
 
 def test_an_unsure_simple_contender_that_is_beaten_does_not_stand_in_the_way() -> None:
-    assert verdict({"zero-shot": 0.8, "tuned": 0.95}, Requirements(min_score=0.78)).winner == "tuned"
+    assert (
+        verdict({"zero-shot": 0.8, "tuned": 0.95}, Requirements(min_score=0.78)).winner == "tuned"
+    )
 
 
 def test_a_sure_one_of_the_same_verdict_takes_the_place_of_an_unsure_one() -> None:
-    decision = verdict({"zero-shot": 0.80, "few-shot": 0.84, "tuned": 0.84}, Requirements(min_score=0.78))
+    decision = verdict(
+        {"zero-shot": 0.80, "few-shot": 0.84, "tuned": 0.84}, Requirements(min_score=0.78)
+    )
     assert (decision.verdict, decision.winner) == ("prompt", "few-shot")
     assert any("zero-shot may or may not reach the 78.0 %" in reason for reason in decision.reasons)
 
@@ -129,7 +172,9 @@ def test_a_sure_one_of_the_same_verdict_takes_the_place_of_an_unsure_one() -> No
 def test_noise_between_two_prompts_stops_no_verdict() -> None:
     decision = verdict({"zero-shot": 0.50, "few-shot": 0.56, "tuned": 0.4}, half=0.07)
     assert (decision.verdict, decision.winner) == ("prompt", "zero-shot")
-    assert any("few-shot scores more" in reason and "chance" in reason for reason in decision.reasons)
+    assert any(
+        "few-shot scores more" in reason and "chance" in reason for reason in decision.reasons
+    )
 
 
 @pytest.mark.parametrize(("right", "n"), [(1, 1), (10, 10), (5, 10), (0, 1), (0, 10)])
@@ -142,8 +187,10 @@ def test_equal_scores_on_a_handful_of_examples_are_no_verdict(right: int, n: int
 def test_too_few_examples_are_said_to_be_too_few_with_the_number_that_would_do() -> None:
     decision = decide(small({"zero-shot": 10, "tuned": 10}, 10), Requirements())
     assert decision.reasons[:2] == (
-        "10 test examples are too few to compare tuned with zero-shot: "
-        "0.0 points (95 % interval −27.8 to 27.8, n = 10) in exact match.",
+        (
+            "10 test examples are too few to compare tuned with zero-shot: "
+            "0.0 points (95 % interval −27.8 to 27.8, n = 10) in exact match."
+        ),
         "About 630 test examples would settle it, 620 more than the 10 now.",
     )
 
@@ -161,26 +208,31 @@ def test_enough_equal_answers_are_a_verdict_again() -> None:
 def test_a_difference_known_to_no_better_than_15_points_shows_nothing() -> None:
     assert verdict({"zero-shot": 0.5, "tuned": 0.5}, half=0.16).verdict == "cannot tell"
     assert verdict({"zero-shot": 0.5, "tuned": 0.5}, half=0.14).verdict == "prompt"
-    assert verdict({"zero-shot": 0.5, "few-shot": 0.5}, half=0.16).verdict == "prompt"  # the same verdict either way
+    assert (
+        verdict({"zero-shot": 0.5, "few-shot": 0.5}, half=0.16).verdict == "prompt"
+    )  # the same verdict either way
 
 
 def test_a_proven_gain_below_the_one_asked_for_is_not_called_no_gain() -> None:
     decision = verdict({"zero-shot": 0.5, "tuned": 0.7}, Requirements(min_gain=0.3), half=0.13)
     assert (
-        "tuned is more elaborate (needs training) and better, but not shown to be better by the 30.0 points that you "
-        "asked for: 20.0 points (95 % interval 7.0 to 33.0, n = 400) in exact match."
-    ) in decision.reasons
+        "tuned is more elaborate (needs training) and better, but not shown to be better by the"
+        " 30.0 points that you asked for: 20.0 points (95 % interval 7.0 to 33.0, n = 400) in exact"
+        " match." in decision.reasons
+    )
     assert not any("not shown to be better:" in reason for reason in decision.reasons)
 
 
 def test_small_steps_add_up() -> None:
-    """No step of four points is worth five, but two steps are: the first two are passed over, the third is enough."""
+    """No step of four points is worth five, but two steps are: the first two are passed over, the
+    third is enough."""
     scores = {"zero-shot": 0.50, "few-shot": 0.54, "rag": 0.58, "tuned": 0.62}
     assert verdict(scores, Requirements(min_gain=0.05), half=0.005).winner == "rag"
 
 
 def test_nobody_pays_more_for_less() -> None:
-    """few-shot is worse than zero-shot, and only its wide interval keeps tuned from beating it too."""
+    """few-shot is worse than zero-shot, and only its wide interval keeps tuned from beating it
+    too."""
     halves = {frozenset(("few-shot", "tuned")): 0.3, frozenset(("zero-shot", "tuned")): 0.002}
     scores = {"zero-shot": 0.500, "few-shot": 0.495, "tuned": 0.505}
     assert decide(evaluation(scores, halves=halves), Requirements()).winner == "tuned"
@@ -192,23 +244,31 @@ def test_the_needed_examples_come_from_the_comparison() -> None:
     decision = decide(open_one.model_copy(update={"comparisons": (told,)}), Requirements())
     assert decision.needed_test_examples == 1234
     assert any(
-        "About 1,234 test examples would settle it, 834 more than the 400 now." in one for one in decision.reasons
+        "About 1,234 test examples would settle it, 834 more than the 400 now." in one
+        for one in decision.reasons
     )
 
 
 def test_the_needed_examples_grow_when_a_gain_is_asked_for() -> None:
     scores = {"zero-shot": 0.5, "tuned": 0.57}
-    asked, more = (verdict(scores, Requirements(min_gain=gain)).needed_test_examples for gain in (0.03, 0.032))
-    # half 0.05 means a standard error of 0.02551 at 400; (1.96 + 0.8416)^2 * (se / 0.04)^2 * 400 = 1277.03
+    asked, more = (
+        verdict(scores, Requirements(min_gain=gain)).needed_test_examples for gain in (0.03, 0.032)
+    )
+    # half 0.05 means a standard error of 0.02551 at 400; (1.96 + 0.8416)^2 * (se / 0.04)^2 * 400 =
+    # 1277.03
     assert (asked, more) == (1278, 1415)
 
 
 def test_a_contender_without_a_score_is_out_and_said_to_be() -> None:
     silent = contender("tuned", 0.9).model_copy(update={"metrics": {}})
     only = evaluation({"zero-shot": 0.5})
-    decision = decide(only.model_copy(update={"contenders": (*only.contenders, silent)}), Requirements())
+    decision = decide(
+        only.model_copy(update={"contenders": (*only.contenders, silent)}), Requirements()
+    )
     assert decision.winner == "zero-shot"
-    assert "tuned is out: it gave no answer that could be scored for exact match." in decision.reasons
+    assert (
+        "tuned is out: it gave no answer that could be scored for exact match." in decision.reasons
+    )
 
 
 def test_a_verdict_without_a_tuned_contender_says_so() -> None:
@@ -222,8 +282,8 @@ def test_failed_answers_are_told() -> None:
     shaky = contender("zero-shot", 0.5).model_copy(update={"metrics": {"exact": score}})
     assert (
         "zero-shot has no score for 10 of 400 requests (failed, or could not be judged); "
-        "were they all wrong, it would score 48.8 %."
-    ) in verdict([shaky]).reasons
+        "were they all wrong, it would score 48.8 %." in verdict([shaky]).reasons
+    )
 
 
 def test_missing_comparison_and_unknown_kind_are_refused() -> None:
@@ -241,10 +301,11 @@ def test_an_evaluation_of_nobody_is_a_stop() -> None:
 SCORES = st.lists(st.integers(0, 100), min_size=1, max_size=5).map(
     lambda scores: {kind: score / 100 for kind, score in zip(KINDS, scores, strict=False)}
 )
-WIDTHS = st.lists(st.sampled_from((0.004, 0.02, 0.05, 0.2)), min_size=len(PAIRS), max_size=len(PAIRS)).map(
-    lambda widths: dict(zip(PAIRS, widths, strict=True))
-)
-"""How wide the interval of each paired difference is; the answers of two contenders may agree much or little."""
+WIDTHS = st.lists(
+    st.sampled_from((0.004, 0.02, 0.05, 0.2)), min_size=len(PAIRS), max_size=len(PAIRS)
+).map(lambda widths: dict(zip(PAIRS, widths, strict=True)))
+"""How wide the interval of each paired difference is; the answers of two contenders may agree much
+or little."""
 BARS = st.builds(
     Requirements,
     min_score=st.none() | st.integers(0, 100).map(lambda score: score / 100),
@@ -253,7 +314,9 @@ BARS = st.builds(
 
 
 @given(SCORES, WIDTHS, BARS)
-def test_a_verdict_agrees_with_its_own_numbers(scores: dict[str, float], halves: Halves, bar: Requirements) -> None:
+def test_a_verdict_agrees_with_its_own_numbers(
+    scores: dict[str, float], halves: Halves, bar: Requirements
+) -> None:
     judged = evaluation(scores, halves=halves)
     decision = decide(judged, bar)
     assert (decision.winner is None) == (decision.verdict in ("stop", "cannot tell"))
@@ -272,7 +335,10 @@ def test_a_verdict_agrees_with_its_own_numbers(scores: dict[str, float], halves:
         if KINDS.index(other.kind) > KINDS.index(winner.kind):
             half = halves[frozenset((other.name, winner.name))]
             corrected = (
-                1.02 * half * compute_required_standard_errors(len(KINDS)) / compute_required_standard_errors()
+                1.02
+                * half
+                * compute_required_standard_errors(len(KINDS))
+                / compute_required_standard_errors()
             )  # no family is larger
             assert gain - corrected <= bar.min_gain
         elif other is not winner and bar.min_score is None:
@@ -280,15 +346,25 @@ def test_a_verdict_agrees_with_its_own_numbers(scores: dict[str, float], halves:
 
 
 @given(SCORES, WIDTHS, BARS, st.randoms(use_true_random=False))
-def test_the_order_in_which_contenders_and_comparisons_are_listed_changes_nothing(scores, halves, bar, random) -> None:
+def test_the_order_in_which_contenders_and_comparisons_are_listed_changes_nothing(
+    scores, halves, bar, random
+) -> None:
     judged = evaluation(scores, halves=halves)
     contenders, comparisons = list(judged.contenders), []
     for pair in judged.comparisons:
-        swapped = {"a": pair.b, "b": pair.a, "difference": -pair.difference, "low": -pair.high, "high": -pair.low}
+        swapped = {
+            "a": pair.b,
+            "b": pair.a,
+            "difference": -pair.difference,
+            "low": -pair.high,
+            "high": -pair.low,
+        }
         comparisons.append(pair.model_copy(update=swapped) if random.random() < 0.5 else pair)
     random.shuffle(contenders)
     random.shuffle(comparisons)
-    shuffled = judged.model_copy(update={"contenders": tuple(contenders), "comparisons": tuple(comparisons)})
+    shuffled = judged.model_copy(
+        update={"contenders": tuple(contenders), "comparisons": tuple(comparisons)}
+    )
     once, again = decide(judged, bar), decide(shuffled, bar)
     assert once.model_dump(exclude={"evaluation"}) == again.model_dump(exclude={"evaluation"})
 
@@ -319,10 +395,14 @@ def test_a_contender_that_is_out_changes_no_verdict_when_it_joins(
 def test_useless_contenders_that_join_never_make_a_dearer_verdict_win(
     scores: dict[str, float], halves: Halves, bar: Requirements, half: float, number: int
 ) -> None:
-    """One that is in counts as one more chance to be lucky: it may make the verdict more careful, never bolder."""
+    """One that is in counts as one more chance to be lucky: it may make the verdict more careful,
+    never bolder."""
     made = [contender(kind, score) for kind, score in scores.items()]
     least = min(scores.values())
-    joining = [contender("tuned+rag", least - 0.01, name=f"useless {i}", usd=99.0 + i) for i in range(number)]
+    joining = [
+        contender("tuned+rag", least - 0.01, name=f"useless {i}", usd=99.0 + i)
+        for i in range(number)
+    ]
     before = apply_rules(VerdictInput(evaluation(made, half, halves), bar))
     after = apply_rules(VerdictInput(evaluation([*made, *joining], half, halves), bar))
     if before.best is None:
@@ -345,13 +425,16 @@ def test_nobody_wins_by_not_answering() -> None:
     decision = verdict(made)
     assert (decision.verdict, decision.winner) == ("prompt", "zero-shot")
     assert (
-        "tuned is out: it gave no answer that could be scored to 300 of 400 requests, more than the 5.0 % that may "
-        "fail." in decision.reasons
+        "tuned is out: it gave no answer that could be scored to 300 of 400 requests, more than the"
+        " 5.0 % that may fail." in decision.reasons
     )
 
 
 def test_up_to_one_answer_in_twenty_may_fail_and_it_is_told() -> None:
-    few, many = (verdict([contender("zero-shot", 0.6), failing(contender("tuned", 0.9), k)]) for k in (20, 21))
+    few, many = (
+        verdict([contender("zero-shot", 0.6), failing(contender("tuned", 0.9), k)])
+        for k in (20, 21)
+    )
     assert (few.winner, many.winner) == ("tuned", "zero-shot")
     assert any("were they all wrong, it would score 85.5 %" in reason for reason in few.reasons)
 
@@ -359,27 +442,42 @@ def test_up_to_one_answer_in_twenty_may_fail_and_it_is_told() -> None:
 def test_where_all_fail_it_says_so() -> None:
     decision = verdict([failing(contender("zero-shot", 0.9), 100)])
     assert decision.verdict == "stop"
-    assert decision.reasons[0] == (
-        "Keep what you have: no contender gave enough answers to be judged by them. Fix what fails and ask again."
+    assert (
+        decision.reasons[0]
+        == "Keep what you have: no contender gave enough answers to be judged by them. Fix what"
+        " fails and ask again."
     )
 
 
 def test_noise_of_the_clock_does_not_choose_between_two_that_cost_the_same() -> None:
-    """Within a step of cost the one that reads and writes fewer tokens is the simpler one, then the name decides."""
+    """Within a step of cost the one that reads and writes fewer tokens is the simpler one, then the
+    name decides."""
 
     def winner(*usd: float) -> str | None:
         names = ("long", "short", "twin")
         tokens = {"long": 300.0, "short": 100.0, "twin": 100.0}
         made = [
-            contender("few-shot", 0.8, name=name, usd=cost).model_copy(update={"tokens_in_per_request": tokens[name]})
+            contender("few-shot", 0.8, name=name, usd=cost).model_copy(
+                update={"tokens_in_per_request": tokens[name]}
+            )
             for name, cost in zip(names, usd, strict=True)
         ]
         return verdict(made).winner
 
-    assert winner(0.020, 0.021, 0.022) == winner(0.022, 0.021, 0.020) == winner(0.021, 0.022, 0.020) == "short"
+    assert (
+        winner(0.020, 0.021, 0.022)
+        == winner(0.022, 0.021, 0.020)
+        == winner(0.021, 0.022, 0.020)
+        == "short"
+    )
     assert winner(0.020, 0.2, 0.2) == "long"
 
 
 def test_two_that_need_the_same_are_not_called_more_elaborate() -> None:
-    made = [contender("few-shot", 0.8, name="a", usd=0.021), contender("few-shot", 0.7, name="b", usd=0.020)]
-    assert any(reason.startswith("b is about as elaborate and worse") for reason in verdict(made).reasons)
+    made = [
+        contender("few-shot", 0.8, name="a", usd=0.021),
+        contender("few-shot", 0.7, name="b", usd=0.020),
+    ]
+    assert any(
+        reason.startswith("b is about as elaborate and worse") for reason in verdict(made).reasons
+    )

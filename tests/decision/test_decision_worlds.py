@@ -1,7 +1,9 @@
-"""Simulated worlds whose truth is known: how often the verdict is right, and how often it costs somebody a tuning.
+"""Simulated worlds whose truth is known: how often the verdict is right, and how often it costs
+somebody a tuning.
 
-A short form of `benchmarks/calibrate_worlds.py`, which `make calibrate` runs at length: the same worlds, fewer of them.
-Seeds are fixed, so nothing here is flaky; the bars leave room for what 150 worlds measure.
+A short form of `benchmarks/calibrate_worlds.py`, which `make calibrate` runs at length: the same
+worlds, fewer of them. Seeds are fixed, so nothing here is flaky; the bars leave room for what 150
+worlds measure.
 """
 
 from collections.abc import Mapping
@@ -27,7 +29,9 @@ def found(truth: Truth, kinds: tuple[str, ...], effect: float) -> Mapping[str, f
 
 @pytest.mark.parametrize("kinds", [FIVE, MANY], ids=["five", "many"])
 @pytest.mark.parametrize("truth", TRUTHS, ids=lambda truth: truth.name)
-def test_at_twice_the_detectable_effect_the_verdict_is_the_truth(truth: Truth, kinds: tuple[str, ...]) -> None:
+def test_at_twice_the_detectable_effect_the_verdict_is_the_truth(
+    truth: Truth, kinds: tuple[str, ...]
+) -> None:
     share = found(truth, kinds, effect_of(N))
     assert share[truth.verdict] >= 0.85
     if not truth.verdict.startswith("fine-tune"):
@@ -35,13 +39,16 @@ def test_at_twice_the_detectable_effect_the_verdict_is_the_truth(truth: Truth, k
 
 
 def test_the_best_of_many_tuned_ones_does_not_win_by_luck() -> None:
-    """Eight tuned variants that are no better than the prompt: without correction one world in ten would tune."""
+    """Eight tuned variants that are no better than the prompt: without correction one world in ten
+    would tune."""
     kinds = ("zero-shot", *["tuned"] * 8)
     share = shares(kinds, [0.5] * 9, N, 400)
     assert share["fine-tune"] <= 0.04
     random = np.random.default_rng(1)
     worlds = [world(kinds, [0.5] * 9, N, random) for _ in range(400)]
-    lucky = [any(pair.a == "zero-shot 0" and pair.high < 0 for pair in one.comparisons) for one in worlds]
+    lucky = [
+        any(pair.a == "zero-shot 0" and pair.high < 0 for pair in one.comparisons) for one in worlds
+    ]
     assert sum(lucky) / 400 > 0.07
 
 
@@ -73,7 +80,11 @@ def test_a_world_holds_what_the_program_would_have_measured() -> None:
     made = world(("zero-shot", "tuned"), (0.4, 0.7), 50, np.random.default_rng(3))
     zero, tuned = (round(50 * one.metrics["exact"].value) for one in made.contenders)
     pair = made.comparisons[0]
-    both = next(both for both in range(51) if _difference(zero, tuned, both) == (pair.low, pair.high, pair.p))
+    both = next(
+        both
+        for both in range(51)
+        if _difference(zero, tuned, both) == (pair.low, pair.high, pair.p)
+    )
     assert pair.difference == pytest.approx((zero - tuned) / 50)
     assert 0 <= both <= min(zero, tuned)
 
@@ -82,7 +93,9 @@ def _difference(zero: int, tuned: int, both: int) -> tuple[float, float, float] 
     if both > min(zero, tuned) or zero + tuned - both > 50:
         return None
     zero_N = np.arange(50) < zero
-    tuned_N = (np.arange(50) < both) | ((np.arange(50) >= zero) & (np.arange(50) < zero + tuned - both))
+    tuned_N = (np.arange(50) < both) | (
+        (np.arange(50) >= zero) & (np.arange(50) < zero + tuned - both)
+    )
     one = paired_difference(zero_N.astype(float), tuned_N.astype(float))
     return one.low, one.high, one.p
 
@@ -91,7 +104,10 @@ def test_what_is_judged_is_what_is_decided() -> None:
     random = np.random.default_rng(2)
     for _ in range(20):
         made = world(("outside", *MANY), [0.4] * 7 + [0.55] * 7, 100, random)
-        judged, decided = apply_rules(VerdictInput(made, Requirements())), decide(made, Requirements())
+        judged, decided = (
+            apply_rules(VerdictInput(made, Requirements())),
+            decide(made, Requirements()),
+        )
         assert judged.verdict == decided.verdict
         assert (judged.winner.name if judged.winner else None) == decided.winner
 

@@ -1,4 +1,5 @@
-"""A kind of contender that does not exist, added as one row: every question is answered from the table."""
+"""A kind of contender that does not exist, added as one row: every question is answered from the
+table."""
 
 from types import SimpleNamespace
 
@@ -14,22 +15,46 @@ from tunesmith.errors import RecipeError
 from tunesmith.evaluation.contender_answers import ContenderAnswers
 from tunesmith.evaluation.machine_time import is_run_locally
 from tunesmith.recipe.validate import check_recipe
-from tunesmith.records import Contender, ContenderSpec, CostRecipe, Decision, Recipe, TrainingCost, UsageContext
+from tunesmith.records import (
+    Contender,
+    ContenderSpec,
+    CostRecipe,
+    Decision,
+    Recipe,
+    TrainingCost,
+    UsageContext,
+)
 from tunesmith.records.contender_kinds import CONTENDER_KINDS, ContenderKind, PlannedContender
 from tunesmith.report.cost_text import format_cost_basis
 from tunesmith.report.report_data import find_best
 from tunesmith.workflow.test_set_power import count_challengers
 
 DISTILLED = ContenderKind(
-    "distilled", rank=45, verdict="fine-tune", needs="needs a teacher", examples_needed="all",
-    is_trained=True, pays_hosting=True, goes_stale=True,
+    "distilled",
+    rank=45,
+    verdict="fine-tune",
+    needs="needs a teacher",
+    examples_needed="all",
+    is_trained=True,
+    pays_hosting=True,
+    goes_stale=True,
     contenders=(PlannedContender(("distilled",), has_reference_probability=True),),
-)  # fmt: skip
+)
 RENTED = ContenderKind(
-    "rented", rank=5, verdict="stop", needs="a subscription", examples_needed="test", is_external=True
+    "rented",
+    rank=5,
+    verdict="stop",
+    needs="a subscription",
+    examples_needed="test",
+    is_external=True,
 )
 CACHED = ContenderKind(
-    "cached", rank=25, verdict="rag", needs="needs a cache", examples_needed="shots", uses_retrieval=True
+    "cached",
+    rank=25,
+    verdict="rag",
+    needs="needs a cache",
+    examples_needed="shots",
+    uses_retrieval=True,
 )
 
 
@@ -45,7 +70,9 @@ def test_its_rank_is_its_place_on_the_ladder() -> None:
     assert [one.kind for one in ladder] == list(reversed(kinds))
 
 
-@pytest.mark.parametrize(("kind", "said"), [("distilled", "fine-tune"), ("cached", "rag"), ("rented", "stop")])
+@pytest.mark.parametrize(
+    ("kind", "said"), [("distilled", "fine-tune"), ("cached", "rag"), ("rented", "stop")]
+)
 def test_where_it_wins_the_verdict_is_the_one_of_its_row(kind: str, said: str) -> None:
     decision = verdict({"zero-shot": 0.3, kind: 0.9})
     assert (decision.verdict, decision.winner) == (said, kind)
@@ -56,10 +83,18 @@ def test_what_it_needs_stands_in_the_reasons() -> None:
     assert "more elaborate (needs a teacher)" in reasons
 
 
-def test_a_use_that_speaks_against_training_speaks_against_its_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_use_that_speaks_against_training_speaks_against_its_verdict(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert find_disfavored_verdicts(UsageContext(facts_change="daily")) == {"fine-tune"}
-    assert find_disfavored_verdicts(UsageContext(used="once")) == {"rag", "fine-tune", "fine-tune+rag"}
-    monkeypatch.setitem(CONTENDER_KINDS, "outside", ContenderKind("outside", 0, "stop", "", "test", is_trained=True))
+    assert find_disfavored_verdicts(UsageContext(used="once")) == {
+        "rag",
+        "fine-tune",
+        "fine-tune+rag",
+    }
+    monkeypatch.setitem(
+        CONTENDER_KINDS, "outside", ContenderKind("outside", 0, "stop", "", "test", is_trained=True)
+    )
     assert "stop" in find_disfavored_verdicts(UsageContext(task_changes="daily"))
 
 
@@ -67,13 +102,18 @@ def test_its_costs_follow_from_its_columns() -> None:
     made = [contender(kind, 0.5) for kind in ("zero-shot", "cached", "distilled", "rented")]
     recipe = Recipe(cost=CostRecipe(usd_per_example=1.0, hosting_usd_per_month=7.0))
     tuning = TrainingCost(seconds=3600.0)  # at 0.1 USD an hour
-    costs = build_cost_report(evaluation(made), recipe, data_examples=1000, tuning=tuning, evaluation_seconds=0)
+    costs = build_cost_report(
+        evaluation(made), recipe, data_examples=1000, tuning=tuning, evaluation_seconds=0
+    )
     parts = {one.name: {part.what: part.usd for part in one.parts} for one in costs.contenders}
     assert parts["distilled"]["tuning"].expected == pytest.approx(0.1)
     assert parts["distilled"]["hosting"].expected == 7.0
     assert "tuning" not in parts["cached"] and "hosting" not in parts["cached"]
     assert parts["distilled"]["data"].low == 1000.0  # it needs all of them
-    assert (parts["cached"]["data"].low, parts["cached"]["data"].high) == (400.0, 1000.0)  # the test, at most all
+    assert (parts["cached"]["data"].low, parts["cached"]["data"].high) == (
+        400.0,
+        1000.0,
+    )  # the test, at most all
     assert parts["zero-shot"]["data"].high == 400.0
     assert parts["rented"] == {}  # nobody said what it costs
     said = Recipe(circumstances=UsageContext(task_changes="yearly", facts_change="monthly"))
@@ -84,10 +124,15 @@ def test_its_costs_follow_from_its_columns() -> None:
 def test_an_external_kind_costs_what_its_file_says_and_is_not_timed_here() -> None:
     assert contender("rented", 0.5).usd_per_1000_or_none is None
     assert contender("distilled", 0.5).usd_per_1000_or_none == 0.01
-    assert format_cost_basis(contender("rented", 0.5), evaluation({"rented": 0.5})) == "as its file says"
+    assert (
+        format_cost_basis(contender("rented", 0.5), evaluation({"rented": 0.5}))
+        == "as its file says"
+    )
 
     def is_local(kind: str) -> bool:
-        return is_run_locally(ContenderAnswers(ContenderSpec(name="x", kind=kind, given=""), [], None))
+        return is_run_locally(
+            ContenderAnswers(ContenderSpec(name="x", kind=kind, given=""), [], None)
+        )
 
     assert [is_local(kind) for kind in ("rented", "distilled", "cached")] == [False, True, True]
 
@@ -106,8 +151,14 @@ def test_a_report_shows_it_on_the_side_of_the_trained_ones() -> None:
 
 def test_its_contenders_are_counted_forecast_and_their_names_are_taken() -> None:
     recipe = Recipe()
-    assert list(list_contender_names(recipe))[-3:] == ["distilled", "tuned+rag", "tuned+rag-documents"]
-    assert DISTILLED.has_reference_probability("distilled") and not DISTILLED.has_reference_probability("tuned")
+    assert list(list_contender_names(recipe))[-3:] == [
+        "distilled",
+        "tuned+rag",
+        "tuned+rag-documents",
+    ]
+    assert DISTILLED.has_reference_probability(
+        "distilled"
+    ) and not DISTILLED.has_reference_probability("tuned")
     with_it, seconds_with_it = count_challengers(recipe, False), _forecast(recipe)
     del CONTENDER_KINDS["distilled"]
     assert with_it == count_challengers(recipe, False) + 1
@@ -125,8 +176,13 @@ def test_a_remote_model_may_not_be_called_as_a_trained_kind() -> None:
 def _forecast(recipe: Recipe) -> float:
     throughput = SimpleNamespace(pass_seconds=0.1, pass_sequence_seconds=0.01, prompt_seconds=0.02)
     workload = Workload(
-        examples=100, tokens_read=1000, tokens_trained=500, answer_lengths=(3, 4, 5), prompt_tokens=10.0,
-        test_examples=50, max_new_tokens=8,
-    )  # fmt: skip
+        examples=100,
+        tokens_read=1000,
+        tokens_trained=500,
+        answer_lengths=(3, 4, 5),
+        prompt_tokens=10.0,
+        test_examples=50,
+        max_new_tokens=8,
+    )
     profile = SimpleNamespace(throughput=throughput)
     return estimate_evaluation_seconds(profile, workload, recipe).expected  # type: ignore[arg-type]

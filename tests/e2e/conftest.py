@@ -1,4 +1,5 @@
-"""The whole program on a machine of its own: a home folder, a tiny chat model with random weights, two small tasks."""
+"""The whole program on a machine of its own: a home folder, a tiny chat model with random weights,
+two small tasks."""
 
 import json
 import os
@@ -16,11 +17,36 @@ from tunesmith.cli.main import run
 from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
 
 COLOURS = ("red", "green", "blue")
-THINGS = ("apple", "boat", "cloud", "door", "eagle", "fish", "grape", "house", "island", "jar", "kite", "lamp", "moon")
-TINY = ("training.epochs=1", "training.learning_rate=0.01", "training.precision=float32", "training.batch_size=8",
-        "training.evaluations=2", "adapter.rank=4", "evaluation.test_limit=12", "evaluation.validation_limit=4",
-        "evaluation.max_new_tokens=8", "evaluation.shots=2", "retrieval.k=2")  # fmt: skip
-"""A recipe that a tiny model runs through in a second or two. Epochs and float32: the same seed gives the same bits."""
+THINGS = (
+    "apple",
+    "boat",
+    "cloud",
+    "door",
+    "eagle",
+    "fish",
+    "grape",
+    "house",
+    "island",
+    "jar",
+    "kite",
+    "lamp",
+    "moon",
+)
+TINY = (
+    "training.epochs=1",
+    "training.learning_rate=0.01",
+    "training.precision=float32",
+    "training.batch_size=8",
+    "training.evaluations=2",
+    "adapter.rank=4",
+    "evaluation.test_limit=12",
+    "evaluation.validation_limit=4",
+    "evaluation.max_new_tokens=8",
+    "evaluation.shots=2",
+    "retrieval.k=2",
+)
+"""A recipe that a tiny model runs through in a second or two. Epochs and float32: the same seed
+gives the same bits."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -52,12 +78,23 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    folder = write_tiny_tokenizer(tmp_path_factory.mktemp("models") / "tiny", eos_token="<|im_end|>")
+    folder = write_tiny_tokenizer(
+        tmp_path_factory.mktemp("models") / "tiny", eos_token="<|im_end|>"
+    )
     config = LlamaConfig(
-        vocab_size=400, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=1024, tie_word_embeddings=True, initializer_range=0.2,
-        bos_token_id=None, eos_token_id=1, pad_token_id=None,
-    )  # fmt: skip
+        vocab_size=400,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        initializer_range=0.2,
+        bos_token_id=None,
+        eos_token_id=1,
+        pad_token_id=None,
+    )
     with torch.random.fork_rng():
         torch.manual_seed(0)
         LlamaForCausalLM(config).save_pretrained(folder)
@@ -68,7 +105,10 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def labels_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """96 questions with one of three labels."""
     path = tmp_path_factory.mktemp("data") / "labels.csv"
-    rows = [f"{number} {thing} is painted {colour},{colour}" for number, (thing, colour) in enumerate(_pairs(96))]
+    rows = [
+        f"{number} {thing} is painted {colour},{colour}"
+        for number, (thing, colour) in enumerate(_pairs(96))
+    ]
     path.write_text("prompt,completion\n" + "\n".join(rows) + "\n")
     return path
 
@@ -78,7 +118,10 @@ def fields_jsonl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """96 sentences with their parts as JSON."""
     path = tmp_path_factory.mktemp("data") / "fields.jsonl"
     rows = [
-        {"prompt": f"{number} a {colour} {thing}", "completion": json.dumps({"thing": thing, "colour": colour})}
+        {
+            "prompt": f"{number} a {colour} {thing}",
+            "completion": json.dumps({"thing": thing, "colour": colour}),
+        }
         for number, (thing, colour) in enumerate(_pairs(96))
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -115,10 +158,14 @@ def start(home: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     def begin(*words: object, **options: Any) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tunesmith.cli.main", *map(str, words)], text=True,
-            stdin=options.pop("stdin", subprocess.DEVNULL), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**os.environ, "TUNESMITH_HOME": str(home), **options.pop("env", {})}, **options,
-        )  # fmt: skip
+            [sys.executable, "-m", "tunesmith.cli.main", *map(str, words)],
+            text=True,
+            stdin=options.pop("stdin", subprocess.DEVNULL),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "TUNESMITH_HOME": str(home), **options.pop("env", {})},
+            **options,
+        )
         begun.append(process)
         return process
 

@@ -1,4 +1,5 @@
-"""Every kind of adapter through the program: train, chat, evaluate, export, and the exported folder again."""
+"""Every kind of adapter through the program: train, chat, evaluate, export, and the exported folder
+again."""
 
 from pathlib import Path
 
@@ -14,7 +15,11 @@ def test_a_kind_from_recipe_to_exported_model(
     kind: str, tunesmith: Door, fields_jsonl: Path, settings: list[str], tmp_path: Path
 ) -> None:
     ours = [word for word in settings if kind != "full" or word != "adapter.rank=4"]
-    ours = [word for word, after in zip(ours, [*ours[1:], ""], strict=True) if (word, after) != ("--set", "--set")]
+    ours = [
+        word
+        for word, after in zip(ours, [*ours[1:], ""], strict=True)
+        if (word, after) != ("--set", "--set")
+    ]
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(f"data: {{path: {fields_jsonl}}}\nadapter: {{kind: {kind}}}\n")
     printed = tunesmith("train", recipe, "--out", tmp_path / "runs", *ours)
@@ -22,7 +27,9 @@ def test_a_kind_from_recipe_to_exported_model(
     (folder,) = (tmp_path / "runs").iterdir()
     place = folder / ("model" if kind == "full" else "adapter")
     run = RunFolder.open(folder).read(Run)
-    assert run.result.best_step > 0 and {path.name for path in place.iterdir()} == set(run.adapter_files)
+    assert run.result.best_step > 0 and {path.name for path in place.iterdir()} == set(
+        run.adapter_files
+    )
 
     said = tunesmith("chat", folder, "--message", "1 a red boat")
     assert said.code == 0, said.err
@@ -34,7 +41,10 @@ def test_a_kind_from_recipe_to_exported_model(
     assert exported.code == 0, exported.err
     assert "no log-probability moved by more than" in exported.out
     assert ("4-bit" in exported.out) == (kind == "qlora")
-    assert exported.out.splitlines()[-1] == f"next: echo 'your question' | python {tmp_path / 'merged'}/answer.py"
+    assert (
+        exported.out.splitlines()[-1]
+        == f"next: echo 'your question' | python {tmp_path / 'merged'}/answer.py"
+    )
     assert "no stored answers of tuned were compared" in exported.out
     assert "export" in tunesmith("show", folder).out
     assert tunesmith("chat", tmp_path / "merged", "--message", "1 a red boat").code == 0
@@ -44,7 +54,11 @@ def test_a_kind_from_recipe_to_exported_model(
     content[-1] ^= 1
     changed.write_bytes(content)
     refused = tunesmith("export", folder, "--to", tmp_path / "other")
-    assert refused.code == 2 and "error[model/changed]" in refused.err and not (tmp_path / "other").exists()
+    assert (
+        refused.code == 2
+        and "error[model/changed]" in refused.err
+        and not (tmp_path / "other").exists()
+    )
 
 
 def test_a_base_model_is_not_exported(tunesmith: Door, tiny_model: Path, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""What must hold when a run is used again: its recipe repeats it, its files are verified, its data is known."""
+"""What must hold when a run is used again: its recipe repeats it, its files are verified, its data
+is known."""
 
 import json
 from pathlib import Path
@@ -20,7 +21,9 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(fields_jsonl: Path, settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def trained(
+    fields_jsonl: Path, settings: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> RunFolder:
     from tunesmith.cli.main import run
 
     out = tmp_path_factory.mktemp("runs")
@@ -43,7 +46,10 @@ def test_the_recipe_of_a_run_repeats_its_material(trained: RunFolder) -> None:
 def test_a_longer_example_outside_train_does_not_stop_the_repetition(
     tmp_path: Path, settings: list[str], tiny_model: Path
 ) -> None:
-    rows = [{"prompt": f"question {i} " + "and more " * (i % 30), "completion": "yes"} for i in range(60)]
+    rows = [
+        {"prompt": f"question {i} " + "and more " * (i % 30), "completion": "yes"}
+        for i in range(60)
+    ]
     data = write_rows(tmp_path / "d.jsonl", rows)
     first = prepare_data(load_recipe(None, [f"data.path={data}", f"model={tiny_model}"]))
     assert prepare_data(first.recipe).split == first.split
@@ -58,24 +64,47 @@ def test_a_changed_adapter_is_not_used(trained: RunFolder, tunesmith: Door) -> N
     finally:
         weights.write_bytes(good)
     assert printed.code == 2
-    assert "error[model/changed]" in printed.err and "adapter/adapter_model.safetensors" in printed.err
+    assert (
+        "error[model/changed]" in printed.err and "adapter/adapter_model.safetensors" in printed.err
+    )
     assert tunesmith("chat", trained.path, "--message", "1 a red boat").code == 0
 
 
 def test_a_given_test_file_that_leaks_stops_the_run(tmp_path: Path, tiny_model: Path) -> None:
-    rows = [{"prompt": f"question {i}", "completion": "yes", "customer": f"c{i % 20}"} for i in range(80)]
-    data, test = write_rows(tmp_path / "train.jsonl", rows[:60]), write_rows(tmp_path / "test.jsonl", rows[60:65])
-    changes = [f"data.path={data}", f"data.test_path={test}", "data.group=customer", f"model={tiny_model}"]
+    rows = [
+        {"prompt": f"question {i}", "completion": "yes", "customer": f"c{i % 20}"}
+        for i in range(80)
+    ]
+    data, test = (
+        write_rows(tmp_path / "train.jsonl", rows[:60]),
+        write_rows(tmp_path / "test.jsonl", rows[60:65]),
+    )
+    changes = [
+        f"data.path={data}",
+        f"data.test_path={test}",
+        "data.group=customer",
+        f"model={tiny_model}",
+    ]
     with pytest.raises(GateFailed, match="gate/leak") as caught:
         prepare_data(load_recipe(None, changes))
     assert f"group 5 ({test} lines 1, 2, 3 (2 more) like train {data} line" in str(caught.value)
     assert caught.value.exit_code == 1
 
 
-def test_a_leak_that_is_allowed_by_name_is_told_and_marked(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_leak_that_is_allowed_by_name_is_told_and_marked(
+    tmp_path: Path, tiny_model: Path
+) -> None:
     rows = [{"prompt": f"question number {i * 7919}", "completion": "yes"} for i in range(40)]
-    data, test = write_rows(tmp_path / "train.jsonl", rows), write_rows(tmp_path / "test.jsonl", rows[:4])
-    changes = [f"data.path={data}", f"data.test_path={test}", "data.instruction=Say yes.", f"model={tiny_model}"]
+    data, test = (
+        write_rows(tmp_path / "train.jsonl", rows),
+        write_rows(tmp_path / "test.jsonl", rows[:4]),
+    )
+    changes = [
+        f"data.path={data}",
+        f"data.test_path={test}",
+        "data.instruction=Say yes.",
+        f"model={tiny_model}",
+    ]
     material = prepare_data(load_recipe(None, [*changes, "data.allow_leaks=[exact]"]))
     codes = {problem.code: problem.count for problem in material.check.problems}
     assert codes["data/test-leak"] == 4
@@ -88,9 +117,15 @@ def test_evaluate_asks_each_example_once_and_tells_what_was_trained_on(
     twice = tmp_path / "twice.jsonl"
     twice.write_text(fields_jsonl.read_text() * 2)
     printed = tunesmith(
-        "evaluate", trained.path, "--data", twice, "--set", "evaluation.test_limit=20", "--set",
+        "evaluate",
+        trained.path,
+        "--data",
+        twice,
+        "--set",
+        "evaluation.test_limit=20",
+        "--set",
         "evaluation.max_new_tokens=4",
-    )  # fmt: skip
+    )
     assert printed.code == 0, printed.err
     assert "20 of 192 examples are asked, exact duplicates once" in printed.err
     assert "was trained on" in printed.err

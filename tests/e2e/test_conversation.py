@@ -20,9 +20,20 @@ def test_a_streamed_answer_is_the_answer(tiny_model: Path) -> None:
 def test_a_terminal_is_answered_until_an_empty_line(tiny_model: Path, home: Path) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "tunesmith.cli.main", "chat", str(tiny_model), "--max-new-tokens", "4"],
-        stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "tunesmith.cli.main",
+            "chat",
+            str(tiny_model),
+            "--max-new-tokens",
+            "4",
+        ],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     os.close(theirs)
     os.write(ours, b"a red boat\n\n")
     out, err = process.communicate(timeout=60)
@@ -33,6 +44,17 @@ def test_a_terminal_is_answered_until_an_empty_line(tiny_model: Path, home: Path
 
 
 def test_an_empty_line_in_a_pipe_ends_nothing(tiny_model: Path, home: Path) -> None:
-    command = [sys.executable, "-m", "tunesmith.cli.main", "chat", str(tiny_model), "--max-new-tokens", "4", "--json"]
-    done = subprocess.run(command, input="one\n\ntwo\n", capture_output=True, text=True, timeout=60, check=True)
+    command = [
+        sys.executable,
+        "-m",
+        "tunesmith.cli.main",
+        "chat",
+        str(tiny_model),
+        "--max-new-tokens",
+        "4",
+        "--json",
+    ]
+    done = subprocess.run(
+        command, input="one\n\ntwo\n", capture_output=True, text=True, timeout=60, check=True
+    )
     assert done.stdout.count('"prompt"') == 2

@@ -1,4 +1,5 @@
-"""`decide` from examples to verdict on a tiny model: what it prints and leaves, all of which can be checked again."""
+"""`decide` from examples to verdict on a tiny model: what it prints and leaves, all of which can be
+checked again."""
 
 import contextlib
 import html
@@ -23,18 +24,50 @@ from tunesmith.runs.run_folder import RunFolder
 from tunesmith.store.store import Store
 from tunesmith.workflow.chat import load_chat
 
-CONTENDERS = ["zero-shot", "zero-shot-constrained", "zero-shot+labels", "few-shot", "searched", "rag", "tuned",
-              "tuned-constrained", "tuned+rag"]  # fmt: skip
+CONTENDERS = [
+    "zero-shot",
+    "zero-shot-constrained",
+    "zero-shot+labels",
+    "few-shot",
+    "searched",
+    "rag",
+    "tuned",
+    "tuned-constrained",
+    "tuned+rag",
+]
 """Where answers are labels; where they are JSON, `names_of` has the schema shown instead."""
-PROMISED = {"run.json", "recipe.yaml", "versions.txt", "check.json", "split.json", "prepared.json", "mask.txt",
-            "metrics.jsonl", "samples.jsonl", "adapter", "answers", "evaluation.json", "decision.json", "report.html",
-            "report.md", "report.json", "test.json", "leaks.json", "power.json", "forgetting.json", "cost.json",
-            "analysis.json"}  # fmt: skip
+PROMISED = {
+    "run.json",
+    "recipe.yaml",
+    "versions.txt",
+    "check.json",
+    "split.json",
+    "prepared.json",
+    "mask.txt",
+    "metrics.jsonl",
+    "samples.jsonl",
+    "adapter",
+    "answers",
+    "evaluation.json",
+    "decision.json",
+    "report.html",
+    "report.md",
+    "report.json",
+    "test.json",
+    "leaks.json",
+    "power.json",
+    "forgetting.json",
+    "cost.json",
+    "analysis.json",
+}
 VERDICTS = {"fine-tune", "prompt", "rag", "fine-tune+rag", "stop", "cannot tell"}
 
 
 def names_of(data: Path) -> list[str]:
-    return [name.replace("+labels", "+labels" if data.suffix == ".csv" else "+schema") for name in CONTENDERS]
+    return [
+        name.replace("+labels", "+labels" if data.suffix == ".csv" else "+schema")
+        for name in CONTENDERS
+    ]
 
 
 class Decided(NamedTuple):
@@ -62,9 +95,22 @@ def decided(data: Path, settings: list[str], tmp_path_factory: pytest.TempPathFa
 def test_the_document_has_the_promised_fields(decided: Decided, data: Path) -> None:
     document = json.loads(decided.out)
     assert set(document) == {
-        "verdict", "reasons", "contenders", "comparisons", "run", "report", "winner", "metric", "needed_test_examples",
-        "warnings", "power", "leaks", "forgetting", "cost", "suggestions",
-    }  # fmt: skip
+        "verdict",
+        "reasons",
+        "contenders",
+        "comparisons",
+        "run",
+        "report",
+        "winner",
+        "metric",
+        "needed_test_examples",
+        "warnings",
+        "power",
+        "leaks",
+        "forgetting",
+        "cost",
+        "suggestions",
+    }
     assert document["verdict"] in VERDICTS and document["reasons"]
     assert [one["name"] for one in document["contenders"]] == names_of(data)
     for contender in document["contenders"]:
@@ -101,14 +147,18 @@ def test_the_run_folder_holds_what_was_promised(decided: Decided, data: Path) ->
     assert decided.folder.read_samples().records
 
 
-def test_how_wrong_the_prediction_of_the_cost_was_is_kept_in_the_run_and_in_the_store(decided: Decided) -> None:
+def test_how_wrong_the_prediction_of_the_cost_was_is_kept_in_the_run_and_in_the_store(
+    decided: Decided,
+) -> None:
     run, cost = decided.folder.read(Run), decided.folder.read(CostReport)
     assert {"tuning_usd", "decide_usd"} <= run.estimate_error.keys()
     assert run.estimate_error.items() >= cost.prediction_errors.items()
     with Store.open() as store:
         assert store.get_run(run.id).run.estimate_error == run.estimate_error
     tuning, whole = (one.actual_usd for one in cost.predictions)
-    asking = sum(one.usage.seconds for one in decided.folder.read(Evaluation).contenders if one.usage)
+    asking = sum(
+        one.usage.seconds for one in decided.folder.read(Evaluation).contenders if one.usage
+    )
     assert whole > tuning + asking * 0.1 / 3600, "choices and general ability took their time, too"
 
 
@@ -122,47 +172,81 @@ def test_the_decision_follows_from_the_evaluation(decided: Decided) -> None:
 def test_an_earlier_run_is_decided_again_the_same(decided: Decided, tunesmith: Door) -> None:
     again = tunesmith("decide", decided.folder.path, "--json")
     assert again.code == 0, again.err
-    assert again.document == {**decided.folder.read(Decision).model_dump(mode="json"), "is_same": True}
+    assert again.document == {
+        **decided.folder.read(Decision).model_dump(mode="json"),
+        "is_same": True,
+    }
 
 
-def test_another_bar_asks_what_if_and_other_answers_are_refused(decided: Decided, tunesmith: Door) -> None:
+def test_another_bar_asks_what_if_and_other_answers_are_refused(
+    decided: Decided, tunesmith: Door
+) -> None:
     strict = tunesmith("decide", decided.folder.path, "--json", "--min-score", "0.99")
-    assert strict.code == 0 and strict.document["bar"]["min_score"] == 0.99 and not strict.document["is_same"]
+    assert (
+        strict.code == 0
+        and strict.document["bar"]["min_score"] == 0.99
+        and not strict.document["is_same"]
+    )
     refused = tunesmith("decide", decided.folder.path, "--shots", "7")
-    assert refused.code == 2 and "error[recipe/other-answers]" in refused.err and "evaluation" in refused.err
+    assert (
+        refused.code == 2
+        and "error[recipe/other-answers]" in refused.err
+        and "evaluation" in refused.err
+    )
 
 
-def test_every_look_at_the_test_set_is_in_the_store_and_in_the_report(decided: Decided, data: Path) -> None:
+def test_every_look_at_the_test_set_is_in_the_store_and_in_the_report(
+    decided: Decided, data: Path
+) -> None:
     with Store.open() as store:
         looks = store.list_test_set_accesses(fingerprint_test_set(decided.folder.read(Split).test))
-    assert {look.contender for look in looks if look.run == decided.folder.id} == set(names_of(data))
-    assert format_access_log(looks).split(" in ")[0] in (decided.folder.path / "report.md").read_text()
+    assert {look.contender for look in looks if look.run == decided.folder.id} == set(
+        names_of(data)
+    )
+    assert (
+        format_access_log(looks).split(" in ")[0] in (decided.folder.path / "report.md").read_text()
+    )
 
 
 def test_the_evaluation_follows_from_the_answers(decided: Decided, data: Path) -> None:
     recipe, stored = decided.folder.read_recipe(), decided.folder.read(Evaluation)
     split, examples = decided.folder.read(Split), read_dataset(data).examples
-    scorer, reason = choose_scorer([example.answer for example in select_examples(examples, split.train)])
+    scorer, reason = choose_scorer(
+        [example.answer for example in select_examples(examples, split.train)]
+    )
     test = select_examples(examples, split.test[: recipe.evaluation.test_limit])
     task = Task(stored.task, test, scorer, reason, stored.machine_usd_per_hour, recipe.seed)
     folder = decided.folder
     askings = [folder.read_contender(one.name) for one in stored.contenders]
-    asked = [ContenderAnswers(one.profile, folder.read_answers(one.profile.name).records, one.usage) for one in askings]
+    asked = [
+        ContenderAnswers(one.profile, folder.read_answers(one.profile.name).records, one.usage)
+        for one in askings
+    ]
     assert evaluate_answers(asked, task) == stored
 
 
-def test_pain_5_the_deployed_model_answers_as_the_evaluated_one(decided: Decided, data: Path) -> None:
+def test_pain_5_the_deployed_model_answers_as_the_evaluated_one(
+    decided: Decided, data: Path
+) -> None:
     questions = {one.id: one.question for one in read_dataset(data).examples}
     talk = load_chat(str(decided.folder.path), None, contender="tuned")
     measured = decided.folder.read_answers("tuned").records
     assert len(measured) == 12
-    assert [talk.answer(questions[one.example]).text for one in measured] == [one.text for one in measured]
+    assert [talk.answer(questions[one.example]).text for one in measured] == [
+        one.text for one in measured
+    ]
 
 
 def test_pain_6_answers_to_held_out_examples_are_scored_while_training(decided: Decided) -> None:
-    looks = [line for line in decided.folder.read_metrics().records if line.kind == "validation" and line.step]
+    looks = [
+        line
+        for line in decided.folder.read_metrics().records
+        if line.kind == "validation" and line.step
+    ]
     assert looks and all(line.score is not None and line.score_name for line in looks)
-    assert {sample.step for sample in decided.folder.read_samples().records} == {line.step for line in looks}
+    assert {sample.step for sample in decided.folder.read_samples().records} == {
+        line.step for line in looks
+    }
 
 
 def test_the_split_keeps_its_sides_apart(decided: Decided) -> None:

@@ -1,4 +1,5 @@
-"""`decide --budget`, run to its verdict: what was left open is picked and told, and the model is timed once."""
+"""`decide --budget`, run to its verdict: what was left open is picked and told, and the model is
+timed once."""
 
 from pathlib import Path
 
@@ -11,7 +12,11 @@ from tunesmith.runs.run_folder import RunFolder
 
 
 def test_a_decision_with_a_time_ends_in_a_verdict_and_its_model_is_timed_once(
-    tunesmith: Door, tiny_model: Path, labels_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tunesmith: Door,
+    tiny_model: Path,
+    labels_csv: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     timed: list[int] = []
     rates_of = profiling._rates
@@ -23,10 +28,33 @@ def test_a_decision_with_a_time_ends_in_a_verdict_and_its_model_is_timed_once(
     monkeypatch.setattr(profiling, "_rates", counted)
     monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path / "home"))
     printed = tunesmith(
-        "decide", labels_csv, "--model", tiny_model, "--budget", "2h", "--test-limit", "10", "--validation-limit", "8",
-        "--shots", "1", "--trials", "0", "--max-forgetting", "null", "--minutes", "0.05", "--precision", "float32",
-        "--k", "1", "--search", "bm25", "--out", tmp_path / "runs",
-    )  # fmt: skip
+        "decide",
+        labels_csv,
+        "--model",
+        tiny_model,
+        "--budget",
+        "2h",
+        "--test-limit",
+        "10",
+        "--validation-limit",
+        "8",
+        "--shots",
+        "1",
+        "--trials",
+        "0",
+        "--max-forgetting",
+        "null",
+        "--minutes",
+        "0.05",
+        "--precision",
+        "float32",
+        "--k",
+        "1",
+        "--search",
+        "bm25",
+        "--out",
+        tmp_path / "runs",
+    )
     assert printed.code == 0, printed.err
     assert "picked to fit: training.evaluations 4" in printed.err, "all else was set"
     assert "the whole decision takes about" in printed.err and "verdict: " in printed.out

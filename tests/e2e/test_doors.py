@@ -21,7 +21,7 @@ def recipe(tiny_model: Path, labels_csv: Path, tmp_path_factory: pytest.TempPath
         adapter: {{rank: 4}}
         training: {{epochs: 1, learning_rate: 0.01, precision: float32, batch_size: 8, evaluations: 2}}
         evaluation: {{validation_limit: 4, max_new_tokens: 8}}
-    """)
+    """)  # noqa: E501
     return path
 
 
@@ -43,31 +43,49 @@ def test_decide_prints_the_reports_last(
     printed = tunesmith("decide", fields_jsonl, "--out", tmp_path, *settings)
     assert printed.code == 0, printed.err
     (folder,) = tmp_path.iterdir()
-    assert printed.out.splitlines()[-3:] == [str(folder / f"report.{kind}") for kind in ("html", "md", "json")]
+    assert printed.out.splitlines()[-3:] == [
+        str(folder / f"report.{kind}") for kind in ("html", "md", "json")
+    ]
     assert all(Path(path).is_file() for path in printed.out.splitlines()[-3:])
     document = json.loads((folder / "report.json").read_text())
     assert f"verdict: {format_verdict(document['verdict'])}" in printed.out
     assert all(reason in printed.out for reason in document["reasons"])
 
 
-def test_rag_reads_the_documents(tunesmith: Door, labels_csv: Path, settings: list[str], tmp_path: Path) -> None:
+def test_rag_reads_the_documents(
+    tunesmith: Door, labels_csv: Path, settings: list[str], tmp_path: Path
+) -> None:
     documents = tmp_path / "documents"
     documents.mkdir()
     for colour in ("red", "green", "blue"):
-        (documents / f"{colour}.md").write_text(f"# {colour}\n\nA thing painted {colour} is {colour}.\n" * 3)
+        (documents / f"{colour}.md").write_text(
+            f"# {colour}\n\nA thing painted {colour} is {colour}.\n" * 3
+        )
     printed = tunesmith(
-        "decide", labels_csv, "--json", "--out", tmp_path / "runs", *settings,
-        "--set", f"retrieval.documents={documents}",
-    )  # fmt: skip
+        "decide",
+        labels_csv,
+        "--json",
+        "--out",
+        tmp_path / "runs",
+        *settings,
+        "--set",
+        f"retrieval.documents={documents}",
+    )
     assert printed.code == 0, printed.err
     contenders = {one["name"]: one for one in printed.document["contenders"]}
     assert (
-        "passages of" in contenders["rag-documents"]["given"] and str(documents) in contenders["rag-documents"]["given"]
+        "passages of" in contenders["rag-documents"]["given"]
+        and str(documents) in contenders["rag-documents"]["given"]
     )
-    assert contenders["rag-documents"]["tokens_in_per_request"] > contenders["zero-shot"]["tokens_in_per_request"]
+    assert (
+        contenders["rag-documents"]["tokens_in_per_request"]
+        > contenders["zero-shot"]["tokens_in_per_request"]
+    )
 
 
-def test_train_leaves_an_adapter_and_says_where(tunesmith: Door, recipe: Path, tmp_path: Path) -> None:
+def test_train_leaves_an_adapter_and_says_where(
+    tunesmith: Door, recipe: Path, tmp_path: Path
+) -> None:
     printed = tunesmith("train", recipe, "--out", tmp_path, "--json")
     assert printed.code == 0, printed.err
     (folder,) = tmp_path.iterdir()
@@ -80,7 +98,10 @@ def test_a_run_on_a_model_named_by_a_relative_path_works_from_anywhere(
     tunesmith: Door, recipe: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tiny_model.parent)
-    assert tunesmith("train", recipe, "--out", tmp_path, "--set", f"model=./{tiny_model.name}").code == 0
+    assert (
+        tunesmith("train", recipe, "--out", tmp_path, "--set", f"model=./{tiny_model.name}").code
+        == 0
+    )
     monkeypatch.chdir(tmp_path)
     (folder,) = tmp_path.iterdir()
     printed = tunesmith("chat", folder, "--message", "a red boat", "--max-new-tokens", 4)
@@ -101,8 +122,16 @@ def test_evaluate_compares_the_base_model_with_a_run(
 ) -> None:
     out = tmp_path / "scores"
     printed = tunesmith(
-        "evaluate", tiny_model, trained.id, "--data", labels_csv, "--out", out, "--set", "evaluation.test_limit=10",
-    )  # fmt: skip
+        "evaluate",
+        tiny_model,
+        trained.id,
+        "--data",
+        labels_csv,
+        "--out",
+        out,
+        "--set",
+        "evaluation.test_limit=10",
+    )
     assert printed.code == 0, printed.err
     (folder,) = out.iterdir()
     evaluation = Evaluation.read(folder / "evaluation.json")
@@ -115,13 +144,17 @@ def test_evaluate_compares_the_base_model_with_a_run(
 
 def test_chat_answers_a_message(tunesmith: Door, trained: RunFolder, tiny_model: Path) -> None:
     base = tunesmith("chat", tiny_model, "--message", "a red boat", "--max-new-tokens", 8)
-    tuned = tunesmith("chat", trained.path, "--message", "a red boat", "--max-new-tokens", 8, "--json")
+    tuned = tunesmith(
+        "chat", trained.path, "--message", "a red boat", "--max-new-tokens", 8, "--json"
+    )
     assert base.code == tuned.code == 0, base.err + tuned.err
     assert tuned.document["error"] is None and 0 < tuned.document["tokens_out"] <= 8
     assert base.out.strip() != tuned.document["text"]
 
 
-def test_chat_answers_each_line_of_a_pipe(tunesmith: Door, trained: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chat_answers_each_line_of_a_pipe(
+    tunesmith: Door, trained: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     questions = ["a red boat", "a blue moon", "a green fish"]
     monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(questions)))
     printed = tunesmith("chat", trained.id, "--max-new-tokens", 4, "--json")
@@ -137,9 +170,13 @@ def test_chat_answers_each_line_of_a_pipe(tunesmith: Door, trained: RunFolder, m
 def test_runs_lists_the_newest_first(tunesmith: Door, trained: RunFolder) -> None:
     printed = tunesmith("runs", "--json")
     assert printed.document["runs"][0] == {
-        "id": trained.id, "created": trained.read(Run).created, "status": "finished",
-        "model": trained.read(Run).model.name, "verdict": None, "folder": str(trained.path),
-    }  # fmt: skip
+        "id": trained.id,
+        "created": trained.read(Run).created,
+        "status": "finished",
+        "model": trained.read(Run).model.name,
+        "verdict": None,
+        "folder": str(trained.path),
+    }
     shown = tunesmith("runs")
     assert trained.id in shown.out and next_command(shown) == f"next: tunesmith show {trained.id}"
 
@@ -149,7 +186,9 @@ def test_runs_lists_the_newest_first(tunesmith: Door, trained: RunFolder) -> Non
     [lambda run: run.id, lambda run: run.id[:-3], lambda run: str(run.path)],
     ids=["id", "beginning", "folder"],
 )
-def test_show_finds_a_run(tunesmith: Door, trained: RunFolder, name: Callable[[RunFolder], str]) -> None:
+def test_show_finds_a_run(
+    tunesmith: Door, trained: RunFolder, name: Callable[[RunFolder], str]
+) -> None:
     printed = tunesmith("show", name(trained), "--json")
     assert printed.code == 0, printed.err
     assert printed.document["run"]["id"] == trained.id
@@ -161,11 +200,18 @@ def test_show_finds_a_run(tunesmith: Door, trained: RunFolder, name: Callable[[R
 def test_models_lists_what_a_name_can_mean(tunesmith: Door, trained: RunFolder) -> None:
     rows = {row["name"]: row for row in tunesmith("models", "--json").document["models"]}
     assert rows["smollm2-135m-instruct"]["ready"] == "to be fetched"
-    assert rows[trained.id] | {"where": ""} == {"name": trained.id, "kind": "adapter", "ready": "yes", "where": ""}
+    assert rows[trained.id] | {"where": ""} == {
+        "name": trained.id,
+        "kind": "adapter",
+        "ready": "yes",
+        "where": "",
+    }
     assert trained.id in tunesmith("models").out
 
 
-def test_the_same_seed_gives_the_same_adapter(tunesmith: Door, recipe: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_adapter(
+    tunesmith: Door, recipe: Path, tmp_path: Path
+) -> None:
     adapters = []
     for name, seed in (("first", 7), ("again", 7), ("other", 8)):
         printed = tunesmith("train", recipe, "--out", tmp_path / name, "--set", f"seed={seed}")

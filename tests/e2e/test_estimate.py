@@ -1,4 +1,5 @@
-"""What a training takes is told before it, kept with it, compared with what it took, and learned from."""
+"""What a training takes is told before it, kept with it, compared with what it took, and learned
+from."""
 
 import json
 from dataclasses import replace
@@ -46,7 +47,7 @@ def recipe(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         training: {{epochs: 2, learning_rate: 0.01, precision: float32, batch_size: 8, evaluations: 2}}
         evaluation: {{validation_limit: 4, max_new_tokens: 8}}
         machine_usd_per_hour: 3600
-    """)
+    """)  # noqa: E501
     return path
 
 
@@ -68,12 +69,19 @@ def test_estimate_tells_low_expected_and_high(
     assert found.assumptions
 
 
-def test_estimate_ends_with_the_command_that_trains(tunesmith: Door, recipe: Path, labels_csv: Path) -> None:
+def test_estimate_ends_with_the_command_that_trains(
+    tunesmith: Door, recipe: Path, labels_csv: Path
+) -> None:
     printed = tunesmith("estimate", recipe, labels_csv, "--set", "training.epochs=1")
     assert printed.code == 0, printed.err
     last = printed.out.splitlines()[-1]
-    assert last == f"next: tunesmith train {recipe} --set data.path={labels_csv} --set training.epochs=1"
-    assert all(word in printed.out for word in ("low", "expected", "high", "memory", "9 steps", "assumed:"))
+    assert (
+        last
+        == f"next: tunesmith train {recipe} --set data.path={labels_csv} --set training.epochs=1"
+    )
+    assert all(
+        word in printed.out for word in ("low", "expected", "high", "memory", "9 steps", "assumed:")
+    )
 
 
 def test_estimate_without_data_says_what_is_missing(tunesmith: Door, recipe: Path) -> None:
@@ -91,11 +99,16 @@ def test_pain_11_a_run_keeps_its_estimate_and_what_came_of_it(
     (folder,) = tmp_path.iterdir()
     run = RunFolder.open(folder).read(Run)
     assert run.estimate is not None and run.result is not None and run.result.plan is not None
-    assert run.estimate.steps == run.result.steps and run.estimate.tokens_read == run.result.tokens_read
+    assert (
+        run.estimate.steps == run.result.steps
+        and run.estimate.tokens_read == run.result.tokens_read
+    )
     assert run.estimate.plan.most_tokens == run.result.plan.most_tokens
     idle = work_share(run.result.waiting) / work_share(run.estimate.waiting)
     ratio = run.result.seconds / run.estimate.seconds.expected
-    assert run.estimate_error["seconds"] == pytest.approx(ratio * idle, rel=0.01), "both as on an idle machine"
+    assert run.estimate_error["seconds"] == pytest.approx(ratio * idle, rel=0.01), (
+        "both as on an idle machine"
+    )
     assert 0.3 < run.estimate_error["memory_bytes"] < 3
     early = run.model_copy(update={"result": run.result.model_copy(update={"ended_early": True})})
     assert set(compute_estimate_ratios(early)) == {"memory_bytes"}, (
@@ -111,9 +124,13 @@ def test_a_training_keeps_the_energy_that_the_machine_tells(
     """Read with every line, so that no counter begins again unseen."""
     joules = iter(range(100, 10_000, 100))
     monkeypatch.setattr(
-        training_callbacks, "EnergyCounters", lambda: SimpleNamespace(accumulate_joules=lambda: float(next(joules)))
+        training_callbacks,
+        "EnergyCounters",
+        lambda: SimpleNamespace(accumulate_joules=lambda: float(next(joules))),
     )
-    assert tunesmith("train", recipe, "--set", f"data.path={labels_csv}", "--out", tmp_path).code == 0
+    assert (
+        tunesmith("train", recipe, "--set", f"data.path={labels_csv}", "--out", tmp_path).code == 0
+    )
     (path,) = tmp_path.iterdir()
     folder = RunFolder.open(path)
     result, lines = folder.read(Run).result, folder.read_metrics().records
@@ -128,22 +145,40 @@ HERE = ForecastConditions(parameters=100, load=1.0, now=NOW)
 
 
 def a_run(
-    seconds: float, *, memory: float = 1.0, factor: float = 1.0, how: str = "quick", parameters: int | None = 100,
-    load: float = 1.0, days: float = 0.0,
-) -> Run:  # fmt: skip
+    seconds: float,
+    *,
+    memory: float = 1.0,
+    factor: float = 1.0,
+    how: str = "quick",
+    parameters: int | None = 100,
+    load: float = 1.0,
+    days: float = 0.0,
+) -> Run:
     estimate = Estimate(
-        how=how, steps=10, tokens_read=1, tokens_trained=1, tokens_computed=1, plan=MemoryPlan(),
-        seconds=EstimateInterval(low=1, expected=1, high=1), parts={}, asking_seconds=EstimateInterval(low=0,
-        expected=0, high=0),
-        memory_bytes=EstimateInterval(low=1, expected=1, high=1), usd=EstimateInterval(low=0, expected=0, high=0),
-        decide_usd=EstimateInterval(low=0, expected=0, high=0), factors={"seconds": factor, "memory_bytes": 1.0},
+        how=how,
+        steps=10,
+        tokens_read=1,
+        tokens_trained=1,
+        tokens_computed=1,
+        plan=MemoryPlan(),
+        seconds=EstimateInterval(low=1, expected=1, high=1),
+        parts={},
+        asking_seconds=EstimateInterval(low=0, expected=0, high=0),
+        memory_bytes=EstimateInterval(low=1, expected=1, high=1),
+        usd=EstimateInterval(low=0, expected=0, high=0),
+        decide_usd=EstimateInterval(low=0, expected=0, high=0),
+        factors={"seconds": factor, "memory_bytes": 1.0},
         load=load,
-    )  # fmt: skip
-    model = ModelIdentity(name="m", source="folder", revision=None, folder="f", files={}, parameters=parameters)
+    )
+    model = ModelIdentity(
+        name="m", source="folder", revision=None, folder="f", files={}, parameters=parameters
+    )
     return Run.model_construct(
-        estimate=estimate, estimate_error={"seconds": seconds, "memory_bytes": memory}, model=model,
+        estimate=estimate,
+        estimate_error={"seconds": seconds, "memory_bytes": memory},
+        model=model,
         created=(NOW - timedelta(days=days)).isoformat(),
-    )  # fmt: skip
+    )
 
 
 def prospect() -> object:
@@ -151,57 +186,89 @@ def prospect() -> object:
     from tunesmith.engine.profiling import Throughput, TrainingProfile
 
     pace = Throughput(
-        token_seconds=0.001, validation_token_seconds=0.0005, update_seconds=0.5, prompt_seconds=0.1, pass_seconds=0.2,
+        token_seconds=0.001,
+        validation_token_seconds=0.0005,
+        update_seconds=0.5,
+        prompt_seconds=0.1,
+        pass_seconds=0.2,
         used_bytes=1e9,
-    )  # fmt: skip
+    )
     return TrainingProfile(
-        throughput=pace, plan=MemoryPlan(), tokens_per_step=1500, validation_tokens=2000, reference_tokens=0,
+        throughput=pace,
+        plan=MemoryPlan(),
+        tokens_per_step=1500,
+        validation_tokens=2000,
+        reference_tokens=0,
         timed_prompts=10,
-        base_bytes=500_000_000, accelerator=None,
-    )  # fmt: skip
+        base_bytes=500_000_000,
+        accelerator=None,
+    )
 
 
 WORK = Workload(
-    examples=160, tokens_read=40_000, tokens_trained=8_000, answer_lengths=(5,) * 10, prompt_tokens=100.0,
-    test_examples=0, max_new_tokens=20
-)  # fmt: skip
-RECIPE = Recipe(training=TrainingRecipe(epochs=1, batch_size=16, evaluations=2), machine_usd_per_hour=3.6)
+    examples=160,
+    tokens_read=40_000,
+    tokens_trained=8_000,
+    answer_lengths=(5,) * 10,
+    prompt_tokens=100.0,
+    test_examples=0,
+    max_new_tokens=20,
+)
+RECIPE = Recipe(
+    training=TrainingRecipe(epochs=1, batch_size=16, evaluations=2), machine_usd_per_hour=3.6
+)
 
 
 def test_a_forecast_is_the_sum_of_its_pieces() -> None:
     found = forecast(prospect(), WORK, RECIPE, [], "quick")
     steps = 10 * (1500 * 0.001 + 0.5)
     looks = 3 * 2000 * 0.0005 + 2 * (10 * 0.1 + 5 * 0.2)
-    assert found.steps == 10 and found.parts == pytest.approx({"steps": steps, "looks": looks, "reference": 0})
+    assert found.steps == 10 and found.parts == pytest.approx(
+        {"steps": steps, "looks": looks, "reference": 0}
+    )
     assert found.seconds.expected == pytest.approx(steps + looks)
     assert found.seconds.low == pytest.approx(0.6 * (steps + looks))
-    assert found.seconds.high == pytest.approx(1.7 * (steps + looks + 2 * 15 * 0.2)), "all answers to the limit"
+    assert found.seconds.high == pytest.approx(1.7 * (steps + looks + 2 * 15 * 0.2)), (
+        "all answers to the limit"
+    )
     assert found.memory_bytes.expected == 1.5e9
     assert found.usd.expected == pytest.approx((steps + looks) / 1000)
 
 
 def test_a_time_budget_is_kept_and_the_steps_are_estimated() -> None:
-    timed = RECIPE.model_copy(update={"training": TrainingRecipe(minutes=1, batch_size=16, evaluations=2)})
+    timed = RECIPE.model_copy(
+        update={"training": TrainingRecipe(minutes=1, batch_size=16, evaluations=2)}
+    )
     found = forecast(prospect(), WORK, timed, [], "quick")
-    assert (found.seconds.low, found.seconds.expected, found.seconds.high) == pytest.approx((57, 60, 66))
+    assert (found.seconds.low, found.seconds.expected, found.seconds.high) == pytest.approx(
+        (57, 60, 66)
+    )
     assert found.steps == int((60 - 7) / 2)
     assert found.extent is not None and found.extent.epochs == pytest.approx(2.6)
 
 
 def test_validation_is_foreseen_to_take_no_more_than_a_fifth_of_a_time_budget() -> None:
-    """21 passes would take 61 of 60 s: 12 s are left for them, as the engine leaves them, and no more is told."""
-    timed = RECIPE.model_copy(update={"training": TrainingRecipe(minutes=1, batch_size=16, evaluations=20)})
+    """21 passes would take 61 of 60 s: 12 s are left for them, as the engine leaves them, and no
+    more is told."""
+    timed = RECIPE.model_copy(
+        update={"training": TrainingRecipe(minutes=1, batch_size=16, evaluations=20)}
+    )
     found = forecast(prospect(), WORK, timed, [], "quick")
     assert found.parts["looks"] == 12 and found.steps == 24 and found.seconds.high <= 66
 
 
 def test_a_budget_for_less_than_a_pass_says_before_it_is_spent_what_would_be_enough() -> None:
-    """8 s leave three steps of 2 s: 48 of 160 examples; three passes are 30 steps, 60 s and a quarter more."""
-    timed = RECIPE.model_copy(update={"training": TrainingRecipe(minutes=8 / 60, batch_size=16, evaluations=1)})
+    """8 s leave three steps of 2 s: 48 of 160 examples; three passes are 30 steps, 60 s and a
+    quarter more."""
+    timed = RECIPE.model_copy(
+        update={"training": TrainingRecipe(minutes=8 / 60, batch_size=16, evaluations=1)}
+    )
     found = forecast(prospect(), WORK, timed, [], "quick")
-    assert format_short_training_warning(found) == (
-        "8 s of tuning are about 0.3 of one pass over the data (48 of 160 examples, 3 steps): nothing can be said "
-        "about fine-tuning after that. 3 passes need about 75 s (--minutes 1.3)."
+    assert (
+        format_short_training_warning(found)
+        == "8 s of tuning are about 0.3 of one pass over the data (48 of 160 examples, 3 steps):"
+        " nothing can be said about fine-tuning after that. 3 passes need about 75 s (--minutes"
+        " 1.3)."
     )
     assert format_short_training_warning(forecast(prospect(), WORK, RECIPE, [], "quick")) == ""
 
@@ -212,27 +279,39 @@ def test_a_decision_is_foreseen_with_its_total_first() -> None:
     assert summarize_estimate(found, decides=True).startswith(
         f"the whole decision takes about {format_duration(whole)} ("
     )
-    assert "tuning 27 s for 1 pass over the data (160 examples, 10 steps), asking" in summarize_estimate(
-        found, decides=True
+    assert (
+        "tuning 27 s for 1 pass over the data (160 examples, 10 steps), asking"
+        in summarize_estimate(found, decides=True)
     )
 
 
 def test_labels_are_read_after_each_question() -> None:
-    """100 tests, 10 for choosing; 300 label tokens on a question of 100 read 1 + 4.5 times what the question does."""
+    """100 tests, 10 for choosing; 300 label tokens on a question of 100 read 1 + 4.5 times what the
+    question does."""
     work = replace(WORK, test_examples=100, label_tokens=300)
-    recipe = RECIPE.model_copy(update={"bar": Requirements(max_forgetting=None), "retrieval": RetrievalRecipe(k=1)})
+    recipe = RECIPE.model_copy(
+        update={"bar": Requirements(max_forgetting=None), "retrieval": RetrievalRecipe(k=1)}
+    )
     free = recipe.model_copy(update={"evaluation": EvaluationRecipe(constrained=False)})
-    with_labels, without = (forecast(prospect(), work, one, [], "measured").asking_seconds for one in (recipe, free))
+    with_labels, without = (
+        forecast(prospect(), work, one, [], "measured").asking_seconds for one in (recipe, free)
+    )
     held = 4 * 100 * 0.1 * (1 + 4.5) + 2 * 100 * 0.1 * (1 + 0.1 * 4.5)  # four ways, then tuned
-    assert with_labels.expected - without.expected == pytest.approx(held, rel=0.45), "and what choices take"
+    assert with_labels.expected - without.expected == pytest.approx(held, rel=0.45), (
+        "and what choices take"
+    )
     assert with_labels.high > with_labels.expected > with_labels.low
 
 
 def test_general_ability_is_foreseen_unless_it_is_switched_off() -> None:
     work = replace(WORK, test_examples=100)
     off = RECIPE.model_copy(update={"bar": Requirements(max_forgetting=None)})
-    asked, not_asked = (forecast(prospect(), work, one, [], "measured").asking_seconds for one in (RECIPE, off))
-    assert asked.expected - not_asked.expected > 2 * MAX_PROBE_TOKENS * 0.2, "passes before and after"
+    asked, not_asked = (
+        forecast(prospect(), work, one, [], "measured").asking_seconds for one in (RECIPE, off)
+    )
+    assert asked.expected - not_asked.expected > 2 * MAX_PROBE_TOKENS * 0.2, (
+        "passes before and after"
+    )
 
 
 def test_past_errors_move_the_middle_and_set_the_interval() -> None:
@@ -241,7 +320,10 @@ def test_past_errors_move_the_middle_and_set_the_interval() -> None:
     assert lesson.middle == pytest.approx(3.0**0.25), "three runs and one that came out right"
     assert (lesson.low, lesson.high) == pytest.approx((1 / 1.1, 2.2))
     found = forecast(prospect(), WORK, RECIPE, past, "quick", HERE)
-    assert any("the last 3 runs of a model of this size took 1 to 2 times" in line for line in found.assumptions)
+    assert any(
+        "the last 3 runs of a model of this size took 1 to 2 times" in line
+        for line in found.assumptions
+    )
 
 
 def test_a_correction_is_not_corrected_twice() -> None:
@@ -251,20 +333,33 @@ def test_a_correction_is_not_corrected_twice() -> None:
 
 
 def test_on_a_busy_machine_low_is_an_idle_one() -> None:
-    idle, busy = (forecast(prospect(), WORK, RECIPE, [], "quick", replace(HERE, waiting=w)) for w in (0.0, 0.5))
+    idle, busy = (
+        forecast(prospect(), WORK, RECIPE, [], "quick", replace(HERE, waiting=w))
+        for w in (0.0, 0.5)
+    )
     assert busy.seconds.low == pytest.approx(idle.seconds.low / 2)
     assert (busy.seconds.expected, busy.seconds.high) == (idle.seconds.expected, idle.seconds.high)
     assert busy.waiting == 0.5
 
 
 def test_a_run_that_waited_for_a_core_is_compared_as_on_an_idle_machine() -> None:
-    """Expected 10 s on an idle machine; it took 20 s, half of which it waited: the estimate was right."""
+    """Expected 10 s on an idle machine; it took 20 s, half of which it waited: the estimate was
+    right."""
     estimate = forecast(prospect(), WORK, RECIPE, [], "quick", replace(HERE, waiting=0.0))
     result = TrainingResult(
-        status="finished", steps=10, planned_steps=10, best_step=10, best_validation_loss=None, best_score=None,
-        seconds=2 * estimate.seconds.expected, tokens_trained=1, tokens_read=1,
-        peak_memory_bytes=int(estimate.memory_bytes.expected), trainable_parameters=1, waiting=0.5,
-    )  # fmt: skip
+        status="finished",
+        steps=10,
+        planned_steps=10,
+        best_step=10,
+        best_validation_loss=None,
+        best_score=None,
+        seconds=2 * estimate.seconds.expected,
+        tokens_trained=1,
+        tokens_read=1,
+        peak_memory_bytes=int(estimate.memory_bytes.expected),
+        trainable_parameters=1,
+        waiting=0.5,
+    )
     run = a_run(1.0).model_copy(update={"estimate": estimate, "result": result})
     assert compute_estimate_ratios(run)["seconds"] == 1.0
     unknown = run.model_copy(update={"result": result.model_copy(update={"waiting": None})})
@@ -277,7 +372,8 @@ def test_one_run_does_not_narrow_the_interval() -> None:
 
 
 def test_a_model_of_another_size_teaches_nothing() -> None:
-    """A tiny model's factor of a busy hour once made the estimate of a real one 3.4 times too high."""
+    """A tiny model's factor of a busy hour once made the estimate of a real one 3.4 times too
+    high."""
     others = [a_run(3.4, parameters=5), a_run(3.4, parameters=None), a_run(3.4, parameters=201)]
     assert fit_correction(others, "seconds", "quick", HERE).middle == 1.0
     assert fit_correction([a_run(1.5, parameters=190)], "seconds", "quick", HERE).middle > 1.0
@@ -289,7 +385,9 @@ def test_what_a_run_teaches_fades_with_its_age_and_with_another_load() -> None:
         for one in (a_run(1.5), a_run(1.5, days=28), a_run(1.5, load=5.0))
     )
     assert fresh == pytest.approx(1.5**0.5)
-    assert old == busy == pytest.approx(1.5 ** (1 / 17)), "four half-lives, or four more processes for each core"
+    assert old == busy == pytest.approx(1.5 ** (1 / 17)), (
+        "four half-lives, or four more processes for each core"
+    )
 
 
 def test_no_estimate_is_corrected_by_more_than_twice_and_its_interval_stays_within_that() -> None:
@@ -311,9 +409,13 @@ def test_nothing_is_learned_from_a_run_that_was_cut_short() -> None:
 
 
 def test_a_model_whose_examples_cannot_share_says_so() -> None:
-    found = forecast(replace(prospect(), no_sharing_message="why they cannot"), WORK, RECIPE, [], "quick")
+    found = forecast(
+        replace(prospect(), no_sharing_message="why they cannot"), WORK, RECIPE, [], "quick"
+    )
     assert "why they cannot" in found.assumptions
 
 
 def test_estimates_are_json(tunesmith: Door, recipe: Path, labels_csv: Path) -> None:
-    assert set(json.loads(tunesmith("estimate", recipe, labels_csv, "--json").out)) == set(Estimate.model_fields)
+    assert set(json.loads(tunesmith("estimate", recipe, labels_csv, "--json").out)) == set(
+        Estimate.model_fields
+    )

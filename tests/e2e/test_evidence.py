@@ -1,4 +1,5 @@
-"""The evidence end to end: remote and outside contenders, documents, judges, own scorers, gates, deciding again."""
+"""The evidence end to end: remote and outside contenders, documents, judges, own scorers, gates,
+deciding again."""
 
 import contextlib
 import io
@@ -34,9 +35,22 @@ from tunesmith.testing.fake_openai import FakeOpenAI, Reply, make_chat_completio
 CANARY = "sk-canary-7f3a91c0"
 LABELS = ("red", "green", "<b>x</b>")
 HOSTILE = "<img src=x onerror=alert(1)>\u202e"
-SHORT = ("bar.max_forgetting=null", "evaluation.trials=0", "evaluation.shots=1", "evaluation.constrained=false")
+SHORT = (
+    "bar.max_forgetting=null",
+    "evaluation.trials=0",
+    "evaluation.shots=1",
+    "evaluation.constrained=false",
+)
 """What a test is not about is left out."""
-WAYS = ["zero-shot", "zero-shot-constrained", "zero-shot+labels", "few-shot", "searched", "rag", "rag-documents"]
+WAYS = [
+    "zero-shot",
+    "zero-shot-constrained",
+    "zero-shot+labels",
+    "few-shot",
+    "searched",
+    "rag",
+    "rag-documents",
+]
 
 
 class Decided(NamedTuple):
@@ -64,7 +78,9 @@ def call(*words: object, **variables: str) -> Printed:
     return Printed(code, out.getvalue(), err.getvalue())
 
 
-def decide(out: Path, data: Path, settings: Sequence[str], *words: object, code: int = 0, **variables: str) -> Decided:
+def decide(
+    out: Path, data: Path, settings: Sequence[str], *words: object, code: int = 0, **variables: str
+) -> Decided:
     printed = call("decide", data, "--json", "--out", out, *settings, *words, **variables)
     assert printed.code == code, printed.err
     (folder,) = out.iterdir()
@@ -86,7 +102,8 @@ def refused(printed: Printed, code: int, name: str) -> str:
 
 def rows(count: int, first: int = 0) -> list[tuple[str, str]]:
     return [
-        (f"{i} thing{i % 13} is painted {LABELS[i * 7 % 3]}", LABELS[i * 7 % 3]) for i in range(first, first + count)
+        (f"{i} thing{i % 13} is painted {LABELS[i * 7 % 3]}", LABELS[i * 7 % 3])
+        for i in range(first, first + count)
     ]
 
 
@@ -106,7 +123,13 @@ def hostile(question: str) -> str:
 
 
 def remotes(service: FakeOpenAI, name: str = "acme", **parts: object) -> list[str]:
-    remote = {"name": name, "url": service.url, "model": "fake", "key_variable": "ACME_KEY", "at_once": 8}
+    remote = {
+        "name": name,
+        "url": service.url,
+        "model": "fake",
+        "key_variable": "ACME_KEY",
+        "at_once": 8,
+    }
     priced = {"usd_per_million_in": 1, "usd_per_million_out": 2}
     return sets(f"evaluation.remote={json.dumps([{**remote, **priced, **parts}])}")
 
@@ -127,20 +150,35 @@ def short(settings: list[str]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def rich(coloured: Path, settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Decided]:
-    """Everything that can take part: documents, a remote model, answers of another system with hostile names."""
+def rich(
+    coloured: Path, settings: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Decided]:
+    """Everything that can take part: documents, a remote model, answers of another system with
+    hostile names."""
     place = tmp_path_factory.mktemp("rich")
     (documents := place / "documents").mkdir()
     for number, colour in enumerate(LABELS):
-        text = f"# {colour}\n\nA thing painted {colour} is {colour}. <script>alert(1)</script>\n" * 3
+        text = (
+            f"# {colour}\n\nA thing painted {colour} is {colour}. <script>alert(1)</script>\n" * 3
+        )
         (documents / f"{number}.md").write_text(text)
-    other = written(place / "<i>their answers.csv", [(question, hostile(question)) for question, _ in rows(96)],
-                    "question,answer")  # fmt: skip
+    other = written(
+        place / "<i>their answers.csv",
+        [(question, hostile(question)) for question, _ in rows(96)],
+        "question,answer",
+    )
     with FakeOpenAI(hostile) as service:
         yield decide(
-            place / "runs", coloured, settings, "--documents", documents, "--answers", other, *remotes(service),
+            place / "runs",
+            coloured,
+            settings,
+            "--documents",
+            documents,
+            "--answers",
+            other,
+            *remotes(service),
             ACME_KEY=CANARY,
-        )  # fmt: skip
+        )
         sent = {headers.get("authorization") for headers in service.headers}
         assert sent == {f"Bearer {CANARY}"}
 
@@ -149,14 +187,23 @@ def test_a_remote_model_takes_part_in_every_way_that_the_base_model_does(rich: D
     mine = [f"acme+{way}" for way in WAYS]
     assert [name for name in rich.contenders if name.startswith("acme+")] == mine
     assert [name for name in rich.contenders if name in WAYS] == WAYS
-    assert [rich.contenders[f"acme+{way}"]["kind"] for way in WAYS] == [rich.contenders[way]["kind"] for way in WAYS]
+    assert [rich.contenders[f"acme+{way}"]["kind"] for way in WAYS] == [
+        rich.contenders[way]["kind"] for way in WAYS
+    ]
     first = rich.contenders["acme+zero-shot"]
-    assert first["metrics"]["accuracy"]["value"] > 0.4 and "fake at http://127.0.0.1" in first["given"]
+    assert (
+        first["metrics"]["accuracy"]["value"] > 0.4 and "fake at http://127.0.0.1" in first["given"]
+    )
     price = first["tokens_in_per_request"] * 1e-6 + first["tokens_out_per_request"] * 2e-6
-    assert first["usd_per_1000"] == pytest.approx(1000 * price) and first["token_price"]["source"] == "the recipe"
+    assert (
+        first["usd_per_1000"] == pytest.approx(1000 * price)
+        and first["token_price"]["source"] == "the recipe"
+    )
 
 
-def test_the_key_of_a_remote_model_is_in_no_file_and_in_no_output(rich: Decided, home: Path) -> None:
+def test_the_key_of_a_remote_model_is_in_no_file_and_in_no_output(
+    rich: Decided, home: Path
+) -> None:
     assert without_key(rich.folder.path, home)
     assert CANARY not in rich.printed.out + rich.printed.err
 
@@ -175,7 +222,9 @@ def test_documents_are_read_before_and_after_tuning(rich: Decided) -> None:
         assert "passages of" in contender["given"] and contender["retrieval_hits"]["n"] == 12
     assert rich.contenders["rag"]["retrieval_hits"]["value"] > 0
     assert "documents" in rich.contenders["tuned+rag-documents"]["given"]
-    assert "What was retrieved held the right answer" in (rich.folder.path / "report.html").read_text()
+    assert (
+        "What was retrieved held the right answer" in (rich.folder.path / "report.html").read_text()
+    )
 
 
 class _Page(HTMLParser):
@@ -190,9 +239,15 @@ class _Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.handlers += [
-            name for name, value in attrs if name.startswith("on") or (value or "").startswith("javascript")
+            name
+            for name, value in attrs
+            if name.startswith("on") or (value or "").startswith("javascript")
         ]
-        self.policies += [value or "" for name, value in attrs if name == "content" and "script-src" in (value or "")]
+        self.policies += [
+            value or ""
+            for name, value in attrs
+            if name == "content" and "script-src" in (value or "")
+        ]
 
 
 def test_what_data_say_is_inert_in_the_reports(rich: Decided) -> None:
@@ -204,7 +259,9 @@ def test_what_data_say_is_inert_in_the_reports(rich: Decided) -> None:
     assert not page.tags & {"b", "i", "img"} and not page.handlers and len(page.policies) == 1
     markdown = (rich.folder.path / "report.md").read_text()
     assert "&lt;i>their answers" in markdown and "\u202e" not in markdown
-    assert not re.search("<(?! )", re.sub(r"(`+) .*? \1", "", markdown)), "no tag of the data is one in Markdown"
+    assert not re.search("<(?! )", re.sub(r"(`+) .*? \1", "", markdown)), (
+        "no tag of the data is one in Markdown"
+    )
     assert "\u202e" not in rich.printed.err
 
 
@@ -221,24 +278,43 @@ def test_forgetting_is_measured_unless_it_is_switched_off(rich: Decided, leaky: 
 
 @pytest.fixture(scope="module")
 def leaky(short: list[str], tmp_path_factory: pytest.TempPathFactory) -> Decided:
-    """72 of 80 given test examples leak, and another system is right on just these; its files are gone afterwards."""
+    """72 of 80 given test examples leak, and another system is right on just these; its files are
+    gone afterwards."""
     place = tmp_path_factory.mktemp("leaky")
     data = written(place / "train.csv", rows(96))
     test = written(place / "test.csv", [*rows(72), *rows(8, first=200)])
-    other = written(place / "today.csv", [*rows(72), *((question, "?") for question, _ in rows(8, first=200))],
-                    "question,answer")  # fmt: skip
+    other = written(
+        place / "today.csv",
+        [*rows(72), *((question, "?") for question, _ in rows(8, first=200))],
+        "question,answer",
+    )
     decided = decide(
-        place / "runs", data, short, "--test-path", test, "--answers", other, "--strict", "--min-gain", 0.3,
-        *sets("data.allow_leaks=[exact, near]", "evaluation.test_limit=80"), code=1,
-    )  # fmt: skip
+        place / "runs",
+        data,
+        short,
+        "--test-path",
+        test,
+        "--answers",
+        other,
+        "--strict",
+        "--min-gain",
+        0.3,
+        *sets("data.allow_leaks=[exact, near]", "evaluation.test_limit=80"),
+        code=1,
+    )
     for path in (data, test, other):
         path.unlink()
     return decided
 
 
-def test_a_strict_run_ends_with_1_when_the_verdict_has_a_warning_and_the_report_is_there(leaky: Decided) -> None:
+def test_a_strict_run_ends_with_1_when_the_verdict_has_a_warning_and_the_report_is_there(
+    leaky: Decided,
+) -> None:
     message = refused(leaky.printed, 1, "gate/warned")
-    assert "rests on leaked test examples" in message and str(leaky.folder.path / "report.html") in message
+    assert (
+        "rests on leaked test examples" in message
+        and str(leaky.folder.path / "report.html") in message
+    )
     assert (leaky.folder.path / "report.html").is_file()
     assert [one for one in leaky.document["warnings"] if "rests on leaked" in one]
 
@@ -246,36 +322,56 @@ def test_a_strict_run_ends_with_1_when_the_verdict_has_a_warning_and_the_report_
 def test_the_score_without_leaks_stands_beside_the_whole_one(leaky: Decided) -> None:
     assert len(leaky.folder.read(ContaminationReport).leaked) == 72
     today = leaky.contenders["today"]
-    assert today["metrics"]["accuracy"]["value"] == 0.9 and today["clean"]["value"] == 0.0 and today["clean"]["n"] == 8
+    assert (
+        today["metrics"]["accuracy"]["value"] == 0.9
+        and today["clean"]["value"] == 0.0
+        and today["clean"]["n"] == 8
+    )
     assert (leaky.document["verdict"], leaky.document["winner"]) == ("stop", "today")
     assert [
-        reason for reason in leaky.document["reasons"] if "nothing in training resembles today scores 0.0 %" in reason
+        reason
+        for reason in leaky.document["reasons"]
+        if "nothing in training resembles today scores 0.0 %" in reason
     ]
     assert "without what leaked" in (leaky.folder.path / "report.html").read_text()
 
 
 @pytest.mark.parametrize("which", ["rich", "leaky", "judged"])
-def test_the_verdict_is_made_again_when_the_data_are_gone(which: str, request: pytest.FixtureRequest) -> None:
+def test_the_verdict_is_made_again_when_the_data_are_gone(
+    which: str, request: pytest.FixtureRequest
+) -> None:
     decided: Decided = request.getfixturevalue(which)
     again = call("decide", decided.folder.path, "--json", *sets("strict=false"))
     assert again.code == 0, again.err
-    assert again.document == {**decided.folder.read(Decision).model_dump(mode="json"), "is_same": True}
+    assert again.document == {
+        **decided.folder.read(Decision).model_dump(mode="json"),
+        "is_same": True,
+    }
 
 
 def test_a_strict_verdict_with_a_warning_is_refused_when_made_again_too(leaky: Decided) -> None:
-    assert "rests on leaked" in refused(call("decide", leaky.folder.path, "--json"), 1, "gate/warned")
+    assert "rests on leaked" in refused(
+        call("decide", leaky.folder.path, "--json"), 1, "gate/warned"
+    )
 
 
 def test_a_damaged_file_of_answers_is_named(leaky: Decided, tmp_path: Path) -> None:
     shutil.copytree(leaky.folder.path, copied := tmp_path / leaky.folder.id)
     answers = copied / "answers" / "few-shot.jsonl"
     lines = answers.read_text().splitlines(keepends=True)
-    for damaged in ("".join(lines[:-1]), "".join([*lines[:-1], lines[-1][:20]]), "".join([*lines[:-1], "{}\n"]), ""):
+    for damaged in (
+        "".join(lines[:-1]),
+        "".join([*lines[:-1], lines[-1][:20]]),
+        "".join([*lines[:-1], "{}\n"]),
+        "",
+    ):
         answers.write_text(damaged)
         assert "few-shot.jsonl" in refused(call("decide", copied, "--json"), 2, "run/damaged")
     answers.write_text("".join(reversed(lines)))
     assert "few-shot.jsonl" in refused(call("decide", copied, "--json"), 2, "run/damaged")
-    (copied / "checksums.json").unlink()  # as in a run of an earlier version, where only what was asked can tell
+    (
+        copied / "checksums.json"
+    ).unlink()  # as in a run of an earlier version, where only what was asked can tell
     assert "few-shot" in refused(call("decide", copied, "--json"), 2, "data/other-answers")
     answers.write_text("".join(lines))
     (copied / "answers" / "tuned.json").write_text("{")
@@ -286,11 +382,15 @@ FENCED = re.compile(r"^<<< ([a-z ]+) ([0-9a-f]{12})$\n(.*?)\n^\2 >>>$", re.MULTI
 
 
 def honest_judge(text: str) -> str:
-    """Marks what a judge is shown as right when it holds the reference; to anything else, a good answer."""
+    """Marks what a judge is shown as right when it holds the reference; to anything else, a good
+    answer."""
     parts = {kind: shown for kind, _, shown in FENCED.findall(text)}
     if "answer to mark" not in parts:
         return colour_in(text)
-    is_right = parts.get("reference answer", "Gold").split(";")[0].lower() in parts["answer to mark"].lower()
+    is_right = (
+        parts.get("reference answer", "Gold").split(";")[0].lower()
+        in parts["answer to mark"].lower()
+    )
     return json.dumps({"reason": "by rule", "verdict": "right" if is_right else "wrong"})
 
 
@@ -303,37 +403,71 @@ def lenient_judge(text: str) -> str:
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """60 answers that people judged, half of them right."""
-    lines = [(question, answer if i % 2 else "purple", answer, "right" if i % 2 else "wrong")
-             for i, (question, answer) in enumerate(rows(60, first=500))]  # fmt: skip
-    return written(tmp_path_factory.mktemp("judged") / "people.csv", lines, "question,answer,reference,label")
+    lines = [
+        (question, answer if i % 2 else "purple", answer, "right" if i % 2 else "wrong")
+        for i, (question, answer) in enumerate(rows(60, first=500))
+    ]
+    return written(
+        tmp_path_factory.mktemp("judged") / "people.csv", lines, "question,answer,reference,label"
+    )
 
 
 @pytest.fixture(scope="module")
-def judged(coloured: Path, short: list[str], labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Decided:
+def judged(
+    coloured: Path, short: list[str], labelled: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Decided:
     """With a judge that always says the same."""
     with FakeOpenAI(lenient_judge) as service:
-        return decide(tmp_path_factory.mktemp("unfit"), coloured, short, *remotes(service, "referee"),
-                      *sets("judge.model=referee", f"judge.labels={labelled}"), ACME_KEY=CANARY)  # fmt: skip
+        return decide(
+            tmp_path_factory.mktemp("unfit"),
+            coloured,
+            short,
+            *remotes(service, "referee"),
+            *sets("judge.model=referee", f"judge.labels={labelled}"),
+            ACME_KEY=CANARY,
+        )
 
 
 def test_a_judge_that_did_not_qualify_is_shown_and_decides_nothing(judged: Decided) -> None:
     assert not judged.folder.read(JudgeQualification).is_qualified
-    assert judged.document["metric"] == "accuracy" and judged.folder.read(TestSet).scorer == "label + judge"
+    assert (
+        judged.document["metric"] == "accuracy"
+        and judged.folder.read(TestSet).scorer == "label + judge"
+    )
     for name in ("report.html", "report.md"):
         text = (judged.folder.path / name).read_text()
         assert "did not qualify" in text and "decide nothing" in text and "Not passed" in text
 
 
-def test_a_judge_that_qualified_decides(coloured: Path, short: list[str], labelled: Path, tmp_path: Path) -> None:
+def test_a_judge_that_qualified_decides(
+    coloured: Path, short: list[str], labelled: Path, tmp_path: Path
+) -> None:
     with FakeOpenAI(honest_judge) as service:
-        decided = decide(tmp_path, coloured, short, *remotes(service, "referee"),
-                         *sets("judge.model=referee", f"judge.labels={labelled}"))  # fmt: skip
+        decided = decide(
+            tmp_path,
+            coloured,
+            short,
+            *remotes(service, "referee"),
+            *sets("judge.model=referee", f"judge.labels={labelled}"),
+        )
     assert decided.folder.read(JudgeQualification).is_qualified
-    assert decided.document["metric"] == "judge_mark" and decided.folder.read(Decision).metric == "judge_mark"
-    assert not [name for name in decided.contenders if name.startswith("referee")], "who judges is no contender"
-    assert all({"judge_mark", "accuracy", "macro_f1"} <= one["metrics"].keys() for one in decided.contenders.values())
-    bills = [part.usd.expected for one in decided.folder.read(CostReport).contenders for part in one.parts
-             if part.what == "judge"]  # fmt: skip
+    assert (
+        decided.document["metric"] == "judge_mark"
+        and decided.folder.read(Decision).metric == "judge_mark"
+    )
+    assert not [name for name in decided.contenders if name.startswith("referee")], (
+        "who judges is no contender"
+    )
+    assert all(
+        {"judge_mark", "accuracy", "macro_f1"} <= one["metrics"].keys()
+        for one in decided.contenders.values()
+    )
+    bills = [
+        part.usd.expected
+        for one in decided.folder.read(CostReport).contenders
+        for part in one.parts
+        if part.what == "judge"
+    ]
     assert bills and all(bill > 0 for bill in bills)
     for name in ("report.html", "report.md"):
         assert "and decides" in (decided.folder.path / name).read_text()
@@ -346,8 +480,12 @@ def test_a_judge_is_examined_and_asked_once_also_when_the_run_goes_on(
     """What was judged before the run was cut short is still in what judging cost."""
     other = written(tmp_path / "today.csv", [(q, f"{a}!") for q, a in rows(96)], "question,answer")
     with FakeOpenAI(honest_judge) as service:
-        words = [*remotes(service, "referee"), "--answers", str(other),
-                 *sets("judge.model=referee", f"judge.labels={labelled}")]  # fmt: skip
+        words = [
+            *remotes(service, "referee"),
+            "--answers",
+            str(other),
+            *sets("judge.model=referee", f"judge.labels={labelled}"),
+        ]
         whole = decide(tmp_path / "whole", coloured, short, *words)
         needed = len(service.requests)
         failpoints.arm("train.step:1:raise")
@@ -360,7 +498,9 @@ def test_a_judge_is_examined_and_asked_once_also_when_the_run_goes_on(
         resumed = call("resume", cut.path)
         assert resumed.code == 0, resumed.err
         assert len(service.requests) - before < needed - 60, "the 60 labels are not asked again"
-        judged_again = [one for one in service.requests[before:] if "!" in one["messages"][-1]["content"]]
+        judged_again = [
+            one for one in service.requests[before:] if "!" in one["messages"][-1]["content"]
+        ]
         assert not judged_again, "nor are the answers of the other system judged again"
     assert cut.read(JudgeQualification).kappa == whole.folder.read(JudgeQualification).kappa
     assert "Passed: Cohen's kappa" in resumed.err
@@ -369,19 +509,32 @@ def test_a_judge_is_examined_and_asked_once_also_when_the_run_goes_on(
     assert re.search(r"leaves out \d contenders", (cut.path / "report.md").read_text())
 
 
-def test_evaluate_counts_what_its_judge_took(coloured: Path, tiny_model: Path, labelled: Path, tmp_path: Path) -> None:
-    small = sets("evaluation.test_limit=4", "evaluation.max_new_tokens=4", "training.precision=float32")
+def test_evaluate_counts_what_its_judge_took(
+    coloured: Path, tiny_model: Path, labelled: Path, tmp_path: Path
+) -> None:
+    small = sets(
+        "evaluation.test_limit=4", "evaluation.max_new_tokens=4", "training.precision=float32"
+    )
 
     def reply(request: dict[str, Any]) -> Reply:
         said = honest_judge(request["messages"][-1]["content"])
         return Reply(body={**make_chat_completion(said), "model": "somebody-else"})
 
     with FakeOpenAI(honest_judge, reply=reply) as service:
-        words = [*small, *remotes(service, "referee"), *sets("judge.model=referee", f"judge.labels={labelled}")]
-        printed = call("evaluate", tiny_model, "--data", coloured, "--out", tmp_path, "--json", *words)
+        words = [
+            *small,
+            *remotes(service, "referee"),
+            *sets("judge.model=referee", f"judge.labels={labelled}"),
+        ]
+        printed = call(
+            "evaluate", tiny_model, "--data", coloured, "--out", tmp_path, "--json", *words
+        )
     assert printed.code == 0, printed.err
     (folder,) = map(RunFolder.open, tmp_path.iterdir())
-    examined, marked = folder.read(JudgeQualification).usage.requests, printed.document["judging"]["requests"]
+    examined, marked = (
+        folder.read(JudgeQualification).usage.requests,
+        printed.document["judging"]["requests"],
+    )
     assert 0 < marked == len(service.requests) - examined
     assert f"judging took {len(service.requests)} requests, " in printed.err
     assert "referee: At least one answer is of another model than was asked" in printed.err
@@ -390,7 +543,9 @@ def test_evaluate_counts_what_its_judge_took(coloured: Path, tiny_model: Path, l
 
 
 def _judging(cost: CostReport) -> float:
-    return next(part.usd.expected for one in cost.contenders for part in one.parts if part.what == "judge")
+    return next(
+        part.usd.expected for one in cost.contenders for part in one.parts if part.what == "judge"
+    )
 
 
 def own_scorer(place: Path, body: str) -> Path:
@@ -399,7 +554,9 @@ def own_scorer(place: Path, body: str) -> Path:
 
 
 def test_a_scorer_of_my_own_decides(coloured: Path, short: list[str], tmp_path: Path) -> None:
-    path = own_scorer(tmp_path, "return {'first_letter': answer[:1] == reference[:1], '<i>length</i>': 0.5}")
+    path = own_scorer(
+        tmp_path, "return {'first_letter': answer[:1] == reference[:1], '<i>length</i>': 0.5}"
+    )
     decided = decide(tmp_path / "runs", coloured, short, "--scorer", f"{path}:first_letter")
     assert decided.document["metric"] == "first_letter"
     assert decided.contenders["tuned"]["metrics"]["<i>length</i>"]["value"] == 0.5
@@ -412,36 +569,68 @@ def test_a_scorer_of_my_own_decides(coloured: Path, short: list[str], tmp_path: 
 def test_json_that_a_model_cannot_be_held_to_leaves_that_contender_out(
     fields_jsonl: Path, tiny_model: Path, short: list[str], tmp_path: Path
 ) -> None:
-    """The tokenizer says nothing of how its tokens become text, so no grammar can be told in them."""
+    """The tokenizer says nothing of how its tokens become text, so no grammar can be told in
+    them."""
     shutil.copytree(tiny_model, model := tmp_path / "model")
     tokenizer = json.loads((model / "tokenizer.json").read_text())
     (model / "tokenizer.json").write_text(json.dumps({**tokenizer, "decoder": None}))
-    decided = decide(tmp_path / "runs", fields_jsonl, short, "--model", model,
-                     *sets(f"model={model}", "evaluation.constrained=true"))  # fmt: skip
-    assert list(decided.contenders) == ["zero-shot", "zero-shot+schema", "few-shot", "rag", "tuned", "tuned+rag"]
-    assert "no constrained answers: Answers cannot be held to this JSON schema." in decided.printed.err
+    decided = decide(
+        tmp_path / "runs",
+        fields_jsonl,
+        short,
+        "--model",
+        model,
+        *sets(f"model={model}", "evaluation.constrained=true"),
+    )
+    assert list(decided.contenders) == [
+        "zero-shot",
+        "zero-shot+schema",
+        "few-shot",
+        "rag",
+        "tuned",
+        "tuned+rag",
+    ]
+    assert (
+        "no constrained answers: Answers cannot be held to this JSON schema." in decided.printed.err
+    )
 
 
 def test_a_service_that_holds_no_answer_to_a_form_is_asked_freely(
     coloured: Path, short: list[str], tmp_path: Path
 ) -> None:
     def reply(request: dict[str, Any]) -> Reply | None:
-        return make_error_reply(400, "response_format is not supported") if "response_format" in request else None
+        return (
+            make_error_reply(400, "response_format is not supported")
+            if "response_format" in request
+            else None
+        )
 
     with FakeOpenAI(colour_in, reply=reply) as service:
-        decided = decide(tmp_path, coloured, short, *remotes(service), *sets("evaluation.constrained=true"))
+        decided = decide(
+            tmp_path, coloured, short, *remotes(service), *sets("evaluation.constrained=true")
+        )
     theirs = [name for name in decided.contenders if name.startswith("acme+")]
     assert theirs == ["acme+zero-shot", "acme+zero-shot+labels", "acme+few-shot", "acme+rag"]
     assert "no constrained answers of acme" in decided.printed.err
 
 
-def test_a_service_that_counts_no_tokens_has_no_known_cost(coloured: Path, short: list[str], tmp_path: Path) -> None:
+def test_a_service_that_counts_no_tokens_has_no_known_cost(
+    coloured: Path, short: list[str], tmp_path: Path
+) -> None:
     def reply(request: dict[str, Any]) -> Reply:
-        return Reply(body={**make_chat_completion(colour_in(request["messages"][-1]["content"])), "usage": None})
+        return Reply(
+            body={
+                **make_chat_completion(colour_in(request["messages"][-1]["content"])),
+                "usage": None,
+            }
+        )
 
     with FakeOpenAI(colour_in, reply=reply) as service:
         decided = decide(tmp_path, coloured, short, *remotes(service))
-    assert "how many tokens a request took; they are estimated" in decided.contenders["acme+zero-shot"]["given"]
+    assert (
+        "how many tokens a request took; they are estimated"
+        in decided.contenders["acme+zero-shot"]["given"]
+    )
     assert decided.contenders["acme+zero-shot"]["usd_per_1000"] > 0
 
 
@@ -449,7 +638,9 @@ def test_a_service_that_refuses_the_key_in_the_middle_leaves_the_other_work(
     coloured: Path, short: list[str], home: Path, tmp_path: Path
 ) -> None:
     no = make_error_reply(401, f"Incorrect API key provided: {CANARY}")
-    with FakeOpenAI(colour_in, reply=lambda _: no if len(service.requests) > 3 else None) as service:
+    with FakeOpenAI(
+        colour_in, reply=lambda _: no if len(service.requests) > 3 else None
+    ) as service:
         decided = decide(tmp_path, coloured, short, *remotes(service), ACME_KEY=CANARY)
     score = decided.contenders["acme+zero-shot"]["metrics"]["accuracy"]
     assert score["failed"] >= 9 and score["n"] + score["failed"] == 12
@@ -463,33 +654,83 @@ def test_a_service_that_refuses_the_key_tells_nothing_of_it(
     """A service may repeat the key in what it says."""
     no = make_error_reply(401, f"Incorrect API key provided: {CANARY}")
     with FakeOpenAI(colour_in, reply=lambda _: no) as service:
-        printed = call("decide", coloured, "--json", "--out", tmp_path, *short, *remotes(service), ACME_KEY=CANARY)
+        printed = call(
+            "decide",
+            coloured,
+            "--json",
+            "--out",
+            tmp_path,
+            *short,
+            *remotes(service),
+            ACME_KEY=CANARY,
+        )
     message = refused(printed, 3, "provider/refused-key")
     assert "ACME_KEY" in message and CANARY not in printed.out + printed.err
-    assert without_key(home) and not list(tmp_path.iterdir()), "what is refused at once leaves nothing"
+    assert without_key(home) and not list(tmp_path.iterdir()), (
+        "what is refused at once leaves nothing"
+    )
 
 
 Refusing = Callable[[Path, FakeOpenAI], list[str]]
 REFUSED: dict[str, tuple[int, str, Refusing]] = {
-    "no price": (2, "recipe/no-price", lambda _, service: remotes(service, usd_per_million_out=None)),
-    "may not leave": (2, "recipe/contradiction", lambda _, service:
-        [*remotes(service), *sets("circumstances.data_may_go=this machine")]),
+    "no price": (
+        2,
+        "recipe/no-price",
+        lambda _, service: remotes(service, usd_per_million_out=None),
+    ),
+    "may not leave": (
+        2,
+        "recipe/contradiction",
+        lambda _, service: [*remotes(service), *sets("circumstances.data_may_go=this machine")],
+    ),
     "a bad name": (2, "recipe/contradiction", lambda _, service: remotes(service, "<b>x</b>")),
-    "the name of another": (2, "usage/same-name", lambda place, _:
-        ["--answers", str(written(place / "few-shot.csv", rows(96), "question,answer"))]),
-    "one name twice": (2, "usage/same-name", lambda place, service: [*remotes(service), "--answers",
-        str(written(place / "acme+rag.csv", rows(96), "question,answer"))]),
-    "no such answers": (2, "data/no-answers-file", lambda place, _: ["--answers", str(place / "none.csv")]),
-    "no labels": (2, "recipe/judge-without-labels", lambda _, service:
-        [*remotes(service, "referee"), *sets("judge.model=referee")]),
-    "no scorer": (2, "recipe/broken-scorer", lambda place, _:
-        ["--scorer", f"{own_scorer(place, 'return 1')}:second_letter"]),
-    "a scorer that judges nothing": (2, "recipe/failing-scorer", lambda place, _:
-        ["--scorer", f"{own_scorer(place, 'return reference.colour')}:first_letter"]),
-    "a scorer that fails": (2, "recipe/broken-scorer", lambda place, _:
-        ["--scorer", f"{own_scorer(place, 'return (')}:first_letter"]),
+    "the name of another": (
+        2,
+        "usage/same-name",
+        lambda place, _: [
+            "--answers",
+            str(written(place / "few-shot.csv", rows(96), "question,answer")),
+        ],
+    ),
+    "one name twice": (
+        2,
+        "usage/same-name",
+        lambda place, service: [
+            *remotes(service),
+            "--answers",
+            str(written(place / "acme+rag.csv", rows(96), "question,answer")),
+        ],
+    ),
+    "no such answers": (
+        2,
+        "data/no-answers-file",
+        lambda place, _: ["--answers", str(place / "none.csv")],
+    ),
+    "no labels": (
+        2,
+        "recipe/judge-without-labels",
+        lambda _, service: [*remotes(service, "referee"), *sets("judge.model=referee")],
+    ),
+    "no scorer": (
+        2,
+        "recipe/broken-scorer",
+        lambda place, _: ["--scorer", f"{own_scorer(place, 'return 1')}:second_letter"],
+    ),
+    "a scorer that judges nothing": (
+        2,
+        "recipe/failing-scorer",
+        lambda place, _: [
+            "--scorer",
+            f"{own_scorer(place, 'return reference.colour')}:first_letter",
+        ],
+    ),
+    "a scorer that fails": (
+        2,
+        "recipe/broken-scorer",
+        lambda place, _: ["--scorer", f"{own_scorer(place, 'return (')}:first_letter"],
+    ),
     "too few": (1, "gate/too-few-tests", lambda _, service: [*remotes(service), "--strict"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("why", REFUSED)
@@ -499,7 +740,16 @@ def test_what_cannot_be_is_refused_before_anything_is_asked_or_written(
     code, name, words = REFUSED[why]
     with FakeOpenAI(colour_in) as service:
         given = words(tmp_path, service)
-        printed = call("decide", coloured, "--json", "--out", tmp_path / "runs", *short, *given, ACME_KEY=CANARY)
+        printed = call(
+            "decide",
+            coloured,
+            "--json",
+            "--out",
+            tmp_path / "runs",
+            *short,
+            *given,
+            ACME_KEY=CANARY,
+        )
         message = refused(printed, code, name)
         assert not service.requests and not (tmp_path / "runs").exists()
     if why == "too few":
@@ -510,7 +760,8 @@ def test_what_cannot_be_is_refused_before_anything_is_asked_or_written(
 def test_ctrl_c_while_a_remote_model_works_keeps_what_was_answered(
     coloured: Path, short: list[str], tmp_path: Path, when: str
 ) -> None:
-    """Ctrl-C is pressed at the first request that is not the one before the work, or at the first one with labels."""
+    """Ctrl-C is pressed at the first request that is not the one before the work, or at the first
+    one with labels."""
 
     def reply(request: dict[str, Any]) -> Reply | None:
         pressed = len(service.requests) == 2 if when == "asked" else len(request["messages"]) > 1
@@ -537,26 +788,58 @@ def test_a_task_of_promptfoo_and_a_log_of_answers_are_read_by_evaluate(
     (task := tmp_path / "promptfoo.yaml").write_text(
         "prompts: ['{{q}}']\nproviders: [x]\ntests:\n"
         + "".join(
-            f"  - vars: {{q: 'Sum {i} + {i}?'}}\n    assert: [{{type: icontains, value: '{2 * i}'}}]\n"
+            f"  - vars: {{q: 'Sum {i} + {i}?'}}\n    assert: [{{type: icontains, value:"
+            f" '{2 * i}'}}]\n"
             for i in range(24)
         )
     )
     log = tmp_path / "samples_sums_2026-01-01.jsonl"
-    log.write_text("".join(
-        json.dumps({"doc_id": i, "doc": {}, "target": str(2 * i), "arguments": [[f"Sum {i} + {i}?", {"until": []}]],
-                    "resps": [[f"It is {2 * i}"]], "filtered_resps": [f"It is {2 * i}"], "filter": "none"}) + "\n"
-        for i in range(24)
-    ))  # fmt: skip
-    printed = call("evaluate", tiny_model, "--data", task, "--json", "--out", tmp_path / "kept", "--answers", log,
-                   *sets("evaluation.max_new_tokens=4"))  # fmt: skip
+    log.write_text(
+        "".join(
+            json.dumps(
+                {
+                    "doc_id": i,
+                    "doc": {},
+                    "target": str(2 * i),
+                    "arguments": [[f"Sum {i} + {i}?", {"until": []}]],
+                    "resps": [[f"It is {2 * i}"]],
+                    "filtered_resps": [f"It is {2 * i}"],
+                    "filter": "none",
+                }
+            )
+            + "\n"
+            for i in range(24)
+        )
+    )
+    printed = call(
+        "evaluate",
+        tiny_model,
+        "--data",
+        task,
+        "--json",
+        "--out",
+        tmp_path / "kept",
+        "--answers",
+        log,
+        *sets("evaluation.max_new_tokens=4"),
+    )
     assert printed.code == 0, printed.err
-    assert "warning[data/not-understood]: promptfoo: left out of the configuration (providers: ['x'])" in printed.err
+    assert (
+        "warning[data/not-understood]: promptfoo: left out of the configuration (providers: ['x'])"
+        in printed.err
+    )
     theirs = {one["name"]: one for one in printed.document["contenders"]}["samples_sums_2026-01-01"]
-    assert theirs["kind"] == "outside" and theirs["metrics"][printed.document["metric"]]["value"] == 1.0
+    assert (
+        theirs["kind"] == "outside"
+        and theirs["metrics"][printed.document["metric"]]["value"] == 1.0
+    )
     (folder,) = map(RunFolder.open, (tmp_path / "kept").iterdir())
     assert set(folder.list_contenders()) == {tiny_model.name, "samples_sums_2026-01-01"}
     printed = call("decide", task, "--json", "--out", tmp_path / "runs", *short)
-    assert "evaluate MODEL" in refused(printed, 2, "data/no-answers-but-checks") and not (tmp_path / "runs").exists()
+    assert (
+        "evaluate MODEL" in refused(printed, 2, "data/no-answers-but-checks")
+        and not (tmp_path / "runs").exists()
+    )
 
 
 def test_evaluate_asks_a_judge_that_has_qualified(
@@ -565,12 +848,27 @@ def test_evaluate_asks_a_judge_that_has_qualified(
     other = written(tmp_path / "today.csv", rows(96), "question,answer")
     judge = sets("judge.model=referee", f"judge.labels={labelled}", "evaluation.test_limit=12")
     with FakeOpenAI(honest_judge) as service:
-        printed = call("evaluate", tiny_model, "--data", coloured, "--json", "--answers", other, "--out",
-                       tmp_path / "kept", *judge, *remotes(service, "referee"))  # fmt: skip
+        printed = call(
+            "evaluate",
+            tiny_model,
+            "--data",
+            coloured,
+            "--json",
+            "--answers",
+            other,
+            "--out",
+            tmp_path / "kept",
+            *judge,
+            *remotes(service, "referee"),
+        )
     assert printed.code == 0, printed.err
     (folder,) = map(RunFolder.open, (tmp_path / "kept").iterdir())
-    assert printed.document["metric"] == "judge_mark" and folder.read(JudgeQualification).is_qualified
-    scores = {one["name"]: one["metrics"]["judge_mark"]["value"] for one in printed.document["contenders"]}
+    assert (
+        printed.document["metric"] == "judge_mark" and folder.read(JudgeQualification).is_qualified
+    )
+    scores = {
+        one["name"]: one["metrics"]["judge_mark"]["value"] for one in printed.document["contenders"]
+    }
     assert scores["today"] == 1.0 and "Passed: Cohen's kappa" in printed.err
 
 
@@ -579,7 +877,9 @@ def test_answers_called_as_a_model_are_refused_by_evaluate_before_it_is_asked(
 ) -> None:
     other = written(tmp_path / f"{tiny_model.name}.csv", rows(96), "question,answer")
     printed = call("evaluate", tiny_model, "--data", coloured, "--json", "--answers", other)
-    assert "rename the file" in refused(printed, 2, "usage/same-name") and "asking" not in printed.err
+    assert (
+        "rename the file" in refused(printed, 2, "usage/same-name") and "asking" not in printed.err
+    )
 
 
 def test_evaluate_asks_remote_models_beside_local_ones(
@@ -588,8 +888,14 @@ def test_evaluate_asks_remote_models_beside_local_ones(
     monkeypatch.setenv("ACME_KEY", CANARY)
     with FakeOpenAI(colour_in) as service:
         words = ["--set", "evaluation.test_limit=20", "--set", "evaluation.max_new_tokens=4"]
-        printed = call("evaluate", tiny_model, "--data", coloured, "--json", *words, *remotes(service))
+        printed = call(
+            "evaluate", tiny_model, "--data", coloured, "--json", *words, *remotes(service)
+        )
     assert printed.code == 0, printed.err
     tiny, acme = printed.document["contenders"]
-    assert acme["name"] == "acme" and acme["metrics"]["accuracy"]["value"] == 1.0 and acme["usd_per_1000"] > 0
+    assert (
+        acme["name"] == "acme"
+        and acme["metrics"]["accuracy"]["value"] == 1.0
+        and acme["usd_per_1000"] > 0
+    )
     assert acme["given"].startswith("fake at http://127.0.0.1") and tiny["kind"] == "zero-shot"

@@ -1,4 +1,5 @@
-"""A run as the model of a new run: training goes on from its weights, and what comes out stands on the same base."""
+"""A run as the model of a new run: training goes on from its weights, and what comes out stands on
+the same base."""
 
 import json
 from pathlib import Path
@@ -19,7 +20,9 @@ def recipe_of(path: Path, data: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def first_run(labels_csv: Path, tmp_path_factory: pytest.TempPathFactory, settings: list[str]) -> Path:
+def first_run(
+    labels_csv: Path, tmp_path_factory: pytest.TempPathFactory, settings: list[str]
+) -> Path:
     from tunesmith.cli.main import run
 
     out = tmp_path_factory.mktemp("first")
@@ -36,22 +39,41 @@ def recipe(fields_jsonl: Path, tmp_path: Path) -> Path:
 
 def without_adapter(settings: list[str]) -> list[str]:
     pairs = zip(settings[::2], settings[1::2], strict=True)
-    return [word for flag, value in pairs if not value.startswith(("adapter.", "model=")) for word in (flag, value)]
+    return [
+        word
+        for flag, value in pairs
+        if not value.startswith(("adapter.", "model="))
+        for word in (flag, value)
+    ]
 
 
 def test_a_run_goes_on_from_the_weights_of_a_run(
-    tunesmith: Door, first_run: Path, recipe: Path, fields_jsonl: Path, tmp_path: Path, settings: list[str]
+    tunesmith: Door,
+    first_run: Path,
+    recipe: Path,
+    fields_jsonl: Path,
+    tmp_path: Path,
+    settings: list[str],
 ) -> None:
     short = without_adapter(settings)
     told = tunesmith(
-        "train", recipe, *short, "--set", f"model={first_run}", "--out", tmp_path / "runs",
-        "--set", "training.learning_rate=1e-12",
-    )  # fmt: skip
+        "train",
+        recipe,
+        *short,
+        "--set",
+        f"model={first_run}",
+        "--out",
+        tmp_path / "runs",
+        "--set",
+        "training.learning_rate=1e-12",
+    )
     assert told.code == 0 and "goes on from" in told.out + told.err, told
     (second,) = (tmp_path / "runs").iterdir()
     before, after = (load_file(place / "adapter" / ADAPTER[1]) for place in (first_run, second))
     assert before.keys() == after.keys()
-    assert all((before[name] - after[name]).abs().max() < 1e-6 for name in before), "it began elsewhere"
+    assert all((before[name] - after[name]).abs().max() < 1e-6 for name in before), (
+        "it began elsewhere"
+    )
     config = json.loads((second / "adapter" / ADAPTER[0]).read_text())
     assert (
         config["base_model_name_or_path"]
@@ -59,7 +81,10 @@ def test_a_run_goes_on_from_the_weights_of_a_run(
     )
     run = RunFolder.open(second).read(Run)
     assert run.model.adapter == str(first_run / "adapter")
-    assert run.model.files[f"adapter/{ADAPTER[1]}"] == RunFolder.open(first_run).read(Run).adapter_files[ADAPTER[1]]
+    assert (
+        run.model.files[f"adapter/{ADAPTER[1]}"]
+        == RunFolder.open(first_run).read(Run).adapter_files[ADAPTER[1]]
+    )
     assert RunFolder.open(second).read_recipe().adapter.rank == 4
     assert tunesmith("chat", second, "--message", "1 a red boat").code == 0
     assert tunesmith("export", second, "--to", tmp_path / "merged").code == 0
@@ -73,7 +98,9 @@ def test_another_adapter_than_the_runs_is_refused_with_what_to_set(
     tunesmith: Door, first_run: Path, recipe: Path, settings: list[str]
 ) -> None:
     short = without_adapter(settings)
-    told = tunesmith("train", recipe, *short, "--set", f"model={first_run}", "--set", "adapter.rank=8")
+    told = tunesmith(
+        "train", recipe, *short, "--set", f"model={first_run}", "--set", "adapter.rank=8"
+    )
     assert told.code == 2 and "adapter-goes-on" in told.err and "adapter.rank=4" in told.err
 
 
@@ -82,15 +109,25 @@ def test_full_fine_tuning_from_an_adapter_is_refused_with_what_to_do(
 ) -> None:
     short = without_adapter(settings)
     told = tunesmith(
-        "train", recipe, *short, "--set", f"model={first_run}", "--set",
+        "train",
+        recipe,
+        *short,
+        "--set",
+        f"model={first_run}",
+        "--set",
         "adapter.kind=full",
-    )  # fmt: skip
+    )
     assert told.code == 2 and "tunesmith export" in told.err
 
 
 @pytest.mark.parametrize("command", ["chat", "evaluate", "export", "train"])
 def test_a_path_that_is_not_there_is_never_taken_for_a_hub_name(
-    tunesmith: Door, recipe: Path, fields_jsonl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+    tunesmith: Door,
+    recipe: Path,
+    fields_jsonl: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     words = {

@@ -1,4 +1,5 @@
-"""Ctrl-C (130) or SIGTERM (143) while a model is tuned: it says what was kept, and what was kept can be used."""
+"""Ctrl-C (130) or SIGTERM (143) while a model is tuned: it says what was kept, and what was kept
+can be used."""
 
 import json
 import shlex
@@ -24,7 +25,9 @@ Start = Callable[..., "subprocess.Popen[str]"]
 LONG = ("--set", "training.epochs=100000", "--set", "training.evaluations=1")
 
 
-def folder_when_tuning(out: Path, process: "subprocess.Popen[str]", seconds: float = 60) -> RunFolder:
+def folder_when_tuning(
+    out: Path, process: "subprocess.Popen[str]", seconds: float = 60
+) -> RunFolder:
     """The run's folder once its first steps are on disk."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
@@ -38,7 +41,13 @@ def folder_when_tuning(out: Path, process: "subprocess.Popen[str]", seconds: flo
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("command", ["decide", "train"])
 def test_an_interrupted_run_can_be_used(
-    start: Start, tunesmith: Door, labels_csv: Path, settings: list[str], tmp_path: Path, command: str, number: int
+    start: Start,
+    tunesmith: Door,
+    labels_csv: Path,
+    settings: list[str],
+    tmp_path: Path,
+    command: str,
+    number: int,
 ) -> None:
     (recipe := tmp_path / "tiny.yaml").write_text(f"data: {{path: {labels_csv}}}\n")
     what = labels_csv if command == "decide" else recipe
@@ -51,13 +60,17 @@ def test_an_interrupted_run_can_be_used(
     assert "Traceback" not in err
     assert err.count(STEP_MESSAGE) == 1 and "error[" not in err
     message = err.splitlines()[-1]
-    assert message.startswith(f"Stopped as you asked. Kept in {folder.path}: the tuned weights and the metrics")
+    assert message.startswith(
+        f"Stopped as you asked. Kept in {folder.path}: the tuned weights and the metrics"
+    )
     assert f"Next: tunesmith resume {folder.path}" in message
     assert json.loads(out)["error"]["code"] == "interrupted/stopped"
 
     run = folder.read(Run)
     assert run.status == "interrupted" and run.result is not None and run.result.steps >= 2
-    assert tunesmith("chat", folder.path, "--message", "a red boat", "--max-new-tokens", 4).code == 0
+    assert (
+        tunesmith("chat", folder.path, "--message", "a red boat", "--max-new-tokens", 4).code == 0
+    )
     assert tunesmith("show", folder.id, "--json").document["run"]["status"] == "interrupted"
 
 
@@ -79,7 +92,9 @@ main()
 
 
 def test_while_the_program_is_still_imported() -> None:
-    ended = subprocess.run([sys.executable, "-c", INTERRUPTED_IMPORT], capture_output=True, text=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_IMPORT], capture_output=True, text=True
+    )
     assert (ended.returncode, ended.stderr) == (130, "Stopped as you asked; nothing was begun.\n")
 
 
@@ -96,7 +111,9 @@ def test_while_a_model_waits_for_a_question(start: Start, tiny_model: Path) -> N
     assert err.startswith("Stopped as you asked") and err.count("\n") == 1
 
 
-def test_while_the_baselines_are_asked(start: Start, labels_csv: Path, settings: list[str], tmp_path: Path) -> None:
+def test_while_the_baselines_are_asked(
+    start: Start, labels_csv: Path, settings: list[str], tmp_path: Path
+) -> None:
     slow = ("--set", "evaluation.max_new_tokens=400", "--set", "evaluation.batch_size=1")
     process = start("decide", labels_csv, "--out", tmp_path / "runs", *settings, *slow)
     assert process.stderr is not None
@@ -109,7 +126,9 @@ def test_while_the_baselines_are_asked(start: Start, labels_csv: Path, settings:
     assert "tuning" not in err and "Traceback" not in err and "error[" not in err
 
 
-def test_two_impatient_ctrl_c_end_at_once(start: Start, labels_csv: Path, settings: list[str], tmp_path: Path) -> None:
+def test_two_impatient_ctrl_c_end_at_once(
+    start: Start, labels_csv: Path, settings: list[str], tmp_path: Path
+) -> None:
     process = start("decide", labels_csv, "--out", tmp_path / "runs", *settings, *LONG)
     folder = folder_when_tuning(tmp_path / "runs", process)
     process.send_signal(signal.SIGINT)
@@ -135,10 +154,25 @@ def test_one_signal_leaves_a_service_that_never_answers(
         connection.send_reply(make_chat_completion("red"))
 
     with RawService(talk) as service:
-        remote = [{"name": "far", "url": service.url, "model": "m", "usd_per_million_in": 0, "usd_per_million_out": 0}]
-        words = ("--set", f"evaluation.remote={json.dumps(remote)}", "--set", "bar.max_forgetting=null")
+        remote = [
+            {
+                "name": "far",
+                "url": service.url,
+                "model": "m",
+                "usd_per_million_in": 0,
+                "usd_per_million_out": 0,
+            }
+        ]
+        words = (
+            "--set",
+            f"evaluation.remote={json.dumps(remote)}",
+            "--set",
+            "bar.max_forgetting=null",
+        )
         quick = ("--set", "evaluation.trials=0", "--set", "evaluation.constrained=false")
-        process = start("decide", labels_csv, "--out", tmp_path / "o u$t", *settings, *words, *quick)
+        process = start(
+            "decide", labels_csv, "--out", tmp_path / "o u$t", *settings, *words, *quick
+        )
         assert is_asked.wait(120)
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
@@ -161,7 +195,12 @@ def own(answer, reference):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_while_a_scorers_child_is_at_work_and_the_answers_are_not_asked_for_again(
-    start: Start, tunesmith: Door, labels_csv: Path, settings: list[str], tmp_path: Path, number: int
+    start: Start,
+    tunesmith: Door,
+    labels_csv: Path,
+    settings: list[str],
+    tmp_path: Path,
+    number: int,
 ) -> None:
     """The first signal was acted upon when all was scored, which may take an hour."""
     flag, scorer = tmp_path / "slow", tmp_path / "own.py"
@@ -184,7 +223,9 @@ def test_while_a_scorers_child_is_at_work_and_the_answers_are_not_asked_for_agai
     _, err = process.communicate(timeout=30)
     assert process.returncode == 128 + number, err
     message = err.splitlines()[-1]
-    assert message.startswith(f"Stopped as you asked. Kept in {folder.path}: the answers of zero-shot, not scored yet")
+    assert message.startswith(
+        f"Stopped as you asked. Kept in {folder.path}: the answers of zero-shot, not scored yet"
+    )
     assert message.endswith(f"Next: tunesmith resume {folder.path}")
     gone, alive = psutil.wait_procs(children, timeout=30)
     assert gone and not alive
@@ -195,7 +236,9 @@ def test_while_a_scorers_child_is_at_work_and_the_answers_are_not_asked_for_agai
     assert resumed.code == 0, resumed.err
     assert "zero-shot has answered already; its answers are scored" in resumed.err
     assert (
-        "zero-shot" in folder.list_contenders() and not (folder.path / "unscored").exists() and not folder.find_damage()
+        "zero-shot" in folder.list_contenders()
+        and not (folder.path / "unscored").exists()
+        and not folder.find_damage()
     )
 
 
@@ -209,16 +252,40 @@ def test_while_a_judge_that_is_examined_never_replies(
 
     is_asked = threading.Event()
     people = tmp_path / "people.csv"
-    judged = [f"{number} boat is painted?,red,red,{('right', 'wrong')[number % 2]}" for number in range(60)]
+    judged = [
+        f"{number} boat is painted?,red,red,{('right', 'wrong')[number % 2]}"
+        for number in range(60)
+    ]
     people.write_text("\n".join(["question,answer,reference,label", *judged]) + "\n")
     with RawService(talk) as service:
-        remote = [{"name": "far", "url": service.url, "model": "m", "usd_per_million_in": 0, "usd_per_million_out": 0}]
+        remote = [
+            {
+                "name": "far",
+                "url": service.url,
+                "model": "m",
+                "usd_per_million_in": 0,
+                "usd_per_million_out": 0,
+            }
+        ]
         words = ("--set", f"evaluation.remote={json.dumps(remote)}", "--set", "judge.model=far")
-        process = start("evaluate", tiny_model, "--data", labels_csv, "--out", tmp_path / "out", *settings, *words,
-                        "--set", f"judge.labels={people}")  # fmt: skip
+        process = start(
+            "evaluate",
+            tiny_model,
+            "--data",
+            labels_csv,
+            "--out",
+            tmp_path / "out",
+            *settings,
+            *words,
+            "--set",
+            f"judge.labels={people}",
+        )
         assert is_asked.wait(120)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert err.splitlines()[-1] == "Stopped as you asked. Nothing was kept. Next: run the command again"
+    assert (
+        err.splitlines()[-1]
+        == "Stopped as you asked. Nothing was kept. Next: run the command again"
+    )
     assert not list(tmp_path.glob("out/*"))

@@ -1,4 +1,5 @@
-"""A tuning of less than one pass over the data, from the line before it to the report: nothing is said about it."""
+"""A tuning of less than one pass over the data, from the line before it to the report: nothing is
+said about it."""
 
 import contextlib
 import io
@@ -19,34 +20,55 @@ def told_and_folder(
 ) -> tuple[str, RunFolder]:
     out, told = tmp_path_factory.mktemp("runs"), io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(told):
-        code = run(["decide", str(labels_csv), *settings, "--epochs", "0.4", "--json", "--out", str(out)])
+        code = run(
+            ["decide", str(labels_csv), *settings, "--epochs", "0.4", "--json", "--out", str(out)]
+        )
     assert code == 0, told.getvalue()
     (folder,) = out.iterdir()
     return told.getvalue(), RunFolder.open(folder)
 
 
-def test_it_is_told_before_the_tuning_with_what_would_be_enough(told_and_folder: tuple[str, RunFolder]) -> None:
+def test_it_is_told_before_the_tuning_with_what_would_be_enough(
+    told_and_folder: tuple[str, RunFolder],
+) -> None:
     told, _ = told_and_folder
     before, _, after = told.partition("== tuning\n")
-    assert "of one pass over the data (32 of 67 examples, 4 steps): nothing can be said about fine-tuning" in before
+    assert (
+        "of one pass over the data (32 of 67 examples, 4 steps): nothing can be said about"
+        " fine-tuning" in before
+    )
     assert "3 passes need about" in before and "tuned for 0.48 of one pass over the data" in after
 
 
-def test_run_verdict_and_reports_say_how_much_the_tuning_was(told_and_folder: tuple[str, RunFolder]) -> None:
+def test_run_verdict_and_reports_say_how_much_the_tuning_was(
+    told_and_folder: tuple[str, RunFolder],
+) -> None:
     _, folder = told_and_folder
     result, decision = folder.read(Run).result, folder.read(Decision)
     assert result is not None and result.extent is not None
-    assert (result.extent.steps, result.extent.examples, result.extent.train_examples) == (4, 32, 67)
+    assert (result.extent.steps, result.extent.examples, result.extent.train_examples) == (
+        4,
+        32,
+        67,
+    )
     assert decision.training == result.extent and decision.training.is_short
-    assert decision.verdict == "cannot tell" or decision.winner in ("tuned", "tuned-constrained", "tuned+rag")
+    assert decision.verdict == "cannot tell" or decision.winner in (
+        "tuned",
+        "tuned-constrained",
+        "tuned+rag",
+    )
     if decision.winner is None:
-        assert decision.warnings[0].startswith("Nothing can be said about fine-tuning: the model was tuned for 0.48 of")
+        assert decision.warnings[0].startswith(
+            "Nothing can be said about fine-tuning: the model was tuned for 0.48 of"
+        )
     for name in ("report.md", "report.html"):
         assert "0.48 of one pass over the data" in (folder.path / name).read_text(encoding="utf-8")
     assert not any("tuned is out" in reason for reason in decision.reasons)
 
 
-def test_decided_again_it_is_the_same(tunesmith: Door, told_and_folder: tuple[str, RunFolder]) -> None:
+def test_decided_again_it_is_the_same(
+    tunesmith: Door, told_and_folder: tuple[str, RunFolder]
+) -> None:
     _, folder = told_and_folder
     again = tunesmith("decide", folder.path, "--json")
     assert again.code == 0 and json.loads(again.out)["is_same"]
@@ -55,15 +77,33 @@ def test_decided_again_it_is_the_same(tunesmith: Door, told_and_folder: tuple[st
 def test_strict_refuses_before_anything_is_spent(
     tunesmith: Door, labels_csv: Path, settings: list[str], tmp_path: Path
 ) -> None:
-    """A bar that needs no more test examples than there are, so that strictness gets as far as the tuning."""
+    """A bar that needs no more test examples than there are, so that strictness gets as far as the
+    tuning."""
     rows = labels_csv.read_text(encoding="utf-8").splitlines()
     test = tmp_path / "test.csv"
-    many = [f"{number} {word} at last is coloured red,red" for number, word in enumerate(["stone", "leaf"] * 150)]
+    many = [
+        f"{number} {word} at last is coloured red,red"
+        for number, word in enumerate(["stone", "leaf"] * 150)
+    ]
     test.write_text("\n".join([rows[0], *many]) + "\n", encoding="utf-8")
     printed = tunesmith(
-        "decide", labels_csv, *settings, "--set", "training.epochs=0.4", "--set", f"data.test_path={test}",
-        "--test-limit", "300", "--min-gain", "0.5", "--allow-leaks", "near", "--strict", "--out", tmp_path / "runs",
-    )  # fmt: skip
+        "decide",
+        labels_csv,
+        *settings,
+        "--set",
+        "training.epochs=0.4",
+        "--set",
+        f"data.test_path={test}",
+        "--test-limit",
+        "300",
+        "--min-gain",
+        "0.5",
+        "--allow-leaks",
+        "near",
+        "--strict",
+        "--out",
+        tmp_path / "runs",
+    )
     assert printed.code == 1, printed.err
     assert "error[gate/too-short-tuning]" in printed.err and "== tuning\n" not in printed.err
     assert not (tmp_path / "runs").exists()

@@ -16,16 +16,27 @@ pytestmark = pytest.mark.usefixtures("example_plugin")
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("pairs") / "pairs.jsonl"
-    questions = [f"{number} what colour is the {thing}" for number in range(12) for thing in ("apple", "boat")]
-    rows = [{"prompt": question, "chosen": "red", "rejected": "I do not know that"} for question in questions]
+    questions = [
+        f"{number} what colour is the {thing}"
+        for number in range(12)
+        for thing in ("apple", "boat")
+    ]
+    rows = [
+        {"prompt": question, "chosen": "red", "rejected": "I do not know that"}
+        for question in questions
+    ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
 
-def test_a_loss_of_a_plugin_trains(tunesmith: Door, pairs: Path, settings: list[str], tmp_path: Path) -> None:
+def test_a_loss_of_a_plugin_trains(
+    tunesmith: Door, pairs: Path, settings: list[str], tmp_path: Path
+) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(f"method: hinge\ndpo: {{beta: 0.3}}\ndata: {{path: {pairs}}}\n")
-    printed = tunesmith("train", recipe, *settings, "--set", "training.epochs=4", "--out", tmp_path / "runs")
+    printed = tunesmith(
+        "train", recipe, *settings, "--set", "training.epochs=4", "--out", tmp_path / "runs"
+    )
     assert printed.code == 0, printed.err
     (folder,) = (tmp_path / "runs").iterdir()
     run = RunFolder.open(folder)
@@ -55,18 +66,28 @@ def test_an_adapter_of_a_plugin_goes_all_the_way_and_a_scorer_of_one_judges_it(
 
 
 def test_a_check_of_a_plugin_checks(tunesmith: Door, tmp_path: Path) -> None:
-    rows = [{"prompt": f"question {n}", "completion": "LOUD WORDS" if n == 7 else f"answer {n}"} for n in range(240)]
+    rows = [
+        {"prompt": f"question {n}", "completion": "LOUD WORDS" if n == 7 else f"answer {n}"}
+        for n in range(240)
+    ]
     path = tmp_path / "data.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     printed = tunesmith("check", path, "--json")
     assert printed.code == 0, printed.err
-    assert ("data/shouting", [8]) in [(one["code"], one["lines"]) for one in printed.document["problems"]]
+    assert ("data/shouting", [8]) in [
+        (one["code"], one["lines"]) for one in printed.document["problems"]
+    ]
 
 
-def test_a_name_that_no_plugin_has_is_refused_as_a_wrong_value(tunesmith: Door, tmp_path: Path) -> None:
+def test_a_name_that_no_plugin_has_is_refused_as_a_wrong_value(
+    tunesmith: Door, tmp_path: Path
+) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("method: hinj\nadapter: {kind: lora-fb}\ndata: {path: x.jsonl}\n")
     printed = tunesmith("train", recipe)
     assert printed.code == 2
     assert "method: 'hinj'; give 'sft', 'dpo', 'orpo', 'simpo', 'kto' or 'hinge'" in printed.err
-    assert "adapter.kind: 'lora-fb'; give 'lora', 'rslora', 'dora', 'qlora', 'full' or 'lora-fa'" in printed.err
+    assert (
+        "adapter.kind: 'lora-fb'; give 'lora', 'rslora', 'dora', 'qlora', 'full' or 'lora-fa'"
+        in printed.err
+    )

@@ -15,7 +15,9 @@ from tunesmith.records.decision import Requirements
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = [line.split("#")[0].strip() for line in README.splitlines() if line.startswith("    tunesmith ")]
+COMMANDS = [
+    line.split("#")[0].strip() for line in README.splitlines() if line.startswith("    tunesmith ")
+]
 
 
 def test_every_command_is_shown() -> None:
@@ -32,7 +34,9 @@ def test_a_command_is_one_that_the_program_takes(line: str) -> None:
 
 
 def test_what_a_test_set_can_show_is_quoted_as_it_is_printed() -> None:
-    sentence, _, _ = build_power_statement(80, Requirements(min_gain=0.03)).sentence.partition(". (Assumed")
+    sentence, _, _ = build_power_statement(80, Requirements(min_gain=0.03)).sentence.partition(
+        ". (Assumed"
+    )
     assert f'"{sentence}"' in " ".join(README.split())
 
 
@@ -56,7 +60,14 @@ def test_the_python_example_runs(
     assert marker in example
     exec(example.replace(marker, "".join(f"{change!r}, " for change in changes)), {})
     verdict, *reasons = capsys.readouterr().out.split("\n- ")
-    assert verdict.splitlines()[-1] in ("fine-tune", "prompt", "rag", "fine-tune+rag", "stop", "cannot tell")
+    assert verdict.splitlines()[-1] in (
+        "fine-tune",
+        "prompt",
+        "rag",
+        "fine-tune+rag",
+        "stop",
+        "cannot tell",
+    )
     assert reasons
     assert len(list((tmp_path / "runs").iterdir())) == 1
     assert sum(bool(line.strip()) for line in example.splitlines()) <= 12

@@ -1,4 +1,5 @@
-"""The whole program killed, stopped, out of room or moved, and gone on with: it ends as the run left alone."""
+"""The whole program killed, stopped, out of room or moved, and gone on with: it ends as the run
+left alone."""
 
 import json
 import os
@@ -30,7 +31,9 @@ def disarmed() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def words(labels_csv: Path, settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def words(
+    labels_csv: Path, settings: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
     """The command line of a training that saves after every step."""
     recipe = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
     recipe.write_text(f"data: {{path: {labels_csv}}}\nadapter: {{dropout: 0.1}}\n")
@@ -42,7 +45,9 @@ def killed(start: Start, words: list[str], tmp_path: Path) -> Callable[[str], Ru
     """The folder of a training that died by SIGKILL at this point, in a process of its own."""
 
     def kill(point: str) -> RunFolder:
-        process = start(*words, "--out", tmp_path / "killed", env={failpoints.ENV_VARIABLE: f"{point}:kill9"})
+        process = start(
+            *words, "--out", tmp_path / "killed", env={failpoints.ENV_VARIABLE: f"{point}:kill9"}
+        )
         process.communicate(timeout=60)
         assert process.returncode == -signal.SIGKILL
         return only_run(tmp_path / "killed")
@@ -52,7 +57,8 @@ def killed(start: Start, words: list[str], tmp_path: Path) -> Callable[[str], Ru
 
 @pytest.fixture
 def failed(tunesmith: Door, words: list[str], tmp_path: Path) -> Callable[[str], RunFolder]:
-    """The folder of a training that an unforeseen error ended at this point; quicker to make than a killed one."""
+    """The folder of a training that an unforeseen error ended at this point; quicker to make than a
+    killed one."""
 
     def fail(point: str) -> RunFolder:
         failpoints.arm(f"{point}:raise")
@@ -77,7 +83,9 @@ def outcome(folder: RunFolder) -> Any:
     ended = result.model_dump(
         exclude={"seconds", "validation_seconds", "peak_memory_bytes", "plan", "extent", "waiting"}
     )
-    return json.dumps([lines, [sample.model_dump() for sample in folder.read_samples().records], adapter, ended])
+    return json.dumps(
+        [lines, [sample.model_dump() for sample in folder.read_samples().records], adapter, ended]
+    )
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +93,9 @@ def clean(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Any:
     out = tmp_path_factory.mktemp("clean")
     assert run([*words, "--out", str(out)]) == 0
     folder = only_run(out)
-    assert [path.name for path in folder.path.iterdir() if path.is_dir()] == ["adapter"], "nothing is left over"
+    assert [path.name for path in folder.path.iterdir() if path.is_dir()] == ["adapter"], (
+        "nothing is left over"
+    )
     return outcome(folder)
 
 
@@ -99,7 +109,8 @@ def clean(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Any:
     ],
 )
 def test_killed_and_gone_on_with(killed: Failing, tunesmith: Door, clean: Any, point: str) -> None:
-    """Inside a save, before run.json is done, before the first step, before the adapter of the first look stands."""
+    """Inside a save, before run.json is done, before the first step, before the adapter of the
+    first look stands."""
     folder = killed(point)
     assert folder.read(Run).status == "running"
     listed = tunesmith("runs", "--json").document["runs"]
@@ -137,7 +148,13 @@ def test_failed_again_and_again(failed: Failing, tunesmith: Door, clean: Any) ->
     ],
 )
 def test_asked_to_stop_in_a_step_a_save_or_a_look(
-    start: Start, words: list[str], tunesmith: Door, clean: Any, tmp_path: Path, point: str, number: int
+    start: Start,
+    words: list[str],
+    tunesmith: Door,
+    clean: Any,
+    tmp_path: Path,
+    point: str,
+    number: int,
 ) -> None:
     process = start(*words, "--out", tmp_path, env={failpoints.ENV_VARIABLE: f"{point}:pause"})
     os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
@@ -149,13 +166,17 @@ def test_asked_to_stop_in_a_step_a_save_or_a_look(
     assert f"Next: tunesmith resume {folder.path}" in err and "Traceback" not in err
     assert folder.read(Run).status == "interrupted"
     if point.startswith("train.look"):  # may take long: it is given up half-way, and comes again
-        assert [line.step for line in folder.read_metrics().records if line.kind == "validation"] == [0]
+        assert [
+            line.step for line in folder.read_metrics().records if line.kind == "validation"
+        ] == [0]
         assert folder.read_samples().records == ()
     assert tunesmith("resume", folder.path).code == 0
     assert outcome(folder) == clean
 
 
-def test_the_data_file_may_move(failed: Failing, tunesmith: Door, labels_csv: Path, clean: Any) -> None:
+def test_the_data_file_may_move(
+    failed: Failing, tunesmith: Door, labels_csv: Path, clean: Any
+) -> None:
     folder = failed("train.step:4")
     elsewhere = labels_csv.rename(labels_csv.with_suffix(".elsewhere"))
     try:
@@ -168,18 +189,30 @@ def test_the_data_file_may_move(failed: Failing, tunesmith: Door, labels_csv: Pa
 def test_what_differs_is_named_and_may_be_allowed(failed: Failing, tunesmith: Door) -> None:
     folder = failed("train.step:4")
     before = folder.read(Run)
-    folder.write(before.model_copy(update={"identity": {**before.identity, "torch": "2.12.1", "threads": "64"}}))
+    folder.write(
+        before.model_copy(
+            update={"identity": {**before.identity, "torch": "2.12.1", "threads": "64"}}
+        )
+    )
     recipe = folder.path / "recipe.yaml"
     recipe.write_text(recipe.read_text().replace("weight_decay: 0.0", "weight_decay: 0.01"))
     refused = tunesmith("resume", folder.path)
-    assert refused.code == 2 and "error[run/drift]" in refused.err and "--allow-drift" in refused.err
-    assert re.search(r"recipe \w{12} then, \w{12} now; threads 64 then, 1 now; torch 2\.12\.1 then", refused.err)
+    assert (
+        refused.code == 2 and "error[run/drift]" in refused.err and "--allow-drift" in refused.err
+    )
+    assert re.search(
+        r"recipe \w{12} then, \w{12} now; threads 64 then, 1 now; torch 2\.12\.1 then", refused.err
+    )
     allowed = tunesmith("resume", folder.path, "--allow-drift")
-    assert allowed.code == 0 and "warning: goes on although it differs: threads 64 then" in allowed.err
+    assert (
+        allowed.code == 0 and "warning: goes on although it differs: threads 64 then" in allowed.err
+    )
     assert [entry.split()[0] for entry in folder.read(Run).drift] == ["recipe", "threads", "torch"]
 
 
-def test_a_damaged_checkpoint_is_named_and_passed_over(failed: Failing, tunesmith: Door, clean: Any) -> None:
+def test_a_damaged_checkpoint_is_named_and_passed_over(
+    failed: Failing, tunesmith: Door, clean: Any
+) -> None:
     folder = failed("train.step:5")
     newest = max(folder.checkpoints.glob("step-*"))
     failpoints.flip_bit(newest / "optimizer.safetensors", 5000)
@@ -204,7 +237,11 @@ def test_a_run_in_use_is_not_gone_on_with(failed: Failing, tunesmith: Door) -> N
     folder = failed("train.step:2")
     with folder.lock():
         refused = tunesmith("resume", folder.path)
-    assert refused.code == 2 and "error[run/in-use]" in refused.err and f"pid {os.getpid()}" in refused.err
+    assert (
+        refused.code == 2
+        and "error[run/in-use]" in refused.err
+        and f"pid {os.getpid()}" in refused.err
+    )
 
 
 def test_a_run_whose_lesson_is_damaged_is_refused(failed: Failing, tunesmith: Door) -> None:
@@ -212,11 +249,17 @@ def test_a_run_whose_lesson_is_damaged_is_refused(failed: Failing, tunesmith: Do
     tokens = folder.path / "lesson/train.safetensors"
     failpoints.flip_bit(tokens, tokens.stat().st_size // 2)
     refused = tunesmith("resume", folder.path)
-    assert refused.code == 2 and "error[run/damaged]" in refused.err and "train.safetensors" in refused.err
+    assert (
+        refused.code == 2
+        and "error[run/damaged]" in refused.err
+        and "train.safetensors" in refused.err
+    )
 
 
 def test_lines_that_are_lost_are_not_made_up(failed: Failing, tunesmith: Door) -> None:
     folder = failed("train.step:4")
     (folder.path / "metrics.jsonl").write_text("")
     refused = tunesmith("resume", folder.path)
-    assert refused.code == 2 and "error[run/damaged]" in refused.err and "metrics.jsonl" in refused.err
+    assert (
+        refused.code == 2 and "error[run/damaged]" in refused.err and "metrics.jsonl" in refused.err
+    )

@@ -1,4 +1,5 @@
-"""A decision that was cut short goes on to the verdict of the one left alone; nobody is asked, nothing chosen twice."""
+"""A decision that was cut short goes on to the verdict of the one left alone; nobody is asked,
+nothing chosen twice."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -19,9 +20,16 @@ from tunesmith.store.store import Store
 from tunesmith.workflow import conclusion, evaluation_runner, training_session
 
 CONTENDERS = (
-    "zero-shot", "zero-shot-constrained", "zero-shot+labels", "few-shot", "searched", "rag", "tuned",
-    "tuned-constrained", "tuned+rag",
-)  # fmt: skip
+    "zero-shot",
+    "zero-shot-constrained",
+    "zero-shot+labels",
+    "few-shot",
+    "searched",
+    "rag",
+    "tuned",
+    "tuned-constrained",
+    "tuned+rag",
+)
 QUICK = ("--set", "training.checkpoint_minutes=0", "--set", "evaluation.trials=2")
 Failing = Callable[[str], RunFolder]
 
@@ -32,13 +40,18 @@ def words(labels_csv: Path, settings: list[str]) -> list[str]:
 
 
 @pytest.fixture
-def failed(tunesmith: Door, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Failing]:
-    """The folder of a decision that an unforeseen error ended: when a contender has answered, or at a failpoint."""
+def failed(
+    tunesmith: Door, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Failing]:
+    """The folder of a decision that an unforeseen error ended: when a contender has answered, or at
+    a failpoint."""
 
     def fail(where: str) -> RunFolder:
         with monkeypatch.context() as patch:
             if where in CONTENDERS:
-                patch.setattr(evaluation_runner, "measure_latency", _failing_at(CONTENDERS.index(where)))
+                patch.setattr(
+                    evaluation_runner, "measure_latency", _failing_at(CONTENDERS.index(where))
+                )
             else:
                 failpoints.arm(f"{where}:raise")
             assert tunesmith(*words, "--out", tmp_path).code == 70
@@ -69,14 +82,19 @@ def told(folder: RunFolder) -> Any:
     """What a decision leaves, without what a clock said."""
     evaluation = folder.read(Evaluation)
     answers = {
-        one.name: [answer.model_dump(exclude={"seconds"}) for answer in folder.read_answers(one.name).records]
+        one.name: [
+            answer.model_dump(exclude={"seconds"})
+            for answer in folder.read_answers(one.name).records
+        ]
         for one in evaluation.contenders
     }
     document = json.loads((folder.path / "report.json").read_text())
     adapter = {path.name: compute_sha256(path) for path in folder.adapter.iterdir()}
     choices = {one.what: one.trials for one in folder.read_selections().records}
     defaults = folder.read(Run).defaults
-    measured = [(one.name, one.given, one.metrics, one.retrieval_hits) for one in evaluation.contenders]
+    measured = [
+        (one.name, one.given, one.metrics, one.retrieval_hits) for one in evaluation.contenders
+    ]
     told = [document[name] for name in ("verdict", "winner", "forgetting")]
     return answers, measured, *told, adapter, choices, defaults
 
@@ -89,7 +107,9 @@ def clean(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.mark.parametrize("where", ["zero-shot", "rag", "train.step:2", "tuned", "tuned+rag"])
-def test_it_goes_on_to_the_same_verdict(failed: Failing, tunesmith: Door, clean: Any, where: str) -> None:
+def test_it_goes_on_to_the_same_verdict(
+    failed: Failing, tunesmith: Door, clean: Any, where: str
+) -> None:
     folder = failed(where)
     before = folder.list_contenders()
     shown = tunesmith("show", folder.path)
@@ -107,7 +127,9 @@ def test_it_goes_on_to_the_same_verdict(failed: Failing, tunesmith: Door, clean:
     assert again.code == 2 and "error[run/finished]" in again.err and "has its verdict" in again.err
 
 
-def test_twice_cut_short(failed: Failing, tunesmith: Door, clean: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_twice_cut_short(
+    failed: Failing, tunesmith: Door, clean: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = failed("few-shot")
     with monkeypatch.context() as patch:
         patch.setattr(
@@ -137,7 +159,11 @@ def test_what_differs_is_named(failed: Failing, tunesmith: Door) -> None:
     before = folder.read(Run)
     folder.write(before.model_copy(update={"identity": {**before.identity, "torch": "2.12.1"}}))
     refused = tunesmith("resume", folder.path)
-    assert refused.code == 2 and "error[run/drift]" in refused.err and "torch 2.12.1 then" in refused.err
+    assert (
+        refused.code == 2
+        and "error[run/drift]" in refused.err
+        and "torch 2.12.1 then" in refused.err
+    )
     allowed = tunesmith("resume", folder.path, "--allow-drift")
     assert allowed.code == 0 and "warning: goes on although it differs: torch" in allowed.err
 
@@ -154,7 +180,11 @@ def test_a_report_that_could_not_be_written_is_written(
     listed = tunesmith("runs", "--json").document["runs"]
     assert next(row["status"] for row in listed if row["id"] == folder.id) == "interrupted"
     assert tunesmith("resume", folder.path).code == 0
-    assert told(folder) == clean and not folder.checkpoints.exists() and not (folder.path / "lesson").exists()
+    assert (
+        told(folder) == clean
+        and not folder.checkpoints.exists()
+        and not (folder.path / "lesson").exists()
+    )
 
 
 def _full_disk(*_: object) -> None:
@@ -184,16 +214,25 @@ def test_a_lost_look_is_made_up_and_damaged_answers_are_asked_for_again(
     (folder.path / "answers/searched.jsonl").write_text("{}\n")
     resumed = tunesmith("resume", folder.path)
     assert resumed.code == 0, resumed.err
-    assert "warning: few-shot is asked again" in resumed.err and "warning: searched is asked again" in resumed.err
+    assert (
+        "warning: few-shot is asked again" in resumed.err
+        and "warning: searched is asked again" in resumed.err
+    )
     assert told(folder) == clean
     with Store.open() as store:
         looks = store.list_test_set_accesses(fingerprint_test_set(folder.read(Split).test))
     mine = [look.contender for look in looks if look.run == folder.id]
-    assert sorted(mine) == sorted([*CONTENDERS, "few-shot", "searched"]), "whoever was asked twice looked twice"
+    assert sorted(mine) == sorted([*CONTENDERS, "few-shot", "searched"]), (
+        "whoever was asked twice looked twice"
+    )
 
 
 def test_from_another_folder(
-    tunesmith: Door, labels_csv: Path, settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tunesmith: Door,
+    labels_csv: Path,
+    settings: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whatever was named relatively is found again."""
     monkeypatch.chdir(labels_csv.parent)
@@ -206,7 +245,9 @@ def test_from_another_folder(
     assert tunesmith("resume", folder.path).code == 0
 
 
-def test_documents_that_changed_are_named(tunesmith: Door, words: list[str], tmp_path: Path) -> None:
+def test_documents_that_changed_are_named(
+    tunesmith: Door, words: list[str], tmp_path: Path
+) -> None:
     (documents := tmp_path / "docs").mkdir()
     (documents / "a.txt").write_text("Boats are painted blue.")
     failpoints.arm("train.step:1:raise")

@@ -1,4 +1,5 @@
-"""Services that misbehave, from the command line: what they do costs their own contenders, never the decision."""
+"""Services that misbehave, from the command line: what they do costs their own contenders, never
+the decision."""
 
 import json
 from collections.abc import Callable
@@ -16,14 +17,21 @@ from tunesmith.testing.fake_openai import FakeOpenAI, Reply, make_chat_completio
 
 KEY = "sk-canary-123456789"
 SMALL = (
-    "bar.max_forgetting=null", "evaluation.trials=2", "evaluation.constrained=false", "evaluation.test_limit=8",
+    "bar.max_forgetting=null",
+    "evaluation.trials=2",
+    "evaluation.constrained=false",
+    "evaluation.test_limit=8",
     "retrieval.search=bm25",
-)  # fmt: skip
+)
 
 
 @pytest.fixture
 def decide(
-    tunesmith: Door, labels_csv: Path, settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tunesmith: Door,
+    labels_csv: Path,
+    settings: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Any]:
     """Decide with this service as one more model."""
     monkeypatch.setenv("ACME_KEY", KEY)
@@ -33,7 +41,9 @@ def decide(
         prices = {"usd_per_million_in": 1.0, "usd_per_million_out": 4.0}
         changes = (*SMALL, f"evaluation.remote={json.dumps([{**remote, **prices}])}")
         flags = [word for change in changes for word in ("--set", change)]
-        return tunesmith("decide", labels_csv, "--out", tmp_path / "runs", *settings, *flags, *words)
+        return tunesmith(
+            "decide", labels_csv, "--out", tmp_path / "runs", *settings, *flags, *words
+        )
 
     return decided
 
@@ -46,7 +56,8 @@ def only_run(tmp_path: Path) -> RunFolder:
 def test_half_characters_nul_and_the_key_in_answers_end_no_decision(
     decide: Callable[..., Any], tunesmith: Door, tmp_path: Path
 ) -> None:
-    """Each answer holds one of them, and the run is cut short once, so all of it is written and read back."""
+    """Each answer holds one of them, and the run is cut short once, so all of it is written and
+    read back."""
     said = ["red \ud800", "red\0", f"red {KEY}", "red", "\udc00"]
     with FakeOpenAI(lambda question: said[len(service.requests) % len(said)]) as service:
         failpoints.arm("train.step:1:raise")
@@ -60,13 +71,19 @@ def test_half_characters_nul_and_the_key_in_answers_end_no_decision(
     contender = folder.read(Evaluation).get_contender("acme+zero-shot")
     assert contender.metrics["accuracy"].failed == 0 and contender.metrics["accuracy"].n == 8
     told = contender.given
-    assert "each is now U+FFFD" in told and "The service repeated the key in an answer; it was taken out." in told
+    assert (
+        "each is now U+FFFD" in told
+        and "The service repeated the key in an answer; it was taken out." in told
+    )
     for path in folder.path.rglob("*"):
         assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
 
 
-def test_a_service_that_dies_is_left_alone_and_told(decide: Callable[..., Any], tmp_path: Path) -> None:
-    """It answers the first question and then no more. Before, every round asked it again with full patience."""
+def test_a_service_that_dies_is_left_alone_and_told(
+    decide: Callable[..., Any], tmp_path: Path
+) -> None:
+    """It answers the first question and then no more. Before, every round asked it again with full
+    patience."""
 
     def reply(request: dict[str, Any]) -> Reply | None:
         return make_error_reply(401, "revoked") if len(service.requests) > 3 else None
@@ -74,7 +91,9 @@ def test_a_service_that_dies_is_left_alone_and_told(decide: Callable[..., Any], 
     with FakeOpenAI(lambda question: "red", reply=reply) as service:
         printed = decide(service)
         assert printed.code == 0, printed.err
-        assert len(service.requests) <= 3 + 4 + 3, "four at once saw it die; three rounds looked whether it was back"
+        assert len(service.requests) <= 3 + 4 + 3, (
+            "four at once saw it die; three rounds looked whether it was back"
+        )
     folder = only_run(tmp_path)
     assert "None of " in printed.err and "candidates got a score on " in printed.err
     assert "acme: sends the value of $ACME_KEY to 127.0.0.1" in printed.err
@@ -86,21 +105,34 @@ def test_a_service_that_dies_is_left_alone_and_told(decide: Callable[..., Any], 
 def test_evaluate_tells_what_a_service_did_in_silence(
     tunesmith: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its questions cut, reasoning that is charged, another model: seen in evaluate, where only decide told it."""
+    """Its questions cut, reasoning that is charged, another model: seen in evaluate, where only
+    decide told it."""
     monkeypatch.setenv("ACME_KEY", KEY)
     questions = [f"{number} {'word ' * 600} red or blue?" for number in range(12)]
     data = tmp_path / "data.jsonl"
-    rows = [{"prompt": question, "completion": ("red", "blue")[i % 2]} for i, question in enumerate(questions)]
+    rows = [
+        {"prompt": question, "completion": ("red", "blue")[i % 2]}
+        for i, question in enumerate(questions)
+    ]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     usage = {"prompt_tokens": 300, "completion_tokens": 5, "total_tokens": 405}
     body = {**make_chat_completion("The answer is red."), "usage": usage, "model": "gpt-small"}
     with FakeOpenAI(str, reply=lambda request: Reply(body=body)) as service:
-        remote = {"name": "acme", "url": service.url, "model": "gpt-large", "key_variable": "ACME_KEY"}
+        remote = {
+            "name": "acme",
+            "url": service.url,
+            "model": "gpt-large",
+            "key_variable": "ACME_KEY",
+        }
         prices = {"usd_per_million_in": 1.0, "usd_per_million_out": 4.0}
         change = f"evaluation.remote={json.dumps([{**remote, **prices}])}"
         printed = tunesmith("evaluate", "--data", data, "--set", change, "--json")
     [contender] = json.loads(printed.out)["contenders"]
     assert printed.code == 0 and contender["metrics"]["accuracy"]["value"] == 0.5
-    for note in (SHORTENED_NOTE, UNNAMED_TOKENS_NOTE, f"{OTHER_MODEL_NOTE}'gpt-small' for 'gpt-large'."):
+    for note in (
+        SHORTENED_NOTE,
+        UNNAMED_TOKENS_NOTE,
+        f"{OTHER_MODEL_NOTE}'gpt-small' for 'gpt-large'.",
+    ):
         assert note in contender["given"] and note in printed.err
     assert contender["tokens_out_per_request"] == 105

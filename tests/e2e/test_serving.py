@@ -1,5 +1,5 @@
-"""What is served is what was measured: every contender of a run answers as its stored answers say, after the data and
-the documents have gone."""
+"""What is served is what was measured: every contender of a run answers as its stored answers say,
+after the data and the documents have gone."""
 
 import contextlib
 import io
@@ -22,8 +22,18 @@ from tunesmith.records import Decision, Message, TestSet
 from tunesmith.runs.run_folder import RunFolder
 from tunesmith.workflow.export import export
 
-FREE = ["zero-shot", "few-shot", "searched", "rag", "rag-documents", "tuned", "tuned+rag", "tuned+rag-documents",
-        "mine", "role"]  # fmt: skip
+FREE = [
+    "zero-shot",
+    "few-shot",
+    "searched",
+    "rag",
+    "rag-documents",
+    "tuned",
+    "tuned+rag",
+    "tuned+rag-documents",
+    "mine",
+    "role",
+]
 
 
 ALONE = """
@@ -42,25 +52,45 @@ for line in sys.stdin:
     runpy.run_path(place + "/answer.py", run_name="__main__")
     sys.stdout.close()
     os._exit(0)
-"""
-"""Runs the answer.py of each folder named on a line, in a fork of a process that cannot import tunesmith."""
+"""  # noqa: E501
+"""Runs the answer.py of each folder named on a line, in a fork of a process that cannot import
+tunesmith."""
 
 
 def decide_and_forget(data: Path, settings: list[str], folder: Path, *more: str) -> RunFolder:
     """A decided run whose data and documents are not there any more."""
     files = folder / "files"
     (files / "documents").mkdir(parents=True)
-    (files / "documents" / "boats.md").write_text("A boat is painted red.\n\nA cloud is painted blue or green.\n")
+    (files / "documents" / "boats.md").write_text(
+        "A boat is painted red.\n\nA cloud is painted blue or green.\n"
+    )
     (files / "documents" / "doors.txt").write_text("Every door is green, each lamp is red.\n")
-    prompts = [{"name": "mine", "prompt": "Colour of: {input}"}, {"name": "role", "system": "You name colours."}]
+    prompts = [
+        {"name": "mine", "prompt": "Colour of: {input}"},
+        {"name": "role", "system": "You name colours."},
+    ]
     (files / "prompts.json").write_text(json.dumps(prompts))
     mine = files / data.name
     shutil.copy(data, mine)
     told = io.StringIO()
     with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
-        code = run(["decide", str(mine), "--documents", str(files / "documents"), "--out", str(folder / "runs"),
-                    "--json", *settings, "--instruction", "Say it briefly.", "--prompts",
-                    str(files / "prompts.json"), *more])  # fmt: skip
+        code = run(
+            [
+                "decide",
+                str(mine),
+                "--documents",
+                str(files / "documents"),
+                "--out",
+                str(folder / "runs"),
+                "--json",
+                *settings,
+                "--instruction",
+                "Say it briefly.",
+                "--prompts",
+                str(files / "prompts.json"),
+                *more,
+            ]
+        )
     assert code == 0, told.getvalue()
     shutil.rmtree(files)
     (made,) = (folder / "runs").iterdir()
@@ -68,23 +98,31 @@ def decide_and_forget(data: Path, settings: list[str], folder: Path, *more: str)
 
 
 @pytest.fixture(scope="module")
-def labels(labels_csv: Path, settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def labels(
+    labels_csv: Path, settings: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> RunFolder:
     return decide_and_forget(labels_csv, settings, tmp_path_factory.mktemp("labels"))
 
 
 @pytest.fixture(scope="module")
-def fields(fields_jsonl: Path, settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def fields(
+    fields_jsonl: Path, settings: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> RunFolder:
     more = ("--set", "retrieval.search=bm25")
     return decide_and_forget(fields_jsonl, settings, tmp_path_factory.mktemp("fields"), *more)
 
 
 def answers_again(folder: RunFolder, served: LoadedContender) -> list[tuple[str, int]]:
-    asked = [one.prompt or (Message("user", one.question),) for one in folder.read(TestSet).examples]
+    asked = [
+        one.prompt or (Message("user", one.question),) for one in folder.read(TestSet).examples
+    ]
     return [(one.text, one.tokens_out) for one in served.complete(asked)]
 
 
 @pytest.mark.parametrize("kind", ["labels", "fields"])
-@pytest.mark.parametrize("contender", [*FREE, "zero-shot-constrained", "zero-shot+form", "tuned-constrained"])
+@pytest.mark.parametrize(
+    "contender", [*FREE, "zero-shot-constrained", "zero-shot+form", "tuned-constrained"]
+)
 def test_a_served_contender_answers_as_it_was_measured(
     contender: str, kind: str, request: pytest.FixtureRequest
 ) -> None:
@@ -111,7 +149,9 @@ def test_the_winner_answers_not_the_tuned_loser(labels: RunFolder, tmp_path: Pat
     assert chosen.reason == "rag answers: the winner, verdict rag."
 
 
-def test_without_a_winner_the_best_answers_and_that_is_said(labels: RunFolder, tmp_path: Path) -> None:
+def test_without_a_winner_the_best_answers_and_that_is_said(
+    labels: RunFolder, tmp_path: Path
+) -> None:
     decided = write_verdict(labels, "stop", None, tmp_path)
     chosen = choose_contender(decided)
     assert chosen.reason.startswith("The verdict is stop, no contender is good enough; ")
@@ -122,7 +162,9 @@ def test_a_contender_that_a_run_does_not_have_is_refused_by_name(labels: RunFold
         choose_contender(labels, "rga")
 
 
-def test_a_run_that_does_not_say_how_its_winner_was_asked_is_refused(labels: RunFolder, tmp_path: Path) -> None:
+def test_a_run_that_does_not_say_how_its_winner_was_asked_is_refused(
+    labels: RunFolder, tmp_path: Path
+) -> None:
     """Runs of earlier versions; their tuned model can be asked all the same."""
     decided = write_verdict(labels, "rag", "rag", tmp_path)
     shutil.rmtree(decided.path / "prompts")
@@ -131,12 +173,16 @@ def test_a_run_that_does_not_say_how_its_winner_was_asked_is_refused(labels: Run
     assert choose_contender(decided, "tuned").inference_config.system == "Say it briefly."
 
 
-def test_chat_with_a_run_tells_who_answers(labels: RunFolder, tmp_path: Path, tunesmith: Door) -> None:
+def test_chat_with_a_run_tells_who_answers(
+    labels: RunFolder, tmp_path: Path, tunesmith: Door
+) -> None:
     decided = write_verdict(labels, "prompt", "zero-shot-constrained", tmp_path)
     printed = tunesmith("chat", decided.path, "--message", "a red boat")
     assert printed.code == 0 and printed.out.strip() in ("red", "green", "blue")
     assert printed.err.strip() == "zero-shot-constrained answers: the winner, verdict prompt."
-    other = tunesmith("chat", decided.path, "--message", "a red boat", "--contender", "tuned-constrained")
+    other = tunesmith(
+        "chat", decided.path, "--message", "a red boat", "--contender", "tuned-constrained"
+    )
     assert other.code == 0 and other.err == ""
 
 
@@ -146,17 +192,32 @@ def test_a_contender_is_asked_of_runs_only(tiny_model: Path, tunesmith: Door) ->
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path, RunFolder], list[str]]]:
+def alone(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[Path, RunFolder], list[str]]]:
     """Asks a bundle what a run was tested with."""
     files = tmp_path_factory.mktemp("alone")
-    with (files / "errors.txt").open("w") as errors, subprocess.Popen(
-        [sys.executable, "-c", ALONE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    ) as process:  # fmt: skip
+    with (
+        (files / "errors.txt").open("w") as errors,
+        subprocess.Popen(
+            [sys.executable, "-c", ALONE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        ) as process,
+    ):
 
         def ask(place: Path, folder: RunFolder) -> list[str]:
-            prompts = [one.prompt or (Message("user", one.question),) for one in folder.read(TestSet).examples]
-            lines = [json.dumps({"messages": [message.as_dict() for message in prompt]}) for prompt in prompts]
+            prompts = [
+                one.prompt or (Message("user", one.question),)
+                for one in folder.read(TestSet).examples
+            ]
+            lines = [
+                json.dumps({"messages": [message.as_dict() for message in prompt]})
+                for prompt in prompts
+            ]
             (questions := files / "questions.jsonl").write_text("\n".join(lines))
             (answers := files / "answers.jsonl").unlink(missing_ok=True)
             assert process.stdin is not None and process.stdout is not None
@@ -180,12 +241,18 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path, 
     ],
 )
 def test_a_bundle_answers_without_tunesmith_as_the_contender_was_measured(
-    kind: str, contender: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    contender: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     alone: Callable[[Path, RunFolder], list[str]],
-) -> None:  # fmt: skip
+) -> None:
     folder: RunFolder = request.getfixturevalue(kind)
     nothing = bundle.AnswersProof(contender=contender, asked=0, same=0)
-    monkeypatch.setattr("tunesmith.workflow.export.verify_bundle", lambda *_, **__: nothing)  # the lines below are one
+    monkeypatch.setattr(
+        "tunesmith.workflow.export.verify_bundle", lambda *_, **__: nothing
+    )  # the lines below are one
     export(str(folder.path), tmp_path / "bundle", contender)
     measured = [one.text for one in folder.read_answers(contender).records]
     assert len(measured) == 12

@@ -1,4 +1,5 @@
-"""The store is an index of run folders: whatever happens to it, no work is refused, and the folders bring it back."""
+"""The store is an index of run folders: whatever happens to it, no work is refused, and the folders
+bring it back."""
 
 import json
 import shutil
@@ -30,7 +31,9 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A store of one's own that is not waited for long."""
     monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(
-        Store, "open", classmethod(lambda cls, url=None, *, lock_seconds=0.3: cls(Database(url, lock_seconds)))
+        Store,
+        "open",
+        classmethod(lambda cls, url=None, *, lock_seconds=0.3: cls(Database(url, lock_seconds))),
     )
     monkeypatch.chdir(tmp_path)
     yield tmp_path / "home"
@@ -40,7 +43,9 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def words(labels_csv: Path, settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def words(
+    labels_csv: Path, settings: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
     recipe = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
     recipe.write_text(f"data: {{path: {labels_csv}}}\n")
     return ["train", str(recipe), *settings, "--set", "training.checkpoint_minutes=0"]
@@ -103,7 +108,9 @@ WARNED = [lock, overwrite, corrupt_pages, make_newer, block_the_place]
 
 
 @pytest.fixture
-def harmed_at_the_first_line(monkeypatch: pytest.MonkeyPatch, own_home: Path) -> Callable[[Harm], None]:
+def harmed_at_the_first_line(
+    monkeypatch: pytest.MonkeyPatch, own_home: Path
+) -> Callable[[Harm], None]:
     """The store is harmed when training has told its first line."""
 
     def arrange(harm: Harm) -> None:
@@ -132,19 +139,29 @@ def is_entered(tunesmith: Door, folder: RunFolder) -> bool:
     shown = tunesmith("show", folder.id, "--json")
     assert shown.code == 0, shown.err
     artifacts = [one["kind"] for one in shown.document["artifacts"]]
-    return statuses == [(folder.id, "finished")] and artifacts[0] == "adapter" and len(set(artifacts)) <= 2
+    return (
+        statuses == [(folder.id, "finished")]
+        and artifacts[0] == "adapter"
+        and len(set(artifacts)) <= 2
+    )
 
 
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_store_lost_while_training_is_a_warning_and_comes_back(
-    tunesmith: Door, words: list[str], tmp_path: Path, own_home: Path,
-    harmed_at_the_first_line: Callable[[Harm], None], harm: Harm,
-) -> None:  # fmt: skip
+    tunesmith: Door,
+    words: list[str],
+    tmp_path: Path,
+    own_home: Path,
+    harmed_at_the_first_line: Callable[[Harm], None],
+    harm: Harm,
+) -> None:
     """The training ended with 2, `resume` refused it for ever, and `runs` called it killed."""
     harmed_at_the_first_line(harm)
     trained = tunesmith(*words, "--out", tmp_path / "runs")
     assert trained.code == 0, trained.err
-    is_noticed = harm in WARNED and harm is not make_newer  # the schema is looked at when the store is opened
+    is_noticed = (
+        harm in WARNED and harm is not make_newer
+    )  # the schema is looked at when the store is opened
     assert ("warning: the store is left out" in trained.err) == is_noticed, trained.err
     folder = only_run(tmp_path / "runs")
     assert folder.read(Run).status == "finished" and not folder.checkpoints.exists()
@@ -160,7 +177,9 @@ def test_a_store_that_cannot_be_used_from_the_beginning_refuses_no_work(
     Store.open().close()
     harm(own_home / "store.db")
     trained = tunesmith(*words, "--out", tmp_path / "runs")
-    assert trained.code == 0 and trained.err.count("warning: the store is left out") == 1, trained.err
+    assert trained.code == 0 and trained.err.count("warning: the store is left out") == 1, (
+        trained.err
+    )
     folder = only_run(tmp_path / "runs")
     assert tunesmith("show", folder.path).code == 0
     make_well(own_home / "store.db")
@@ -180,7 +199,11 @@ def test_killed_between_the_folder_and_the_store_resume_puts_it_right(
     assert resumed.code == 0, resumed.err
     assert "put right: what only tuning needed was there, the store was behind" in resumed.err
     assert resumed.out.splitlines()[-1] == f"next: tunesmith chat {folder.path}"
-    assert not folder.checkpoints.exists() and not (folder.path / "lesson").exists() and not folder.find_damage()
+    assert (
+        not folder.checkpoints.exists()
+        and not (folder.path / "lesson").exists()
+        and not folder.find_damage()
+    )
     again = tunesmith("resume", folder.path)
     assert again.code == 2 and "error[run/finished]" in again.err
     assert is_entered(tunesmith, folder)
@@ -202,11 +225,18 @@ def harm_of_record(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("harm", [delete, lock])
 def test_a_decision_whose_store_is_lost_keeps_every_look(
-    tunesmith: Door, labels_csv: Path, settings: list[str], tmp_path: Path, own_home: Path,
-    harmed_at_the_first_line: Callable[[Harm], None], harm: Harm,
-) -> None:  # fmt: skip
+    tunesmith: Door,
+    labels_csv: Path,
+    settings: list[str],
+    tmp_path: Path,
+    own_home: Path,
+    harmed_at_the_first_line: Callable[[Harm], None],
+    harm: Harm,
+) -> None:
     harmed_at_the_first_line(harm)
-    decided = tunesmith("decide", labels_csv, *settings, "--set", "evaluation.trials=0", "--out", tmp_path / "runs")
+    decided = tunesmith(
+        "decide", labels_csv, *settings, "--set", "evaluation.trials=0", "--out", tmp_path / "runs"
+    )
     assert decided.code == 0, decided.err
     folder = only_run(tmp_path / "runs")
     make_well(own_home / "store.db") if harm in WARNED else None
@@ -218,7 +248,9 @@ def test_a_decision_whose_store_is_lost_keeps_every_look(
     assert len(evaluations) == 1
 
 
-def test_a_locked_store_is_waited_for(tunesmith: Door, words: list[str], tmp_path: Path, own_home: Path) -> None:
+def test_a_locked_store_is_waited_for(
+    tunesmith: Door, words: list[str], tmp_path: Path, own_home: Path
+) -> None:
     Store.open().close()
     lock(own_home / "store.db")
     timer = threading.Timer(0.1, HELD[-1].close)
@@ -263,6 +295,8 @@ def test_a_run_that_cannot_be_read_does_not_hide_the_others(
     listed = tunesmith("runs", "--json")
     assert listed.code == 0
     assert {row["id"]: row["status"] for row in listed.document["runs"]} == {
-        damaged: "finished", newer: "unreadable", whole: "finished"
-    }  # fmt: skip
+        damaged: "finished",
+        newer: "unreadable",
+        whole: "finished",
+    }
     assert tunesmith("show", newer).code == 2 and tunesmith("show", damaged).code == 0

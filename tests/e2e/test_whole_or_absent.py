@@ -1,4 +1,5 @@
-"""What a killed command leaves is whole or not there; what a folder from elsewhere holds is not trusted."""
+"""What a killed command leaves is whole or not there; what a folder from elsewhere holds is not
+trusted."""
 
 import json
 import os
@@ -22,7 +23,9 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture(scope="session")
-def words(labels_csv: Path, settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def words(
+    labels_csv: Path, settings: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
     recipe = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
     recipe.write_text(f"data: {{path: {labels_csv}}}\n")
     return ["train", str(recipe), *settings, "--set", "training.checkpoint_minutes=0"]
@@ -68,7 +71,11 @@ def test_a_training_killed_before_its_folder_is_whole_leaves_nothing(
     """A folder without run.json could not be read, resumed or removed."""
     killed(start, "files.rename:4", *words, "--out", tmp_path)
     (left,) = tmp_path.iterdir()
-    assert left.name.startswith(".tmp-") and (left / "recipe.yaml").exists() and not (left / "run.json").exists()
+    assert (
+        left.name.startswith(".tmp-")
+        and (left / "recipe.yaml").exists()
+        and not (left / "run.json").exists()
+    )
     assert left.name not in tunesmith("runs").out
     assert tunesmith(*words, "--out", tmp_path).code == 0
     (folder,) = tmp_path.iterdir()
@@ -90,7 +97,16 @@ def test_an_export_killed_in_the_middle_leaves_nothing_after_the_next_one(
 def test_an_evaluation_killed_in_the_middle_is_not_there(
     start: Start, tiny_model: Path, labels_csv: Path, tmp_path: Path
 ) -> None:
-    words = ["evaluate", tiny_model, "--data", labels_csv, "--set", "evaluation.test_limit=4", "--out", tmp_path]
+    words = [
+        "evaluate",
+        tiny_model,
+        "--data",
+        labels_csv,
+        "--set",
+        "evaluation.test_limit=4",
+        "--out",
+        tmp_path,
+    ]
     killed(start, "files.rename:2", *words)
     assert all(path.name.startswith(".tmp-") for path in tmp_path.iterdir())
 
@@ -116,7 +132,11 @@ def test_a_pipe_in_a_run_folder_is_not_waited_for(tunesmith: Door, copy: Path) -
     os.mkfifo(copy / "split.json")
     for command in ("show", "resume"):
         refused = tunesmith(command, copy)
-        assert refused.code == 2 and "error[run/special-file]" in refused.err and "a pipe" in refused.err
+        assert (
+            refused.code == 2
+            and "error[run/special-file]" in refused.err
+            and "a pipe" in refused.err
+        )
 
 
 def test_a_scorer_that_a_folder_from_elsewhere_names_does_not_run_before_the_folder_is_compared(
@@ -129,7 +149,10 @@ def test_a_scorer_that_a_folder_from_elsewhere_names_does_not_run_before_the_fol
         failpoints.arm(None)
     (folder,) = (tmp_path / "runs").iterdir()
     own = folder / "own.py"
-    own.write_text(f"from pathlib import Path\nPath({str(tmp_path / 'marker')!r}).touch()\ndef fit(a, b): return 1.0\n")
+    own.write_text(
+        f"from pathlib import Path\nPath({str(tmp_path / 'marker')!r}).touch()\ndef fit(a, b):"
+        " return 1.0\n"
+    )
     recipe = folder / "recipe.yaml"
     text = recipe.read_text()
     assert "scorer: auto" in text
@@ -171,12 +194,22 @@ def test_kept_answers_can_be_read_by_themselves(
     tunesmith: Door, tiny_model: Path, labels_csv: Path, tmp_path: Path
 ) -> None:
     """In the order of the file, each with its question and the answer that is right."""
-    words = ["--set", "evaluation.test_limit=10", "--set", "evaluation.max_new_tokens=4", "--out", tmp_path]
+    words = [
+        "--set",
+        "evaluation.test_limit=10",
+        "--set",
+        "evaluation.max_new_tokens=4",
+        "--out",
+        tmp_path,
+    ]
     assert tunesmith("evaluate", tiny_model, "--data", labels_csv, *words).code == 0
     (folder,) = map(RunFolder.open, tmp_path.iterdir())
     rows = dict(line.split(",") for line in labels_csv.read_text().splitlines()[1:])
     (name,) = folder.list_contenders()
-    lines = [json.loads(line) for line in (folder.path / "answers" / f"{name}.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line)
+        for line in (folder.path / "answers" / f"{name}.jsonl").read_text().splitlines()
+    ]
     asked = [(line["question"], line["expected"]) for line in lines]
     assert len(asked) == 10 and asked == [row for row in rows.items() if row in asked]
     tested = folder.read(TestSet).examples
@@ -190,7 +223,11 @@ def test_two_who_go_on_with_one_run_do_not_meet(start: Start, tunesmith: Door, c
     process = start("resume", copy, env={failpoints.ENV_VARIABLE: "train.step:2:pause"})
     os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
     refused = tunesmith("resume", copy)
-    assert refused.code == 2 and "error[run/in-use]" in refused.err and f"pid {process.pid}" in refused.err
+    assert (
+        refused.code == 2
+        and "error[run/in-use]" in refused.err
+        and f"pid {process.pid}" in refused.err
+    )
     process.send_signal(signal.SIGCONT)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
@@ -200,7 +237,11 @@ def test_two_who_go_on_with_one_run_do_not_meet(start: Start, tunesmith: Door, c
 def printed(script: str, *words: str) -> str:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(
-        [sys.executable, str(BENCHMARKS / script), *words], capture_output=True, text=True, env=environment, check=False
+        [sys.executable, str(BENCHMARKS / script), *words],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
@@ -208,7 +249,11 @@ def printed(script: str, *words: str) -> str:
 
 def test_a_bit_flipped_in_any_file_of_a_finished_decision_is_named() -> None:
     found = json.loads(printed("bit_flips.py", "--places", "2"))
-    assert found["files"] > 40 and found["show"] == found["flips"] and "show" not in found["passed over"]
+    assert (
+        found["files"] > 40
+        and found["show"] == found["flips"]
+        and "show" not in found["passed over"]
+    )
     assert all(names == ["to_label.csv"] for names in found["passed over"].values())
 
 

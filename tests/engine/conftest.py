@@ -1,4 +1,5 @@
-"""A tiny Llama with random weights and small token sequences: every engine test runs in a moment, offline."""
+"""A tiny Llama with random weights and small token sequences: every engine test runs in a moment,
+offline."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +19,19 @@ VOCABULARY = 64
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=256, tie_word_embeddings=True, initializer_range=0.2,
-        bos_token_id=1, eos_token_id=2, pad_token_id=2,
-    )  # fmt: skip
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        tie_word_embeddings=True,
+        initializer_range=0.2,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+    )
     folder = tmp_path_factory.mktemp("tiny")
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
@@ -42,7 +52,8 @@ def token_arrays(rows: list[tuple[list[int], list[float]]]) -> TokenArrays:
 
 
 def copying_task(examples: int, seed: int = 0) -> TokenArrays:
-    """A shared system prompt, some letters, then the same letters again as the answer, then the end token 2."""
+    """A shared system prompt, some letters, then the same letters again as the answer, then the end
+    token 2."""
     random = np.random.default_rng(seed)
     rows = []
     for _ in range(examples):
@@ -65,9 +76,16 @@ def arrays_of() -> Callable[..., TokenArrays]:
 @pytest.fixture
 def recipe() -> Callable[..., Recipe]:
     def make(seed: int = 0, dropout: float = 0.0, **training: object) -> Recipe:
-        settings = {"learning_rate": 1e-2, "epochs": 1.0, "batch_size": 8, "evaluations": 1} | training
+        settings = {
+            "learning_rate": 1e-2,
+            "epochs": 1.0,
+            "batch_size": 8,
+            "evaluations": 1,
+        } | training
         return Recipe(
-            seed=seed, adapter=AdapterRecipe(rank=4, alpha=8, dropout=dropout), training=TrainingRecipe(**settings)
+            seed=seed,
+            adapter=AdapterRecipe(rank=4, alpha=8, dropout=dropout),
+            training=TrainingRecipe(**settings),
         )
 
     return make

@@ -27,14 +27,34 @@ ArraysOf = Callable[..., TokenArrays]
 def config_of(family: str, *, tied: bool = True) -> Any:
     if family == "llama":
         return LlamaConfig(
-            vocab_size=64, hidden_size=40, intermediate_size=56, num_hidden_layers=2, num_attention_heads=4,
-            num_key_value_heads=2, max_position_embeddings=256, tie_word_embeddings=tied, initializer_range=0.2,
-            bos_token_id=1, eos_token_id=2, pad_token_id=2,
-        )  # fmt: skip
+            vocab_size=64,
+            hidden_size=40,
+            intermediate_size=56,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=256,
+            tie_word_embeddings=tied,
+            initializer_range=0.2,
+            bos_token_id=1,
+            eos_token_id=2,
+            pad_token_id=2,
+        )
     return GPT2Config(
-        vocab_size=64, n_embd=40, n_layer=2, n_head=4, n_positions=256, initializer_range=0.2, resid_pdrop=0.0,
-        embd_pdrop=0.0, attn_pdrop=0.0, tie_word_embeddings=tied, bos_token_id=1, eos_token_id=2, pad_token_id=2,
-    )  # fmt: skip
+        vocab_size=64,
+        n_embd=40,
+        n_layer=2,
+        n_head=4,
+        n_positions=256,
+        initializer_range=0.2,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        tie_word_embeddings=tied,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+    )
 
 
 def written(config: Any, folder: Path) -> Path:
@@ -43,13 +63,17 @@ def written(config: Any, folder: Path) -> Path:
     return folder
 
 
-def trained(folder: Path, kind: str, *, float64: bool = False) -> tuple[LoadedModel, TrainableModel]:
+def trained(
+    folder: Path, kind: str, *, float64: bool = False
+) -> tuple[LoadedModel, TrainableModel]:
     """A model with a scrambled adapter: a fresh one has gradients of zero."""
     loaded = load_model(folder, "float32", four_bits=kind == "qlora")
     if float64:
         loaded.model.double()
         loaded = replace(loaded, dtype=torch.float64)
-    adapter = build_trainable(loaded, AdapterRecipe(kind=kind) if kind == "full" else AdapterRecipe(kind=kind, rank=4))
+    adapter = build_trainable(
+        loaded, AdapterRecipe(kind=kind) if kind == "full" else AdapterRecipe(kind=kind, rank=4)
+    )
     torch.manual_seed(1)
     with torch.no_grad():
         for name, weight in adapter.get_weights().items():
@@ -66,7 +90,9 @@ def arrays(arrays_of: ArraysOf) -> TokenArrays:
     heads = [head, head, head + random.integers(3, 64, 30).tolist()]
     heads.append(heads[-1])
     tails = [random.integers(3, 64, length).tolist() for length in (3, 9, 5, 7)]
-    return arrays_of([(h + t, [0.0] * len(h) + [1.0] * len(t)) for h, t in zip(heads, tails, strict=True)])
+    return arrays_of(
+        [(h + t, [0.0] * len(h) + [1.0] * len(t)) for h, t in zip(heads, tails, strict=True)]
+    )
 
 
 def gradients(
@@ -85,9 +111,13 @@ def gradients(
 def test_a_forests_gradients_are_those_of_one_example_at_a_time(
     family: str, kind: str, arrays: TokenArrays, tmp_path: Path
 ) -> None:
-    """In float64 to 1e-9 of the largest gradient of each weight: what differs is the order of sums."""
+    """In float64 to 1e-9 of the largest gradient of each weight: what differs is the order of
+    sums."""
     loaded, adapter = trained(written(config_of(family), tmp_path), kind, float64=True)
-    forest, alone = TrainingStep(loaded, Sft()), TrainingStep(loaded, Sft(), MemoryPlan(most_examples=1))
+    forest, alone = (
+        TrainingStep(loaded, Sft()),
+        TrainingStep(loaded, Sft(), MemoryPlan(most_examples=1)),
+    )
     assert forest.no_forest_reason is None
     alone.no_forest_reason = "to compare"
     loss, together = gradients(adapter, forest, arrays)
@@ -107,7 +137,9 @@ class Watch(TorchDispatchMode):
         self.shapes: list[tuple[int, ...]] = []
         self.names: set[str] = set()
 
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         result = function(*args, **(kwargs or {}))
         self.names.add(function.name())
         if any(word in function.name() for word in ("::mm", "::addmm", "::bmm", "::matmul")):
@@ -137,10 +169,14 @@ def test_no_gradient_of_a_frozen_weight_is_computed(
     frozen = [weight for weight in loaded.model.parameters() if id(weight) not in ours]
     watch = watched_backward(loaded, arrays)
     assert frozen and all(weight.grad is None and not weight.requires_grad for weight in frozen)
-    whole = [weight.shape for weight in AutoModelForCausalLM.from_pretrained(folder).parameters() if weight.dim() == 2]
-    assert not {(*shape,) for shape in whole} & set(watch.shapes) and not {(*s[::-1],) for s in whole} & set(
-        watch.shapes
-    )
+    whole = [
+        weight.shape
+        for weight in AutoModelForCausalLM.from_pretrained(folder).parameters()
+        if weight.dim() == 2
+    ]
+    assert not {(*shape,) for shape in whole} & set(watch.shapes) and not {
+        (*s[::-1],) for s in whole
+    } & set(watch.shapes)
     assert not any("embedding" in name and "backward" in name for name in watch.names)
     assert len(watch.shapes) > 30
 
@@ -148,11 +184,15 @@ def test_no_gradient_of_a_frozen_weight_is_computed(
 def test_the_watch_sees_what_full_fine_tuning_computes(arrays: TokenArrays, tmp_path: Path) -> None:
     loaded, _ = trained(written(config_of("llama"), tmp_path), "full")
     watch = watched_backward(loaded, arrays)
-    assert (56, 40) in watch.shapes and any("embedding" in name and "backward" in name for name in watch.names)
+    assert (56, 40) in watch.shapes and any(
+        "embedding" in name and "backward" in name for name in watch.names
+    )
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_full_gradients_are_those_of_plain_transformers(tied: bool, arrays: TokenArrays, tmp_path: Path) -> None:
+def test_full_gradients_are_those_of_plain_transformers(
+    tied: bool, arrays: TokenArrays, tmp_path: Path
+) -> None:
     """Embedding and head included; where they are tied the gradient is that of both uses."""
     folder = written(config_of("gpt2", tied=tied), tmp_path)
     loaded, adapter = trained(folder, "full", float64=True)
@@ -168,11 +208,17 @@ def test_full_gradients_are_those_of_plain_transformers(tied: bool, arrays: Toke
     assert ours.keys() == theirs.keys() and ("lm_head.weight" in ours) != tied
     for name, gradient in ours.items():
         torch.testing.assert_close(
-            gradient, theirs[name], rtol=1e-7, atol=1e-10, msg=lambda text, name=name: f"{name}: {text}"
+            gradient,
+            theirs[name],
+            rtol=1e-7,
+            atol=1e-10,
+            msg=lambda text, name=name: f"{name}: {text}",
         )
 
 
-def test_bfloat16_masters_take_steps_that_bfloat16_cannot_tell_apart(arrays: TokenArrays, tmp_path: Path) -> None:
+def test_bfloat16_masters_take_steps_that_bfloat16_cannot_tell_apart(
+    arrays: TokenArrays, tmp_path: Path
+) -> None:
     loaded = load_model(written(config_of("llama"), tmp_path), "bf16")
     adapter = build_trainable(loaded, AdapterRecipe(kind="full"))
     weight = loaded.model.model.layers[0].mlp.up_proj.weight
@@ -187,7 +233,9 @@ def test_bfloat16_masters_take_steps_that_bfloat16_cannot_tell_apart(arrays: Tok
     assert float(grown) == pytest.approx((1 + 2**-12) ** 64, rel=1e-3)
 
 
-def test_bfloat16_gradients_add_up_in_float32_and_go_to_the_masters(arrays: TokenArrays, tmp_path: Path) -> None:
+def test_bfloat16_gradients_add_up_in_float32_and_go_to_the_masters(
+    arrays: TokenArrays, tmp_path: Path
+) -> None:
     loaded = load_model(written(config_of("llama"), tmp_path), "bf16")
     adapter = FullFinetune(loaded.model)
     stepper = TrainingStep(loaded, Sft(), MemoryPlan(most_examples=1))
@@ -207,7 +255,9 @@ def test_a_step_that_ran_out_of_memory_leaves_no_gradient_behind(
     """The pieces before the failure must not be counted twice, with masters either."""
     loaded = load_model(written(config_of("llama"), tmp_path), "bf16")
     adapter = FullFinetune(loaded.model)
-    _, expected = gradients(adapter, TrainingStep(loaded, Sft(), MemoryPlan(most_examples=1)), arrays)
+    _, expected = gradients(
+        adapter, TrainingStep(loaded, Sft(), MemoryPlan(most_examples=1)), arrays
+    )
     stepper = TrainingStep(loaded, Sft(), MemoryPlan(most_examples=2))
     original, calls = stepper._compute_scores, []
 

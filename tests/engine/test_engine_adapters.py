@@ -46,7 +46,9 @@ def saved(adapted: LoadedModel, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("shape", [(5, 6), (2, 5, 6)])
 @pytest.mark.parametrize("bias", [False, True])
-def test_the_layer_and_its_gradients_are_those_of_the_formula(shape: tuple[int, ...], bias: bool) -> None:
+def test_the_layer_and_its_gradients_are_those_of_the_formula(
+    shape: tuple[int, ...], bias: bool
+) -> None:
     torch.manual_seed(0)
     frozen = torch.nn.Linear(6, 7, bias=bias).requires_grad_(False)
     layer = LoraLinear(frozen, rank=3, alpha=5.0, dropout=0.0)
@@ -86,7 +88,9 @@ def test_a_fresh_adapter_on_a_layer_with_a_bias_changes_no_bit(dtype: torch.dtyp
     assert torch.equal(adapted(x), layer(x))
 
 
-def test_off_is_the_base_and_on_comes_back(tiny: LoadedModel, adapted: LoadedModel, tiny_folder: Path) -> None:
+def test_off_is_the_base_and_on_comes_back(
+    tiny: LoadedModel, adapted: LoadedModel, tiny_folder: Path
+) -> None:
     tuned = logits(adapted)
     with pytest.raises(ZeroDivisionError), disable_adapter(adapted.model):
         assert torch.equal(logits(adapted), logits(load_model(tiny_folder, "float32")))
@@ -110,10 +114,14 @@ def test_a_second_adapter_is_refused(adapted: LoadedModel) -> None:
     assert caught.value.code == "model/adapter-attached"
 
 
-def test_written_and_read_back_to_the_bit(adapted: LoadedModel, saved: Path, tiny_folder: Path) -> None:
+def test_written_and_read_back_to_the_bit(
+    adapted: LoadedModel, saved: Path, tiny_folder: Path
+) -> None:
     again = load_model(tiny_folder, "float32", saved)
     assert torch.equal(logits(again), logits(adapted))
-    assert again.parameters == adapted.parameters, "the adapter does not count as the model's own parameters"
+    assert again.parameters == adapted.parameters, (
+        "the adapter does not count as the model's own parameters"
+    )
 
 
 def test_a_write_that_fails_leaves_the_adapter_before_it(
@@ -135,10 +143,14 @@ def test_a_write_that_fails_leaves_the_adapter_before_it(
 @pytest.mark.parametrize(
     "change",
     [
-        {"peft_type": "IA3"}, {"bias": "all"}, {"modules_to_save": ["lm_head"]}, {"use_qalora": True},
-        {"alpha_pattern": {".*q_proj": 2}}, {"init_lora_weights": "pissa_niter_4"},
+        {"peft_type": "IA3"},
+        {"bias": "all"},
+        {"modules_to_save": ["lm_head"]},
+        {"use_qalora": True},
+        {"alpha_pattern": {".*q_proj": 2}},
+        {"init_lora_weights": "pissa_niter_4"},
     ],
-)  # fmt: skip
+)
 def test_pain_8_an_adapter_that_could_not_be_applied_exactly_is_refused(
     tiny_folder: Path, saved: Path, change: dict[str, object]
 ) -> None:
@@ -146,12 +158,17 @@ def test_pain_8_an_adapter_that_could_not_be_applied_exactly_is_refused(
     (saved / CONFIG_FILE).write_text(json.dumps(config))
     with pytest.raises(ModelError) as caught:
         load_model(tiny_folder, "float32", saved)
-    assert caught.value.code == "model/adapter-unsupported" and next(iter(change)) in caught.value.found
+    assert (
+        caught.value.code == "model/adapter-unsupported"
+        and next(iter(change)) in caught.value.found
+    )
 
 
 def change_tensors(folder: Path, change: dict[str, Tensor | None]) -> None:
     tensors = load_file(folder / WEIGHTS_FILE) | change
-    save_file({name: value for name, value in tensors.items() if value is not None}, folder / WEIGHTS_FILE)
+    save_file(
+        {name: value for name, value in tensors.items() if value is not None}, folder / WEIGHTS_FILE
+    )
 
 
 def test_a_dora_adapter_without_its_lengths_is_refused(tiny_folder: Path, saved: Path) -> None:
@@ -159,7 +176,10 @@ def test_a_dora_adapter_without_its_lengths_is_refused(tiny_folder: Path, saved:
     (saved / CONFIG_FILE).write_text(json.dumps(config))
     with pytest.raises(ModelError) as caught:
         load_model(tiny_folder, "float32", saved)
-    assert caught.value.code == "model/adapter-unsupported" and "lora_magnitude_vector" in caught.value.found
+    assert (
+        caught.value.code == "model/adapter-unsupported"
+        and "lora_magnitude_vector" in caught.value.found
+    )
 
 
 LAYER = "base_model.model.model.layers.1.mlp.up_proj"
@@ -197,7 +217,9 @@ def test_an_adapter_on_some_layers_only_is_read(tiny_folder: Path, saved: Path) 
 
 @pytest.mark.parametrize("file", [CONFIG_FILE, WEIGHTS_FILE])
 @pytest.mark.parametrize("damage", ["missing", "torn"])
-def test_a_damaged_adapter_is_one_clear_error(tiny_folder: Path, saved: Path, file: str, damage: str) -> None:
+def test_a_damaged_adapter_is_one_clear_error(
+    tiny_folder: Path, saved: Path, file: str, damage: str
+) -> None:
     path = saved / file
     if damage == "missing":
         path.unlink()
@@ -214,9 +236,14 @@ def test_layers_that_cannot_be_asked_together_are_asked_alone(change: str) -> No
     x, frozen = torch.randn(2, 6), [nn.Linear(6, 3).requires_grad_(False) for _ in range(2)]
     layers: list[nn.Module] = [LoraLinear(frozen[0], 2, 4.0, 0.0)]
     layers.append(
-        frozen[1] if change == "plain" else DoraLinear(frozen[1], 2, 4.0, 0.0) if change == "dora"
-        else LoraLinear(frozen[1], 2, 4.0, 0.5 if change == "dropout" else 0.0).train()
-    )  # fmt: skip
+        frozen[1]
+        if change == "plain"
+        else (
+            DoraLinear(frozen[1], 2, 4.0, 0.0)
+            if change == "dora"
+            else LoraLinear(frozen[1], 2, 4.0, 0.5 if change == "dropout" else 0.0).train()
+        )
+    )
     for layer in layers:
         if isinstance(layer, LoraLinear):
             nn.init.normal_(layer.lora_B)
@@ -232,16 +259,21 @@ def test_layers_that_cannot_be_asked_together_are_asked_alone(change: str) -> No
 
 @pytest.mark.parametrize("are_alike", [True, False])
 def test_layers_that_read_the_same_are_what_they_are_alone(are_alike: bool) -> None:
-    """Together, by the formula written down, with a bias and ranks of their own; unlike scales are not joined."""
+    """Together, by the formula written down, with a bias and ranks of their own; unlike scales are
+    not joined."""
     torch.manual_seed(0)
     x = torch.randn(2, 5, 6, dtype=torch.float64, requires_grad=True)
     layers = []
     for rank, outputs in ((2, 3), (3, 4), (1, 7)):
         frozen = nn.Linear(6, outputs, bias=outputs != 3).double().requires_grad_(False)
-        layers.append(LoraLinear(frozen, rank, 2.0 * (rank if are_alike else 1), 0.0, dtype=torch.float64))
+        layers.append(
+            LoraLinear(frozen, rank, 2.0 * (rank if are_alike else 1), 0.0, dtype=torch.float64)
+        )
         nn.init.normal_(layers[-1].lora_B)
     weights = [weight for layer in layers for weight in (layer.lora_A, layer.lora_B)]
-    expected = [layer.frozen(x) + layer.scaling * (x @ layer.lora_A.T @ layer.lora_B.T) for layer in layers]
+    expected = [
+        layer.frozen(x) + layer.scaling * (x @ layer.lora_A.T @ layer.lora_B.T) for layer in layers
+    ]
     ups = [torch.randn_like(y) for y in expected]
     joined = apply_to_shared_input(layers, x)
     assert (len({y.grad_fn for y in joined}) == 1) == are_alike
@@ -258,9 +290,20 @@ def test_stacked_experts_are_counted_as_weights_without_a_layer() -> None:
     from tunesmith.engine.adapters.linear_layers import count_stacked_weights
 
     config = Qwen3MoeConfig(
-        vocab_size=64, hidden_size=16, intermediate_size=32, moe_intermediate_size=8, num_experts=4,
-        num_experts_per_tok=2, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, head_dim=8,
-    )  # fmt: skip
+        vocab_size=64,
+        hidden_size=16,
+        intermediate_size=32,
+        moe_intermediate_size=8,
+        num_experts=4,
+        num_experts_per_tok=2,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+    )
     model = AutoModelForCausalLM.from_config(config)
     experts = 2 * 4 * (2 * 8 * 16 + 16 * 8)  # layers, experts, gate and up, down
-    assert count_stacked_weights(model) == (experts, sum(weight.numel() for weight in model.parameters()))
+    assert count_stacked_weights(model) == (
+        experts,
+        sum(weight.numel() for weight in model.parameters()),
+    )

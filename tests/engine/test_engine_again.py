@@ -48,7 +48,11 @@ def kept_bytes(loaded: LoadedModel, arrays: TokenArrays, *, checkpointing: bool 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_the_gradients_have_the_bits_of_those_with_everything_kept(
-    adapted: LoadedModel, task: Task, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, checkpointing: bool
+    adapted: LoadedModel,
+    task: Task,
+    monkeypatch: pytest.MonkeyPatch,
+    dtype: torch.dtype,
+    checkpointing: bool,
 ) -> None:
     adapted.model.to(dtype).train()
     arrays, plan = task(8), MemoryPlan(checkpointing=checkpointing)
@@ -80,9 +84,13 @@ def test_a_norm_and_a_gate_are_made_again_bit_by_bit(from_one: bool) -> None:
     down = torch.nn.Linear(48, 32)
     down.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     for activation in ("silu", "gelu", "gelu_tanh"):
-        GatedMlp(torch.nn.Linear(32, 48), torch.nn.Linear(32, 48), down, activation)(torch.randn(5, 32))
+        GatedMlp(torch.nn.Linear(32, 48), torch.nn.Linear(32, 48), down, activation)(
+            torch.randn(5, 32)
+        )
         note = get_recompute_info(seen[-1])
-        assert note is not None and torch.equal(note.recomputation.function(*note.sources), seen[-1])
+        assert note is not None and torch.equal(
+            note.recomputation.function(*note.sources), seen[-1]
+        )
 
 
 def test_less_is_kept(adapted: LoadedModel, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +101,9 @@ def test_less_is_kept(adapted: LoadedModel, task: Task, monkeypatch: pytest.Monk
     assert with_notes < 0.85 * without
 
 
-def test_checkpointing_still_keeps_only_what_enters_a_layer(adapted: LoadedModel, task: Task) -> None:
+def test_checkpointing_still_keeps_only_what_enters_a_layer(
+    adapted: LoadedModel, task: Task
+) -> None:
     adapted.model.train()
     arrays = task(8)
     assert kept_bytes(adapted, arrays, checkpointing=True) < 0.5 * kept_bytes(adapted, arrays)

@@ -24,12 +24,19 @@ PROMPTS = [
 ]
 
 
-@given(st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=6), min_size=0, max_size=8), st.integers(0, 4))
-def test_groups_hold_every_prompt_once_and_share_what_they_say(prompts: list[list[int]], cost: int) -> None:
+@given(
+    st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=6), min_size=0, max_size=8),
+    st.integers(0, 4),
+)
+def test_groups_hold_every_prompt_once_and_share_what_they_say(
+    prompts: list[list[int]], cost: int
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shared_prefixes, "PREFIX_COST_TOKENS", cost)
         groups = group_by_prefix(prompts)
-    assert sorted(prompt for group in groups for prompt in group.prompts) == list(range(len(prompts)))
+    assert sorted(prompt for group in groups for prompt in group.prompts) == list(
+        range(len(prompts))
+    )
     for group in groups:
         beginnings = {tuple(prompts[p][: group.length]) for p in group.prompts}
         assert len(beginnings) == 1
@@ -55,8 +62,13 @@ def partitions(items: list[int]) -> list[list[tuple[int, ...]]]:
     ]
 
 
-@given(st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=5), min_size=1, max_size=5), st.integers(0, 3))
-@example([[0, 0], [0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], 0)  # some stay at a node, others of it go on together
+@given(
+    st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=5), min_size=1, max_size=5),
+    st.integers(0, 3),
+)
+@example(
+    [[0, 0], [0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], 0
+)  # some stay at a node, others of it go on together
 def test_no_other_grouping_saves_more_tokens(prompts: list[list[int]], cost: int) -> None:
     best = max(
         sum(saved(prompts, members, cost) for members in partition)
@@ -69,8 +81,10 @@ def test_no_other_grouping_saves_more_tokens(prompts: list[list[int]], cost: int
 
 def test_two_systems_have_a_trunk_each() -> None:
     assert [(group.length, sorted(group.prompts)) for group in group_by_prefix(PROMPTS)] == [
-        (41, [0, 1, 2, 3]), (34, [4, 5, 6, 7]), (0, [8]),
-    ]  # fmt: skip
+        (41, [0, 1, 2, 3]),
+        (34, [4, 5, 6, 7]),
+        (0, [8]),
+    ]
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
@@ -82,10 +96,14 @@ def test_trunks_and_pieces_of_prompts_change_no_answer(
     alone = [Generator(tiny).generate([prompt], 20, stop)[0].tokens for prompt in PROMPTS]
     monkeypatch.setattr(decoding_batch, "MAX_PREFILL_TOKENS", at_once)
     monkeypatch.setattr(decode_attention, "MAX_SCORES", 500)
-    assert [answer.tokens for answer in Generator(tiny, batch_size).generate(PROMPTS, 20, stop)] == alone
+    assert [
+        answer.tokens for answer in Generator(tiny, batch_size).generate(PROMPTS, 20, stop)
+    ] == alone
 
 
-def test_a_trunk_is_read_once_and_never_copied_to_rows(tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trunk_is_read_once_and_never_copied_to_rows(
+    tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fed: list[int] = []
     columns: list[int] = []
     original_feed, original_write = decoding_batch.run_pass, KVCache.write
@@ -117,12 +135,16 @@ def test_label_scores_are_the_log_probabilities_of_the_texts(tiny: LoadedModel) 
     for p, prompt in enumerate(PROMPTS):
         for a, label in enumerate(LABELS):
             with torch.no_grad():
-                logits = tiny.model(input_ids=torch.tensor([prompt + label])).logits[0, len(prompt) - 1 : -1]
+                logits = tiny.model(input_ids=torch.tensor([prompt + label])).logits[
+                    0, len(prompt) - 1 : -1
+                ]
             expected = logits.log_softmax(-1).gather(1, torch.tensor(label)[:, None]).sum()
             assert_close_within_rounding(float(scores[p, a]), float(expected))
 
 
-def test_label_scores_do_not_depend_on_how_much_fits(tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_label_scores_do_not_depend_on_how_much_fits(
+    tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tunesmith.engine.generation import label_scoring
 
     whole = Generator(tiny).score_labels(PROMPTS, LABELS)

@@ -1,4 +1,5 @@
-"""The memory plan: found before step 1 on the longest examples, the same every time, and kept when memory runs out."""
+"""The memory plan: found before step 1 on the longest examples, the same every time, and kept when
+memory runs out."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +16,13 @@ from tunesmith.engine import training_step as step_module
 from tunesmith.engine.adapters.lora import attach_lora, list_lora_parameters
 from tunesmith.engine.batching import count_computed_tokens, sort_by_length_desc
 from tunesmith.engine.memory import get_free_memory_bytes, get_used_memory_bytes, track_peak_memory
-from tunesmith.engine.memory_plan import MemoryRequest, find_plan, get_preferred_tokens, plan_memory, truncate_to_tail
+from tunesmith.engine.memory_plan import (
+    MemoryRequest,
+    find_plan,
+    get_preferred_tokens,
+    plan_memory,
+    truncate_to_tail,
+)
 from tunesmith.engine.methods.dpo import Dpo
 from tunesmith.engine.methods.sft import Sft
 from tunesmith.engine.model_loading import LoadedModel, load_model
@@ -62,8 +69,12 @@ class FakeTrial:
         return (self.b / self.saves if checkpointing else self.b) * tokens
 
 
-def wish_for(arrays: TokenArrays, batch_size: int = 16, preferred: int = 256, most: int | None = None) -> MemoryRequest:
-    steps = [list(range(len(arrays)))[b : b + batch_size] for b in range(0, len(arrays), batch_size)]
+def wish_for(
+    arrays: TokenArrays, batch_size: int = 16, preferred: int = 256, most: int | None = None
+) -> MemoryRequest:
+    steps = [
+        list(range(len(arrays)))[b : b + batch_size] for b in range(0, len(arrays), batch_size)
+    ]
     return MemoryRequest(arrays, steps, True, preferred, most)
 
 
@@ -86,7 +97,8 @@ def test_pain_16_the_trials_are_on_the_longest_examples(arrays_of: Rows) -> None
 def test_half_the_memory_half_the_micro_batch(arrays_of: Rows) -> None:
     arrays = unlike([20] * 64, arrays_of)
     sizes = {
-        budget: find_plan(wish_for(arrays), FakeTrial(), budget).most_tokens for budget in (30_000, 15_000, 6_500, 4000)
+        budget: find_plan(wish_for(arrays), FakeTrial(), budget).most_tokens
+        for budget in (30_000, 15_000, 6_500, 4000)
     }
     assert sizes == {30_000: 256, 15_000: 128, 6_500: 64, 4_000: 32}
 
@@ -96,15 +108,21 @@ def test_checkpointing_when_the_longest_example_needs_it(arrays_of: Rows) -> Non
     assert plan.checkpointing and plan.most_tokens == 256
 
 
-def test_checkpointing_when_cutting_would_compute_the_shared_beginning_again_and_again(arrays_of: Rows) -> None:
+def test_checkpointing_when_cutting_would_compute_the_shared_beginning_again_and_again(
+    arrays_of: Rows,
+) -> None:
     beginning = list(range(100))
     rows = [([*beginning, 200 + n, 300 + n, 2], [0.0] * 102 + [1.0]) for n in range(16)]
     tight = FakeTrial()
-    plan = find_plan(wish_for(arrays_of(rows)), tight, budget_bytes=12_000)  # 120 tokens: one or two examples
+    plan = find_plan(
+        wish_for(arrays_of(rows)), tight, budget_bytes=12_000
+    )  # 120 tokens: one or two examples
     assert plan.checkpointing and plan.most_tokens == 256
 
 
-def test_smaller_micro_batches_rather_than_checkpointing_when_nothing_is_shared(arrays_of: Rows) -> None:
+def test_smaller_micro_batches_rather_than_checkpointing_when_nothing_is_shared(
+    arrays_of: Rows,
+) -> None:
     plan = find_plan(wish_for(unlike([20] * 64, arrays_of)), FakeTrial(), budget_bytes=7_000)
     assert not plan.checkpointing and plan.most_tokens == 64
 
@@ -117,7 +135,9 @@ def test_a_long_example_that_never_fits_says_so_before_the_first_step(arrays_of:
 
 
 def test_an_allocation_that_fails_in_a_trial_is_a_size_that_does_not_fit(arrays_of: Rows) -> None:
-    plan = find_plan(wish_for(unlike([20] * 64, arrays_of)), FakeTrial(breaks_above=9_000), budget_bytes=1 << 40)
+    plan = find_plan(
+        wish_for(unlike([20] * 64, arrays_of)), FakeTrial(breaks_above=9_000), budget_bytes=1 << 40
+    )
     assert plan.most_tokens == 64
 
 
@@ -131,7 +151,9 @@ def test_another_error_in_a_trial_is_not_taken_for_lack_of_memory(arrays_of: Row
 
 def test_larger_micro_batches_where_much_is_shared(arrays_of: Rows) -> None:
     beginning = list(range(200))
-    rows = [([*beginning, *range(1000 + 40 * n, 1040 + 40 * n)], [0.0] * 239 + [1.0]) for n in range(16)]
+    rows = [
+        ([*beginning, *range(1000 + 40 * n, 1040 + 40 * n)], [0.0] * 239 + [1.0]) for n in range(16)
+    ]
     plan = find_plan(wish_for(arrays_of(rows)), FakeTrial(), 1 << 40)
     assert plan.most_tokens == 1024, "840 tokens at once instead of four times the beginning"
 
@@ -143,7 +165,9 @@ def test_what_the_recipe_says_about_the_micro_batch_holds(arrays_of: Rows) -> No
     assert max(trial.sizes) <= 800
 
 
-@example(lengths=[198, 4, 4, 193], a=0, c=1.0, budget=58624)  # two pieces: most tokens, longest sequence
+@example(
+    lengths=[198, 4, 4, 193], a=0, c=1.0, budget=58624
+)  # two pieces: most tokens, longest sequence
 @given(
     lengths=st.lists(st.integers(4, 300), min_size=1, max_size=24),
     a=st.integers(0, 5_000),
@@ -153,8 +177,11 @@ def test_what_the_recipe_says_about_the_micro_batch_holds(arrays_of: Rows) -> No
 def test_no_micro_batch_of_any_step_needs_more_than_the_budget(
     lengths: list[int], a: int, c: float, budget: int
 ) -> None:
-    """The quadratic part is of one sequence, as attention's is; a micro-batch has its tokens times its longest."""
-    rows = [np.arange(1000 * n, 1000 * n + length, dtype=np.int32) for n, length in enumerate(lengths)]
+    """The quadratic part is of one sequence, as attention's is; a micro-batch has its tokens times
+    its longest."""
+    rows = [
+        np.arange(1000 * n, 1000 * n + length, dtype=np.int32) for n, length in enumerate(lengths)
+    ]
     ends = np.cumsum([0, *map(len, rows)]).astype(np.int64)
     arrays = TokenArrays(np.concatenate(rows), np.ones(ends[-1], np.float32), ends)
 
@@ -177,7 +204,10 @@ def test_no_micro_batch_of_any_step_needs_more_than_the_budget(
 
 def test_the_longest_example_is_the_one_of_which_most_is_read(arrays_of: Rows) -> None:
     """What stands behind the last trained token takes no memory; trials are made with what does."""
-    rows = [([*range(2, 202)], [0.0] * 20 + [1.0] + [0.0] * 179), ([*range(2, 102)], [0.0] * 99 + [1.0])]
+    rows = [
+        ([*range(2, 202)], [0.0] * 20 + [1.0] + [0.0] * 179),
+        ([*range(2, 102)], [0.0] * 99 + [1.0]),
+    ]
     assert sort_by_length_desc(arrays_of(rows)) == [1, 0]
     with pytest.raises(TrainingError) as caught:
         find_plan(wish_for(arrays_of(rows)), FakeTrial(saves=1.0), budget_bytes=7_000)
@@ -198,7 +228,9 @@ def test_tokens_at_once_counts_what_is_computed(task: Task, as_forest: bool) -> 
     for piece in wish.split_step(arrays, range(12), 60):
         rows = [arrays.get_sequence(e)[0][:-1] for e in piece]
         counted = count_computed_tokens(arrays, piece, as_forest=as_forest)
-        assert counted == (len(build_forest(rows, 1)) if as_forest else len(rows) * max(map(len, rows)))
+        assert counted == (
+            len(build_forest(rows, 1)) if as_forest else len(rows) * max(map(len, rows))
+        )
 
 
 # --- with a model
@@ -228,12 +260,22 @@ def test_a_trial_leaves_no_trace(tiny_folder: Path, task: Task) -> None:
 
 def test_the_same_training_has_the_same_plan(tiny_folder: Path, task: Task) -> None:
     recipe = TrainingRecipe(batch_size=8)
-    plans = [plan_memory(TrainingStep(adapted(tiny_folder), Sft(), longest=20), task(32), recipe, 0) for _ in range(2)]
-    assert plans[0].model_copy(update={"budget_bytes": 0}) == plans[1].model_copy(update={"budget_bytes": 0})
-    assert plans[0].most_tokens == get_preferred_tokens(adapted(tiny_folder)) and not plans[0].checkpointing
+    plans = [
+        plan_memory(TrainingStep(adapted(tiny_folder), Sft(), longest=20), task(32), recipe, 0)
+        for _ in range(2)
+    ]
+    assert plans[0].model_copy(update={"budget_bytes": 0}) == plans[1].model_copy(
+        update={"budget_bytes": 0}
+    )
+    assert (
+        plans[0].most_tokens == get_preferred_tokens(adapted(tiny_folder))
+        and not plans[0].checkpointing
+    )
 
 
-def test_a_model_without_forests_is_planned_by_its_padded_rows(tiny_folder: Path, task: Task) -> None:
+def test_a_model_without_forests_is_planned_by_its_padded_rows(
+    tiny_folder: Path, task: Task
+) -> None:
     stepper = TrainingStep(adapted(tiny_folder), Sft())
     stepper.no_forest_reason = "to see"
     assert plan_memory(stepper, task(32), TrainingRecipe(batch_size=8), 0).bytes_per_token > 0
@@ -242,7 +284,9 @@ def test_a_model_without_forests_is_planned_by_its_padded_rows(tiny_folder: Path
 def test_pairs_are_planned_too(tiny_folder: Path, arrays_of: Rows) -> None:
     single = arrays_of([([1, 5, 6, 7 + k], [0.0, 0.0, 0.0, 1.0]) for k in range(16)])
     pairs = TokenArrays(single.tokens_N, single.weights_N, single.starts_S1, 2)
-    plan = plan_memory(TrainingStep(adapted(tiny_folder), Dpo(0.1)), pairs, TrainingRecipe(batch_size=4), 0)
+    plan = plan_memory(
+        TrainingStep(adapted(tiny_folder), Dpo(0.1)), pairs, TrainingRecipe(batch_size=4), 0
+    )
     assert plan.bytes_per_token > 0
 
 
@@ -252,9 +296,17 @@ def deep(folder: Path) -> LoadedModel:
 
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=64, hidden_size=32, intermediate_size=128, num_hidden_layers=6, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=256, bos_token_id=1, eos_token_id=2, pad_token_id=2,
-    )  # fmt: skip
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=128,
+        num_hidden_layers=6,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+    )
     LlamaForCausalLM(config).save_pretrained(folder)
     return adapted(folder)
 
@@ -273,12 +325,16 @@ def test_checkpointing_needs_less_and_gives_the_same_gradient(tmp_path: Path, ta
             if isinstance(layer, torch.nn.Dropout):
                 layer.p = 0.0
         stepper.backward(arrays, range(8), 1)
-        gradients.append(torch.cat([weight.grad.flatten() for weight in list_lora_parameters(loaded.model)]))
+        gradients.append(
+            torch.cat([weight.grad.flatten() for weight in list_lora_parameters(loaded.model)])
+        )
         loaded.model.zero_grad(set_to_none=True)
     assert_close_within_rounding(gradients[0], gradients[1])
 
 
-def test_the_recipe_s_memory_decides(tmp_path: Path, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_recipe_s_memory_decides(
+    tmp_path: Path, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loaded, arrays = deep(tmp_path), task(32)
     stepper = TrainingStep(loaded, Sft())
     monkeypatch.setattr(budget_module, "get_used_memory_bytes", lambda device: 0)
@@ -294,7 +350,9 @@ def test_the_recipe_s_memory_decides(tmp_path: Path, task: Task, monkeypatch: py
 # --- when memory runs out nevertheless
 
 
-def run_out_above(examples: int, monkeypatch: pytest.MonkeyPatch, *, from_step: int = 1) -> list[int]:
+def run_out_above(
+    examples: int, monkeypatch: pytest.MonkeyPatch, *, from_step: int = 1
+) -> list[int]:
     """Simulate a machine that holds no more than this many examples at once from a step on."""
     original, sizes = step_module.collate, []
     steps = iter(range(1, 1 << 30))
@@ -318,20 +376,31 @@ def run_out_above(examples: int, monkeypatch: pytest.MonkeyPatch, *, from_step: 
     return sizes
 
 
-def train(folder: Path, task: Task, recipe: Callable[..., Recipe], out: Path) -> tuple[list[float], MemoryPlan]:
+def train(
+    folder: Path, task: Task, recipe: Callable[..., Recipe], out: Path
+) -> tuple[list[float], MemoryPlan]:
     from tunesmith.engine.adapter_training import train_adapter
 
     lines = []
     loaded = load_model(folder, "float32")
     result = train_adapter(
-        loaded, task(48), task(8, seed=1), recipe(batch_size=16), adapter_folder=out, on_line=lines.append
+        loaded,
+        task(48),
+        task(8, seed=1),
+        recipe(batch_size=16),
+        adapter_folder=out,
+        on_line=lines.append,
     )
     assert result.plan is not None
     return [line.loss for line in lines], result.plan
 
 
 def test_r8_halving_keeps_the_batch_the_order_and_the_schedule(
-    tiny_folder: Path, task: Task, recipe: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_folder: Path,
+    task: Task,
+    recipe: Callable[..., Recipe],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     plain, plan = train(tiny_folder, task, recipe, tmp_path / "plain")
     sizes = run_out_above(3, monkeypatch, from_step=2)
@@ -373,15 +442,23 @@ def test_f17_an_allocation_beyond_the_address_space_is_out_of_memory() -> None:
 # --- how much is free
 
 
-def test_free_memory_is_what_the_machine_has_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 5_000})())
+def test_free_memory_is_what_the_machine_has_available(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        psutil, "virtual_memory", lambda: type("Memory", (), {"available": 5_000})()
+    )
     assert get_free_memory_bytes(CPU, root=tmp_path) == 5_000
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_control_group_leaves_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int) -> None:
+def test_a_control_group_leaves_less(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
     """The outer group is the tighter one; file cache that can be dropped counts as free."""
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 5_000_000})())
+    monkeypatch.setattr(
+        psutil, "virtual_memory", lambda: type("Memory", (), {"available": 5_000_000})()
+    )
     (tmp_path / "proc/self").mkdir(parents=True)
     line = "0::/outer/inner" if version == 2 else "5:cpu,memory:/outer/inner"
     (tmp_path / "proc/self/cgroup").write_text(f"9:name=systemd:/\n{line}\n")
@@ -392,8 +469,9 @@ def test_a_control_group_leaves_less(tmp_path: Path, monkeypatch: pytest.MonkeyP
         else ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
     )
     for folder, limit, used, cache in (
-        ("outer", "9000", "4000", 1500), ("outer/inner", "max" if version == 2 else str(1 << 62), "3000", 0)
-    ):  # fmt: skip
+        ("outer", "9000", "4000", 1500),
+        ("outer/inner", "max" if version == 2 else str(1 << 62), "3000", 0),
+    ):
         (top / folder).mkdir(parents=True)
         (top / folder / names[0]).write_text(limit + "\n")
         (top / folder / names[1]).write_text(used + "\n")

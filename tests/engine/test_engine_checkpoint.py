@@ -35,8 +35,14 @@ def disarmed() -> Iterator[None]:
 def some_groups(seed: int = 0) -> Groups:
     random = torch.Generator().manual_seed(seed)
     return {
-        "weights": {"a": torch.randn(3, 5, generator=random), "b": torch.randn(4, generator=random).bfloat16()},
-        "optimizer": {"a.step": torch.tensor(7.0), "a.mean": torch.randn(3, 5, generator=random).double()},
+        "weights": {
+            "a": torch.randn(3, 5, generator=random),
+            "b": torch.randn(4, generator=random).bfloat16(),
+        },
+        "optimizer": {
+            "a.step": torch.tensor(7.0),
+            "a.mean": torch.randn(3, 5, generator=random).double(),
+        },
         "random": {"cpu": torch.randint(0, 255, (11,), dtype=torch.uint8, generator=random)},
     }
 
@@ -63,13 +69,18 @@ def hidden(folder: Path) -> list[str]:
     return [path.name for path in (folder / "checkpoints").glob(".tmp-*")]
 
 
-# --- what comes back --------------------------------------------------------------------------------------------------
+# --- what comes back
+# --------------------------------------------------------------------------------------------------
 
 
 def test_every_bit_comes_back(tmp_path: Path) -> None:
     newest = saved(tmp_path, 3).load_latest()
     assert newest is not None
-    assert (newest.step, newest.state, newest.skipped_damaged) == (3, {"step": 3, "loss": 0.1 + 0.2}, ())
+    assert (newest.step, newest.state, newest.skipped_damaged) == (
+        3,
+        {"step": 3, "loss": 0.1 + 0.2},
+        (),
+    )
     assert equal(newest.groups, some_groups(3))
 
 
@@ -81,15 +92,22 @@ def test_others_can_read_the_tensors(tmp_path: Path) -> None:
 
 _tensors = st.dictionaries(
     st.text("abc.", min_size=1, max_size=4),
-    st.tuples(st.sampled_from(list(checkpoint_module.DTYPE_NAMES)), st.lists(st.integers(0, 3), max_size=3)),
+    st.tuples(
+        st.sampled_from(list(checkpoint_module.DTYPE_NAMES)),
+        st.lists(st.integers(0, 3), max_size=3),
+    ),
     max_size=4,
 )
 
 
 @settings(max_examples=40, deadline=None)
 @given(shapes=_tensors)
-def test_any_dtype_and_shape_comes_back(tmp_path_factory: pytest.TempPathFactory, shapes: dict) -> None:  # type: ignore[type-arg]
-    groups = {"group": {name: torch.ones(shape).to(dtype) for name, (dtype, shape) in shapes.items()}}
+def test_any_dtype_and_shape_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, shapes: dict
+) -> None:  # type: ignore[type-arg]
+    groups = {
+        "group": {name: torch.ones(shape).to(dtype) for name, (dtype, shape) in shapes.items()}
+    }
     checkpoints = Checkpoints(tmp_path_factory.mktemp("any"))
     checkpoints.save(1, {}, groups)
     newest = checkpoints.load_latest()
@@ -98,7 +116,10 @@ def test_any_dtype_and_shape_comes_back(tmp_path_factory: pytest.TempPathFactory
 
 def test_the_newest_two_are_kept(tmp_path: Path) -> None:
     checkpoints = saved(tmp_path, 1, 2, 5, 9)
-    assert sorted(path.name for path in checkpoints.folder.iterdir()) == ["step-00000005", "step-00000009"]
+    assert sorted(path.name for path in checkpoints.folder.iterdir()) == [
+        "step-00000005",
+        "step-00000009",
+    ]
     assert checkpoints.load_latest().step == 9  # type: ignore[union-attr]
     checkpoints.clear()
     assert not checkpoints.folder.exists()
@@ -111,7 +132,8 @@ def test_none_is_none(tmp_path: Path) -> None:
     checkpoints.remove_temporaries()
 
 
-# --- damage -----------------------------------------------------------------------------------------------------------
+# --- damage
+# --------------------------------------------------------------------------------------------------
 
 FILES = ("weights.safetensors", "optimizer.safetensors", "random.safetensors", MANIFEST_FILE)
 
@@ -123,7 +145,9 @@ def offsets(path: Path) -> list[int]:
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("place", range(4))
-def test_a_flipped_bit_is_found_by_name_and_the_one_before_is_used(tmp_path: Path, name: str, place: int) -> None:
+def test_a_flipped_bit_is_found_by_name_and_the_one_before_is_used(
+    tmp_path: Path, name: str, place: int
+) -> None:
     checkpoints = saved(tmp_path, 1, 2)
     path = checkpoints.folder / "step-00000002" / name
     failpoints.flip_bit(path, offsets(path)[place])
@@ -139,7 +163,9 @@ def test_every_bit_of_the_manifest_counts(tmp_path: Path) -> None:
     content = path.read_bytes()
     for place in range(len(content)):
         for bit in range(8):
-            path.write_bytes(content[:place] + bytes([content[place] ^ (1 << bit)]) + content[place + 1 :])
+            path.write_bytes(
+                content[:place] + bytes([content[place] ^ (1 << bit)]) + content[place + 1 :]
+            )
             with pytest.raises(checkpoint_module.DamagedCheckpoint, match=MANIFEST_FILE):
                 checkpoint_module._read_manifest(path)
 
@@ -161,7 +187,9 @@ def link(path: Path) -> None:
     path.symlink_to(path.with_suffix(".elsewhere"))
 
 
-@pytest.mark.parametrize("damage", [truncate, lengthen, empty, link, Path.unlink, lambda path: path.write_text("{}")])
+@pytest.mark.parametrize(
+    "damage", [truncate, lengthen, empty, link, Path.unlink, lambda path: path.write_text("{}")]
+)
 @pytest.mark.parametrize("name", FILES)
 def test_torn_longer_empty_and_missing_files_are_found(tmp_path: Path, name: str, damage) -> None:  # type: ignore[no-untyped-def]
     checkpoints = saved(tmp_path, 1, 2)
@@ -178,7 +206,9 @@ def test_a_file_that_does_not_belong_there_is_never_opened(tmp_path: Path, name:
     """A pickle in a checkpoint would run its code when read; nothing here reads one."""
     checkpoints = saved(tmp_path, 1, 2)
     canary = tmp_path / "canary"
-    (checkpoints.folder / "step-00000002" / name).write_bytes(b"cos\nsystem\n(S'touch %s'\ntR." % bytes(canary))
+    (checkpoints.folder / "step-00000002" / name).write_bytes(
+        b"cos\nsystem\n(S'touch %s'\ntR." % bytes(canary)
+    )
     newest = checkpoints.load_latest()
     assert newest is not None and newest.step == 1 and name in newest.skipped_damaged[0]
     assert not canary.exists()
@@ -188,7 +218,9 @@ def forged(folder: Path, change) -> None:  # type: ignore[no-untyped-def]
     """A manifest that vouches for itself and says something else."""
     manifest = checkpoint_module._read_manifest(folder / MANIFEST_FILE).model_dump(mode="json")
     change(manifest["files"])
-    (folder / MANIFEST_FILE).write_bytes(checkpoint_module._Manifest.model_validate(manifest).to_signed_json())
+    (folder / MANIFEST_FILE).write_bytes(
+        checkpoint_module._Manifest.model_validate(manifest).to_signed_json()
+    )
 
 
 def test_other_shapes_and_names_outside_are_found(tmp_path: Path) -> None:
@@ -200,7 +232,10 @@ def test_other_shapes_and_names_outside_are_found(tmp_path: Path) -> None:
 
     forged(folder, other_shape)
     assert "holds other tensors" in checkpoints.load_latest().skipped_damaged[0]  # type: ignore[union-attr]
-    forged(folder, lambda files: files.update({"../elsewhere.safetensors": files.pop("weights.safetensors")}))
+    forged(
+        folder,
+        lambda files: files.update({"../elsewhere.safetensors": files.pop("weights.safetensors")}),
+    )
     assert "not what was written" in checkpoints.load_latest().skipped_damaged[0]  # type: ignore[union-attr]
 
 
@@ -211,7 +246,10 @@ def test_when_all_are_damaged_none_is_taken_for_a_beginning(tmp_path: Path) -> N
     with pytest.raises(RunError) as caught:
         checkpoints.load_latest()
     assert caught.value.code == "run/no-good-checkpoint"
-    assert "step-00000001/weights" in caught.value.found and "step-00000002/weights" in caught.value.found
+    assert (
+        "step-00000001/weights" in caught.value.found
+        and "step-00000002/weights" in caught.value.found
+    )
 
 
 def test_the_next_save_takes_the_place_of_damaged_ones(tmp_path: Path) -> None:
@@ -220,14 +258,18 @@ def test_the_next_save_takes_the_place_of_damaged_ones(tmp_path: Path) -> None:
     empty(checkpoints.folder / "step-00000004" / MANIFEST_FILE)
     assert checkpoints.load_latest().step == 2  # type: ignore[union-attr]
     checkpoints.save(3, {}, some_groups(3))
-    assert sorted(path.name for path in checkpoints.folder.iterdir()) == ["step-00000002", "step-00000003"]
+    assert sorted(path.name for path in checkpoints.folder.iterdir()) == [
+        "step-00000002",
+        "step-00000003",
+    ]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells which file a descriptor is")
 def test_everything_is_on_the_disk_before_it_is_visible_and_visible_before_older_ones_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A killed process cannot show this, only a power cut can: so the order of the system's calls is looked at."""
+    """A killed process cannot show this, only a power cut can: so the order of the system's calls
+    is looked at."""
     checkpoints = saved(tmp_path, 1, 2)
     calls: list[str] = []
     sync, rename = os.fsync, Path.rename
@@ -245,24 +287,35 @@ def test_everything_is_on_the_disk_before_it_is_visible_and_visible_before_older
     checkpoints.save(3, {}, some_groups(3))
     owner = make_temporary_path(tmp_path / "x").name.partition("-x-")[0] + "-"
     assert [re.sub(f"{owner}(.*?)-[0-9a-f]{{8}}(?= |$)", r"hidden \1", call) for call in calls] == [
-        "sync weights.safetensors", "sync optimizer.safetensors", "sync random.safetensors", f"sync {MANIFEST_FILE}",
-        "sync hidden step-00000003", "hidden step-00000003 -> step-00000003", "sync checkpoints",
+        "sync weights.safetensors",
+        "sync optimizer.safetensors",
+        "sync random.safetensors",
+        f"sync {MANIFEST_FILE}",
+        "sync hidden step-00000003",
+        "hidden step-00000003 -> step-00000003",
+        "sync checkpoints",
         "step-00000001 -> hidden dropped-step-00000001",
-    ]  # fmt: skip
+    ]
 
 
-# --- what stands in the way -------------------------------------------------------------------------------------------
+# --- what stands in the way
+# -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("point", ["write:1", "write:700", "fsync:1", "fsync:4", "rename:1"])
 @pytest.mark.parametrize("action", ["enospc", "raise"])
-def test_a_save_that_fails_leaves_the_one_before_and_nothing_else(tmp_path: Path, point: str, action: str) -> None:
+def test_a_save_that_fails_leaves_the_one_before_and_nothing_else(
+    tmp_path: Path, point: str, action: str
+) -> None:
     checkpoints = saved(tmp_path, 1)
     failpoints.arm(f"checkpoint.{point}:{action}")
     with pytest.raises(DiskFull if action == "enospc" else failpoints.InjectedError) as caught:
         checkpoints.save(2, {}, some_groups(2))
     if isinstance(caught.value, DiskFull):
-        assert (caught.value.code, caught.value.path) == ("training/disk-full", str(checkpoints.folder))
+        assert (caught.value.code, caught.value.path) == (
+            "training/disk-full",
+            str(checkpoints.folder),
+        )
         assert caught.value.required_bytes > 0 and caught.value.free_bytes > 0
     assert checkpoints.load_latest().step == 1  # type: ignore[union-attr]
     assert hidden(tmp_path) == []
@@ -270,21 +323,28 @@ def test_a_save_that_fails_leaves_the_one_before_and_nothing_else(tmp_path: Path
     assert checkpoints.load_latest().step == 2  # type: ignore[union-attr]
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounting needs root on Linux")
+@pytest.mark.skipif(
+    os.geteuid() != 0 or sys.platform != "linux", reason="mounting needs root on Linux"
+)
 def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(b"tmpfs", bytes(tmp_path), b"tmpfs", 0, b"size=4m"):
         pytest.skip("this machine does not let root mount")
     try:
         checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
-        big = {"weights": {"a": torch.randn(300_000)}}  # 1.2 MB: two are kept, a third one passes through
+        big = {
+            "weights": {"a": torch.randn(300_000)}
+        }  # 1.2 MB: two are kept, a third one passes through
         for step in (1, 2, 3):
             checkpoints.save(step, {}, big)
         (tmp_path / "something").write_bytes(bytes(1 << 20))
         with pytest.raises(DiskFull) as caught:
             checkpoints.save(4, {}, big)
         assert caught.value.required_bytes >= 1_200_000 > caught.value.free_bytes
-        assert [path.name for path in sorted(checkpoints.folder.iterdir())] == ["step-00000002", "step-00000003"]
+        assert [path.name for path in sorted(checkpoints.folder.iterdir())] == [
+            "step-00000002",
+            "step-00000003",
+        ]
         assert checkpoints.load_latest().step == 3  # type: ignore[union-attr]
         (tmp_path / "something").unlink()
         checkpoints.save(4, {}, big)
@@ -312,12 +372,19 @@ def test_room_is_asked_for_before_the_first_step(tmp_path: Path) -> None:
     assert caught.value.required_bytes == 3 * too_much and "--out" in caught.value.do
 
 
-def test_what_a_dead_process_left_is_swept_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
+def test_what_a_dead_process_left_is_swept_and_what_a_living_one_writes_stays(
+    tmp_path: Path,
+) -> None:
     checkpoints = saved(tmp_path, 1)
-    code = "import sys; from pathlib import Path; from tunesmith.temporary_files import make_temporary_path as t; "
+    code = (
+        "import sys; from pathlib import Path; from tunesmith.temporary_files import"
+        " make_temporary_path as t; "
+    )
     code += "p = t(Path(sys.argv[1])); p.mkdir(); print(p.name, flush=True); input()"
     command = [sys.executable, "-c", code, str(checkpoints.folder / "step-00000007")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as alive:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as alive:
         assert alive.stdout is not None
         name = alive.stdout.readline().strip()
         checkpoints.remove_temporaries()
@@ -348,7 +415,9 @@ def test_a_planted_link_in_place_of_a_checkpoint_is_named_and_its_target_is_left
 
 
 @pytest.mark.parametrize("name", [MANIFEST_FILE, "weights.safetensors"])
-def test_a_pipe_in_place_of_a_checkpoints_file_is_named_and_not_waited_for(tmp_path: Path, name: str) -> None:
+def test_a_pipe_in_place_of_a_checkpoints_file_is_named_and_not_waited_for(
+    tmp_path: Path, name: str
+) -> None:
     checkpoints = saved(tmp_path, 1, 2)
     (path := checkpoints.folder / "step-00000002" / name).unlink()
     os.mkfifo(path)
@@ -362,7 +431,11 @@ def test_a_bit_that_the_disk_turns_over_while_writing_is_found(tmp_path: Path) -
     failpoints.arm("checkpoint.file:2:flip")
     checkpoints.save(2, {}, some_groups(2))
     newest = checkpoints.load_latest()
-    assert newest is not None and newest.step == 1 and "optimizer.safetensors" in newest.skipped_damaged[0]
+    assert (
+        newest is not None
+        and newest.step == 1
+        and "optimizer.safetensors" in newest.skipped_damaged[0]
+    )
 
 
 def test_the_manifest_is_plain_json(tmp_path: Path) -> None:

@@ -33,20 +33,26 @@ def test_a_mask_is_worth_the_ids_that_it_allows(tiny: LoadedModel) -> None:
         by_ids = Generator(tiny).generate(
             PROMPTS, 8, set(), sampling=sampling, constraints=[lambda so_far: allowed] * 3
         )
-        by_mask = Generator(tiny).generate(PROMPTS, 8, set(), sampling=sampling, constraints=[lambda so_far: mask] * 3)
+        by_mask = Generator(tiny).generate(
+            PROMPTS, 8, set(), sampling=sampling, constraints=[lambda so_far: mask] * 3
+        )
         assert [answer.tokens for answer in by_mask] == [answer.tokens for answer in by_ids]
         assert {token for answer in by_mask for token in answer.tokens} <= set(allowed)
 
 
 @pytest.mark.parametrize("length", [10, 64, 100])
 def test_what_a_mask_does_not_reach_may_not_come(tiny: LoadedModel, length: int) -> None:
-    answers = Generator(tiny).generate(PROMPTS, 8, set(), constraints=[lambda so_far: torch.ones(length) > 0] * 3)
+    answers = Generator(tiny).generate(
+        PROMPTS, 8, set(), constraints=[lambda so_far: torch.ones(length) > 0] * 3
+    )
     assert max(token for answer in answers for token in answer.tokens) < length
 
 
 def test_a_mask_that_allows_nothing_is_an_error(tiny: LoadedModel) -> None:
     with pytest.raises(UsageError, match="nothing-allowed"):
-        Generator(tiny).generate(PROMPTS, 8, set(), constraints=[lambda so_far: torch.zeros(64) > 0] * 3)
+        Generator(tiny).generate(
+            PROMPTS, 8, set(), constraints=[lambda so_far: torch.zeros(64) > 0] * 3
+        )
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +61,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_tiny_tokenizer(tmp_path_factory.mktemp("speller"), eos_token="<|im_end|>")
     torch.manual_seed(1)
     config = LlamaConfig(
-        vocab_size=ROWS, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=True, initializer_range=0.2,
-        bos_token_id=0, eos_token_id=1, pad_token_id=1,
-    )  # fmt: skip
+        vocab_size=ROWS,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        initializer_range=0.2,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+    )
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
 
@@ -74,13 +89,23 @@ def tokenizer(folder: Path) -> FolderTokenizer:
 
 
 def record(**properties: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
 
 
 FEW = record(
     kind={"type": "string", "enum": ["café", 'a "quoted" one', "ab", "a"]},
     right={"type": "boolean"},
-    many={"type": "array", "items": {"type": "string", "enum": ["x", "yy"]}, "minItems": 1, "maxItems": 2},
+    many={
+        "type": "array",
+        "items": {"type": "string", "enum": ["x", "yy"]},
+        "minItems": 1,
+        "maxItems": 2,
+    },
     part={"anyOf": [record(a={"type": "null"}), {"type": "null"}]},
 )
 
@@ -102,23 +127,30 @@ def test_answers_of_a_model_that_knows_nothing_parse_and_fit(
     grammar = JsonGrammar(folder / "tokenizer.json", FEW, [1])
     count = 60
     answers = Generator(speller).generate(
-        [[0, 30, 31]] * count, 150, {1}, sampling=[Sampling(3.0, 1.0, seed) for seed in range(count)],
+        [[0, 30, 31]] * count,
+        150,
+        {1},
+        sampling=[Sampling(3.0, 1.0, seed) for seed in range(count)],
         constraints=[grammar.build_constraint() for _ in range(count)],
-    )  # fmt: skip
+    )
     texts = [tokenizer.decode(answer.tokens) for answer in answers if answer.is_complete]
     assert len(texts) > count / 2 and len(set(texts)) > 10
     assert all(fits(json.loads(text)) for text in texts)
 
 
 @pytest.mark.parametrize(
-    "schema", [FEW, record(free={"type": "string"}), {"type": "array", "items": {"type": "integer"}}]
+    "schema",
+    [FEW, record(free={"type": "string"}), {"type": "array", "items": {"type": "integer"}}],
 )
 def test_a_held_answer_is_greedy_among_what_is_allowed(
     speller: LoadedModel, folder: Path, schema: dict[str, Any]
 ) -> None:
-    """Against whole forward passes, one token at a time; the answers stay valid beginnings where they are cut."""
+    """Against whole forward passes, one token at a time; the answers stay valid beginnings where
+    they are cut."""
     grammar = JsonGrammar(folder / "tokenizer.json", schema, [1])
-    answers = Generator(speller).generate(PROMPTS, 40, {1}, constraints=[grammar.build_constraint() for _ in PROMPTS])
+    answers = Generator(speller).generate(
+        PROMPTS, 40, {1}, constraints=[grammar.build_constraint() for _ in PROMPTS]
+    )
     for prompt, answer in zip(PROMPTS, answers, strict=True):
         constraint, so_far = grammar.build_constraint(), list[int]()
         while len(so_far) < 40:
@@ -159,8 +191,12 @@ def allowed_after(grammar: JsonGrammar, tokenizer: FolderTokenizer, text: str) -
         ('{"a": "tab\there", "n": 1}', False),
     ],
 )
-def test_what_a_schema_allows(folder: Path, tokenizer: FolderTokenizer, text: str, is_allowed: bool) -> None:
-    grammar = JsonGrammar(folder / "tokenizer.json", record(a={"type": "string"}, n={"type": "integer"}), [1])
+def test_what_a_schema_allows(
+    folder: Path, tokenizer: FolderTokenizer, text: str, is_allowed: bool
+) -> None:
+    grammar = JsonGrammar(
+        folder / "tokenizer.json", record(a={"type": "string"}, n={"type": "integer"}), [1]
+    )
     assert allowed_after(grammar, tokenizer, text) == is_allowed
 
 
@@ -200,13 +236,21 @@ def test_schemas_that_cannot_be_kept_are_refused(folder: Path, found: str) -> No
 def test_the_words_of_a_refused_schema(folder: Path) -> None:
     with pytest.raises(UsageError) as raised:
         JsonGrammar(folder / "tokenizer.json", {"type": "nope"}, [1])
-    assert str(raised.value) == (
-        "error[usage/form-not-enforced]: Answers cannot be held to this JSON schema. found Invalid type: nope · do "
-        "give a smaller schema, or set evaluation.constrained to false"
+    assert (
+        str(raised.value)
+        == "error[usage/form-not-enforced]: Answers cannot be held to this JSON schema. found"
+        " Invalid type: nope · do give a smaller schema, or set evaluation.constrained to false"
     )
 
 
-TEXTS = [[1, 20, 21, 22, 23], [1, 20, 21, 30], [1, 20, 21, 30, 2], [9, 8, 7], [5, 6], [1, 20, 21, 22, 23]]
+TEXTS = [
+    [1, 20, 21, 22, 23],
+    [1, 20, 21, 30],
+    [1, 20, 21, 30, 2],
+    [9, 8, 7],
+    [5, 6],
+    [1, 20, 21, 22, 23],
+]
 BEGINS = [3, 2, 4, 1, 0, 1]
 
 
@@ -222,8 +266,12 @@ def test_log_probabilities_are_those_of_the_model(
 ) -> None:
     monkeypatch.setattr(sequence_logprobs, "MAX_CHUNK_TEXTS", at_once)
     told: list[tuple[int, int]] = []
-    found = Generator(tiny).compute_log_probabilities(TEXTS, BEGINS, lambda ready, wanted: told.append((ready, wanted)))
-    assert_close_within_rounding(found, [expected_of(tiny.model, *text) for text in zip(TEXTS, BEGINS, strict=True)])
+    found = Generator(tiny).compute_log_probabilities(
+        TEXTS, BEGINS, lambda ready, wanted: told.append((ready, wanted))
+    )
+    assert_close_within_rounding(
+        found, [expected_of(tiny.model, *text) for text in zip(TEXTS, BEGINS, strict=True)]
+    )
     assert told[-1] == (6, 6)
 
 
@@ -246,7 +294,9 @@ def test_nothing_asked_nothing_found_and_the_model_stays_in_training(tiny: Loade
 LABEL = st.lists(st.integers(3, 9), min_size=1, max_size=4).map(lambda label: [*label, 2])
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     labels=st.lists(LABEL, min_size=1, max_size=30, unique_by=tuple),
     with_less=st.booleans(),
@@ -257,12 +307,18 @@ def test_the_likeliest_label_is_that_of_all_scores(
     tiny: LoadedModel, labels: list[list[int]], with_less: bool, most: int, steps: int
 ) -> None:
     prompts = [*PROMPTS, *([1, *range(10, 60), tail] for tail in range(5)), [4]]
-    less = torch.rand(len(prompts), len(labels), generator=torch.Generator().manual_seed(0)) * 8 if with_less else None
+    less = (
+        torch.rand(len(prompts), len(labels), generator=torch.Generator().manual_seed(0)) * 8
+        if with_less
+        else None
+    )
     told: list[tuple[int, int]] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(best_label_search, "MAX_SEQUENCES", most)
         patch.setattr(best_label_search, "MAX_STEPS", steps)
-        found = Generator(tiny).find_best_labels(prompts, labels, lambda *ready: told.append(ready), less=less)
+        found = Generator(tiny).find_best_labels(
+            prompts, labels, lambda *ready: told.append(ready), less=less
+        )
     scores = Generator(tiny).score_labels(prompts, labels) - (0 if less is None else less)
     best = scores.max(-1).values
     assert_close_within_rounding([float(scores[p, a]) for p, a in enumerate(found)], best)
@@ -301,5 +357,7 @@ def test_an_empty_label_has_no_likelihood(tiny: LoadedModel) -> None:
 
 def test_label_scores_tell_how_far_they_are(tiny: LoadedModel) -> None:
     told: list[tuple[int, int]] = []
-    Generator(tiny).score_labels(PROMPTS, [[20], [21, 22]], lambda ready, wanted: told.append((ready, wanted)))
+    Generator(tiny).score_labels(
+        PROMPTS, [[20], [21, 22]], lambda ready, wanted: told.append((ready, wanted))
+    )
     assert told[-1] == (3, 3) and [ready for ready, _ in told] == sorted(ready for ready, _ in told)

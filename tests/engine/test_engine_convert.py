@@ -40,11 +40,18 @@ def gguf_file(tmp_path: Path) -> Path:
     writer.add_eos_token_id(7)
     writer.add_chat_template("{{ messages[0].content }}")
     shapes = {
-        "token_embd": (len(WORDS), HIDDEN), "blk.0.attn_q": (HIDDEN, HIDDEN), "blk.0.attn_k": (HIDDEN, HIDDEN),
-        "blk.0.attn_v": (HIDDEN, HIDDEN), "blk.0.attn_output": (HIDDEN, HIDDEN), "blk.0.ffn_gate": (MIDDLE, HIDDEN),
-        "blk.0.ffn_up": (MIDDLE, HIDDEN), "blk.0.ffn_down": (HIDDEN, MIDDLE), "blk.0.attn_norm": (HIDDEN,),
-        "blk.0.ffn_norm": (HIDDEN,), "output_norm": (HIDDEN,),
-    }  # fmt: skip
+        "token_embd": (len(WORDS), HIDDEN),
+        "blk.0.attn_q": (HIDDEN, HIDDEN),
+        "blk.0.attn_k": (HIDDEN, HIDDEN),
+        "blk.0.attn_v": (HIDDEN, HIDDEN),
+        "blk.0.attn_output": (HIDDEN, HIDDEN),
+        "blk.0.ffn_gate": (MIDDLE, HIDDEN),
+        "blk.0.ffn_up": (MIDDLE, HIDDEN),
+        "blk.0.ffn_down": (HIDDEN, MIDDLE),
+        "blk.0.attn_norm": (HIDDEN,),
+        "blk.0.ffn_norm": (HIDDEN,),
+        "output_norm": (HIDDEN,),
+    }
     for name, shape in shapes.items():
         values = random.standard_normal(shape).astype(np.float32)
         if name == "blk.0.attn_v":  # 4-bit blocks, as in the embedded model
@@ -73,7 +80,9 @@ def test_the_folder_is_an_ordinary_float32_model(
     expected = {
         "model.embed_tokens.weight": reader["token_embd.weight"].data,
         "model.layers.0.mlp.up_proj.weight": reader["blk.0.ffn_up.weight"].data,
-        "model.layers.0.self_attn.v_proj.weight": gguf.quants.dequantize(quantised.data, quantised.tensor_type),
+        "model.layers.0.self_attn.v_proj.weight": gguf.quants.dequantize(
+            quantised.data, quantised.tensor_type
+        ),
     }
     for name, values in expected.items():
         np.testing.assert_array_equal(tensors[name].numpy(), values)
@@ -85,7 +94,9 @@ def test_the_tokenizer_and_its_template_come_along(gguf_file: Path, tmp_path: Pa
     convert_gguf(gguf_file, tmp_path / "model")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
     assert tokenizer("ab a<|im_end|>")["input_ids"] == [4, 6, 7]
-    assert tokenizer.apply_chat_template([{"role": "user", "content": "ab"}], tokenize=False) == "ab"
+    assert (
+        tokenizer.apply_chat_template([{"role": "user", "content": "ab"}], tokenize=False) == "ab"
+    )
 
 
 def test_a_file_that_is_no_gguf_is_one_clear_error(tmp_path: Path) -> None:

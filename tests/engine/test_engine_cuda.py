@@ -1,6 +1,7 @@
 """On a CUDA device (`pytest -m gpu tests/engine/test_engine_cuda.py`): the same numbers there.
 
-The models are small but real to the kernels: heads of 32 numbers, lengths that are no multiple of a block.
+The models are small but real to the kernels: heads of 32 numbers, lengths that are no multiple of a
+block.
 """
 
 from collections.abc import Callable
@@ -26,7 +27,14 @@ from tunesmith.engine.methods.sft import Sft
 from tunesmith.engine.model_loading import LoadedModel, load_model
 from tunesmith.engine.prefix_forest import build_forest
 from tunesmith.engine.training_step import TrainingStep
-from tunesmith.records import AdapterRecipe, MemoryPlan, MetricLine, Recipe, TokenArrays, TrainingRecipe
+from tunesmith.records import (
+    AdapterRecipe,
+    MemoryPlan,
+    MetricLine,
+    Recipe,
+    TokenArrays,
+    TrainingRecipe,
+)
 
 pytestmark = [
     pytest.mark.gpu,
@@ -35,10 +43,20 @@ pytestmark = [
 ArraysOf = Callable[..., TokenArrays]
 VOCABULARY = 512
 SIZE = {
-    "vocab_size": VOCABULARY, "hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2,
-    "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 2048,
-    "tie_word_embeddings": True, "initializer_range": 0.1, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2,
-}  # fmt: skip
+    "vocab_size": VOCABULARY,
+    "hidden_size": 128,
+    "intermediate_size": 256,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "max_position_embeddings": 2048,
+    "tie_word_embeddings": True,
+    "initializer_range": 0.1,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 2,
+}
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +69,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def arrays(arrays_of: ArraysOf) -> TokenArrays:
-    """Beginnings that all and that some share, answers of unequal lengths: 700 tokens over several blocks of 128."""
+    """Beginnings that all and that some share, answers of unequal lengths: 700 tokens over several
+    blocks of 128."""
     random = np.random.default_rng(0)
     head = random.integers(3, VOCABULARY, 150).tolist()
     heads = [head, head + random.integers(3, VOCABULARY, 70).tolist()]
-    tails = [random.integers(3, VOCABULARY, length).tolist() for length in (3, 90, 35, 77, 141, 8, 20, 61)]
-    rows = [(heads[k % 2] + tail, [0.0] * len(heads[k % 2]) + [1.0] * len(tail)) for k, tail in enumerate(tails)]
+    tails = [
+        random.integers(3, VOCABULARY, length).tolist()
+        for length in (3, 90, 35, 77, 141, 8, 20, 61)
+    ]
+    rows = [
+        (heads[k % 2] + tail, [0.0] * len(heads[k % 2]) + [1.0] * len(tail))
+        for k, tail in enumerate(tails)
+    ]
     return arrays_of(rows)
 
 
@@ -73,14 +98,22 @@ def scrambled(loaded: LoadedModel, kind: str) -> dict[str, torch.nn.Parameter]:
 
 
 def gradients(
-    loaded: LoadedModel, weights: dict[str, torch.nn.Parameter], arrays: TokenArrays, *, as_forest: bool
+    loaded: LoadedModel,
+    weights: dict[str, torch.nn.Parameter],
+    arrays: TokenArrays,
+    *,
+    as_forest: bool,
 ) -> tuple[float, dict[str, torch.Tensor]]:
-    stepper = TrainingStep(loaded, Sft(), MemoryPlan() if as_forest else MemoryPlan(most_examples=1))
+    stepper = TrainingStep(
+        loaded, Sft(), MemoryPlan() if as_forest else MemoryPlan(most_examples=1)
+    )
     assert stepper.no_forest_reason is None
     if not as_forest:
         stepper.no_forest_reason = "to compare"
     loss = stepper.backward(arrays, range(len(arrays)), 1)
-    found = {name: weight.grad.float() for name, weight in weights.items() if weight.grad is not None}
+    found = {
+        name: weight.grad.float() for name, weight in weights.items() if weight.grad is not None
+    }
     loaded.model.zero_grad(set_to_none=True)
     return loss, found
 
@@ -91,7 +124,9 @@ def difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> 
 
 
 @pytest.mark.parametrize("kind", ["lora", "rslora", "dora", "qlora", "full"])
-def test_a_forests_gradients_are_those_of_one_example_at_a_time(kind: str, folder: Path, arrays: TokenArrays) -> None:
+def test_a_forests_gradients_are_those_of_one_example_at_a_time(
+    kind: str, folder: Path, arrays: TokenArrays
+) -> None:
     loaded = load_model(folder, "float32", four_bits=kind == "qlora")
     assert loaded.device.type == "cuda"
     weights = scrambled(loaded, kind)
@@ -126,9 +161,12 @@ def test_the_gradients_are_those_of_a_cpu(folder: Path, arrays: TokenArrays) -> 
 
 
 def test_forests_of_many_sizes_need_no_new_kernels(folder: Path) -> None:
-    """Compiled once for all lengths: a kernel takes seconds to compile, and every step has a length of its own."""
+    """Compiled once for all lengths: a kernel takes seconds to compile, and every step has a length
+    of its own."""
     loaded, random = load_model(folder, "auto"), np.random.default_rng(0)
-    assert TrainingStep(loaded, Sft()).no_forest_reason is None  # the probe compiles what validation will need
+    assert (
+        TrainingStep(loaded, Sft()).no_forest_reason is None
+    )  # the probe compiles what validation will need
     sizes = (300, 517, 640, 901, 129, 1000)
     compiled = [torch._dynamo.utils.counters["stats"]["unique_graphs"]]
     with torch.no_grad(), use_forest_attention(loaded.model):
@@ -141,18 +179,27 @@ def test_forests_of_many_sizes_need_no_new_kernels(folder: Path) -> None:
     assert len(set(compiled)) == 1, compiled
 
 
-def test_training_learns_and_goes_on_from_a_checkpoint(folder: Path, arrays: TokenArrays, tmp_path: Path) -> None:
-    training = TrainingRecipe(learning_rate=3e-3, epochs=12, batch_size=4, evaluations=2, checkpoint_minutes=0.0)
+def test_training_learns_and_goes_on_from_a_checkpoint(
+    folder: Path, arrays: TokenArrays, tmp_path: Path
+) -> None:
+    training = TrainingRecipe(
+        learning_rate=3e-3, epochs=12, batch_size=4, evaluations=2, checkpoint_minutes=0.0
+    )
     recipe = Recipe(adapter=AdapterRecipe(rank=8, alpha=16, dropout=0.1), training=training)
 
     def go(name: str, stop_at: int) -> list[MetricLine]:
         lines: list[MetricLine] = []
         checkpoints = Checkpoints(tmp_path / name / "checkpoints")
         train_adapter(
-            load_model(folder), arrays, arrays, recipe, adapter_folder=tmp_path / name / "adapter",
-            on_line=lines.append, stop=lambda: bool(lines) and lines[-1].step >= stop_at,
+            load_model(folder),
+            arrays,
+            arrays,
+            recipe,
+            adapter_folder=tmp_path / name / "adapter",
+            on_line=lines.append,
+            stop=lambda: bool(lines) and lines[-1].step >= stop_at,
             checkpointing=CheckpointConfig(checkpoints, lambda: {}, checkpoints.load_latest()),
-        )  # fmt: skip
+        )
         return lines
 
     whole = go("whole", 1 << 30)
@@ -185,7 +232,9 @@ def test_greedy_answers_are_those_of_transformers(folder: Path) -> None:
     theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).cuda()
     for prompt, mine in zip(prompts, ours, strict=True):
         tokens = torch.tensor([prompt], device="cuda")
-        out = theirs.generate(tokens, do_sample=False, max_new_tokens=24, eos_token_id=2, pad_token_id=2)
+        out = theirs.generate(
+            tokens, do_sample=False, max_new_tokens=24, eos_token_id=2, pad_token_id=2
+        )
         new = out[0, len(prompt) :].tolist()
         assert mine == (new[: new.index(2)] if 2 in new else new)
 
@@ -200,7 +249,9 @@ def test_the_plan_keeps_within_the_devices_memory(
     wide = plan_memory(stepper, arrays, given, 0)
     assert wide.most_tokens >= 512 and not wide.checkpointing
     held = torch.cuda.memory_allocated()
-    tight = plan_memory(stepper, arrays, given.model_copy(update={"memory_gb": (held + 5.5e6) / 0.9e9}), 0)
+    tight = plan_memory(
+        stepper, arrays, given.model_copy(update={"memory_gb": (held + 5.5e6) / 0.9e9}), 0
+    )
     assert tight.checkpointing or tight.most_tokens < wide.most_tokens
     stepper.set_plan(tight)
     torch.cuda.reset_peak_memory_stats()
@@ -211,7 +262,9 @@ def test_the_plan_keeps_within_the_devices_memory(
 
 def test_running_out_of_memory_halves_the_step(folder: Path, arrays_of: ArraysOf) -> None:
     random = np.random.default_rng(0)
-    rows = [(random.integers(3, VOCABULARY, 300).tolist(), [0.0] * 100 + [1.0] * 200) for _ in range(32)]
+    rows = [
+        (random.integers(3, VOCABULARY, 300).tolist(), [0.0] * 100 + [1.0] * 200) for _ in range(32)
+    ]
     arrays = arrays_of(rows)
     loaded = load_model(folder, "float32")
     weights = scrambled(loaded, "lora")
@@ -219,7 +272,9 @@ def test_running_out_of_memory_halves_the_step(folder: Path, arrays_of: ArraysOf
     torch.cuda.empty_cache()
     allowed = torch.cuda.memory_reserved() + (60 << 20)
     stepper = TrainingStep(loaded, Sft(), MemoryPlan(most_tokens=1 << 20))
-    torch.cuda.set_per_process_memory_fraction(allowed / torch.cuda.get_device_properties(0).total_memory)
+    torch.cuda.set_per_process_memory_fraction(
+        allowed / torch.cuda.get_device_properties(0).total_memory
+    )
     try:
         loss = stepper.backward(arrays, range(len(arrays)), 1)
     finally:
@@ -234,10 +289,16 @@ def test_the_attention_kernel_is_the_rule(shared: int) -> None:
     """Many trees and one with a long trunk, in float32: the kernel's masks, not its rounding."""
     random = np.random.default_rng(shared)
     begin = random.integers(0, 99, shared)
-    rows = [np.concatenate([begin, random.integers(0, 99, 20 + 37 * k)]).astype(np.int32) for k in range(9)]
+    rows = [
+        np.concatenate([begin, random.integers(0, 99, 20 + 37 * k)]).astype(np.int32)
+        for k in range(9)
+    ]
     forest = build_forest(rows)
     parts = [torch.from_numpy(random.standard_normal((len(forest), h, 64))) for h in (8, 2, 2)]
-    ours, exact = ([x.to("cuda", dtype).requires_grad_() for x in parts] for dtype in (torch.float32, torch.float64))
+    ours, exact = (
+        [x.to("cuda", dtype).requires_grad_() for x in parts]
+        for dtype in (torch.float32, torch.float64)
+    )
     upstream = torch.from_numpy(random.standard_normal((len(forest), 8, 64))).cuda()
     out = flex.attend(*ours, flex.ForestBlockMask(forest, torch.device("cuda")), 0.125)
     q, k, v = exact
@@ -247,6 +308,9 @@ def test_the_attention_kernel_is_the_rule(shared: int) -> None:
     scores = torch.einsum("ihd,jhd->hij", q * 0.125, k).masked_fill(~may, float("-inf"))
     expected = torch.einsum("hij,jhd->ihd", scores.softmax(-1), v)
     torch.testing.assert_close(out.double(), expected, rtol=1e-4, atol=1e-4)
-    mine, theirs = torch.autograd.grad(out, ours, upstream.float()), torch.autograd.grad(expected, exact, upstream)
+    mine, theirs = (
+        torch.autograd.grad(out, ours, upstream.float()),
+        torch.autograd.grad(expected, exact, upstream),
+    )
     for one, other in zip(mine, theirs, strict=True):
         torch.testing.assert_close(one.double(), other, rtol=1e-3, atol=1e-3)

@@ -24,7 +24,9 @@ def layer() -> torch.nn.Linear:
     return torch.nn.Linear(192, 128).requires_grad_(False)
 
 
-def test_weights_of_a_normal_distribution_lose_a_tenth_of_their_length(layer: torch.nn.Linear) -> None:
+def test_weights_of_a_normal_distribution_lose_a_tenth_of_their_length(
+    layer: torch.nn.Linear,
+) -> None:
     torch.nn.init.normal_(layer.weight, std=0.02)
     packed = FourBitLinear(layer, CPU)
     error = (packed.compute_dense_OI(torch.float32) - layer.weight).norm() / layer.weight.norm()
@@ -34,7 +36,9 @@ def test_weights_of_a_normal_distribution_lose_a_tenth_of_their_length(layer: to
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_products_and_gradients_are_those_of_the_dense_weight(layer: torch.nn.Linear, dtype: torch.dtype) -> None:
+def test_products_and_gradients_are_those_of_the_dense_weight(
+    layer: torch.nn.Linear, dtype: torch.dtype
+) -> None:
     packed = FourBitLinear(layer.to(dtype), CPU)
     x = torch.randn(2, 5, 192, dtype=dtype, requires_grad=True)
     plain_x = x.detach().clone().requires_grad_()
@@ -51,19 +55,29 @@ def test_a_transposed_layer_is_quantized_like_a_plain_one(layer: torch.nn.Linear
     transposed.weight = torch.nn.Parameter(layer.weight.T.contiguous(), requires_grad=False)
     ours, plain = FourBitLinear(transposed, CPU), FourBitLinear(layer, CPU)
     assert (
-        torch.equal(ours.compute_dense_OI(torch.float32), plain.compute_dense_OI(torch.float32)) and ours.was_transposed
+        torch.equal(ours.compute_dense_OI(torch.float32), plain.compute_dense_OI(torch.float32))
+        and ours.was_transposed
     )
 
 
 def test_embeddings_norms_and_head_stay_whole(tiny_folder: Path) -> None:
-    whole, packed = load_model(tiny_folder, "float32"), load_model(tiny_folder, "float32", four_bits=True)
+    whole, packed = (
+        load_model(tiny_folder, "float32"),
+        load_model(tiny_folder, "float32", four_bits=True),
+    )
     kept = {name for name, _ in packed.model.named_parameters()}
-    assert kept == {name for name, _ in whole.model.named_parameters() if "embed" in name or "norm" in name}
-    assert all(isinstance(layer, FourBitLinear) for layer in find_linear_layers(packed.model).values())
+    assert kept == {
+        name for name, _ in whole.model.named_parameters() if "embed" in name or "norm" in name
+    }
+    assert all(
+        isinstance(layer, FourBitLinear) for layer in find_linear_layers(packed.model).values()
+    )
     assert packed.parameters == whole.parameters
 
 
-def test_without_bitsandbytes_the_error_names_the_extra(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_bitsandbytes_the_error_names_the_extra(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     monkeypatch.setitem(sys.modules, "bitsandbytes.functional", None)
     with pytest.raises(MissingExtraError) as caught:
@@ -90,5 +104,7 @@ def test_pain_7_an_adapter_goes_back_on_the_weights_it_was_trained_on(
     assert has_four_bit_base(tmp_path) == (kind == "qlora")
     again = load_model(tiny_folder, "float32", tmp_path)
     with torch.inference_mode():
-        ours, theirs = (model(torch.arange(3, 13)[None]).logits for model in (again.model, loaded.model))
+        ours, theirs = (
+            model(torch.arange(3, 13)[None]).logits for model in (again.model, loaded.model)
+        )
     assert torch.equal(ours, theirs)

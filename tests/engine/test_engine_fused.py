@@ -1,4 +1,5 @@
-"""The fused parts compute what transformers' modules compute, and take the place of nothing else."""
+"""The fused parts compute what transformers' modules compute, and take the place of nothing
+else."""
 
 import copy
 from pathlib import Path
@@ -16,9 +17,16 @@ from tunesmith.engine.kernels.rotary_attention import RotaryAttention, _Rotate, 
 from tunesmith.testing.rounding_tolerance import LOSS_TERMS, assert_close_within_rounding
 
 SIZES = {
-    "vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "max_position_embeddings": 64, "initializer_range": 0.3, "pad_token_id": 2,
-}  # fmt: skip
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "initializer_range": 0.3,
+    "pad_token_id": 2,
+}
 FAMILIES = {
     "llama": (transformers.LlamaConfig(**SIZES), 5, 2, 2),
     "qwen2": (transformers.Qwen2Config(**SIZES), 5, 2, 2),
@@ -39,7 +47,9 @@ def model_of(config: PretrainedConfig) -> transformers.PreTrainedModel:
     return model
 
 
-def loss_and_gradients(model: transformers.PreTrainedModel) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+def loss_and_gradients(
+    model: transformers.PreTrainedModel,
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     tokens = torch.arange(3, 23).view(2, 10)
     loss = model(input_ids=tokens, labels=tokens).loss
     names, weights = zip(*model.named_parameters(), strict=True)
@@ -95,7 +105,10 @@ def test_windows_shorter_than_the_text_and_a_cache_are_kept(family: str) -> None
         config.layer_types = ["sliding_attention", "full_attention"]
     model = model_of(config)
     tokens = torch.arange(3, 13)[None]
-    before, answer = model(input_ids=tokens).logits, model.generate(tokens, max_new_tokens=6, do_sample=False)
+    before, answer = (
+        model(input_ids=tokens).logits,
+        model.generate(tokens, max_new_tokens=6, do_sample=False),
+    )
     fuse(model)
     assert sum(isinstance(module, RotaryAttention) for module in model.modules()) == 2
     assert_close_within_rounding(model(input_ids=tokens).logits, before)
@@ -112,10 +125,16 @@ def test_attention_of_another_family_keeps_its_place() -> None:
 
     assert as_attention(LlamaAttention()) is None
     model = model_of(FAMILIES["llama"][0])
-    Turning.__name__, Turning.__module__ = "LlamaAttention", "transformers.models.llama.modeling_llama"
+    Turning.__name__, Turning.__module__ = (
+        "LlamaAttention",
+        "transformers.models.llama.modeling_llama",
+    )
     model.model.layers[1].self_attn = Turning(model.config, 1)
     fuse(model)
-    assert [type(layer.self_attn).__name__ for layer in model.model.layers] == ["RotaryAttention", "LlamaAttention"]
+    assert [type(layer.self_attn).__name__ for layer in model.model.layers] == [
+        "RotaryAttention",
+        "LlamaAttention",
+    ]
 
 
 def test_a_module_that_does_something_else_under_the_same_name_keeps_its_place() -> None:

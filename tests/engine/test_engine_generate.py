@@ -1,4 +1,5 @@
-"""Answers: stopping, counting, the state of the model, sampling. Parity with transformers stands in tests/parity."""
+"""Answers: stopping, counting, the state of the model, sampling. Parity with transformers stands in
+tests/parity."""
 
 import math
 import random
@@ -18,7 +19,9 @@ from tunesmith.engine.model_loading import LoadedModel
 from tunesmith.errors import UsageError
 from tunesmith.testing.rounding_tolerance import assert_close_within_rounding
 
-PROMPTS = [[1, 3, 4, 5, *rest] for rest in ([10], [11, 12, 13], [14, 15], [10, 11, 12, 13, 20], [40, 41])]
+PROMPTS = [
+    [1, 3, 4, 5, *rest] for rest in ([10], [11, 12, 13], [14, 15], [10, 11, 12, 13, 20], [40, 41])
+]
 
 
 def test_pain_3_an_answer_ends_at_the_stop_token_which_is_taken_off(tiny: LoadedModel) -> None:
@@ -31,7 +34,9 @@ def test_pain_3_an_answer_ends_at_the_stop_token_which_is_taken_off(tiny: Loaded
         assert answer.is_complete == (at is not None)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     prompts=st.lists(st.lists(st.integers(0, 63), min_size=1, max_size=12), min_size=1, max_size=7),
     batch_size=st.integers(1, 4),
@@ -42,12 +47,16 @@ def test_pain_24_an_answer_does_not_depend_on_its_neighbours(
     stop = set(range(0, 64, 7))  # many stop tokens, so rows leave and enter at many moments
     together = Generator(tiny, batch_size).generate(prompts, 8, stop)
     alone = [Generator(tiny).generate([prompt], 8, stop)[0] for prompt in prompts]
-    assert [(a.tokens, a.is_complete) for a in together] == [(a.tokens, a.is_complete) for a in alone]
+    assert [(a.tokens, a.is_complete) for a in together] == [
+        (a.tokens, a.is_complete) for a in alone
+    ]
 
 
 def test_time_and_progress_add_up(tiny: LoadedModel) -> None:
     seen: list[tuple[int, int]] = []
-    answers = Generator(tiny, 2).generate(PROMPTS, 6, set(), lambda ready, wanted: seen.append((ready, wanted)))
+    answers = Generator(tiny, 2).generate(
+        PROMPTS, 6, set(), lambda ready, wanted: seen.append((ready, wanted))
+    )
     assert seen[-1] == (5, 5) and seen == sorted(seen)
     assert all(answer.seconds > 0 for answer in answers)
 
@@ -65,7 +74,9 @@ def test_the_model_is_left_in_the_mode_it_was_in(tiny: LoadedModel, training: bo
     first = Generator(tiny).generate(PROMPTS, 6, {2})
     assert tiny.model.training is training
     second = Generator(tiny).generate(PROMPTS, 6, {2})
-    assert [a.tokens for a in first] == [a.tokens for a in second], "dropout must not act while answering"
+    assert [a.tokens for a in first] == [a.tokens for a in second], (
+        "dropout must not act while answering"
+    )
 
 
 def test_the_adapter_can_be_off_while_answering(tiny: LoadedModel) -> None:
@@ -109,14 +120,21 @@ def test_a_drawn_answer_depends_on_its_seed_and_not_on_its_neighbours(tiny: Load
     samplings = [Sampling(1.5, 0.9, seed) for seed in range(len(PROMPTS))]
     together = Generator(tiny, 3).generate(PROMPTS, 12, {2}, sampling=samplings)
     for prompt, sampling, answer in zip(PROMPTS, samplings, together, strict=True):
-        assert Generator(tiny).generate([prompt], 12, {2}, sampling=sampling)[0].tokens == answer.tokens
-    again = Generator(tiny).generate([PROMPTS[0]] * 8, 12, {2}, sampling=[Sampling(1.5, 1.0, s) for s in range(8)])
+        assert (
+            Generator(tiny).generate([prompt], 12, {2}, sampling=sampling)[0].tokens
+            == answer.tokens
+        )
+    again = Generator(tiny).generate(
+        [PROMPTS[0]] * 8, 12, {2}, sampling=[Sampling(1.5, 1.0, s) for s in range(8)]
+    )
     assert len({tuple(answer.tokens) for answer in again}) > 1
 
 
 def test_greedy_and_drawn_answers_share_a_batch(tiny: LoadedModel) -> None:
     greedy = Generator(tiny).generate(PROMPTS, 12, {2})
-    mixed = Generator(tiny).generate(PROMPTS, 12, {2}, sampling=[Sampling(1.5, 1.0, 3)] + [Sampling()] * 4)
+    mixed = Generator(tiny).generate(
+        PROMPTS, 12, {2}, sampling=[Sampling(1.5, 1.0, 3)] + [Sampling()] * 4
+    )
     assert [a.tokens for a in mixed[1:]] == [a.tokens for a in greedy[1:]]
     assert mixed[0].tokens != greedy[0].tokens
 
@@ -129,12 +147,16 @@ def test_sampling_that_makes_no_sense_is_refused(bad: dict[str, float]) -> None:
 
 def test_log_probabilities_are_those_of_the_whole_text_read_at_once(tiny: LoadedModel) -> None:
     for answer, prompt in zip(
-        Generator(tiny, 2).generate(PROMPTS, 12, {2, 17, 33}, with_log_probabilities=True), PROMPTS, strict=True
+        Generator(tiny, 2).generate(PROMPTS, 12, {2, 17, 33}, with_log_probabilities=True),
+        PROMPTS,
+        strict=True,
     ):
         noted = answer.log_probabilities
         assert noted is not None and len(noted) == len(answer.tokens) + answer.is_complete
         with torch.no_grad():
-            logits = tiny.model(input_ids=torch.tensor([prompt + answer.tokens])).logits[0, len(prompt) - 1 :]
+            logits = tiny.model(input_ids=torch.tensor([prompt + answer.tokens])).logits[
+                0, len(prompt) - 1 :
+            ]
         expected = logits.log_softmax(-1)
         size = float(expected.abs().max())
         for t, token in enumerate(answer.tokens):
@@ -152,7 +174,9 @@ CHOICES = [[20, 21, 22], [20, 21], [20, 30], [40]]
 
 
 def test_an_answer_is_one_of_the_choices(tiny: LoadedModel) -> None:
-    answers = Generator(tiny).generate(PROMPTS, 12, {2, 17}, constraints=[ChoiceConstraint(CHOICES, {2, 17})] * 5)
+    answers = Generator(tiny).generate(
+        PROMPTS, 12, {2, 17}, constraints=[ChoiceConstraint(CHOICES, {2, 17})] * 5
+    )
     assert all(answer.tokens in CHOICES and answer.is_complete for answer in answers)
 
 
@@ -160,16 +184,23 @@ def test_every_choice_is_reached_and_in_proportion_to_its_probability(tiny: Load
     """Drawn within the trie, a branch has the model's probability among those allowed."""
     count = 600
     answers = Generator(tiny).generate(
-        [PROMPTS[0]] * count, 4, {2}, sampling=[Sampling(1.0, 1.0, seed) for seed in range(count)],
+        [PROMPTS[0]] * count,
+        4,
+        {2},
+        sampling=[Sampling(1.0, 1.0, seed) for seed in range(count)],
         constraints=[ChoiceConstraint(CHOICES, {2})] * count,
-    )  # fmt: skip
+    )
     with torch.no_grad():
         first = tiny.model(input_ids=torch.tensor([PROMPTS[0]])).logits[0, -1]
     share = float(first[[20, 40]].softmax(-1)[1])
-    assert sum(a.tokens == [40] for a in answers) / count == pytest.approx(share, abs=4 * math.sqrt(0.25 / count))
+    assert sum(a.tokens == [40] for a in answers) / count == pytest.approx(
+        share, abs=4 * math.sqrt(0.25 / count)
+    )
 
 
-def test_a_constraint_may_leave_everything_open_for_some_and_rules_one_row_only(tiny: LoadedModel) -> None:
+def test_a_constraint_may_leave_everything_open_for_some_and_rules_one_row_only(
+    tiny: LoadedModel,
+) -> None:
     free = Generator(tiny).generate(PROMPTS, 6, set())
     ruled = Generator(tiny).generate(
         PROMPTS, 6, set(), constraints=[lambda so_far: [9], lambda so_far: None] + [None] * 3
@@ -187,9 +218,13 @@ def test_pain_16_fewer_rows_at_once_when_their_keys_and_values_would_not_fit(
     tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = [answer.tokens for answer in Generator(tiny).generate(PROMPTS, 6, set())]
-    bytes_per_token = 2 * 2 * 2 * 8 * 4  # keys and values, layers, heads of keys, head size, float32
+    bytes_per_token = (
+        2 * 2 * 2 * 8 * 4
+    )  # keys and values, layers, heads of keys, head size, float32
     longest = max(map(len, PROMPTS)) + 6
-    monkeypatch.setattr(generator, "compute_cache_budget_bytes", lambda device: 2 * longest * bytes_per_token)
+    monkeypatch.setattr(
+        generator, "compute_cache_budget_bytes", lambda device: 2 * longest * bytes_per_token
+    )
     most: list[int] = []
     original = DecodingBatch._decode_next_tokens
 

@@ -20,7 +20,9 @@ from tunesmith.testing.tiny_weights import write_tiny_weights
 
 
 def test_importing_the_engine_loads_no_torch() -> None:
-    code = "import sys, tunesmith.engine, tunesmith.engine.adapters; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, tunesmith.engine, tunesmith.engine.adapters; sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -54,22 +56,27 @@ def test_precision(
 
 def test_pickled_weights_are_never_opened(tiny_folder: Path, tmp_path: Path) -> None:
     shutil.copy(tiny_folder / "config.json", tmp_path)
-    torch.save(AutoModelForCausalLM.from_pretrained(tiny_folder).state_dict(), tmp_path / "pytorch_model.bin")
+    torch.save(
+        AutoModelForCausalLM.from_pretrained(tiny_folder).state_dict(),
+        tmp_path / "pytorch_model.bin",
+    )
     with pytest.raises(ModelError) as caught:
         load_model(tmp_path)
     assert caught.value.code == "model/pickled-weights" and str(tmp_path) in caught.value.where
 
 
 def test_code_in_the_folder_is_never_run(tiny_folder: Path, tmp_path: Path) -> None:
-    """An unknown architecture whose folder offers its own Python is refused, without a question on the terminal."""
+    """An unknown architecture whose folder offers its own Python is refused, without a question on
+    the terminal."""
     folder = tmp_path / "model"
     shutil.copytree(tiny_folder, folder)
     witness = tmp_path / "witness"
     (folder / "evil.py").write_text(f"open({str(witness)!r}, 'w')\n")
     config = json.loads((folder / "config.json").read_text())
     config |= {
-        "model_type": "evil", "auto_map": {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}
-    }  # fmt: skip
+        "model_type": "evil",
+        "auto_map": {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"},
+    }
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError):
         load_model(folder)
@@ -89,7 +96,9 @@ def test_code_in_the_folder_is_never_run(tiny_folder: Path, tmp_path: Path) -> N
         ('{"model_type": "llama"}', "model/wrong-size"),
     ],
 )
-def test_a_folder_that_is_no_model_is_one_clear_error(tmp_path: Path, content: str | None, code: str) -> None:
+def test_a_folder_that_is_no_model_is_one_clear_error(
+    tmp_path: Path, content: str | None, code: str
+) -> None:
     write_tiny_weights(tmp_path / "model.safetensors")
     if content is not None:
         (tmp_path / "config.json").write_text(content)
@@ -125,7 +134,9 @@ def test_missing_weights_are_never_made_up(tiny_folder: Path, tmp_path: Path) ->
 def test_a_model_that_changes_its_logits_in_an_unknown_way_is_refused(
     tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lm_head, "compute_logits", lambda model, hidden: model.lm_head(hidden).float() * 3)
+    monkeypatch.setattr(
+        lm_head, "compute_logits", lambda model, hidden: model.lm_head(hidden).float() * 3
+    )
     with pytest.raises(ModelError) as caught:
         lm_head.check_head(tiny.model)
     assert caught.value.code == "model/unknown-head"
@@ -154,13 +165,21 @@ def copy_of(folder: Path, to: Path, **config: object) -> Path:
     return to
 
 
-def test_an_adapter_that_lies_beside_the_weights_is_not_put_on(tiny_folder: Path, tmp_path: Path) -> None:
-    """transformers follows an adapter_config.json where PEFT is installed: it would load another base."""
+def test_an_adapter_that_lies_beside_the_weights_is_not_put_on(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    """transformers follows an adapter_config.json where PEFT is installed: it would load another
+    base."""
     folder = copy_of(tiny_folder, tmp_path / "model")
     other = copy_of(tiny_folder, tmp_path / "other")
     tensors = {name: tensor + 1 for name, tensor in load_file(other / "model.safetensors").items()}
     save_file(tensors, other / "model.safetensors", metadata={"format": "pt"})
-    config = {"peft_type": "LORA", "base_model_name_or_path": str(other), "r": 2, "target_modules": ["q_proj"]}
+    config = {
+        "peft_type": "LORA",
+        "base_model_name_or_path": str(other),
+        "r": 2,
+        "target_modules": ["q_proj"],
+    }
     (folder / "adapter_config.json").write_text(json.dumps(config))
     loaded = load_model(folder, "float32")
     expected = load_file(tiny_folder / "model.safetensors")["model.embed_tokens.weight"]
@@ -171,10 +190,24 @@ def test_an_adapter_that_lies_beside_the_weights_is_not_put_on(tiny_folder: Path
 @pytest.mark.parametrize(
     "config",
     [
-        {"_attn_implementation": "eager", "attn_implementation": "eager", "_attn_implementation_internal": "eager"},
+        {
+            "_attn_implementation": "eager",
+            "attn_implementation": "eager",
+            "_attn_implementation_internal": "eager",
+        },
         {"output_attentions": True, "output_hidden_states": True, "return_dict": False},
-        {"torch_dtype": "float16", "dtype": "float16", "_name_or_path": "../..", "name_or_path": "elsewhere"},
-        {"id2label": {"0": "a"}, "num_labels": 7, "a_key_of_another_tool": {"x": ["y"]}, "to_dict": 1},
+        {
+            "torch_dtype": "float16",
+            "dtype": "float16",
+            "_name_or_path": "../..",
+            "name_or_path": "elsewhere",
+        },
+        {
+            "id2label": {"0": "a"},
+            "num_labels": 7,
+            "a_key_of_another_tool": {"x": ["y"]},
+            "to_dict": 1,
+        },
     ],
 )
 def test_settings_do_not_steer_how_a_model_is_loaded(
@@ -186,14 +219,20 @@ def test_settings_do_not_steer_how_a_model_is_loaded(
     assert torch.equal(loaded.model.get_input_embeddings().weight, expected)
 
 
-def test_fewer_layers_than_there_are_weights_for_are_refused(tiny_folder: Path, tmp_path: Path) -> None:
+def test_fewer_layers_than_there_are_weights_for_are_refused(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
     with pytest.raises(ModelError) as caught:
         load_model(copy_of(tiny_folder, tmp_path / "model", num_hidden_layers=1))
     assert caught.value.code == "model/unread-weights" and "layers.1" in caught.value.found
 
 
-@pytest.mark.parametrize("key", ["intermediate_size", "num_key_value_heads", "head_dim", "max_position_embeddings"])
-def test_sizes_are_held_against_the_weights_before_memory_is_taken(tiny_folder: Path, tmp_path: Path, key: str) -> None:
+@pytest.mark.parametrize(
+    "key", ["intermediate_size", "num_key_value_heads", "head_dim", "max_position_embeddings"]
+)
+def test_sizes_are_held_against_the_weights_before_memory_is_taken(
+    tiny_folder: Path, tmp_path: Path, key: str
+) -> None:
     folder = copy_of(tiny_folder, tmp_path / "model", **{key: 10**7})
     if key == "max_position_embeddings":  # rotary positions take no memory
         assert load_model(folder, "float32").context_length == 10**7

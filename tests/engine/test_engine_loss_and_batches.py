@@ -27,18 +27,27 @@ Rows = list[tuple[list[int], list[float]]]
 ArraysOf = Callable[[Rows], TokenArrays]
 
 
-@pytest.mark.parametrize("positions", [1, MAX_CHUNK_POSITIONS, MAX_CHUNK_POSITIONS + 1, 3 * MAX_CHUNK_POSITIONS - 5])
+@pytest.mark.parametrize(
+    "positions", [1, MAX_CHUNK_POSITIONS, MAX_CHUNK_POSITIONS + 1, 3 * MAX_CHUNK_POSITIONS - 5]
+)
 @pytest.mark.parametrize("is_head_trained", [False, True])
 @pytest.mark.parametrize("vocabulary", [1, 24, 64, 4096])
 def test_losses_and_gradients_are_those_of_the_whole_matrix(
-    tiny: LoadedModel, positions: int, is_head_trained: bool, vocabulary: int, monkeypatch: pytest.MonkeyPatch
+    tiny: LoadedModel,
+    positions: int,
+    is_head_trained: bool,
+    vocabulary: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(loss_module, "MAX_CHUNK_VOCABULARY", {"cpu": vocabulary})
     model = tiny.model.double()
     head = model.get_output_embeddings().weight.requires_grad_(is_head_trained)
     torch.manual_seed(0)
     hidden = torch.randn(positions, 32, dtype=torch.float64, requires_grad=True)
-    targets, upstream = torch.randint(0, 64, (positions,)), torch.rand(positions, dtype=torch.float64)
+    targets, upstream = (
+        torch.randint(0, 64, (positions,)),
+        torch.rand(positions, dtype=torch.float64),
+    )
     losses = compute_token_losses(model, hidden, targets)
     expected = cross_entropy(hidden @ head.T, targets, reduction="none")
     wanted = (hidden, head) if is_head_trained else (hidden,)
@@ -77,7 +86,9 @@ def test_a_target_that_is_nearly_certain_keeps_its_small_gradient_in_bfloat16(
 def test_loss_without_gradient_keeps_no_graph(tiny: LoadedModel) -> None:
     hidden = torch.randn(3, 32, requires_grad=True)
     with torch.no_grad():
-        assert not compute_token_losses(tiny.model, hidden, torch.zeros(3, dtype=torch.long)).requires_grad
+        assert not compute_token_losses(
+            tiny.model, hidden, torch.zeros(3, dtype=torch.long)
+        ).requires_grad
 
 
 @given(examples=st.integers(1, 40), batch_size=st.integers(1, 20), seed=st.integers(0, 99))
@@ -88,7 +99,9 @@ def test_an_epoch_holds_every_example_once_and_the_seed_decides_the_order(
     two_epochs = list(itertools.islice(iterate_batches(examples, batch_size, seed), 2 * steps))
     for epoch in (two_epochs[:steps], two_epochs[steps:]):
         assert sorted(itertools.chain(*epoch)) == list(range(examples))
-    assert two_epochs == list(itertools.islice(iterate_batches(examples, batch_size, seed), 2 * steps))
+    assert two_epochs == list(
+        itertools.islice(iterate_batches(examples, batch_size, seed), 2 * steps)
+    )
 
 
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:
@@ -112,7 +125,9 @@ def test_micro_batches_hold_the_whole_step_within_the_limits(
         np.cumsum([0, *map(len, rows)]).astype(np.int64),
     )
     read = [row[: max(1, len(row) - 1)] for row in rows]
-    pieces = split_into_micro_batches(arrays, range(len(rows)), most_examples, most_tokens, as_forest=as_forest)
+    pieces = split_into_micro_batches(
+        arrays, range(len(rows)), most_examples, most_tokens, as_forest=as_forest
+    )
     assert sorted(itertools.chain(*pieces)) == list(range(len(rows)))
     for piece in pieces:
         assert len(piece) <= most_examples
@@ -125,37 +140,55 @@ def test_micro_batches_hold_the_whole_step_within_the_limits(
 
 def test_examples_that_share_most_stand_together(arrays_of: ArraysOf) -> None:
     long, other = list(range(10, 40)), list(range(40, 60))
-    arrays = arrays_of([([*begin, end], [0.0] * len(begin) + [1.0]) for end in (3, 4) for begin in (long, other)])
+    arrays = arrays_of(
+        [([*begin, end], [0.0] * len(begin) + [1.0]) for end in (3, 4) for begin in (long, other)]
+    )
     assert split_into_micro_batches(arrays, range(4), 99, 40, as_forest=True) == [[0, 2], [1, 3]]
 
 
 @pytest.mark.parametrize("as_forest", [True, False])
-def test_collate_predicts_each_trained_token_from_the_position_before_it(arrays_of: ArraysOf, as_forest: bool) -> None:
+def test_collate_predicts_each_trained_token_from_the_position_before_it(
+    arrays_of: ArraysOf, as_forest: bool
+) -> None:
     head = list(range(3, 23))
-    arrays = arrays_of([([*head, 30, 31, 2], [0.0] * 21 + [1, 0.5]), ([*head, 30, 2], [0.0] * 21 + [1])])
+    arrays = arrays_of(
+        [([*head, 30, 31, 2], [0.0] * 21 + [1, 0.5]), ([*head, 30, 2], [0.0] * 21 + [1])]
+    )
     batch = collate(arrays, [0, 1], torch.device("cpu"), as_forest=as_forest)
     said = batch.tokens_BT.flatten()[batch.indices_U][batch.prediction_K].tolist()
     assert said == [30, 31, 30]
     assert batch.targets_U[batch.prediction_K].tolist() == [31, 2, 2]
     assert batch.sequence_K.tolist() == [0, 0, 1] and batch.weight_K.tolist() == [1.0, 0.5, 1.0]
-    assert batch.tokens_BT.shape == ((1, 22) if as_forest else (2, 22))  # 2 is predicted and not read, 31 is read once
+    assert batch.tokens_BT.shape == (
+        (1, 22) if as_forest else (2, 22)
+    )  # 2 is predicted and not read, 31 is read once
 
 
 @pytest.mark.parametrize("as_forest", [True, False])
-def test_what_stands_behind_the_last_trained_token_is_not_read(arrays_of: ArraysOf, as_forest: bool) -> None:
+def test_what_stands_behind_the_last_trained_token_is_not_read(
+    arrays_of: ArraysOf, as_forest: bool
+) -> None:
     arrays = arrays_of([([3, 4, 5, 6, 7, 8], [0, 0, 1, 0, 0, 0]), ([9, 10, 11], [0.0] * 3)])
     batch = collate(arrays, [0, 1], torch.device("cpu"), as_forest=as_forest)
     assert sorted(batch.tokens_BT.flatten().tolist()) == ([3, 4, 9] if as_forest else [0, 3, 4, 9])
     assert batch.targets_U.tolist() == [5]
 
 
-def test_a_prediction_that_sequences_share_is_made_once_and_counts_for_each(arrays_of: ArraysOf) -> None:
+def test_a_prediction_that_sequences_share_is_made_once_and_counts_for_each(
+    arrays_of: ArraysOf,
+) -> None:
     row = (list(range(3, 30)), [0.0] * 20 + [1.0] * 7)
     batch = collate(arrays_of([row, row]), [0, 1], torch.device("cpu"), as_forest=True)
-    assert len(batch.targets_U) == 7 and len(batch.prediction_K) == 14 and batch.tokens_BT.shape == (1, 26)
+    assert (
+        len(batch.targets_U) == 7
+        and len(batch.prediction_K) == 14
+        and batch.tokens_BT.shape == (1, 26)
+    )
 
 
-def gradient_of(loaded: LoadedModel, stepper: TrainingStep, arrays: TokenArrays) -> tuple[float, torch.Tensor]:
+def gradient_of(
+    loaded: LoadedModel, stepper: TrainingStep, arrays: TokenArrays
+) -> tuple[float, torch.Tensor]:
     loaded.model.zero_grad()
     loss = stepper.backward(arrays, range(len(arrays)), 1)
     return loss, torch.cat([weight.grad.flatten() for weight in list_lora_parameters(loaded.model)])
@@ -175,16 +208,21 @@ def adapted(tiny: LoadedModel) -> LoadedModel:
 def test_pain_9_gradient_accumulation_does_not_change_the_loss(
     adapted: LoadedModel, task: Callable[..., TokenArrays], micro_batch: int
 ) -> None:
-    """trl#2175, transformers#34191: micro-batches with unequal numbers of trained tokens must not be averaged."""
+    """trl#2175, transformers#34191: micro-batches with unequal numbers of trained tokens must not
+    be averaged."""
     arrays = task(8)
     assert len({float(arrays.get_sequence(e)[1].sum()) for e in range(8)}) > 1
-    loss, gradient = gradient_of(adapted, TrainingStep(adapted, Sft(), MemoryPlan(most_examples=micro_batch)), arrays)
+    loss, gradient = gradient_of(
+        adapted, TrainingStep(adapted, Sft(), MemoryPlan(most_examples=micro_batch)), arrays
+    )
     whole_loss, whole_gradient = gradient_of(adapted, TrainingStep(adapted, Sft()), arrays)
     assert_close_within_rounding(loss, whole_loss, LOSS_TERMS)
     assert_close_within_rounding(gradient, whole_gradient)
 
 
-def test_a_forest_changes_neither_loss_nor_gradient(adapted: LoadedModel, task: Callable[..., TokenArrays]) -> None:
+def test_a_forest_changes_neither_loss_nor_gradient(
+    adapted: LoadedModel, task: Callable[..., TokenArrays]
+) -> None:
     arrays = task(8)
     together, apart = TrainingStep(adapted, Sft()), TrainingStep(adapted, Sft())
     assert together.no_forest_reason is None
@@ -196,15 +234,27 @@ def test_a_forest_changes_neither_loss_nor_gradient(adapted: LoadedModel, task: 
 
 
 @pytest.mark.parametrize("family", [BartConfig, MBartConfig])
-def test_positions_that_a_model_counts_itself_allow_no_forest(family: type[PretrainedConfig]) -> None:
-    """Tokens that both probes share, and the first branch, are right there all the same: only the second is not.
+def test_positions_that_a_model_counts_itself_allow_no_forest(
+    family: type[PretrainedConfig],
+) -> None:
+    """Tokens that both probes share, and the first branch, are right there all the same: only the
+    second is not.
 
-    Such folders are refused by `load_model` now, for a reason of their own; the probe has to see it without that.
+    Such folders are refused by `load_model` now, for a reason of their own; the probe has to see it
+    without that.
     """
     torch.manual_seed(0)
     config = family(
-        vocab_size=64, d_model=32, decoder_layers=2, decoder_attention_heads=2, decoder_ffn_dim=64, dropout=0.0,
-        max_position_embeddings=128, is_decoder=True, is_encoder_decoder=False, tie_word_embeddings=True,
-    )  # fmt: skip
+        vocab_size=64,
+        d_model=32,
+        decoder_layers=2,
+        decoder_attention_heads=2,
+        decoder_ffn_dim=64,
+        dropout=0.0,
+        max_position_embeddings=128,
+        is_decoder=True,
+        is_encoder_decoder=False,
+        tie_word_embeddings=True,
+    )
     model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
     assert find_no_forest_reason(model, 32) == NOT_PLAIN_REASON

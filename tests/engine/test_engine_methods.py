@@ -1,4 +1,5 @@
-"""Each method's loss is its formula, which neither forests nor adapters change; the reference is asked once."""
+"""Each method's loss is its formula, which neither forests nor adapters change; the reference is
+asked once."""
 
 import math
 from dataclasses import replace
@@ -20,7 +21,11 @@ from tunesmith.engine.methods.kto import build_mismatched
 from tunesmith.engine.methods.method_registry import build_method
 from tunesmith.engine.methods.training_method import SequenceLogprobs, StepTotals
 from tunesmith.engine.model_loading import LoadedModel, load_model
-from tunesmith.engine.reference_logprobs import add_mismatched, compute_reference_logps, with_reference_logps
+from tunesmith.engine.reference_logprobs import (
+    add_mismatched,
+    compute_reference_logps,
+    with_reference_logps,
+)
 from tunesmith.engine.training_step import TrainingStep
 from tunesmith.records import (
     AdapterRecipe,
@@ -44,14 +49,16 @@ RECIPES = {
     "ipo": Recipe(method="dpo", dpo=DpoRecipe(beta=0.3, loss="ipo")),
     "orpo": Recipe(method="orpo", orpo=OrpoRecipe(beta=0.4)),
     "simpo": Recipe(method="simpo", simpo=SimpoRecipe(beta=2.5, margin=0.7)),
-    "kto": Recipe(method="kto", kto=KtoRecipe(beta=0.2, desirable_weight=1.0, undesirable_weight=1.4)),
+    "kto": Recipe(
+        method="kto", kto=KtoRecipe(beta=0.2, desirable_weight=1.0, undesirable_weight=1.4)
+    ),
 }
 EVERY_METHOD = pytest.mark.parametrize("name", RECIPES)
 
 
 def preferences(name: str, examples: int = 8, seed: int = 0) -> TokenArrays:
-    """A shared system prompt, questions that come twice, two answers to each; their first answers alone for SFT, both
-    as rated answers for KTO."""
+    """A shared system prompt, questions that come twice, two answers to each; their first answers
+    alone for SFT, both as rated answers for KTO."""
     random = np.random.default_rng(seed)
     tokens, weights = [], []
     system = [1, *range(10, 34)]
@@ -72,7 +79,8 @@ def preferences(name: str, examples: int = 8, seed: int = 0) -> TokenArrays:
     )
 
 
-# -- the formulas ------------------------------------------------------------------------------------------------------
+# -- the formulas
+# --------------------------------------------------------------------------------------------------
 
 
 def sigmoid(x: float) -> float:
@@ -83,7 +91,9 @@ def odds(mean: float) -> float:
     return math.log(math.exp(mean) / (1 - math.exp(mean)))
 
 
-def formula(name: str, logps: list[float], counts: list[float], ref: list[float], kl: float) -> float:
+def formula(
+    name: str, logps: list[float], counts: list[float], ref: list[float], kl: float
+) -> float:
     """The loss of two examples, written down a second time, in plain Python."""
     c, r = logps[0::2], logps[1::2]
     pairs = range(len(c))
@@ -92,14 +102,20 @@ def formula(name: str, logps: list[float], counts: list[float], ref: list[float]
     if name == "sft":
         return -sum(logps) / sum(counts)
     if name == "dpo":
-        return -sum(math.log(sigmoid(0.3 * (ratio[2 * k] - ratio[2 * k + 1]))) for k in pairs) / len(c)
+        return -sum(
+            math.log(sigmoid(0.3 * (ratio[2 * k] - ratio[2 * k + 1]))) for k in pairs
+        ) / len(c)
     if name == "ipo":
         per_token = [x / n for x, n in zip(ratio, counts, strict=True)]
         return sum((per_token[2 * k] - per_token[2 * k + 1] - 1 / 0.6) ** 2 for k in pairs) / len(c)
     if name == "simpo":
-        return -sum(math.log(sigmoid(2.5 * (mean[2 * k] - mean[2 * k + 1]) - 0.7)) for k in pairs) / len(c)
+        return -sum(
+            math.log(sigmoid(2.5 * (mean[2 * k] - mean[2 * k + 1]) - 0.7)) for k in pairs
+        ) / len(c)
     if name == "orpo":
-        against = sum(math.log(sigmoid(odds(mean[2 * k]) - odds(mean[2 * k + 1]))) for k in pairs) / len(c)
+        against = sum(
+            math.log(sigmoid(odds(mean[2 * k]) - odds(mean[2 * k + 1]))) for k in pairs
+        ) / len(c)
         return -sum(c) / sum(counts[0::2]) - 0.4 * against
     wanted = sum(1 - sigmoid(0.2 * (x - kl)) for x in ratio[0::2])
     unwanted = sum(1.4 * (1 - sigmoid(0.2 * (kl - x))) for x in ratio[1::2])
@@ -119,23 +135,38 @@ nats = st.lists(st.floats(-40, -0.1), min_size=4, max_size=4)
 
 
 @EVERY_METHOD
-@given(logps=nats, ref=nats, counts=st.lists(st.integers(1, 20), min_size=4, max_size=4), kl=st.floats(0, 5))
-def test_a_loss_is_its_formula(name: str, logps: list[float], ref: list[float], counts: list[int], kl: float) -> None:
+@given(
+    logps=nats,
+    ref=nats,
+    counts=st.lists(st.integers(1, 20), min_size=4, max_size=4),
+    kl=st.floats(0, 5),
+)
+def test_a_loss_is_its_formula(
+    name: str, logps: list[float], ref: list[float], counts: list[int], kl: float
+) -> None:
     method = build_method(RECIPES[name])
     exact = {"dtype": torch.float64}
     scores = SequenceLogprobs(
-        torch.tensor(logps, **exact), torch.tensor(counts, **exact), torch.tensor(ref, **exact),
+        torch.tensor(logps, **exact),
+        torch.tensor(counts, **exact),
+        torch.tensor(ref, **exact),
         torch.tensor([True, False, True, False]),
-    )  # fmt: skip
+    )
     firsts = counts[:: method.sequences_per_example]
-    totals = StepTotals(examples=4 // method.sequences_per_example, weight=float(sum(firsts)), kl=kl)
+    totals = StepTotals(
+        examples=4 // method.sequences_per_example, weight=float(sum(firsts)), kl=kl
+    )
     expected = formula(name, logps, [float(n) for n in counts], ref, kl)
-    assert float(method.compute_loss(scores, totals)) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    assert float(method.compute_loss(scores, totals)) == pytest.approx(
+        expected, rel=1e-9, abs=1e-12
+    )
 
 
 def test_orpo_stays_finite_when_an_answer_is_certain() -> None:
     logps = torch.tensor([0.0, -30.0], requires_grad=True)
-    loss = build_method(RECIPES["orpo"]).compute_loss(SequenceLogprobs(logps, torch.ones(2)), StepTotals(1, 1.0))
+    loss = build_method(RECIPES["orpo"]).compute_loss(
+        SequenceLogprobs(logps, torch.ones(2)), StepTotals(1, 1.0)
+    )
     loss.backward()
     assert torch.isfinite(loss) and torch.isfinite(logps.grad).all()
 
@@ -143,31 +174,49 @@ def test_orpo_stays_finite_when_an_answer_is_certain() -> None:
 @pytest.mark.parametrize(
     ("name", "logps", "won"),
     [
-        ("dpo", [-1.0, -5.0, -9.0, -2.0], [True, False]),  # references -2, -2, -8, -2: gains 1 to -3, -1 to 0
+        (
+            "dpo",
+            [-1.0, -5.0, -9.0, -2.0],
+            [True, False],
+        ),  # references -2, -2, -8, -2: gains 1 to -3, -1 to 0
         ("simpo", [-1.0, -5.0, -9.0, -2.0], [True, False]),
         ("kto", [-1.0, -5.0, -9.0, -2.0], [True, True, False, True]),
     ],
 )
-def test_an_example_is_won_when_its_side_gained(name: str, logps: list[float], won: list[bool]) -> None:
+def test_an_example_is_won_when_its_side_gained(
+    name: str, logps: list[float], won: list[bool]
+) -> None:
     scores = SequenceLogprobs(
-        torch.tensor(logps), torch.ones(4), torch.tensor([-2.0, -2.0, -8.0, -2.0]),
+        torch.tensor(logps),
+        torch.ones(4),
+        torch.tensor([-2.0, -2.0, -8.0, -2.0]),
         torch.tensor([True, False, True, False]),
-    )  # fmt: skip
+    )
     is_won_E = build_method(RECIPES[name]).is_preferred_E(scores, StepTotals(4, 4.0, kl=0.5))
     assert is_won_E is not None and is_won_E.tolist() == won
     assert build_method(RECIPES["sft"]).is_preferred_E(scores, StepTotals(4, 4.0)) is None
 
 
-# -- one example at a time, or forests ---------------------------------------------------------------------------------
+# -- one example at a time, or forests
+# ---------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def gpt2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     config = GPT2Config(
-        vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_positions=256, initializer_range=0.2, attn_pdrop=0.0,
-        resid_pdrop=0.0, embd_pdrop=0.0, bos_token_id=1, eos_token_id=2,
-    )  # fmt: skip
+        vocab_size=VOCABULARY,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        n_positions=256,
+        initializer_range=0.2,
+        attn_pdrop=0.0,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
     folder = tmp_path_factory.mktemp("gpt2")
     GPT2LMHeadModel(config).save_pretrained(folder)
     return folder
@@ -186,7 +235,8 @@ def exact_model(folder: Path, kind: str = "lora") -> LoadedModel:
 
 
 def with_some_reference(arrays: TokenArrays, seed: int = 0) -> TokenArrays:
-    """Numbers that stand for a reference model: below what the model says, so that KTO's estimate is above 0."""
+    """Numbers that stand for a reference model: below what the model says, so that KTO's estimate
+    is above 0."""
     random = np.random.default_rng(seed)
     sizes = np.add.reduceat(arrays.weights_N, arrays.starts_S1[:-1])
     beside = arrays.mismatched
@@ -197,7 +247,9 @@ def with_some_reference(arrays: TokenArrays, seed: int = 0) -> TokenArrays:
     )
 
 
-def gradient(loaded: LoadedModel, stepper: TrainingStep, arrays: TokenArrays) -> tuple[float, torch.Tensor]:
+def gradient(
+    loaded: LoadedModel, stepper: TrainingStep, arrays: TokenArrays
+) -> tuple[float, torch.Tensor]:
     loaded.model.zero_grad(set_to_none=True)
     loss = stepper.backward(arrays, range(len(arrays)), 1)
     grads = [weight.grad for weight in loaded.model.parameters() if weight.requires_grad]
@@ -213,7 +265,10 @@ def assert_forests_change_nothing(loaded: LoadedModel, name: str) -> None:
     assert together.no_forest_reason is None
     if name == "kto":
         assert together._compute_totals(arrays, range(len(arrays))).kl > 0.5
-    (loss, forest), (other, single) = gradient(loaded, together, arrays), gradient(loaded, alone, arrays)
+    (loss, forest), (other, single) = (
+        gradient(loaded, together, arrays),
+        gradient(loaded, alone, arrays),
+    )
     assert loss == pytest.approx(other, rel=1e-9)
     assert float((forest - single).norm() / single.norm()) < 1e-9
     assert float(single.norm()) > 1e-6
@@ -227,7 +282,9 @@ def test_forest_gradients_are_those_of_one_example_at_a_time(gpt2_folder: Path, 
 
 @pytest.mark.parametrize("kind", ["rslora", "dora", "full"])
 @pytest.mark.parametrize("name", ["sft", "dpo", "kto"])
-def test_forest_gradients_are_exact_for_every_adapter(gpt2_folder: Path, kind: str, name: str) -> None:
+def test_forest_gradients_are_exact_for_every_adapter(
+    gpt2_folder: Path, kind: str, name: str
+) -> None:
     assert_forests_change_nothing(exact_model(gpt2_folder, kind), name)
 
 
@@ -243,13 +300,20 @@ def recipe_for(name: str, **training: object) -> Recipe:
     )
 
 
-def train(folder: Path, name: str, out: Path, **options: object) -> tuple[list[MetricLine], LoadedModel]:
+def train(
+    folder: Path, name: str, out: Path, **options: object
+) -> tuple[list[MetricLine], LoadedModel]:
     loaded, lines = load_model(folder, "float32"), []
     recipe = options.pop("recipe", None) or recipe_for(name, epochs=10.0 if name != "kto" else 5.0)
     train_adapter(
-        loaded, preferences(name), preferences(name, 4, seed=9), recipe, adapter_folder=out, on_line=lines.append,
+        loaded,
+        preferences(name),
+        preferences(name, 4, seed=9),
+        recipe,
+        adapter_folder=out,
+        on_line=lines.append,
         **options,
-    )  # fmt: skip
+    )
     return lines, loaded
 
 
@@ -268,13 +332,20 @@ def test_loss_curves_with_and_without_forests_coincide(
     assert losses[-1] < losses[0]
 
 
-# -- the reference model -----------------------------------------------------------------------------------------------
+# -- the reference model
+# -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["lora", "dora", "full"])
-def test_before_step_1_the_model_is_its_reference(tiny_folder: Path, tmp_path: Path, kind: str) -> None:
+def test_before_step_1_the_model_is_its_reference(
+    tiny_folder: Path, tmp_path: Path, kind: str
+) -> None:
     """With dropout in the recipe too: the reference is asked without it."""
-    adapter = AdapterRecipe(kind=kind) if kind == "full" else AdapterRecipe(kind=kind, rank=4, dropout=0.3)
+    adapter = (
+        AdapterRecipe(kind=kind)
+        if kind == "full"
+        else AdapterRecipe(kind=kind, rank=4, dropout=0.3)
+    )
     recipe = recipe_for("dpo").model_copy(update={"adapter": adapter})
     lines, _ = train(tiny_folder, "dpo", tmp_path, recipe=recipe)
     assert lines[0].kind == "validation" and lines[0].loss is not None
@@ -313,9 +384,13 @@ def test_reference_logps_are_in_the_order_of_the_data(tiny: LoadedModel) -> None
     for s in range(12):
         tokens_T, weights_T = arrays.get_sequence(s)
         with torch.no_grad():
-            logits_TV = tiny.model(torch.from_numpy(tokens_T).long()[None]).logits[0, :-1].log_softmax(-1)
+            logits_TV = (
+                tiny.model(torch.from_numpy(tokens_T).long()[None]).logits[0, :-1].log_softmax(-1)
+            )
         each_T = logits_TV.gather(1, torch.from_numpy(tokens_T[1:, None]).long())[:, 0]
-        assert_close_within_rounding(float(logps["train"][s]), float(each_T[weights_T[1:] > 0].sum()))
+        assert_close_within_rounding(
+            float(logps["train"][s]), float(each_T[weights_T[1:] > 0].sum())
+        )
 
 
 def test_kto_estimates_how_far_the_model_is_from_its_reference(tiny: LoadedModel) -> None:
@@ -327,15 +402,21 @@ def test_kto_estimates_how_far_the_model_is_from_its_reference(tiny: LoadedModel
     same = with_reference_logps("train", arrays, logps)
     # a difference of two log-probabilities of whole answers: their size counts, not its own
     largest = float(np.abs(logps["train"]).max())
-    assert_close_within_rounding(stepper._compute_totals(same, [0, 3]).kl, 0.0, LOSS_TERMS, scale=largest)
+    assert_close_within_rounding(
+        stepper._compute_totals(same, [0, 3]).kl, 0.0, LOSS_TERMS, scale=largest
+    )
     lower = {name: values - torch.arange(len(values)) for name, values in logps.items()}
     moved = with_reference_logps("train", arrays, lower)
-    assert_close_within_rounding(stepper._compute_totals(moved, [1, 6]).kl, 3.5, LOSS_TERMS, scale=largest)
+    assert_close_within_rounding(
+        stepper._compute_totals(moved, [1, 6]).kl, 3.5, LOSS_TERMS, scale=largest
+    )
     higher = {name: values + 1 for name, values in logps.items()}
     assert stepper._compute_totals(with_reference_logps("train", arrays, higher), [1, 6]).kl == 0
 
 
-@given(prompts=st.lists(st.lists(st.integers(3, 5), min_size=1, max_size=3), min_size=1, max_size=12))
+@given(
+    prompts=st.lists(st.lists(st.integers(3, 5), min_size=1, max_size=3), min_size=1, max_size=12)
+)
 def test_mismatched_answers_belong_to_another_prompt(prompts: list[list[int]]) -> None:
     rows = [[*prompt, 10 + number, 2] for number, prompt in enumerate(prompts)]
     arrays = TokenArrays(
@@ -355,27 +436,42 @@ def test_mismatched_answers_belong_to_another_prompt(prompts: list[list[int]]) -
 def test_asked_to_stop_while_the_reference_is_asked(tiny_folder: Path, tmp_path: Path) -> None:
     loaded, lines = load_model(tiny_folder, "float32"), []
     result = train_adapter(
-        loaded, preferences("dpo"), preferences("dpo"), recipe_for("dpo"), adapter_folder=tmp_path / "adapter",
-        on_line=lines.append, stop=lambda: True,
-    )  # fmt: skip
-    assert (result.status, result.steps, lines) == ("interrupted", 0, []) and not (tmp_path / "adapter").exists()
+        loaded,
+        preferences("dpo"),
+        preferences("dpo"),
+        recipe_for("dpo"),
+        adapter_folder=tmp_path / "adapter",
+        on_line=lines.append,
+        stop=lambda: True,
+    )
+    assert (result.status, result.steps, lines) == ("interrupted", 0, []) and not (
+        tmp_path / "adapter"
+    ).exists()
 
 
 @pytest.mark.parametrize(("name", "kind"), [("dpo", "lora"), ("kto", "lora"), ("dpo", "full")])
 def test_pain_18_a_resumed_training_has_the_same_reference(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: str
 ) -> None:
-    """Bit by bit the same losses, and the reference is not asked again: with full fine-tuning it is gone by then."""
+    """Bit by bit the same losses, and the reference is not asked again: with full fine-tuning it is
+    gone by then."""
     adapter = AdapterRecipe(kind="full") if kind == "full" else AdapterRecipe(rank=4, dropout=0.1)
-    recipe = recipe_for(name, epochs=3.0, checkpoint_minutes=0).model_copy(update={"adapter": adapter})
+    recipe = recipe_for(name, epochs=3.0, checkpoint_minutes=0).model_copy(
+        update={"adapter": adapter}
+    )
     whole, _ = train(tiny_folder, name, tmp_path / "whole", recipe=recipe)
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     cut: list[MetricLine] = []
     arrays = preferences(name), preferences(name, 4, seed=9)
     first = train_adapter(
-        load_model(tiny_folder, "float32"), *arrays, recipe, adapter_folder=tmp_path / "cut", on_line=cut.append,
-        stop=lambda: bool(cut) and cut[-1].step == 3, checkpointing=CheckpointConfig(checkpoints),
-    )  # fmt: skip
+        load_model(tiny_folder, "float32"),
+        *arrays,
+        recipe,
+        adapter_folder=tmp_path / "cut",
+        on_line=cut.append,
+        stop=lambda: bool(cut) and cut[-1].step == 3,
+        checkpointing=CheckpointConfig(checkpoints),
+    )
     assert first.status == "interrupted"
 
     def asked_again(*_: object) -> None:
@@ -383,9 +479,13 @@ def test_pain_18_a_resumed_training_has_the_same_reference(
 
     monkeypatch.setattr(adapter_training, "compute_reference_logps", asked_again)
     train_adapter(
-        load_model(tiny_folder, "float32"), *arrays, recipe, adapter_folder=tmp_path / "cut", on_line=cut.append,
+        load_model(tiny_folder, "float32"),
+        *arrays,
+        recipe,
+        adapter_folder=tmp_path / "cut",
+        on_line=cut.append,
         checkpointing=CheckpointConfig(checkpoints, resume_from=checkpoints.load_latest()),
-    )  # fmt: skip
+    )
     assert [line.loss for line in cut] == [line.loss for line in whole]
 
 

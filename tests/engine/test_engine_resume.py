@@ -43,16 +43,29 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def settings(recipe: MakeRecipe) -> Recipe:
-    """Two and two thirds epochs of three steps (the last one is smaller), three micro-batches in a step, dropout."""
-    return recipe(seed=3, dropout=0.1, epochs=2.67, batch_size=6, micro_batch=2, evaluations=3, checkpoint_minutes=0.0)
+    """Two and two thirds epochs of three steps (the last one is smaller), three micro-batches in a
+    step, dropout."""
+    return recipe(
+        seed=3,
+        dropout=0.1,
+        epochs=2.67,
+        batch_size=6,
+        micro_batch=2,
+        evaluations=3,
+        checkpoint_minutes=0.0,
+    )
 
 
 def bits_of(tensors: dict[str, torch.Tensor]) -> dict[str, bytes]:
-    return {name: tensor.reshape(-1).view(torch.uint8).numpy().tobytes() for name, tensor in tensors.items()}
+    return {
+        name: tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
+        for name, tensor in tensors.items()
+    }
 
 
 class Place:
-    """Where one training happens, however often it is begun; as `workflow/resume.py`, without files for lines."""
+    """Where one training happens, however often it is begun; as `workflow/resume.py`, without files
+    for lines."""
 
     def __init__(self, path: Path, tiny_folder: Path, arrays: TokenArrays) -> None:
         self.path, self.tiny_folder, self.arrays = path, tiny_folder, arrays
@@ -64,12 +77,21 @@ class Place:
         """Begin, or go on from the newest good checkpoint."""
         saved = self.checkpoints.load_latest()
         del self.lines[saved.state["journal"]["lines"] if saved else 0 :]
-        self.loaded = load_model(self.tiny_folder, recipe.training.precision, four_bits=recipe.adapter.kind == "qlora")
+        self.loaded = load_model(
+            self.tiny_folder, recipe.training.precision, four_bits=recipe.adapter.kind == "qlora"
+        )
         return train_adapter(
-            self.loaded, self.arrays, self.arrays, recipe, adapter_folder=self.path / "adapter",
+            self.loaded,
+            self.arrays,
+            self.arrays,
+            recipe,
+            adapter_folder=self.path / "adapter",
             on_line=self.lines.append,
-            checkpointing=CheckpointConfig(self.checkpoints, lambda: {"lines": len(self.lines)}, saved), **options,
-        )  # fmt: skip
+            checkpointing=CheckpointConfig(
+                self.checkpoints, lambda: {"lines": len(self.lines)}, saved
+            ),
+            **options,
+        )
 
     def stop_at(self, step: int) -> Callable[[], bool]:
         return lambda: bool(self.lines) and self.lines[-1].step >= step
@@ -78,10 +100,23 @@ class Place:
         """Everything that must be equal; losses as hex."""
         last = max((self.path / "checkpoints").iterdir())
         weights = bits_of(self.loaded.model.state_dict())
-        lines = [(line.kind, line.step, line.loss.hex() if line.loss else None, line.learning_rate, line.gradient_norm,
-                  line.tokens_read, line.warning) for line in self.lines]  # fmt: skip
+        lines = [
+            (
+                line.kind,
+                line.step,
+                line.loss.hex() if line.loss else None,
+                line.learning_rate,
+                line.gradient_norm,
+                line.tokens_read,
+                line.warning,
+            )
+            for line in self.lines
+        ]
         files = {path.name: compute_sha256(path) for path in last.glob("*.safetensors")}
-        adapter = {path.name: bits_of(load_file(path)) for path in (self.path / "adapter").glob("*.safetensors")}
+        adapter = {
+            path.name: bits_of(load_file(path))
+            for path in (self.path / "adapter").glob("*.safetensors")
+        }
         return {"weights": weights, "lines": lines, "files": files, "adapter": adapter}
 
 
@@ -98,11 +133,14 @@ def clean(place: Callable[[str], Place], settings: Recipe) -> dict[str, Any]:
     return alone.outcome()
 
 
-# --- bit by bit -------------------------------------------------------------------------------------------------------
+# --- bit by bit
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("step", range(STEPS))
-def test_stopped_after_any_step(place: Callable[[str], Place], settings: Recipe, clean: object, step: int) -> None:
+def test_stopped_after_any_step(
+    place: Callable[[str], Place], settings: Recipe, clean: object, step: int
+) -> None:
     cut = place("cut")
     result = cut.go(settings, stop=cut.stop_at(step))
     assert (result.status, result.steps) == ("interrupted", step)
@@ -110,7 +148,9 @@ def test_stopped_after_any_step(place: Callable[[str], Place], settings: Recipe,
     assert cut.outcome() == clean
 
 
-def test_stopped_after_every_step(place: Callable[[str], Place], settings: Recipe, clean: object) -> None:
+def test_stopped_after_every_step(
+    place: Callable[[str], Place], settings: Recipe, clean: object
+) -> None:
     cut = place("cut")
     for step in range(STEPS):
         cut.go(settings, stop=cut.stop_at(step))
@@ -131,7 +171,9 @@ def test_dead_between_two_micro_batches(
 
 
 @pytest.mark.parametrize("rows", [1, 3, None])
-def test_whatever_the_micro_batches_are(place: Callable[[str], Place], recipe: MakeRecipe, rows: int | None) -> None:
+def test_whatever_the_micro_batches_are(
+    place: Callable[[str], Place], recipe: MakeRecipe, rows: int | None
+) -> None:
     settings = recipe(
         dropout=0.2,
         epochs=2.0,
@@ -149,7 +191,9 @@ def test_whatever_the_micro_batches_are(place: Callable[[str], Place], recipe: M
 
 
 @pytest.mark.parametrize("method", ["dpo", "orpo", "simpo", "kto"])
-def test_whatever_the_method(tmp_path: Path, tiny_folder: Path, task: Task, settings: Recipe, method: str) -> None:
+def test_whatever_the_method(
+    tmp_path: Path, tiny_folder: Path, task: Task, settings: Recipe, method: str
+) -> None:
     """What the reference model said is kept with the checkpoint: nothing is asked twice."""
     arrays = task(32)
     if method == "kto":
@@ -168,10 +212,16 @@ def test_whatever_the_method(tmp_path: Path, tiny_folder: Path, task: Task, sett
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize("kind", ["rslora", "dora", "qlora", "full"])
-def test_whatever_is_trained(place: Callable[[str], Place], settings: Recipe, kind: str, precision: str) -> None:
+def test_whatever_is_trained(
+    place: Callable[[str], Place], settings: Recipe, kind: str, precision: str
+) -> None:
     if kind == "qlora":
         pytest.importorskip("bitsandbytes")
-    adapter = AdapterRecipe(kind=kind) if kind == "full" else settings.adapter.model_copy(update={"kind": kind})
+    adapter = (
+        AdapterRecipe(kind=kind)
+        if kind == "full"
+        else settings.adapter.model_copy(update={"kind": kind})
+    )
     training = settings.training.model_copy(update={"precision": precision})
     other = settings.model_copy(update={"adapter": adapter, "training": training})
     alone, cut = place("alone"), place("cut")
@@ -181,9 +231,16 @@ def test_whatever_is_trained(place: Callable[[str], Place], settings: Recipe, ki
     assert cut.outcome() == alone.outcome()
 
 
-def test_seldom_saved_it_goes_back_to_the_last_look(place: Callable[[str], Place], recipe: MakeRecipe) -> None:
+def test_seldom_saved_it_goes_back_to_the_last_look(
+    place: Callable[[str], Place], recipe: MakeRecipe
+) -> None:
     settings = recipe(
-        dropout=0.1, epochs=4.0, batch_size=4, evaluations=4, checkpoint_minutes=60.0, precision="float32"
+        dropout=0.1,
+        epochs=4.0,
+        batch_size=4,
+        evaluations=4,
+        checkpoint_minutes=60.0,
+        precision="float32",
     )
     alone, cut = place("alone"), place("cut")
     alone.go(settings)
@@ -199,23 +256,41 @@ def test_seldom_saved_it_goes_back_to_the_last_look(place: Callable[[str], Place
 def test_patience_goes_on_too(
     place: Callable[[str], Place], recipe: MakeRecipe, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The best look is the second of six; the two after it end the training, also when one lies before the stop."""
+    """The best look is the second of six; the two after it end the training, also when one lies
+    before the stop."""
     losses = {0: 9.0, 2: 2.0, 4: 1.0, 6: 1.5, 8: 1.4, 10: 0.5, 12: 0.4}
-    settings = recipe(epochs=6.0, batch_size=8, evaluations=6, patience=2, checkpoint_minutes=0.0, precision="float32")
+    settings = recipe(
+        epochs=6.0,
+        batch_size=8,
+        evaluations=6,
+        patience=2,
+        checkpoint_minutes=0.0,
+        precision="float32",
+    )
     alone, cut = place("alone"), place("cut")
     for one in (alone, cut):
         one_lines = one.lines
         step_now = lambda lines=one_lines: lines[-1].step if lines else 0  # noqa: E731
-        monkeypatch.setattr(step_module.TrainingStep, "validate", lambda *_, now=step_now: (losses[now()], None))
+        monkeypatch.setattr(
+            step_module.TrainingStep, "validate", lambda *_, now=step_now: (losses[now()], None)
+        )
         if one is cut:
             one.go(settings, stop=one.stop_at(step))
         result = one.go(settings)
-        assert (result.status, result.steps, result.best_step, result.ended_early) == ("finished", 8, 4, True)
+        assert (result.status, result.steps, result.best_step, result.ended_early) == (
+            "finished",
+            8,
+            4,
+            True,
+        )
     assert cut.outcome() == alone.outcome()
 
 
-def test_a_look_that_is_cut_short_comes_again(place: Callable[[str], Place], settings: Recipe) -> None:
-    """The first generation is given up half-way because somebody asked to stop; nothing of that look is kept."""
+def test_a_look_that_is_cut_short_comes_again(
+    place: Callable[[str], Place], settings: Recipe
+) -> None:
+    """The first generation is given up half-way because somebody asked to stop; nothing of that
+    look is kept."""
 
     def scores(first: object = ("accuracy", 0.5)) -> Callable[[], Any]:
         answers = iter([first])
@@ -253,7 +328,9 @@ def test_how_much_fits_into_memory_is_remembered(
     assert whole.outcome() != alone.outcome(), "with all the memory the steps are cut otherwise"
 
 
-def test_what_was_counted_and_the_time_used_go_on(place: Callable[[str], Place], settings: Recipe) -> None:
+def test_what_was_counted_and_the_time_used_go_on(
+    place: Callable[[str], Place], settings: Recipe
+) -> None:
     cut = place("cut")
     first = cut.go(settings, stop=cut.stop_at(5))
     second = cut.go(settings)
@@ -263,33 +340,47 @@ def test_what_was_counted_and_the_time_used_go_on(place: Callable[[str], Place],
     assert seconds == sorted(seconds)
 
 
-def test_a_time_budget_counts_what_was_used_before(place: Callable[[str], Place], recipe: MakeRecipe) -> None:
-    settings = recipe(epochs=None, minutes=0.02, evaluations=1, checkpoint_minutes=0.0, precision="float32")
+def test_a_time_budget_counts_what_was_used_before(
+    place: Callable[[str], Place], recipe: MakeRecipe
+) -> None:
+    settings = recipe(
+        epochs=None, minutes=0.02, evaluations=1, checkpoint_minutes=0.0, precision="float32"
+    )
     cut = place("cut")
     cut.go(settings, stop=cut.stop_at(3))
     saved = cut.checkpoints.load_latest()
     assert saved is not None
     state = {**saved.state, "progress": {**saved.state["progress"], "seconds": 1.2}}
-    cut.checkpoints.save(saved.step, state, saved.groups)  # as if all of the 1.2 seconds had been used
+    cut.checkpoints.save(
+        saved.step, state, saved.groups
+    )  # as if all of the 1.2 seconds had been used
     result = cut.go(settings)
     assert (result.status, result.steps) == ("finished", 3) and result.seconds > 1.2
 
 
-# --- trouble ----------------------------------------------------------------------------------------------------------
+# --- trouble
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "name", ["weights.safetensors", "optimizer.safetensors", "random.safetensors", "checkpoint.json"]
+    "name",
+    ["weights.safetensors", "optimizer.safetensors", "random.safetensors", "checkpoint.json"],
 )
 def test_a_damaged_checkpoint_is_passed_over(
     place: Callable[[str], Place], settings: Recipe, clean: object, name: str
 ) -> None:
     cut = place("cut")
-    cut.go(settings, stop=cut.stop_at(6))  # a look was at this step, so the adapter on disk is newer than step 5
+    cut.go(
+        settings, stop=cut.stop_at(6)
+    )  # a look was at this step, so the adapter on disk is newer than step 5
     newest = max(cut.checkpoints.folder.iterdir())
     failpoints.flip_bit(newest / name, (newest / name).stat().st_size // 2)
     saved = cut.checkpoints.load_latest()
-    assert saved is not None and saved.step == 5 and f"{newest.name}/{name}" in saved.skipped_damaged[0]
+    assert (
+        saved is not None
+        and saved.step == 5
+        and f"{newest.name}/{name}" in saved.skipped_damaged[0]
+    )
     cut.go(settings)
     assert cut.outcome() == clean
 
@@ -317,7 +408,9 @@ def test_no_room_is_told_before_the_first_step(
     assert cut.lines == []
 
 
-def test_a_checkpoint_of_another_training_is_refused(place: Callable[[str], Place], settings: Recipe) -> None:
+def test_a_checkpoint_of_another_training_is_refused(
+    place: Callable[[str], Place], settings: Recipe
+) -> None:
     cut = place("cut")
     cut.go(settings, stop=cut.stop_at(2))
     other = settings.model_copy(update={"adapter": settings.adapter.model_copy(update={"rank": 2})})
@@ -326,8 +419,9 @@ def test_a_checkpoint_of_another_training_is_refused(place: Callable[[str], Plac
     assert caught.value.code == "run/checkpoint-misfit" and "lora_A" in caught.value.found
 
 
-def test_ctrl_c_during_a_save_leaves_the_one_before(place: Callable[[str], Place], settings: Recipe, clean: object,
-                                                    monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_ctrl_c_during_a_save_leaves_the_one_before(
+    place: Callable[[str], Place], settings: Recipe, clean: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cut = place("cut")
     real, seen = failpoints.hit, []
 
@@ -345,7 +439,8 @@ def test_ctrl_c_during_a_save_leaves_the_one_before(place: Callable[[str], Place
     assert cut.outcome() == clean
 
 
-# --- numbers that are none --------------------------------------------------------------------------------------------
+# --- numbers that are none
+# --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("point", ["train.loss:8", "train.gradient:3"])
@@ -357,7 +452,9 @@ def test_pain_20_a_bad_step_stops_and_the_last_checkpoint_is_before_it(
     with pytest.raises(TrainingError, match=r"not a finite|not finite"):
         cut.go(settings)
     assert cut.checkpoints.load_latest().step == 2  # type: ignore[union-attr]
-    assert cut.go(settings).status == "finished"  # the fault is not armed twice: the data were innocent
+    assert (
+        cut.go(settings).status == "finished"
+    )  # the fault is not armed twice: the data were innocent
     assert cut.outcome() == clean
 
 
@@ -365,7 +462,9 @@ def test_pain_20_a_bad_step_stops_and_the_last_checkpoint_is_before_it(
 def test_a_bad_step_is_left_out_if_the_recipe_says_so(
     place: Callable[[str], Place], settings: Recipe, point: str
 ) -> None:
-    skipping = settings.model_copy(update={"training": settings.training.model_copy(update={"on_bad_step": "skip"})})
+    skipping = settings.model_copy(
+        update={"training": settings.training.model_copy(update={"on_bad_step": "skip"})}
+    )
     cut = place("cut")
     failpoints.arm(f"{point}:nan")
     result = cut.go(skipping)
@@ -380,10 +479,14 @@ def test_a_bad_step_is_left_out_if_the_recipe_says_so(
 def test_three_in_a_row_are_left_out_and_the_fourth_stops(
     place: Callable[[str], Place], settings: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    skipping = settings.model_copy(update={"training": settings.training.model_copy(update={"on_bad_step": "skip"})})
+    skipping = settings.model_copy(
+        update={"training": settings.training.model_copy(update={"on_bad_step": "skip"})}
+    )
     cut = place("cut")
     monkeypatch.setattr(
-        failpoints, "inject_nan", lambda point, number: float("nan") if point == "train.loss" else number
+        failpoints,
+        "inject_nan",
+        lambda point, number: float("nan") if point == "train.loss" else number,
     )
     with pytest.raises(TrainingError, match="step 4"):
         cut.go(skipping)

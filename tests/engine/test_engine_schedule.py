@@ -16,13 +16,21 @@ def test_rates_are_those_of_transformers_at_the_same_progress(decay: str) -> Non
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     theirs = SCHEDULES[decay](optimizer, num_warmup_steps=20, num_training_steps=100)
     for step in range(100):
-        assert compute_lr_multiplier(step / 100, 0.2, decay) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-9)
+        assert compute_lr_multiplier(step / 100, 0.2, decay) == pytest.approx(
+            optimizer.param_groups[0]["lr"], abs=1e-9
+        )
         optimizer.step()
         theirs.step()
 
 
-@given(progress=st.floats(0, 1), warmup=st.floats(0, 0.9), decay=st.sampled_from(["linear", "cosine", "constant"]))
-def test_the_rate_stays_between_zero_and_the_peak(progress: float, warmup: float, decay: str) -> None:
+@given(
+    progress=st.floats(0, 1),
+    warmup=st.floats(0, 0.9),
+    decay=st.sampled_from(["linear", "cosine", "constant"]),
+)
+def test_the_rate_stays_between_zero_and_the_peak(
+    progress: float, warmup: float, decay: str
+) -> None:
     assert 0 <= compute_lr_multiplier(progress, warmup, decay) <= 1
 
 
@@ -57,7 +65,13 @@ def test_progress_goes_on_where_a_checkpoint_left_it() -> None:
     clock = [10.0]
     before = TrainingProgress(planned_steps=None, budget_seconds=100.0, clock=lambda: clock[0])
     clock[0] = 40.0
-    before.step, before.look_seconds, before.looks, before.tokens_read, before.usual_loss = 7, 10.0, 2, 1234, 0.1 + 0.2
+    before.step, before.look_seconds, before.looks, before.tokens_read, before.usual_loss = (
+        7,
+        10.0,
+        2,
+        1234,
+        0.1 + 0.2,
+    )
     before.looks_without_gain, before.lowest_loss = 1, 0.5
     clock[0] = 5_000.0  # another process, much later
     after = TrainingProgress(planned_steps=None, budget_seconds=100.0, clock=lambda: clock[0])
@@ -74,6 +88,8 @@ def test_progress_goes_on_where_a_checkpoint_left_it() -> None:
 
 def test_a_checkpoint_that_is_older_than_a_count_begins_it() -> None:
     progress = TrainingProgress(planned_steps=10, budget_seconds=None)
-    old = {name: value for name, value in progress.as_state().items() if name != "looks_without_gain"}
+    old = {
+        name: value for name, value in progress.as_state().items() if name != "looks_without_gain"
+    }
     progress.restore({**old, "step": 4})
     assert (progress.step, progress.looks_without_gain) == (4, 0)

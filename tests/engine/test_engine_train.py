@@ -25,11 +25,24 @@ MakeRecipe = Callable[..., Recipe]
 class Trained:
     """Train and keep everything that came out."""
 
-    def __init__(self, loaded: LoadedModel, arrays: TokenArrays, recipe: Recipe, folder: Path, **options: object):
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        arrays: TokenArrays,
+        recipe: Recipe,
+        folder: Path,
+        **options: object,
+    ):
         self.loaded, self.folder = loaded, folder
         self.lines: list[MetricLine] = []
         self.result: TrainingResult = train_adapter(
-            loaded, arrays, arrays, recipe, adapter_folder=folder, on_line=self.lines.append, **options
+            loaded,
+            arrays,
+            arrays,
+            recipe,
+            adapter_folder=folder,
+            on_line=self.lines.append,
+            **options,
         )
 
     @property
@@ -65,7 +78,11 @@ def test_lines_count_what_was_read_and_trained(
     assert [line.step for line in run.steps] == [1, 2, 3, 4, 5, 6]
     assert [line.step for line in run.looks] == [0, 3, 6]
     assert run.result.tokens_read == 2 * len(arrays.tokens_N) == run.lines[-1].tokens_read
-    assert run.result.tokens_trained == 2 * int((arrays.weights_N > 0).sum()) == run.lines[-1].tokens_trained
+    assert (
+        run.result.tokens_trained
+        == 2 * int((arrays.weights_N > 0).sum())
+        == run.lines[-1].tokens_trained
+    )
     assert run.lines[-1].epoch == pytest.approx(2.0)
     assert run.result.trainable_parameters == sum(weight.numel() for weight in run.weights)
     assert run.result.peak_memory_bytes > 0
@@ -79,7 +96,9 @@ def test_the_same_seed_gives_the_same_bits(
     for place, seed in enumerate([7, 7, 8]):
         torch.manual_seed(place)  # what the caller did with the random state must not matter
         loaded = load_model(tiny_folder, "float32")
-        runs.append(Trained(loaded, task(12), recipe(seed=seed, dropout=dropout), tmp_path / str(place)))
+        runs.append(
+            Trained(loaded, task(12), recipe(seed=seed, dropout=dropout), tmp_path / str(place))
+        )
     same, again, other = runs
     assert [line.loss for line in same.lines] == [line.loss for line in again.lines]
     assert (same.folder / WEIGHTS_FILE).read_bytes() == (again.folder / WEIGHTS_FILE).read_bytes()
@@ -106,7 +125,9 @@ def test_pain_19_the_saved_adapter_is_not_empty_and_is_the_one_on_the_model(
         assert torch.equal(ours, theirs)
 
 
-def test_the_best_score_is_kept_not_the_last(tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path) -> None:
+def test_the_best_score_is_kept_not_the_last(
+    tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path
+) -> None:
     scores, weights = iter([0.2, 0.9, 0.5, 0.9]), []
 
     def score(examples: int, *, is_trial: bool = False, seconds: float = 0.0) -> tuple[str, float]:
@@ -125,7 +146,9 @@ def test_the_best_score_is_kept_not_the_last(tiny: LoadedModel, task: Task, reci
 def test_it_ends_when_looks_in_a_row_were_no_better(
     tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path
 ) -> None:
-    scores = iter([0.2, 0.1, 0.9, 0.5, 0.9, 0.95])  # the second has the lowest loss so far; the fifth equals the best
+    scores = iter(
+        [0.2, 0.1, 0.9, 0.5, 0.9, 0.95]
+    )  # the second has the lowest loss so far; the fifth equals the best
     losses = iter([9.0, 2.0, 1.5, 1.6, 1.7, 1.8, 0.5])
 
     def score(examples: int, *, is_trial: bool = False, seconds: float = 0.0) -> tuple[str, float]:
@@ -148,23 +171,35 @@ def test_asked_to_stop_when_patience_is_at_its_end_it_is_finished(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TrainingStep, "validate", lambda *_: (next(losses), None))
 
-        def score(examples: int, *, is_trial: bool = False, seconds: float = 0.0) -> tuple[str, float]:
+        def score(
+            examples: int, *, is_trial: bool = False, seconds: float = 0.0
+        ) -> tuple[str, float]:
             run.append(next(scores))
             return "accuracy", run[-1]
 
-        result = Trained(tiny, task(16), settings, tmp_path, score=score, stop=lambda: len(run) == 2).result
+        result = Trained(
+            tiny, task(16), settings, tmp_path, score=score, stop=lambda: len(run) == 2
+        ).result
     assert (result.status, result.ended_early, result.best_score) == ("finished", True, 0.9)
 
 
-def test_without_patience_it_goes_to_the_end(tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path) -> None:
+def test_without_patience_it_goes_to_the_end(
+    tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path
+) -> None:
     scores = iter([0.9, 0.1, 0.1, 0.1])
     settings = recipe(epochs=4.0, evaluations=4, patience=None)
-    run = Trained(tiny, task(16), settings, tmp_path, score=lambda *_, **__: ("accuracy", next(scores)))
+    run = Trained(
+        tiny, task(16), settings, tmp_path, score=lambda *_, **__: ("accuracy", next(scores))
+    )
     assert run.result.steps == run.result.planned_steps and not run.result.ended_early
 
 
 def test_a_model_without_forests_is_told_at_the_first_look(
-    tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: LoadedModel,
+    task: Task,
+    recipe: MakeRecipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(tiny.model.config, "sliding_window", 4, raising=False)
     run = Trained(tiny, task(8), recipe(), tmp_path)
@@ -177,7 +212,10 @@ def test_without_a_score_the_lowest_loss_is_kept(
     tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     run = Trained(
-        tiny, task(8), recipe(epochs=6.0, learning_rate=0.5, decay="constant", evaluations=6, patience=None), tmp_path
+        tiny,
+        task(8),
+        recipe(epochs=6.0, learning_rate=0.5, decay="constant", evaluations=6, patience=None),
+        tmp_path,
     )
     lowest = min(run.looks[1:], key=lambda line: line.loss)
     assert (run.result.best_step, run.result.best_validation_loss) == (lowest.step, lowest.loss)
@@ -192,7 +230,11 @@ def test_generating_while_training_leaves_training_as_it_was(
         loaded = load_model(tiny_folder, "float32")
 
         def score(
-            examples: int, *, is_trial: bool = False, seconds: float = 0.0, loaded: LoadedModel = loaded
+            examples: int,
+            *,
+            is_trial: bool = False,
+            seconds: float = 0.0,
+            loaded: LoadedModel = loaded,
         ) -> tuple[str, float]:
             Generator(loaded).generate([[1, 3, 4], [1, 5]], 4, {2})
             return "nothing", 0.0
@@ -218,13 +260,25 @@ def test_pain_17_an_interrupted_run_leaves_an_adapter(
 
     arrays = task(40)
     result = train_adapter(
-        tiny, arrays, arrays, recipe(), adapter_folder=tmp_path, on_line=on_line,
+        tiny,
+        arrays,
+        arrays,
+        recipe(),
+        adapter_folder=tmp_path,
+        on_line=on_line,
         stop=lambda: kind == "stop" and lines[-1].step == 3,
-    )  # fmt: skip
-    assert (result.status, result.steps, result.best_step, result.best_validation_loss) == ("interrupted", 3, 3, None)
+    )
+    assert (result.status, result.steps, result.best_step, result.best_validation_loss) == (
+        "interrupted",
+        3,
+        3,
+        None,
+    )
     again = load_model(tiny_folder, "float32")
     read_adapter(again.model, tmp_path)
-    for ours, theirs in zip(list_lora_parameters(tiny.model), list_lora_parameters(again.model), strict=True):
+    for ours, theirs in zip(
+        list_lora_parameters(tiny.model), list_lora_parameters(again.model), strict=True
+    ):
         assert torch.equal(ours, theirs)
 
 
@@ -241,9 +295,14 @@ def test_interrupted_before_the_first_step_nothing_is_written(
 
 
 def test_pain_20_a_loss_that_is_not_finite_never_reaches_the_weights(
-    tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: LoadedModel,
+    task: Task,
+    recipe: MakeRecipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The step is not applied, the run stops and says where, and the adapter measured before it stays on disk."""
+    """The step is not applied, the run stops and says where, and the adapter measured before it
+    stays on disk."""
     before: list[torch.Tensor] = []
     original = step_module.compute_token_losses
 
@@ -259,7 +318,12 @@ def test_pain_20_a_loss_that_is_not_finite_never_reaches_the_weights(
     arrays = task(16)
     with pytest.raises(TrainingError) as caught:
         train_adapter(
-            tiny, arrays, arrays, recipe(epochs=4.0, evaluations=4), adapter_folder=tmp_path, on_line=seen.append
+            tiny,
+            arrays,
+            arrays,
+            recipe(epochs=4.0, evaluations=4),
+            adapter_folder=tmp_path,
+            on_line=seen.append,
         )
     assert caught.value.code == "training/loss-not-finite"
     assert "step 3" in caught.value.where and "train examples number" in caught.value.where
@@ -269,7 +333,11 @@ def test_pain_20_a_loss_that_is_not_finite_never_reaches_the_weights(
 
 
 def test_pain_20_a_gradient_that_is_not_finite_never_reaches_the_weights(
-    tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: LoadedModel,
+    task: Task,
+    recipe: MakeRecipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     original = step_module.TrainingStep.backward
 
@@ -301,7 +369,11 @@ def fail_above(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_out_of_memory_halves_the_micro_batch_and_nothing_else(
-    tiny_folder: Path, task: Task, recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_folder: Path,
+    task: Task,
+    recipe: MakeRecipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     plain = Trained(load_model(tiny_folder, "float32"), task(24), recipe(), tmp_path / "plain")
     fail_above(2, monkeypatch)
@@ -316,7 +388,11 @@ def test_out_of_memory_halves_the_micro_batch_and_nothing_else(
 
 
 def test_out_of_memory_with_one_example_says_so(
-    tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: LoadedModel,
+    task: Task,
+    recipe: MakeRecipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fail_above(0, monkeypatch)
     with pytest.raises(TrainingError) as caught:
@@ -325,7 +401,11 @@ def test_out_of_memory_with_one_example_says_so(
 
 
 def test_other_errors_are_not_taken_for_lack_of_memory(
-    tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: LoadedModel,
+    task: Task,
+    recipe: MakeRecipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def broken(*arguments: object, **more: object) -> None:
         raise RuntimeError("shapes cannot be multiplied")

@@ -45,9 +45,10 @@ def test_what_the_first_pass_took_says_how_many_follow() -> None:
     progress.record_validation(0, 5.0, 1.0, is_best=False)
     assert count_passes_that_fit(4, progress) == 3
     progress.evaluations, progress.look_examples = 3, 8
-    assert describe_thinning(progress, 4, 64) == (
-        "3 validation passes after step 0 in place of 4, on 8 of 64 validation examples: otherwise validation would "
-        "take more than a fifth of the 100 s"
+    assert (
+        describe_thinning(progress, 4, 64)
+        == "3 validation passes after step 0 in place of 4, on 8 of 64 validation examples:"
+        " otherwise validation would take more than a fifth of the 100 s"
     )
     assert not is_last_pass_at_risk(progress)
     progress.record_validation(1, 6.0, 1.0, is_best=False)
@@ -62,17 +63,26 @@ def test_a_training_that_counts_passes_thins_nothing_out() -> None:
 
 
 def test_slow_answers_eat_no_more_than_a_fifth_of_the_minutes(
-    tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: LoadedModel,
+    task: Task,
+    recipe: MakeRecipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Five passes over 16 examples at a second each would take 80 s of 60; the clock is one of its own."""
+    """Five passes over 16 examples at a second each would take 80 s of 60; the clock is one of its
+    own."""
     clock = [0.0]
 
     def now() -> float:
         clock[0] += 0.1  # whatever is done takes a little
         return clock[0]
 
-    def begin(kind: type[TrainingProgress], training: TrainingRecipe, steps_per_epoch: int) -> TrainingProgress:
-        return kind(planned_steps=None, budget_seconds=60.0, clock=now, evaluations=training.evaluations)
+    def begin(
+        kind: type[TrainingProgress], training: TrainingRecipe, steps_per_epoch: int
+    ) -> TrainingProgress:
+        return kind(
+            planned_steps=None, budget_seconds=60.0, clock=now, evaluations=training.evaluations
+        )
 
     monkeypatch.setattr(TrainingProgress, "from_recipe", classmethod(begin))
     asked: list[tuple[int, bool]] = []
@@ -85,9 +95,15 @@ def test_slow_answers_eat_no_more_than_a_fifth_of_the_minutes(
     settings = recipe(epochs=None, minutes=1.0, evaluations=4, patience=None)
     run = Trained(tiny, task(16), settings, tmp_path, score=score)
     assert run.result.status == "finished" and run.result.steps > 0
-    assert asked[0] == (2, True) and [examples for examples, is_trial in asked if not is_trial] == [4, 4]
+    assert asked[0] == (2, True) and [examples for examples, is_trial in asked if not is_trial] == [
+        4,
+        4,
+    ]
     assert run.result.validation_seconds == pytest.approx(11.0, abs=1.0)
-    assert run.looks[0].warning is not None and "1 validation pass after step 0 in place of 4" in run.looks[0].warning
+    assert (
+        run.looks[0].warning is not None
+        and "1 validation pass after step 0 in place of 4" in run.looks[0].warning
+    )
 
 
 def test_a_trial_that_is_cut_short_leaves_what_the_one_before_it_had() -> None:
@@ -97,15 +113,20 @@ def test_a_trial_that_is_cut_short_leaves_what_the_one_before_it_had() -> None:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A clock of one's own in place of the training's, with a minute of time; whatever is asked takes a little."""
+    """A clock of one's own in place of the training's, with a minute of time; whatever is asked
+    takes a little."""
     seconds = [0.0]
 
     def now() -> float:
         seconds[0] += 0.1
         return seconds[0]
 
-    def begin(kind: type[TrainingProgress], training: TrainingRecipe, steps_per_epoch: int) -> TrainingProgress:
-        return kind(planned_steps=None, budget_seconds=60.0, clock=now, evaluations=training.evaluations)
+    def begin(
+        kind: type[TrainingProgress], training: TrainingRecipe, steps_per_epoch: int
+    ) -> TrainingProgress:
+        return kind(
+            planned_steps=None, budget_seconds=60.0, clock=now, evaluations=training.evaluations
+        )
 
     monkeypatch.setattr(TrainingProgress, "from_recipe", classmethod(begin))
     return seconds
@@ -114,7 +135,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_where_not_one_example_fits_into_a_fifth_there_is_no_validation_and_it_is_told(
     tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path, clock: list[float]
 ) -> None:
-    """Ten seconds an example of 60: two passes over one and a trial over two took 40 s. Now the trial is cut at 4 s."""
+    """Ten seconds an example of 60: two passes over one and a trial over two took 40 s. Now the
+    trial is cut at 4 s."""
 
     def score(examples: int, *, is_trial: bool = False, seconds: float = 0.0) -> tuple[str, float]:
         clock[0] += min(10.0 * examples, seconds)
@@ -127,8 +149,8 @@ def test_where_not_one_example_fits_into_a_fifth_there_is_no_validation_and_it_i
     assert run.result.best_step == run.result.steps > 0, "the weights of the last step"
     told = [line.warning for line in run.lines if line.warning]
     assert told == [
-        "no validation pass is made: two passes over a single example would take more than a fifth of the 60 s; the "
-        "weights of the last step are taken"
+        "no validation pass is made: two passes over a single example would take more than a fifth"
+        " of the 60 s; the weights of the last step are taken"
     ]
 
 
@@ -148,8 +170,12 @@ def test_a_pass_that_suddenly_takes_long_is_cut_at_the_fifth_and_the_last_weight
 
     settings = recipe(epochs=None, minutes=1.0, evaluations=1, patience=None)
     run = Trained(tiny, task(16), settings, tmp_path, score=score)
-    assert run.result.status == "finished" and run.result.validation_seconds == pytest.approx(12.0, abs=1.0)
-    assert [look.score for look in run.looks] == [0.5, None] and "cut short" in (run.looks[-1].warning or "")
+    assert run.result.status == "finished" and run.result.validation_seconds == pytest.approx(
+        12.0, abs=1.0
+    )
+    assert [look.score for look in run.looks] == [0.5, None] and "cut short" in (
+        run.looks[-1].warning or ""
+    )
     assert run.result.best_step == run.result.steps
 
 
@@ -166,4 +192,6 @@ def test_a_base_model_that_answers_too_slowly_is_validated_by_no_pass(
     settings = recipe(epochs=None, minutes=1.0, evaluations=2, patience=None)
     run = Trained(tiny, task(16), settings, tmp_path, score=score)
     assert run.result.validation_seconds == pytest.approx(12.0, abs=1.0)
-    assert [look.step for look in run.looks] == [0] and "no validation pass is made" in (run.looks[0].warning or "")
+    assert [look.step for look in run.looks] == [0] and "no validation pass is made" in (
+        run.looks[0].warning or ""
+    )

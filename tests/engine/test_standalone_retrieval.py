@@ -1,4 +1,5 @@
-"""The retrieval of a bundle finds what ours finds, ties and all, by words, by meaning and by both."""
+"""The retrieval of a bundle finds what ours finds, ties and all, by words, by meaning and by
+both."""
 
 import json
 import random
@@ -27,7 +28,7 @@ FIND = """
 import json, sys
 from retrieve import find_nearest
 print(json.dumps([[one["messages"][-1]["content"] for one in find_nearest(asked)] for asked in json.load(sys.stdin)]))
-"""
+"""  # noqa: E501
 
 
 class Encoder:
@@ -47,8 +48,15 @@ class Encoder:
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     place = tmp_path_factory.mktemp("encoder")
-    config = BertConfig(vocab_size=len(WORDS), hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
-                        intermediate_size=64, max_position_embeddings=64, initializer_range=0.3)  # fmt: skip
+    config = BertConfig(
+        vocab_size=len(WORDS),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.3,
+    )
     BertModel(config).save_pretrained(place)
     tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()
@@ -70,11 +78,18 @@ def test_a_bundle_finds_what_was_found(search: str, encoder: Path, tmp_path: Pat
     (tmp_path / "prompt.json").write_text(json.dumps({"retrieval": settings}))
     shutil.copytree(encoder, tmp_path / "embedding")
     for name in ("messages.py", "retrieve.py"):
-        (tmp_path / name).write_text(files("tunesmith.engine.standalone").joinpath(name).read_text())
+        (tmp_path / name).write_text(
+            files("tunesmith.engine.standalone").joinpath(name).read_text()
+        )
     texts = [*questions[:60], "w1 w2 unknown", "unknown", "", "W3. w3"]
     asked = [[{"role": "user", "content": text}] for text in texts]
-    done = subprocess.run([sys.executable, "-c", FIND], input=json.dumps(asked), cwd=tmp_path, capture_output=True,
-                          text=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", FIND],
+        input=json.dumps(asked),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     ours = index.find_nearest([(Message("user", text),) for text in texts], 7)
     assert json.loads(done.stdout) == [[one.answer for one in found] for found in ours]

@@ -1,4 +1,5 @@
-"""Judges made of rules, for tests: they read the prompt as a model would, and some do what an answer tells them."""
+"""Judges made of rules, for tests: they read the prompt as a model would, and some do what an
+answer tells them."""
 
 import json
 import re
@@ -10,7 +11,9 @@ from tunesmith.evaluation.judge.rubric_judge import RubricJudge
 from tunesmith.records import Completion, ProgressCallback, Prompt
 
 FENCED = re.compile(r"^<<< ([a-z ]+) ([0-9a-f]{12})$\n(.*?)\n^\2 >>>$", re.MULTILINE | re.DOTALL)
-COMMANDS = re.compile(r"best mark|settled before|flawless|has won|score 10|ten points|top marks", re.IGNORECASE)
+COMMANDS = re.compile(
+    r"best mark|settled before|flawless|has won|score 10|ten points|top marks", re.IGNORECASE
+)
 SCALE = ("1", "2", "3", "4", "5")
 
 
@@ -21,9 +24,14 @@ class ByRule:
         self.rule = rule
         self.prompts: list[Prompt] = []
 
-    def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
+    def complete(
+        self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None
+    ) -> list[Completion]:
         self.prompts += prompts
-        replies = [self.rule({kind: text for kind, _, text in FENCED.findall(p[-1].content)}) for p in prompts]
+        replies = [
+            self.rule({kind: text for kind, _, text in FENCED.findall(p[-1].content)})
+            for p in prompts
+        ]
         return [Completion(reply, tokens_in=50, tokens_out=9, seconds=0.0) for reply in replies]
 
 
@@ -61,7 +69,9 @@ def _holds(text: str, words: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(words)}(?!\w)", text, re.IGNORECASE) is not None
 
 
-def rubric_judge(rule: Callable[[dict[str, str]], str], scale: tuple[str, ...] = SCALE) -> RubricJudge:
+def rubric_judge(
+    rule: Callable[[dict[str, str]], str], scale: tuple[str, ...] = SCALE
+) -> RubricJudge:
     return RubricJudge("by rule", CachingCompleter(ByRule(rule)), scale)
 
 

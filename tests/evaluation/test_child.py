@@ -1,4 +1,5 @@
-"""The child process: limits hold, a piece that goes wrong goes wrong alone, nothing of ours leaks in."""
+"""The child process: limits hold, a piece that goes wrong goes wrong alone, nothing of ours leaks
+in."""
 
 import os
 import time
@@ -6,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.evaluation.sandbox import SandboxLimits, TaskFailure, WorkerSetupError, run_in_sandbox
+from tunesmith.evaluation.sandbox import (
+    SandboxLimits,
+    TaskFailure,
+    WorkerSetupError,
+    run_in_sandbox,
+)
 
 QUICK = SandboxLimits(task_timeout_seconds=1.5, total_timeout_seconds=60.0, memory_bytes=2**30)
 
@@ -20,7 +26,10 @@ def run(folder: Path, body: str, answers: list[str], limits: SandboxLimits = QUI
 
 
 def test_pieces_come_back_in_order_whatever_is_printed(tmp_path: Path) -> None:
-    body = 'import sys\nprint("loading")\ndef f(a, r):\n    print("{}"); sys.stderr.write("x"); return float(a)\n'
+    body = (
+        'import sys\nprint("loading")\ndef f(a, r):\n    print("{}"); sys.stderr.write("x"); return'
+        " float(a)\n"
+    )
     assert run(tmp_path, body, ["0.5", "1", "0"]) == [{"f": 0.5}, {"f": 1.0}, {"f": 0.0}]
 
 
@@ -30,7 +39,10 @@ def test_pieces_come_back_in_order_whatever_is_printed(tmp_path: Path) -> None:
         ("while True: pass", "it took longer than 1.5 seconds"),
         ("import time; time.sleep(60)", "it took longer than 1.5 seconds"),
         ("import os; os._exit(3)", "its process ended: exit code 3"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "its process ended: signal SIGSEGV"),
+        (
+            "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+            "its process ended: signal SIGSEGV",
+        ),
         ("x = ' ' * 2**40", "MemoryError"),
         ("raise SystemExit(4)", "SystemExit: 4"),
         ("1 / 0", "ZeroDivisionError: division by zero"),
@@ -49,7 +61,9 @@ def test_a_piece_that_goes_wrong_goes_wrong_alone(tmp_path: Path, does: str, why
 def test_time_for_all_ends_all(tmp_path: Path) -> None:
     began = time.monotonic()
     limits = SandboxLimits(task_timeout_seconds=1.0, total_timeout_seconds=2.0)
-    results = run(tmp_path, "import time\ndef f(a, r): time.sleep(0.7); return 1\n", ["x"] * 30, limits)
+    results = run(
+        tmp_path, "import time\ndef f(a, r): time.sleep(0.7); return 1\n", ["x"] * 30, limits
+    )
     assert time.monotonic() - began < 10
     assert results[0] == {"f": 1.0}
     assert (
@@ -60,7 +74,10 @@ def test_time_for_all_ends_all(tmp_path: Path) -> None:
 
 def test_the_environment_holds_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
-    body = "import os\ndef f(a, r): raise ValueError(' '.join(sorted(os.environ)) + ' ' + os.getcwd())\n"
+    body = (
+        "import os\ndef f(a, r): raise ValueError(' '.join(sorted(os.environ)) + ' ' +"
+        " os.getcwd())\n"
+    )
     [told] = run(tmp_path, body, ["x"])
     assert isinstance(told, TaskFailure) and "OPENAI" not in told.reason
     names, _, folder = told.reason.rpartition(" ")
@@ -75,7 +92,12 @@ def test_no_child_is_left(tmp_path: Path) -> None:
     import psutil
 
     before = {child.pid for child in psutil.Process().children(recursive=True)}
-    run(tmp_path, "def f(a, r):\n    while True: pass\n", ["x"], SandboxLimits(task_timeout_seconds=0.5))
+    run(
+        tmp_path,
+        "def f(a, r):\n    while True: pass\n",
+        ["x"],
+        SandboxLimits(task_timeout_seconds=0.5),
+    )
     assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
 
 
@@ -86,7 +108,10 @@ def test_no_child_is_left(tmp_path: Path) -> None:
         ("import no_such_module", "line 1: ModuleNotFoundError: No module named 'no_such_module'"),
         ("def g(): 1 / 0\n\ng()", "line 1: ZeroDivisionError: division by zero"),
         ("def g(): pass\nf = 3", "there is no function 'f' in it; it has g"),
-        ("def f(a): pass", "it takes (a), and is called with (answer, reference) or (answer, reference, question)"),
+        (
+            "def f(a): pass",
+            "it takes (a), and is called with (answer, reference) or (answer, reference, question)",
+        ),
         ("import os; os._exit(5)", "its process ended: exit code 5"),
         ("raise SystemExit", "line 1: SystemExit: "),
     ],

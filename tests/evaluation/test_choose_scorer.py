@@ -21,20 +21,35 @@ LONG = [f"a rather long answer {i} " * 9 for i in range(9)] + ["short"]
     [
         (JSON, "json", "All 2 train answers are JSON"),
         (LABELS, "label", "6 train answers are 2 labels of at most 4 characters"),
-        (SHORT, "normalised", "9 of 10 of the 4 train answers have at most 5 characters and 4 of them differ"),
+        (
+            SHORT,
+            "normalised",
+            "9 of 10 of the 4 train answers have at most 5 characters and 4 of them differ",
+        ),
         (LONG, "rouge-l", "207 characters or more"),
-        (["1", "2", "3"], "number", "All 3 train answers are numbers"),  # JSON too, but nothing with fields
+        (
+            ["1", "2", "3"],
+            "number",
+            "All 3 train answers are numbers",
+        ),  # JSON too, but nothing with fields
         (
             [*JSON, "oops"],
             "normalised",
-            '1 of 3 train answers is no JSON object or list (the first is "oops"): to compare fields',
+            (
+                '1 of 3 train answers is no JSON object or list (the first is "oops"): to compare'
+                " fields"
+            ),
         ),
         (
             [*JSON * 495, *["n/a"] * 10],
             "json",
             '10 of 1,000 train answers are no JSON object or list (the first is "n/a"), all others',
         ),
-        (GSM8K, "number", "All 2 train answers end in #### and a number, so those numbers are compared."),
+        (
+            GSM8K,
+            "number",
+            "All 2 train answers end in #### and a number, so those numbers are compared.",
+        ),
         ([*GSM8K * 60, "no idea"], "number", "120 of 121 train answers end in #### and a number"),
         (
             [f"So \\boxed{{{i}}}." for i in range(9)],
@@ -58,8 +73,9 @@ def test_by_name(name: str) -> None:
 
 
 KNOWN = (
-    "found known are auto, exact, normalised, label, number, json, rouge-l, chrf, bleu, match, squad, regex, sql, "
-    "code, similarity, number:..., match:..., squad:..., regex:..., sql:..., file.py:function"
+    "found known are auto, exact, normalised, label, number, json, rouge-l, chrf, bleu, match,"
+    " squad, regex, sql, code, similarity, number:..., match:..., squad:..., regex:..., sql:...,"
+    " file.py:function"
 )
 
 
@@ -80,18 +96,25 @@ KNOWN = (
 def test_an_unknown_name_is_told_the_nearest_and_all(name: str, what: str, do: str) -> None:
     with pytest.raises(RecipeError) as caught:
         choose_scorer(SHORT, name)
-    assert str(caught.value) == f"error[recipe/unknown-scorer]: {what} where evaluation.scorer · {KNOWN} · do {do}"
+    assert (
+        str(caught.value)
+        == f"error[recipe/unknown-scorer]: {what} where evaluation.scorer · {KNOWN} · do {do}"
+    )
 
 
 def test_options_behind_a_colon(tmp_path: Path) -> None:
     loose, reason = choose_scorer(GSM8K, "number:0.1")
-    assert loose.score("111", "100") == {"number_match": 0.0} and loose.score("9.2", "10") == {"number_match": 1.0}
+    assert loose.score("111", "100") == {"number_match": 0.0} and loose.score("9.2", "10") == {
+        "number_match": 1.0
+    }
     assert reason == "The scorer number:0.1 was named."
     pattern, _ = choose_scorer(SHORT, "regex:x: (\\d)")
     assert pattern.score("x: 3, z", "x: 3") == {"pattern_match": 1.0}
     schema = tmp_path / "a:b.sql"
     schema.write_text("CREATE TABLE t (a INT); INSERT INTO t VALUES (7);")
-    assert choose_scorer(SHORT, f"sql:{schema}")[0].score("SELECT 7", "SELECT a FROM t") == {"rows_match": 1.0}
+    assert choose_scorer(SHORT, f"sql:{schema}")[0].score("SELECT 7", "SELECT a FROM t") == {
+        "rows_match": 1.0
+    }
 
 
 @pytest.mark.parametrize("tolerance", ["", "x", "-1", "1", "nan"])
@@ -117,11 +140,15 @@ def test_similarity_names_its_model() -> None:
         name = "lengths"
 
         def embed(self, texts: list[str]) -> np.ndarray:
-            return np.array([[1.0, 0.0] if len(text) == 4 else [0.6, 0.8] for text in texts], dtype=np.float32)
+            return np.array(
+                [[1.0, 0.0] if len(text) == 4 else [0.6, 0.8] for text in texts], dtype=np.float32
+            )
 
     scorer, reason = choose_scorer(SHORT, "similarity", lambda: Lengths())
     assert reason == "The scorer similarity was named. Texts were embedded by lengths."
-    assert scorer.score("Rome", "Paris") == {"similarity": 0.6} and scorer.score("Rome", "Oslo") == {"similarity": 1.0}
+    assert scorer.score("Rome", "Paris") == {"similarity": 0.6} and scorer.score(
+        "Rome", "Oslo"
+    ) == {"similarity": 1.0}
 
 
 def test_nothing_to_look_at() -> None:

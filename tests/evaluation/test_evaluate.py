@@ -1,4 +1,5 @@
-"""Evaluation: the same lines for every contender; what failed is counted, what was stored can be judged again."""
+"""Evaluation: the same lines for every contender; what failed is counted, what was stored can be
+judged again."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +21,15 @@ from tunesmith.evaluation.scorers.exact_match import ExactScorer
 from tunesmith.evaluation.scorers.json_fields import JsonScorer
 from tunesmith.evaluation.scorers.label import LabelScorer
 from tunesmith.evaluation.scorers.scorer_protocol import Scorer
-from tunesmith.records import Answer, Completion, ContenderSpec, Example, Message, ProgressCallback, Prompt
+from tunesmith.records import (
+    Answer,
+    Completion,
+    ContenderSpec,
+    Example,
+    Message,
+    ProgressCallback,
+    Prompt,
+)
 
 
 class Scripted:
@@ -30,7 +39,9 @@ class Scripted:
         self.texts = texts
         self.prompts: list[Prompt] = []
 
-    def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
+    def complete(
+        self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None
+    ) -> list[Completion]:
         self.prompts += prompts
         if progress:
             progress(len(prompts), len(prompts))
@@ -48,23 +59,34 @@ def examples_of(answers: Sequence[str]) -> list[Example]:
 
 
 def task_of(answers: Sequence[str], scorer: Scorer | None = None) -> Task:
-    return Task("letters", examples_of(answers), scorer or LabelScorer(["a", "b"]), "It was named.", 0.36)
+    return Task(
+        "letters", examples_of(answers), scorer or LabelScorer(["a", "b"]), "It was named.", 0.36
+    )
 
 
 ANSWERS = ["a", "b", "a", "b", "a", "b"]
 
 
-def entrant(name: str, texts: Sequence[str | None], setup_seconds: float = 0.0) -> RunnableContender:
+def entrant(
+    name: str, texts: Sequence[str | None], setup_seconds: float = 0.0
+) -> RunnableContender:
     return RunnableContender(
-        ContenderSpec(name=name, kind="zero-shot", given="nothing", setup_seconds=setup_seconds), Scripted(texts)
+        ContenderSpec(name=name, kind="zero-shot", given="nothing", setup_seconds=setup_seconds),
+        Scripted(texts),
     )
 
 
 def test_contenders_are_measured_and_all_pairs_compared() -> None:
     task = task_of(ANSWERS)
     told: list[tuple[str, int, int]] = []
-    good, bad, none = entrant("good", ANSWERS, 100.0), entrant("bad", ["a"] * 6), entrant("none", ["?"] * 6)
-    evaluation, answers = evaluate_contenders([good, bad, none], task, lambda *ready: told.append(ready))
+    good, bad, none = (
+        entrant("good", ANSWERS, 100.0),
+        entrant("bad", ["a"] * 6),
+        entrant("none", ["?"] * 6),
+    )
+    evaluation, answers = evaluate_contenders(
+        [good, bad, none], task, lambda *ready: told.append(ready)
+    )
     measured = evaluation.get_contender("good")
     assert (evaluation.scorer, evaluation.metric, list(measured.metrics)) == (
         "label",
@@ -72,7 +94,9 @@ def test_contenders_are_measured_and_all_pairs_compared() -> None:
         ["accuracy", "macro_f1"],
     )
     assert measured.metrics["accuracy"].value == 1.0 and measured.metrics["accuracy"].low < 0.7
-    assert evaluation.get_contender("bad").metrics["macro_f1"].value == pytest.approx((2 / 3 + 0) / 2)
+    assert evaluation.get_contender("bad").metrics["macro_f1"].value == pytest.approx(
+        (2 / 3 + 0) / 2
+    )
     assert [(c.a, c.b, c.difference, c.n) for c in evaluation.comparisons] == [
         ("good", "bad", 0.5, 6),
         ("good", "none", 1.0, 6),
@@ -80,36 +104,59 @@ def test_contenders_are_measured_and_all_pairs_compared() -> None:
     ]
     assert told == [("good", 6, 6), ("bad", 6, 6), ("none", 6, 6)]
     assert all(isinstance(e.completer, Scripted) for e in (good, bad, none))
-    assert [a.example for a in answers["bad"]] == list(evaluation.examples) == [e.id for e in task.examples]
+    assert (
+        [a.example for a in answers["bad"]]
+        == list(evaluation.examples)
+        == [e.id for e in task.examples]
+    )
 
 
 def test_the_answer_is_never_shown_to_a_contender() -> None:
     completer = Scripted(ANSWERS)
     evaluate_contenders(
-        [RunnableContender(ContenderSpec(name="x", kind="zero-shot", given="nothing"), completer)], task_of(ANSWERS)
+        [RunnableContender(ContenderSpec(name="x", kind="zero-shot", given="nothing"), completer)],
+        task_of(ANSWERS),
     )
-    assert [[m.content for m in prompt] for prompt in completer.prompts] == [[f"question {i}"] for i in range(1, 7)]
+    assert [[m.content for m in prompt] for prompt in completer.prompts] == [
+        [f"question {i}"] for i in range(1, 7)
+    ]
 
 
 def test_cost_follows_from_time_and_the_machines_price() -> None:
-    evaluation, _ = evaluate_contenders([entrant("x", ANSWERS, setup_seconds=1000)], task_of(ANSWERS))
+    evaluation, _ = evaluate_contenders(
+        [entrant("x", ANSWERS, setup_seconds=1000)], task_of(ANSWERS)
+    )
     x = evaluation.get_contender("x")
-    assert (x.seconds_per_request, x.tokens_in_per_request, x.tokens_out_per_request) == (0.5, 10, 2)
-    assert x.usd_per_1000 == pytest.approx(0.5 / 3600 * 0.36 * 1000) and x.setup_usd == pytest.approx(0.1)
+    assert (x.seconds_per_request, x.tokens_in_per_request, x.tokens_out_per_request) == (
+        0.5,
+        10,
+        2,
+    )
+    assert x.usd_per_1000 == pytest.approx(
+        0.5 / 3600 * 0.36 * 1000
+    ) and x.setup_usd == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("unleaked", [0, 1, 2, 6])
 def test_two_groups_and_a_handful_that_did_not_leak_have_an_interval(unleaked: int) -> None:
     task = task_of(ANSWERS)
     examples = [replace(example, group="ab"[i % 2]) for i, example in enumerate(task.examples)]
-    task = replace(task, examples=examples, contaminated_ids=frozenset(example.id for example in examples[unleaked:]))
+    task = replace(
+        task,
+        examples=examples,
+        contaminated_ids=frozenset(example.id for example in examples[unleaked:]),
+    )
     evaluation, _ = evaluate_contenders(
         [entrant("some", ["a", "b", "b", "b", "a", "a"]), entrant("a", ["a"] * 6)], task
     )
     for contender in evaluation.contenders:
         found = [*contender.metrics.values(), *([contender.clean] if contender.clean else [])]
-        assert all(0 <= one.low <= one.value <= one.high <= 1 and one.high - one.low > 0.5 for one in found)
-        assert (contender.clean.n if contender.clean else 0) == unleaked % 6  # all or none: nothing to set apart
+        assert all(
+            0 <= one.low <= one.value <= one.high <= 1 and one.high - one.low > 0.5 for one in found
+        )
+        assert (
+            contender.clean.n if contender.clean else 0
+        ) == unleaked % 6  # all or none: nothing to set apart
 
 
 def test_a_failed_answer_is_counted_and_never_scored_zero() -> None:
@@ -128,7 +175,9 @@ def test_a_failed_answer_is_counted_and_never_scored_zero() -> None:
 
 
 def test_when_all_fail_nothing_is_known() -> None:
-    evaluation, _ = evaluate_contenders([entrant("dead", [None] * 6), entrant("x", ANSWERS)], task_of(ANSWERS))
+    evaluation, _ = evaluate_contenders(
+        [entrant("dead", [None] * 6), entrant("x", ANSWERS)], task_of(ANSWERS)
+    )
     for quantity in evaluation.get_contender("dead").metrics.values():
         assert (quantity.low, quantity.high, quantity.n, quantity.failed) == (0, 1, 0, 6)
     assert (evaluation.comparisons[0].n, evaluation.comparisons[0].p) == (0, 1)
@@ -137,7 +186,9 @@ def test_when_all_fail_nothing_is_known() -> None:
 @pytest.mark.parametrize(("wrong", "is_told"), [(1, False), (6, True)])
 def test_needed_n_is_asked_only_when_it_is_open(wrong: int, is_told: bool) -> None:
     texts = ["?"] * wrong + ANSWERS[wrong:]
-    evaluation, _ = evaluate_contenders([entrant("x", ANSWERS), entrant("y", texts)], task_of(ANSWERS))
+    evaluation, _ = evaluate_contenders(
+        [entrant("x", ANSWERS), entrant("y", texts)], task_of(ANSWERS)
+    )
     comparison = evaluation.comparisons[0]
     assert (comparison.low > 0) == (comparison.p < 0.05) == is_told
     assert (comparison.needed_n is None) == is_told
@@ -147,11 +198,15 @@ def test_needed_n_is_asked_only_when_it_is_open(wrong: int, is_told: bool) -> No
 
 def test_a_stored_evaluation_is_judged_again_without_a_model() -> None:
     task = task_of(ANSWERS)
-    evaluation, answers = evaluate_contenders([entrant("x", ["a", None, "b", "ü\u2028", "", "b"], 9.0)], task)
+    evaluation, answers = evaluate_contenders(
+        [entrant("x", ["a", None, "b", "ü\u2028", "", "b"], 9.0)], task
+    )
     stored = [Answer.model_validate_json(answer.model_dump_json()) for answer in answers["x"]]
     assert stored == answers["x"]
     profile = ContenderSpec(name="x", kind="zero-shot", given="nothing", setup_seconds=9.0)
-    again = evaluate_answers([ContenderAnswers(profile, stored, evaluation.contenders[0].usage)], task)
+    again = evaluate_answers(
+        [ContenderAnswers(profile, stored, evaluation.contenders[0].usage)], task
+    )
     assert again == evaluation and again.fingerprint == evaluation.fingerprint
 
 
@@ -160,7 +215,12 @@ def test_answers_to_other_examples_are_refused() -> None:
     for wrong in (answers["x"][:5], answers["x"][::-1]):
         with pytest.raises(DataError, match="other-answers"):
             evaluate_answers(
-                [ContenderAnswers(ContenderSpec(name="x", kind="zero-shot", given="nothing"), wrong)], task_of(ANSWERS)
+                [
+                    ContenderAnswers(
+                        ContenderSpec(name="x", kind="zero-shot", given="nothing"), wrong
+                    )
+                ],
+                task_of(ANSWERS),
             )
 
 
@@ -168,7 +228,10 @@ def test_bad_test_examples_are_found_before_any_contender_is_asked() -> None:
     completer = Scripted([])
     for task, code in [
         (task_of([]), "no-test-examples"),
-        (task_of(["<think>so", "<think>cut", "b"]), r"unfit-references.*reasoning without a final answer"),
+        (
+            task_of(["<think>so", "<think>cut", "b"]),
+            r"unfit-references.*reasoning without a final answer",
+        ),
         (task_of(["{}", "a", "b"], JsonScorer()), r"unfit-references.*2 of 3 .*lines 2, 3 .*'a'"),
         (Task("t", [Example(line=3, text="plain")], ExactScorer(), "", 0.1), "not-a-question"),
     ]:
@@ -176,7 +239,12 @@ def test_bad_test_examples_are_found_before_any_contender_is_asked() -> None:
             check_task(task)
         with pytest.raises(DataError, match=code):
             evaluate_contenders(
-                [RunnableContender(ContenderSpec(name="x", kind="zero-shot", given="nothing"), completer)], task
+                [
+                    RunnableContender(
+                        ContenderSpec(name="x", kind="zero-shot", given="nothing"), completer
+                    )
+                ],
+                task,
             )
     assert completer.prompts == []
 
@@ -202,18 +270,28 @@ def test_tool_calls_are_refused_and_not_scored_as_empty_answers() -> None:
 
 
 def test_answers_that_were_cut_or_hold_nothing_to_compare_are_counted() -> None:
-    """EleutherAI/lm-evaluation-harness#4007, jundot/omlx#3772: such scores are not those of wrong answers."""
+    """EleutherAI/lm-evaluation-harness#4007, jundot/omlx#3772: such scores are not those of wrong
+    answers."""
     task = task_of(["red", "blue", "red", "blue"], LabelScorer(["red", "blue"] * 4))
-    said = [("red", True), ("Let me think: the sky could be", False), ("<think>red", False), ("blue", True)]
+    said = [
+        ("red", True),
+        ("Let me think: the sky could be", False),
+        ("<think>red", False),
+        ("blue", True),
+    ]
     completions = [Completion(text, 1, 1, 0.0, finished=finished) for text, finished in said]
     answers = build_unscored_answers(completions, task.examples)
     asked = score_answers(
-        ContenderAnswers(ContenderSpec(name="one", kind="zero-shot", given="the question"), answers), task
+        ContenderAnswers(
+            ContenderSpec(name="one", kind="zero-shot", given="the question"), answers
+        ),
+        task,
     )
     [contender] = evaluate_answers([asked], task).contenders
-    assert contender.given == (
-        "the question; of its answers 1 of 4 contain reasoning: only the final answer behind it is compared, "
-        "2 of 4 were cut at the limit of tokens, 2 of 4 say none of the labels, or several "
-        "(the first: 'Let me think: the sky could be'), so are wrong"
+    assert (
+        contender.given
+        == "the question; of its answers 1 of 4 contain reasoning: only the final answer behind it"
+        " is compared, 2 of 4 were cut at the limit of tokens, 2 of 4 say none of the labels, or"
+        " several (the first: 'Let me think: the sky could be'), so are wrong"
     )
     assert contender.metrics["accuracy"].value == 0.5

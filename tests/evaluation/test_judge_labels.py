@@ -43,29 +43,44 @@ def test_marks_from_csv(tmp_path: Path) -> None:
         (("wrong", "right"), ("wrong", "right"), (0, 1)),
     ],
 )
-def test_scales(tmp_path: Path, labels: tuple[object, ...], scale: tuple[str, ...], marks: tuple[int, ...]) -> None:
+def test_scales(
+    tmp_path: Path, labels: tuple[object, ...], scale: tuple[str, ...], marks: tuple[int, ...]
+) -> None:
     found = read_human_labels(written(tmp_path, labelled(*labels)))
     assert isinstance(found, RatedAnswers) and (found.scale, found.marks) == (scale, marks)
 
 
 def test_pairs(tmp_path: Path) -> None:
-    rows: list[dict[str, object]] = [{"question": "q", "a": "x", "b": "y", "winner": w} for w in ("A", "b", "tie")]
+    rows: list[dict[str, object]] = [
+        {"question": "q", "a": "x", "b": "y", "winner": w} for w in ("A", "b", "tie")
+    ]
     found = read_human_labels(written(tmp_path, rows))
-    assert isinstance(found, RatedPairs) and found.winners == ("a", "b", "tie") and found.pairs[0].b == "y"
+    assert (
+        isinstance(found, RatedPairs)
+        and found.winners == ("a", "b", "tie")
+        and found.pairs[0].b == "y"
+    )
 
 
 def test_everything_wrong_is_told_with_its_line(tmp_path: Path) -> None:
     path = written(
-        tmp_path, [*labelled(1), {"question": " ", "answer": "a", "label": 1}, {"question": "q", "answer": 3}]
+        tmp_path,
+        [
+            *labelled(1),
+            {"question": " ", "answer": "a", "label": 1},
+            {"question": "q", "answer": 3},
+        ],
     )
     with path.open("a") as file:
         file.write("{nonsense\n")
     with pytest.raises(DataError) as caught:
         read_human_labels(path)
-    assert str(caught.value) == (
-        "error[data/bad-labels]: The file of judged answers has 3 lines that cannot be used. "
-        f"where {path} lines 2, 3, 4 · found 2: 'question' is empty, 3: 'answer' is no text, 3: no 'label' (1 more) · "
-        "do give question, answer and label, or question, a, b and winner, in every row"
+    assert (
+        str(caught.value)
+        == "error[data/bad-labels]: The file of judged answers has 3 lines that cannot be used."
+        f" where {path} lines 2, 3, 4 · found 2: 'question' is empty, 3: 'answer' is no text, 3:"
+        " no 'label' (1 more) · do give question, answer and label, or question, a, b and"
+        " winner, in every row"
     )
 
 
@@ -74,14 +89,25 @@ def test_everything_wrong_is_told_with_its_line(tmp_path: Path) -> None:
     [
         ([], ""),
         (labelled(1, 2, "good"), "3: label 'good' is no number, as others are"),
-        (labelled("fine", "good"), "1: label 'fine' is on no scale that is known: numbers, or bad < good"),
+        (
+            labelled("fine", "good"),
+            "1: label 'fine' is on no scale that is known: numbers, or bad < good",
+        ),
         (labelled(*range(0, 36, 3)), "12 different numbers; a scale has at most 11"),
         (labelled(True, 1), "1: 'label' is no text"),
-        ([{"question": "q", "a": "x", "b": "y", "winner": "c"}], "1: winner 'c' is none of a, b, tie"),
-        ([{"question": "q", "answer": "x", "label": 1, "reference": 4}], "1: 'reference' is no text"),
+        (
+            [{"question": "q", "a": "x", "b": "y", "winner": "c"}],
+            "1: winner 'c' is none of a, b, tie",
+        ),
+        (
+            [{"question": "q", "answer": "x", "label": 1, "reference": 4}],
+            "1: 'reference' is no text",
+        ),
     ],
 )
-def test_labels_that_cannot_be_used(tmp_path: Path, rows: list[dict[str, object]], found: str) -> None:
+def test_labels_that_cannot_be_used(
+    tmp_path: Path, rows: list[dict[str, object]], found: str
+) -> None:
     with pytest.raises(DataError, match="bad-labels") as caught:
         read_human_labels(written(tmp_path, rows))
     assert found in caught.value.found

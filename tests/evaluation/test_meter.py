@@ -1,4 +1,5 @@
-"""What asking takes: seconds, memory, energy from counters that begin again, the wait of single requests."""
+"""What asking takes: seconds, memory, energy from counters that begin again, the wait of single
+requests."""
 
 import sys
 import time
@@ -43,7 +44,9 @@ class Sleeper:
         self.asked: list[str] = []
         self.clock = clock
 
-    def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
+    def complete(
+        self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None
+    ) -> list[Completion]:
         (prompt,) = prompts
         text = prompt[-1].content
         self.asked.append(text)
@@ -61,10 +64,17 @@ def test_seconds_and_tokens_are_counted(clock: Clock) -> None:
     with UsageMeter() as meter:
         clock.sleep(0.02)
     answers = [
-        Answer(example="a", text="", scores={}, tokens_in=3, tokens_out=5, seconds=0.01, finished=True)
-    ] * 2  # fmt: skip
+        Answer(
+            example="a", text="", scores={}, tokens_in=3, tokens_out=5, seconds=0.01, finished=True
+        )
+    ] * 2
     usage = meter.build_usage(answers, latency_seconds=0.5)
-    assert (usage.requests, usage.tokens_in, usage.tokens_out, usage.latency_seconds) == (2, 6, 10, 0.5)
+    assert (usage.requests, usage.tokens_in, usage.tokens_out, usage.latency_seconds) == (
+        2,
+        6,
+        10,
+        0.5,
+    )
     assert usage.seconds == pytest.approx(0.02)
 
 
@@ -94,7 +104,9 @@ def test_the_watch_ends_with_an_error_too() -> None:
     assert not meter._watcher.is_alive() and meter.seconds > 0
 
 
-def test_energy_is_none_where_no_counter_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_energy_is_none_where_no_counter_exists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     counters = EnergyCounters(tmp_path)
     counters._gpus._devices = []
     counters._last = {}
@@ -168,9 +180,11 @@ def test_on_cuda_the_peak_is_the_devices(monkeypatch: pytest.MonkeyPatch) -> Non
     """A stand-in for torch: nothing here imports the real one."""
     peaks = [700]
     cuda = SimpleNamespace(
-        is_available=lambda: True, is_initialized=lambda: True,
-        max_memory_allocated=lambda: peaks[-1], reset_peak_memory_stats=lambda: peaks.append(300),
-    )  # fmt: skip
+        is_available=lambda: True,
+        is_initialized=lambda: True,
+        max_memory_allocated=lambda: peaks[-1],
+        reset_peak_memory_stats=lambda: peaks.append(300),
+    )
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
     with UsageMeter() as meter:
         peaks.append(500)
@@ -189,13 +203,20 @@ def test_single_requests_are_used_and_paid_for_like_the_others(clock: Clock) -> 
     alone = measure_latency(Sleeper(clock), [prompt(0.02), prompt("no"), prompt(0.04)])
     asked = Usage(requests=10, tokens_in=100, tokens_out=20, seconds=3.0, peak_memory_bytes=7)
     found = alone.add_to_usage(asked)
-    assert (found.requests, found.tokens_in, found.tokens_out, found.peak_memory_bytes) == (13, 102, 22, 7)
+    assert (found.requests, found.tokens_in, found.tokens_out, found.peak_memory_bytes) == (
+        13,
+        102,
+        22,
+        7,
+    )
     assert (found.seconds, found.latency_seconds) == (pytest.approx(3.06), pytest.approx(0.03))
 
 
 def test_a_stop_ends_the_timing_with_what_it_has(clock: Clock) -> None:
     class Ticking(Sleeper):
-        def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
+        def complete(
+            self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None
+        ) -> list[Completion]:
             assert progress is not None
             progress(0, 1)
             return super().complete(prompts, progress)
@@ -203,15 +224,22 @@ def test_a_stop_ends_the_timing_with_what_it_has(clock: Clock) -> None:
     told: list[tuple[int, int]] = []
     sleeper = Ticking(clock)
     alone = measure_latency(
-        sleeper, [prompt(0.02)] * 5, progress=lambda *all: told.append(all), stop=lambda: len(sleeper.asked) == 2
+        sleeper,
+        [prompt(0.02)] * 5,
+        progress=lambda *all: told.append(all),
+        stop=lambda: len(sleeper.asked) == 2,
     )
     assert (alone.seconds, alone.usage.requests) == (pytest.approx(0.02), 2)
     assert told == [(0, 5), (1, 5)]
 
 
-def test_a_stop_that_interrupts_the_timing_loses_nothing_and_any_other_interruption_is_raised(clock: Clock) -> None:
+def test_a_stop_that_interrupts_the_timing_loses_nothing_and_any_other_interruption_is_raised(
+    clock: Clock,
+) -> None:
     class Interrupted(Sleeper):
-        def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
+        def complete(
+            self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None
+        ) -> list[Completion]:
             if len(self.asked) == 2:
                 raise KeyboardInterrupt
             return super().complete(prompts, progress)

@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunesmith.evaluation.scorers.number import NumberScorer
-from tunesmith.evaluation.scorers.number_parsing import NumberStyle, infer_style, normalize_markup, parse_number
+from tunesmith.evaluation.scorers.number_parsing import (
+    NumberStyle,
+    infer_style,
+    normalize_markup,
+    parse_number,
+)
 from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
 
 POINT, COMMA = NumberStyle("."), NumberStyle(",")
@@ -16,17 +21,49 @@ POINT, COMMA = NumberStyle("."), NumberStyle(",")
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("1,234.50", "1234.5"), ("1.234,50", "1234.5"), ("1 234,50 €", "1234.5"), ("1\u202f234,50", "1234.5"),
-        ("1'234.50", "1234.5"), ("1\u2019234.50", "1234.5"), ("12,34,567", "1234567"), ("1 234 567", "1234567"),
-        ("$1,234.5", "1234.5"), ("CHF 1'234.50", "1234.5"), ("12,5", "12.5"), ("0,125", "0.125"), ("0.125", "0.125"),
-        (".5", "0.5"), ("1e3", "1000"), ("1E-2", "0.01"), ("1.2 x 10^3", "1200"), ("1.2 \u00d7 10\u00b3", "1200"),
-        ("3/4", "0.75"), ("1 1/2", "1.5"), ("1\u00bd", "1.5"), ("\\frac{3}{4}", "0.75"), ("-5", "-5"),
+        ("1,234.50", "1234.5"),
+        ("1.234,50", "1234.5"),
+        ("1 234,50 €", "1234.5"),
+        ("1\u202f234,50", "1234.5"),
+        ("1'234.50", "1234.5"),
+        ("1\u2019234.50", "1234.5"),
+        ("12,34,567", "1234567"),
+        ("1 234 567", "1234567"),
+        ("$1,234.5", "1234.5"),
+        ("CHF 1'234.50", "1234.5"),
+        ("12,5", "12.5"),
+        ("0,125", "0.125"),
+        ("0.125", "0.125"),
+        (".5", "0.5"),
+        ("1e3", "1000"),
+        ("1E-2", "0.01"),
+        ("1.2 x 10^3", "1200"),
+        ("1.2 \u00d7 10\u00b3", "1200"),
+        ("3/4", "0.75"),
+        ("1 1/2", "1.5"),
+        ("1\u00bd", "1.5"),
+        ("\\frac{3}{4}", "0.75"),
+        ("-5", "-5"),
         ("\u22125", "-5"),
-        ("\u20135", "-5"), ("-$5", "-5"), ("$-5", "-5"), ("+5", "5"), ("50 %", "50"), ("50 percent", "50"),
-        ("$1.2 million", "1200000"), ("5k", "5000"), ("3M", "3000000"), ("€3m", "3000000"), ("5 m", "5"),
-        ("12 kg", "12"), ("**18**", "18"), ("$18$", "18"), ("18.", "18"), ("x = 12", "12"), ("(12)", "12"),
+        ("\u20135", "-5"),
+        ("-$5", "-5"),
+        ("$-5", "-5"),
+        ("+5", "5"),
+        ("50 %", "50"),
+        ("50 percent", "50"),
+        ("$1.2 million", "1200000"),
+        ("5k", "5000"),
+        ("3M", "3000000"),
+        ("€3m", "3000000"),
+        ("5 m", "5"),
+        ("12 kg", "12"),
+        ("**18**", "18"),
+        ("$18$", "18"),
+        ("18.", "18"),
+        ("x = 12", "12"),
+        ("(12)", "12"),
     ],
-)  # fmt: skip
+)
 def test_a_number_is_read_however_it_is_written(text: str, value: str) -> None:
     found = parse_number(normalize_markup(text), POINT)
     assert found is not None and found.value == Decimal(value)
@@ -58,10 +95,17 @@ def test_what_is_no_number_is_compared_as_text(text: str) -> None:
 
 def test_the_references_say_which_sign_is_the_decimal_sign() -> None:
     assert infer_style(["12,5", "1.234"]) == COMMA
-    assert infer_style(["12.5", "1,234"]) == infer_style(["12,5", "12.5"]) == infer_style(["1,234"]) == POINT
+    assert (
+        infer_style(["12.5", "1,234"])
+        == infer_style(["12,5", "12.5"])
+        == infer_style(["1,234"])
+        == POINT
+    )
     german, english = NumberScorer(["12,5", "1.234"]), NumberScorer(["12.5", "1,234"])
     assert german.score("1234", "1.234") == english.score("1234", "1,234") == {"number_match": 1.0}
-    assert german.score("1,234", "1.234") == english.score("1.234", "1,234") == {"number_match": 0.0}
+    assert (
+        german.score("1,234", "1.234") == english.score("1.234", "1,234") == {"number_match": 0.0}
+    )
     assert german.score("12.5", "12,5") == english.score("12,5", "12.5") == {"number_match": 1.0}
 
 
@@ -93,7 +137,9 @@ def test_brackets_are_negative_where_the_references_write_them() -> None:
         ("12 to 15", "#### 12 to 15", 1.0),
     ],
 )
-def test_all_that_stands_behind_a_mark_is_the_number(answer: str, reference: str, score: float) -> None:
+def test_all_that_stands_behind_a_mark_is_the_number(
+    answer: str, reference: str, score: float
+) -> None:
     assert NumberScorer([reference]).score(answer, reference) == {"number_match": score}
 
 
@@ -112,7 +158,12 @@ TITLES = ("monkey", "idiot", "day", "year", "ruler", "wonder", "sister")
         (["1", "2", "3", "4", "5"] * 9, "label"),  # ratings
         ([f"0{i}71" for i in range(10, 40)], "normalised"),  # codes: a leading zero counts
         (
-            [f"{i} {word}s" for i, word in enumerate(["monkey", "idiot", "angry", "year", "day", "men", "ruler"])],
+            [
+                f"{i} {word}s"
+                for i, word in enumerate(
+                    ["monkey", "idiot", "angry", "year", "day", "men", "ruler"]
+                )
+            ],
             "normalised",
         ),
         ([f"12:{i}" for i in range(10, 40)], "normalised"),
@@ -138,7 +189,9 @@ WAYS = [
 
 
 @given(NUMBERS, st.sampled_from(WAYS), st.sampled_from(["{}", "{:,}", "{:.3f}"]))
-def test_the_right_number_is_right_in_any_prose_and_another_is_not(number: Decimal, way: str, form: str) -> None:
+def test_the_right_number_is_right_in_any_prose_and_another_is_not(
+    number: Decimal, way: str, form: str
+) -> None:
     text = way.format(form.format(number))
     assert NumberScorer().score(text, str(number)) == {"number_match": 1.0}
     assert NumberScorer().score(text, str(number + 1 + abs(number))) == {"number_match": 0.0}
@@ -147,7 +200,9 @@ def test_the_right_number_is_right_in_any_prose_and_another_is_not(number: Decim
 @given(NUMBERS)
 def test_a_decimal_comma_is_the_same_number(number: Decimal) -> None:
     written = f"{number:,}".translate(str.maketrans(",.", ".,"))
-    assert NumberScorer(["12,5"]).score(f"#### {written}", str(number).replace(".", ",")) == {"number_match": 1.0}
+    assert NumberScorer(["12,5"]).score(f"#### {written}", str(number).replace(".", ",")) == {
+        "number_match": 1.0
+    }
 
 
 @given(st.text(max_size=50), st.text(max_size=50))
@@ -165,25 +220,45 @@ def test_scores_are_0_or_1_and_a_text_is_right_as_an_answer_to_itself(a: str, b:
         ("The answer is 256 + 37 = 293, which is prime.", "293", 1.0),
         ("The answer is 256 + 37 = 293", "256", 0.0),
         # EuroEval/EuroEval#2167: a power is its value, and its exponent is no answer
-        ("2^{10}", "1024", 1.0), ("2^10", "10", 0.0), ("It is 10^6.", "6", 0.0), ("10^6", "1000000", 1.0),
-        ("x^2", "2", 0.0), ("2^-1", "0.5", 1.0),
-        # asuzukosi/post-training-experiments#49: two numbers that disagree are no answer, nor is a denied one
-        ("12 or 13", "13", 0.0), ("Between 290 and 293", "293", 0.0), ("5 kg or 6 kg", "6", 0.0),
-        ("The answer is not 293", "293", 0.0), ("It isn't 293.", "293", 0.0), ("not 292, so 293", "293", 1.0),
-        ("The answers are 3 and 4", "4", 0.0), ("3 and 4 make 7", "7", 1.0),
+        ("2^{10}", "1024", 1.0),
+        ("2^10", "10", 0.0),
+        ("It is 10^6.", "6", 0.0),
+        ("10^6", "1000000", 1.0),
+        ("x^2", "2", 0.0),
+        ("2^-1", "0.5", 1.0),
+        # asuzukosi/post-training-experiments#49: two numbers that disagree are no answer, nor is a
+        # denied one
+        ("12 or 13", "13", 0.0),
+        ("Between 290 and 293", "293", 0.0),
+        ("5 kg or 6 kg", "6", 0.0),
+        ("The answer is not 293", "293", 0.0),
+        ("It isn't 293.", "293", 0.0),
+        ("not 292, so 293", "293", 1.0),
+        ("The answers are 3 and 4", "4", 0.0),
+        ("3 and 4 make 7", "7", 1.0),
         # a mark of a source is no number
-        ("It is 42 [1].", "42", 1.0), ("42\n\nSources: [1], [2]", "42", 1.0), ("42 [1, 3]", "3", 0.0),
-        ("42【3†source】", "42", 1.0), ("[42]", "42", 1.0),
+        ("It is 42 [1].", "42", 1.0),
+        ("42\n\nSources: [1], [2]", "42", 1.0),
+        ("42 [1, 3]", "3", 0.0),
+        ("42【3†source】", "42", 1.0),
+        ("[42]", "42", 1.0),
         # marin-community/marin#9163: a box that never closes hides the one before it
         ("\\boxed{12}, no: \\boxed{", "12", 0.0),
         # aisa-group/PostTrainBench#44, NVIDIA-NeMo/Skills#1074
-        ("ANSWER: 711", "11", 0.0), ("Final answer: 082", "82", 1.0),
+        ("ANSWER: 711", "11", 0.0),
+        ("Final answer: 082", "82", 1.0),
     ],
-)  # fmt: skip
+)
 def test_numbers_that_other_graders_misread(answer: str, reference: str, score: float) -> None:
     assert NumberScorer([reference]).score(answer, reference) == {"number_match": score}
 
 
 def test_long_rows_of_powers_equals_and_marks_are_read_quickly() -> None:
-    for text in ("2^" * 50_000, "= " * 50_000, "[1" * 50_000, "answer is 1+" * 8_000, "1 or " * 20_000):
+    for text in (
+        "2^" * 50_000,
+        "= " * 50_000,
+        "[1" * 50_000,
+        "answer is 1+" * 8_000,
+        "1 or " * 20_000,
+    ):
         assert NumberScorer(["7"]).score(text, "7") == {"number_match": 0.0}

@@ -1,4 +1,5 @@
-"""Which label an answer says: however it is said, and never because a label's word stands somewhere."""
+"""Which label an answer says: however it is said, and never because a label's word stands
+somewhere."""
 
 import pytest
 from hypothesis import given
@@ -16,21 +17,62 @@ UNITS = LabelScorer(["mW", "MW", "kW"] * 3)
 SPAM = LabelScorer(["spam", "ham"])
 
 WAYS = [
-    "{}", "{}.", "({})", "**{}**", "`{}`", '"{}"', "{}. It is so", "{}) It is so", "({}) It is so", "**{}.** It is so",
-    "{}: it is so", "{} - it is so", "{} (it is so)", "{} because it is so", "The answer is {}", "The answer is ({}).",
-    "The answer is **{}**.", "The answer is {}. It is so", "The answer is {} because it is so", "Answer: {}",
-    "**Answer:** {}", "Answer:\n{}", "\\boxed{{{}}}", "$\\boxed{{\\text{{{}}}}}$", "So it is.\n#### {}",
-    '{{"answer": "{}"}}', '{{"reason": "it is so", "label": "{}"}}', '```json\n{{"label": "{}"}}\n```', '["{}"]',
-    "It is so.\n\n{}", "> {}", "### {}", "- {}", "Final answer: **{}**", "Option {} is correct.",
-    "{} is the correct answer.", "I would choose {}.", "I classify it as {}.", "It is so. {}", "Die Antwort ist {}.",
-    "答案是{}。", "<think>It is {}, no.</think>{}", "label = {}",
-]  # fmt: skip
+    "{}",
+    "{}.",
+    "({})",
+    "**{}**",
+    "`{}`",
+    '"{}"',
+    "{}. It is so",
+    "{}) It is so",
+    "({}) It is so",
+    "**{}.** It is so",
+    "{}: it is so",
+    "{} - it is so",
+    "{} (it is so)",
+    "{} because it is so",
+    "The answer is {}",
+    "The answer is ({}).",
+    "The answer is **{}**.",
+    "The answer is {}. It is so",
+    "The answer is {} because it is so",
+    "Answer: {}",
+    "**Answer:** {}",
+    "Answer:\n{}",
+    "\\boxed{{{}}}",
+    "$\\boxed{{\\text{{{}}}}}$",
+    "So it is.\n#### {}",
+    '{{"answer": "{}"}}',
+    '{{"reason": "it is so", "label": "{}"}}',
+    '```json\n{{"label": "{}"}}\n```',
+    '["{}"]',
+    "It is so.\n\n{}",
+    "> {}",
+    "### {}",
+    "- {}",
+    "Final answer: **{}**",
+    "Option {} is correct.",
+    "{} is the correct answer.",
+    "I would choose {}.",
+    "I classify it as {}.",
+    "It is so. {}",
+    "Die Antwort ist {}.",
+    "答案是{}。",
+    "<think>It is {}, no.</think>{}",
+    "label = {}",
+]
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     ("scorer", "labels"),
-    [(LETTERS, "ABCD"), (CARDS, ["card", "card_lost"]), (STARS, "15"), (UNITS, ["mW", "MW"]), (YES_NO, ["yes", "no"])],
+    [
+        (LETTERS, "ABCD"),
+        (CARDS, ["card", "card_lost"]),
+        (STARS, "15"),
+        (UNITS, ["mW", "MW"]),
+        (YES_NO, ["yes", "no"]),
+    ],
 )
 def test_a_label_that_is_said_counts(way: str, scorer: LabelScorer, labels: list[str]) -> None:
     for label in labels:
@@ -114,7 +156,8 @@ def test_any_text_says_one_label_at_most(text: str) -> None:
 @pytest.mark.parametrize(
     ("scorer", "answer", "label"),
     [
-        # UKGovernmentBEIS/inspect_ai#5055, #2216: decoration, and words that begin with a letter that is an option
+        # UKGovernmentBEIS/inspect_ai#5055, #2216: decoration, and words that begin with a letter
+        # that is an option
         (LETTERS, "ANSWER: $\\text{A}$", "a"),
         (LETTERS, "ANSWER: $\\boxed{\\mathrm{A}}$", "a"),
         (LETTERS, "ANSWER: None of the above", None),
@@ -136,8 +179,11 @@ def test_any_text_says_one_label_at_most(text: str) -> None:
         (SPAM, "It begs for money.\n<label>spam</label>", "spam"),
         (SPAM, "<label>spam</label> or <label>ham</label>", None),
         # HazyResearch/legalbench#53: a class that is denied is not predicted
-        (LabelScorer(["de facto merger", "mere continuation"]),
-         "This is not a de facto merger; the better theory is mere continuation.", "mere continuation"),
+        (
+            LabelScorer(["de facto merger", "mere continuation"]),
+            "This is not a de facto merger; the better theory is mere continuation.",
+            "mere continuation",
+        ),
         (LabelScorer(["true", "false"]), "The statement is not false, it is true.", "true"),
         # a JSON number that has a decimal point, as services write ratings
         (STARS, '{"rating": 4.0}', "4"),
@@ -145,8 +191,10 @@ def test_any_text_says_one_label_at_most(text: str) -> None:
         (STARS, "4.05", None),
         (STARS, "Score: 3 (was 4)", "3"),
     ],
-)  # fmt: skip
-def test_ways_of_saying_a_label_that_other_tools_misread(scorer: LabelScorer, answer: str, label: str | None) -> None:
+)
+def test_ways_of_saying_a_label_that_other_tools_misread(
+    scorer: LabelScorer, answer: str, label: str | None
+) -> None:
     assert scorer.extract_label(answer) == label
 
 
@@ -167,9 +215,9 @@ def test_the_order_of_a_list_of_labels_and_the_word_before_its_last_do_not_count
     answer: str, right: str | None
 ) -> None:
     lists = LabelScorer(["A,C", "B", "A,B,D", "C"] * 3)  # UKGovernmentBEIS/inspect_ai#4835
-    assert [label for label in ("A,C", "B", "A,B,D", "C") if lists.score(answer, label)["accuracy"]] == (
-        [right] if right else []
-    )
+    assert [
+        label for label in ("A,C", "B", "A,B,D", "C") if lists.score(answer, label)["accuracy"]
+    ] == ([right] if right else [])
 
 
 def test_lists_that_differ_in_their_order_only_stay_apart() -> None:

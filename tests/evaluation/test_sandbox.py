@@ -1,4 +1,5 @@
-"""What runs a stranger's code or SQL: nothing outside is read or changed, by any way, and failing does not pay."""
+"""What runs a stranger's code or SQL: nothing outside is read or changed, by any way, and failing
+does not pay."""
 
 import json
 import os
@@ -20,7 +21,9 @@ from tunesmith.evaluation.scorers.scorer_protocol import ScoringFailure, Scoring
 from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
 from tunesmith.evaluation.scorers.sql import SqlScorer
 
-needs_landlock = pytest.mark.skipif(not get_landlock_version(), reason="this system has no Landlock")
+needs_landlock = pytest.mark.skipif(
+    not get_landlock_version(), reason="this system has no Landlock"
+)
 HOOK_ALONE = """
 import json, os, sys, tempfile
 from tunesmith.evaluation.sandbox_worker import code_execution as code
@@ -32,10 +35,14 @@ print(json.dumps(run({"solution": sys.stdin.read(), "tests": "pass"})))
 CHANGES = {
     "a database": "sqlite3.connect('{0}/new.db').execute('CREATE TABLE t (a)')",
     "a bystander database": "sqlite3.connect('{0}/old.db').execute('DROP TABLE old')",
-    "open relative to a folder": ("os.open('new', os.O_CREAT | os.O_WRONLY, dir_fd=os.open('{0}', os.O_RDONLY))"),
+    "open relative to a folder": (
+        "os.open('new', os.O_CREAT | os.O_WRONLY, dir_fd=os.open('{0}', os.O_RDONLY))"
+    ),
     "mkdir relative to a folder": "os.mkdir('new', dir_fd=os.open('{0}', os.O_RDONLY))",
     "unlink relative to a folder": "os.unlink('file', dir_fd=os.open('{0}', os.O_RDONLY))",
-    "rename relative to a folder": "os.rename('file', 'new', src_dir_fd=os.open('{0}', os.O_RDONLY))",
+    "rename relative to a folder": (
+        "os.rename('file', 'new', src_dir_fd=os.open('{0}', os.O_RDONLY))"
+    ),
     "a pipe": "os.mkfifo('{0}/new')",
     "a special file": "os.mknod('{0}/new')",
     "times": "os.utime('{0}/file', (1, 1))",
@@ -68,7 +75,10 @@ def make_bystander(folder: Path) -> Path:
 
 
 def describe_folder(folder: Path) -> dict[str, tuple[int, float, bytes]]:
-    return {path.name: (path.stat().st_mode, path.stat().st_mtime, path.read_bytes()) for path in folder.iterdir()}
+    return {
+        path.name: (path.stat().st_mode, path.stat().st_mtime, path.read_bytes())
+        for path in folder.iterdir()
+    }
 
 
 def write_program(change: str, folder: Path) -> str:
@@ -82,7 +92,9 @@ def write_program(change: str, folder: Path) -> str:
 def test_code_changes_nothing_outside(change: str, tmp_path: Path) -> None:
     folder = make_bystander(tmp_path / "bystander")
     before = describe_folder(folder)
-    assert CodeScorer().score(write_program(change, folder), "# tests\npass") == {"tests_passed": 0.0}
+    assert CodeScorer().score(write_program(change, folder), "# tests\npass") == {
+        "tests_passed": 0.0
+    }
     assert describe_folder(folder) == before
 
 
@@ -93,29 +105,42 @@ def test_the_hook_alone_holds_back_accidents(change: str, tmp_path: Path) -> Non
     before = describe_folder(folder)
     ended = subprocess.run(
         [sys.executable, "-c", HOOK_ALONE, str(tmp_path)],
-        input=write_program(change, folder), capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        input=write_program(change, folder),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     told = json.loads(ended.stdout)
     assert told == {"passed": False, "why": "solution: PermissionError", "is_confined": False}
     assert describe_folder(folder) == before
 
 
 ORDINARY = {
-    "containers": "import collections, dataclasses, enum, typing\nP = collections.namedtuple('P', 'a b')",
+    "containers": (
+        "import collections, dataclasses, enum, typing\nP = collections.namedtuple('P', 'a b')"
+    ),
     "an event loop": "import asyncio\nasync def f(): return 1\nassert asyncio.run(f()) == 1",
     "threads": "import threading\nt = threading.Thread(target=int)\nt.start()\nt.join()",
-    "a database in memory": "import sqlite3\nsqlite3.connect(':memory:').execute('CREATE TABLE t (a)')",
-    "a database of its own": "import sqlite3\nsqlite3.connect('mine.db').execute('CREATE TABLE t (a)')",
+    "a database in memory": (
+        "import sqlite3\nsqlite3.connect(':memory:').execute('CREATE TABLE t (a)')"
+    ),
+    "a database of its own": (
+        "import sqlite3\nsqlite3.connect('mine.db').execute('CREATE TABLE t (a)')"
+    ),
     "files of its own": (
-        "import os\nos.mkdir('x')\nos.rename('x', 'y')\nopen('y/f', 'w').write('1')\nos.truncate('y/f', 0)\n"
-        "os.utime('y/f')\nos.chmod('y/f', 0o600)\nos.remove('y/f')\nos.rmdir('y')"
+        "import os\nos.mkdir('x')\nos.rename('x', 'y')\nopen('y/f',"
+        " 'w').write('1')\nos.truncate('y/f', 0)\nos.utime('y/f')\nos.chmod('y/f',"
+        " 0o600)\nos.remove('y/f')\nos.rmdir('y')"
     ),
     "temporary folders": (
-        "import tempfile, pathlib\nwith tempfile.TemporaryDirectory() as d:\n pathlib.Path(d, 'a').write_text('1')"
+        "import tempfile, pathlib\nwith tempfile.TemporaryDirectory() as d:\n pathlib.Path(d,"
+        " 'a').write_text('1')"
     ),
     "time zones": "import datetime, zoneinfo\ndatetime.datetime.now(zoneinfo.ZoneInfo('UTC'))",
     "numpy": "import numpy\nassert numpy.ones(3).sum() == 3",
-    "deep recursion": "import sys\nsys.setrecursionlimit(5000)\ndef f(n): return n and 1 + f(n - 1)\nf(4000)",
+    "deep recursion": (
+        "import sys\nsys.setrecursionlimit(5000)\ndef f(n): return n and 1 + f(n - 1)\nf(4000)"
+    ),
     "pickle": "import pickle, fractions\npickle.loads(pickle.dumps(fractions.Fraction(1, 3)))",
 }
 
@@ -129,7 +154,9 @@ def test_ordinary_code_runs(code: str) -> None:
 def test_code_reads_neither_the_users_files_nor_its_tests(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("private")
     for path in (tmp_path / "notes", "../order.json", f"/proc/{os.getpid()}/environ"):
-        assert CodeScorer().score(f"open({str(path)!r}).read()", "# tests\npass") == {"tests_passed": 0.0}
+        assert CodeScorer().score(f"open({str(path)!r}).read()", "# tests\npass") == {
+            "tests_passed": 0.0
+        }
 
 
 def test_the_protection_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +175,9 @@ def test_a_result_that_the_code_writes_itself_counts_for_nothing() -> None:
     assert CodeScorer().score(code, "# tests\nassert False") == {"tests_passed": 0.0}
 
 
-def test_files_of_all_answers_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_all_answers_do_not_pile_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     body = (
         "def f(answer, reference):\n    import os, pathlib\n"
@@ -158,7 +187,10 @@ def test_files_of_all_answers_do_not_pile_up(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "mine.py").write_text(body)
     pieces = [{"answer": "", "reference": "", "question": ""}] * 3
     setup = {"file": str(tmp_path / "mine.py"), "function": "f"}
-    assert run_in_sandbox("function_call", setup, pieces, SandboxLimits(), is_fresh=True) == [{"f": 1.0}] * 3
+    assert (
+        run_in_sandbox("function_call", setup, pieces, SandboxLimits(), is_fresh=True)
+        == [{"f": 1.0}] * 3
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]
 
 
@@ -170,9 +202,13 @@ def test_files_of_all_answers_do_not_pile_up(tmp_path: Path, monkeypatch: pytest
     ],
 )
 def test_all_files_of_an_answer_have_a_limit_together(fills: str) -> None:
-    limits = SandboxLimits(task_timeout_seconds=30, file_bytes=2**21, folder_bytes=2**22, folder_files=200)
+    limits = SandboxLimits(
+        task_timeout_seconds=30, file_bytes=2**21, folder_bytes=2**22, folder_files=200
+    )
     code = f"{fills}\nwhile True: pass"
-    [told] = run_in_sandbox("code_execution", None, [{"solution": code, "tests": ""}], limits, is_fresh=True)
+    [told] = run_in_sandbox(
+        "code_execution", None, [{"solution": code, "tests": ""}], limits, is_fresh=True
+    )
     assert told == TaskFailure("its files took more than 4 MiB or were more than 200")
 
 
@@ -196,13 +232,16 @@ def test_what_a_child_began_ends_with_it(tmp_path: Path) -> None:
     [ended] = run_in_sandbox("function_call", setup, pieces, SandboxLimits())
     assert ended == TaskFailure("its process ended: exit code 3")
     begun = int((tmp_path / "pid").read_text())
-    deadline = time.monotonic() + 60  # its own end is at 600 s; the system ends a killed process when it gets to it
+    deadline = (
+        time.monotonic() + 60
+    )  # its own end is at 600 s; the system ends a killed process when it gets to it
     while is_running(begun):
         assert time.monotonic() < deadline, "the process that the child began still runs"
         time.sleep(0.01)
 
 
-# --- SQL --------------------------------------------------------------------------------------------------------------
+# --- SQL
+# --------------------------------------------------------------------------------------------------
 
 SCHEMA = "CREATE TABLE t (a INTEGER); INSERT INTO t VALUES (1), (2);"
 OUTSIDE = {
@@ -219,14 +258,20 @@ OUTSIDE = {
 
 @pytest.mark.parametrize("statement", OUTSIDE.values(), ids=OUTSIDE)
 @pytest.mark.parametrize("place", ["in the question", "in the schema's file"])
-def test_a_schema_makes_and_alters_nothing_outside_its_memory(statement: str, place: str, tmp_path: Path) -> None:
+def test_a_schema_makes_and_alters_nothing_outside_its_memory(
+    statement: str, place: str, tmp_path: Path
+) -> None:
     folder = make_bystander(tmp_path / "bystander")
     before = describe_folder(folder)
     script = SCHEMA + statement.format(folder)
     with pytest.raises(ValueError, match="the schema does not run"):
-        compare_queries(script, "SELECT a FROM t", "SELECT a FROM t")  # the guard by itself, no Landlock
+        compare_queries(
+            script, "SELECT a FROM t", "SELECT a FROM t"
+        )  # the guard by itself, no Landlock
     scorer = SqlScorer(script if place != "in the question" else "")
-    [scored] = scorer.score_items([ScoringInput("SELECT a FROM t", "SELECT a FROM t", f"Given {script}")])
+    [scored] = scorer.score_items(
+        [ScoringInput("SELECT a FROM t", "SELECT a FROM t", f"Given {script}")]
+    )
     # Of a question only CREATE TABLE, CREATE VIEW and INSERT statements are read.
     is_read = place != "in the question" or "CREATE TABLE" in statement
     assert isinstance(scored, ScoringFailure) if is_read else scored == {"rows_match": 1.0}
@@ -236,13 +281,30 @@ def test_a_schema_makes_and_alters_nothing_outside_its_memory(statement: str, pl
 @pytest.mark.parametrize(
     "script",
     [
-        "PRAGMA foreign_keys=OFF; BEGIN TRANSACTION; CREATE TABLE t (a INTEGER); INSERT INTO t VALUES (1); COMMIT;",
-        "CREATE TABLE t (a INTEGER PRIMARY KEY AUTOINCREMENT, b TEXT DEFAULT 'x;'); INSERT INTO t (b) VALUES ('y');",
-        "DROP TABLE IF EXISTS t; CREATE TABLE t (a); CREATE INDEX i ON t (a); INSERT INTO t VALUES (1); ANALYZE;",
-        "CREATE TABLE s (a); CREATE TABLE t AS SELECT * FROM s; ALTER TABLE s RENAME TO u; INSERT INTO t VALUES (3);",
-        "CREATE TABLE t (a); CREATE VIEW v AS SELECT a FROM t; CREATE TEMP TABLE q (a); INSERT INTO t VALUES (1);",
-        "CREATE TABLE t (a); CREATE TRIGGER r AFTER INSERT ON t BEGIN UPDATE t SET a = 2; END;"
-        "INSERT INTO t VALUES (1); DELETE FROM t WHERE a = 1; REINDEX;",
+        (
+            "PRAGMA foreign_keys=OFF; BEGIN TRANSACTION; CREATE TABLE t (a INTEGER); INSERT INTO t"
+            " VALUES (1); COMMIT;"
+        ),
+        (
+            "CREATE TABLE t (a INTEGER PRIMARY KEY AUTOINCREMENT, b TEXT DEFAULT 'x;'); INSERT INTO"
+            " t (b) VALUES ('y');"
+        ),
+        (
+            "DROP TABLE IF EXISTS t; CREATE TABLE t (a); CREATE INDEX i ON t (a); INSERT INTO t"
+            " VALUES (1); ANALYZE;"
+        ),
+        (
+            "CREATE TABLE s (a); CREATE TABLE t AS SELECT * FROM s; ALTER TABLE s RENAME TO u;"
+            " INSERT INTO t VALUES (3);"
+        ),
+        (
+            "CREATE TABLE t (a); CREATE VIEW v AS SELECT a FROM t; CREATE TEMP TABLE q (a); INSERT"
+            " INTO t VALUES (1);"
+        ),
+        (
+            "CREATE TABLE t (a); CREATE TRIGGER r AFTER INSERT ON t BEGIN UPDATE t SET a = 2; END;"
+            "INSERT INTO t VALUES (1); DELETE FROM t WHERE a = 1; REINDEX;"
+        ),
         "CREATE TABLE t (a, b GENERATED ALWAYS AS (a + 1)); INSERT INTO t (a) VALUES (1);",
     ],
 )
@@ -262,14 +324,24 @@ def test_schemas_that_dumps_hold_run(script: str) -> None:
 )
 def test_a_query_that_takes_too_much_is_wrong_not_unjudged(query: str) -> None:
     scorer = SqlScorer(SCHEMA, SandboxLimits(task_timeout_seconds=20.0, memory_bytes=2**29))
-    items = [ScoringInput(query, "SELECT a FROM t"), ScoringInput("SELECT a FROM t", "SELECT a FROM t")]
+    items = [
+        ScoringInput(query, "SELECT a FROM t"),
+        ScoringInput("SELECT a FROM t", "SELECT a FROM t"),
+    ]
     assert scorer.score_items(items) == [{"rows_match": 0.0}, {"rows_match": 1.0}]
 
 
-def test_a_query_that_takes_its_process_down_is_wrong_and_a_reference_that_does_is_not_judged() -> None:
-    slow = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 30000000) SELECT count(*) FROM n"
+def test_a_query_that_takes_its_process_down_is_wrong_and_a_reference_that_does_is_not_judged() -> (
+    None
+):
+    slow = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 30000000) SELECT"
+        " count(*) FROM n"
+    )
     scorer = SqlScorer(SCHEMA, SandboxLimits(task_timeout_seconds=0.5))
-    wrong, unjudged = scorer.score_items([ScoringInput(slow, "SELECT a FROM t"), ScoringInput("SELECT a FROM t", slow)])
+    wrong, unjudged = scorer.score_items(
+        [ScoringInput(slow, "SELECT a FROM t"), ScoringInput("SELECT a FROM t", slow)]
+    )
     assert wrong == {"rows_match": 0.0}
     assert isinstance(unjudged, ScoringFailure)
 

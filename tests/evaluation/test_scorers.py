@@ -64,13 +64,21 @@ class TestChrf(ScorerConformance):
 
 @pytest.mark.parametrize(
     ("a", "b"),
-    [("Paris.", "paris"), ("  new\n york ", "New York"), ("ＡＢＣ", "abc"), ("“Straße!”", "strasse"), ("**no**", "No")],
+    [
+        ("Paris.", "paris"),
+        ("  new\n york ", "New York"),
+        ("ＡＢＣ", "abc"),
+        ("“Straße!”", "strasse"),
+        ("**no**", "No"),
+    ],
 )
 def test_normalised_forgives_how_it_is_written(a: str, b: str) -> None:
     assert NormalizedScorer().score(a, b) == {"normalised_match": 1.0, "exact": 0.0}
 
 
-@pytest.mark.parametrize(("a", "b"), [("-5", "5"), (".5", "5"), ("5%", "5"), ("C#", "C"), ("$5", "5"), ("a b", "ab")])
+@pytest.mark.parametrize(
+    ("a", "b"), [("-5", "5"), (".5", "5"), ("5%", "5"), ("C#", "C"), ("$5", "5"), ("a b", "ab")]
+)
 def test_normalised_keeps_signs_that_change_the_value(a: str, b: str) -> None:
     assert NormalizedScorer().score(a, b)["normalised_match"] == 0.0
 
@@ -143,7 +151,11 @@ def test_not_strict_json(text: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "f1", "exact"),
     [
-        ('{"b": [2, 1], "a": {"x": "1"}}', 1.0, 0.0),  # a bag of plain values: order is for `json_exact`
+        (
+            '{"b": [2, 1], "a": {"x": "1"}}',
+            1.0,
+            0.0,
+        ),  # a bag of plain values: order is for `json_exact`
         ('{"b":[1,2.0],"a":{"x":"1"}}', 1.0, 1.0),
         ('```json\n{"b": [1, 2], "a": {"x": "1"}}\n```', 1.0, 1.0),
         ('{"b": [1, 2], "a": {"x": 1}}', 2 / 3, 0.0),  # "1" is not 1
@@ -167,13 +179,22 @@ ITEMS = '{"items": [{"n": "a", "q": 1}, {"n": "b", "q": 2}, {"n": "c", "q": 3}]}
     [
         ('{"items": [{"n": "c", "q": 3}, {"n": "a", "q": 1}, {"n": "b", "q": 2}]}', 1.0),
         ('{"items": [{"n": "b", "q": 2}, {"n": "c", "q": 3}]}', 2 * 4 / 10),
-        ('{"items": [{"n": "x", "q": 0}, {"n": "a", "q": 1}, {"n": "b", "q": 2}, {"n": "c", "q": 3}]}', 2 * 6 / 14),
+        (
+            (
+                '{"items": [{"n": "x", "q": 0}, {"n": "a", "q": 1}, {"n": "b", "q": 2}, {"n": "c",'
+                ' "q": 3}]}'
+            ),
+            2 * 6 / 14,
+        ),
         ('{"items": [{"n": "b", "q": 1}, {"n": "a", "q": 2}, {"n": "c", "q": 3}]}', 2 * 4 / 12),
         ('{"items": [["a", 1]]}', 0.0),
     ],
 )
-def test_an_object_left_out_or_in_another_place_of_a_list_costs_its_own_fields_only(answer: str, f1: float) -> None:
-    """langchain-ai/langchain#9228, open-compass/VLMEvalKit#1584: one item missing made all behind it wrong."""
+def test_an_object_left_out_or_in_another_place_of_a_list_costs_its_own_fields_only(
+    answer: str, f1: float
+) -> None:
+    """langchain-ai/langchain#9228, open-compass/VLMEvalKit#1584: one item missing made all behind
+    it wrong."""
     scores = JsonScorer().score(answer, ITEMS)
     assert scores == pytest.approx({"field_f1": f1, "json_exact": 0.0, "json_valid": 1.0})
 
@@ -187,13 +208,17 @@ def test_a_huge_list_is_compared_by_position_and_quickly() -> None:
     many = json.dumps([{"a": i} for i in range(20_000)])
     few = json.dumps([{"a": 0}, *({"a": 19_980 + i} for i in range(19))])
     assert JsonScorer().score(many, few) == {
-        "field_f1": 2 / 20_020, "json_exact": 0.0, "json_valid": 1.0,
-    }  # fmt: skip
+        "field_f1": 2 / 20_020,
+        "json_exact": 0.0,
+        "json_valid": 1.0,
+    }
 
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 3) | st.floats(-2, 2) | st.text("ab", max_size=2),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -207,8 +232,16 @@ def test_field_f1_is_symmetric_and_full_for_equal_values(a: object, b: object) -
 
 
 def test_a_reference_that_is_not_json_is_compared_as_a_whole() -> None:
-    assert JsonScorer().score("N/A", "n/a") == {"field_f1": 1.0, "json_exact": 1.0, "json_valid": 0.0}
-    assert JsonScorer().score("{}", "n/a") == {"field_f1": 0.0, "json_exact": 0.0, "json_valid": 1.0}
+    assert JsonScorer().score("N/A", "n/a") == {
+        "field_f1": 1.0,
+        "json_exact": 1.0,
+        "json_valid": 0.0,
+    }
+    assert JsonScorer().score("{}", "n/a") == {
+        "field_f1": 0.0,
+        "json_exact": 0.0,
+        "json_valid": 1.0,
+    }
 
 
 def _table_lcs(a: str, b: str) -> int:
@@ -236,7 +269,11 @@ def test_rouge_l_sees_words_of_every_alphabet() -> None:
         ("She has 18.", "9 * 2 = 18\n#### 18", 1.0),
         ("#### 18", "#### 18", 1.0),
         ("#### 17\n#### 18 apples", "#### 18", 1.0),
-        ("#### 18 apples in 3 days", "#### 18", 0.0),  # all that stands behind the mark must be the number
+        (
+            "#### 18 apples in 3 days",
+            "#### 18",
+            0.0,
+        ),  # all that stands behind the mark must be the number
         ("First 3, then 18", "#### 18", 1.0),
         ("18, of which 3 are red", "#### 18", 0.0),
         ("18 #### none", "#### 18", 0.0),
@@ -274,11 +311,16 @@ def test_the_number_of_an_answer(answer: str, reference: str, score: float) -> N
     assert NumberScorer().score(answer, reference) == {"number_match": score}
 
 
-@given(st.integers(-(10**12), 10**12), st.sampled_from(["{}", "{:,}", "#### {}", "so ${:,}.", "x = {} apples"]))
+@given(
+    st.integers(-(10**12), 10**12),
+    st.sampled_from(["{}", "{:,}", "#### {}", "so ${:,}.", "x = {} apples"]),
+)
 def test_a_number_is_found_however_it_is_written(number: int, form: str) -> None:
     text = form.format(number)
     assert NumberScorer().score(text, str(number)) == {"number_match": 1.0}
-    assert NumberScorer().score(text, str(number + 1 + abs(number) // 1000)) == {"number_match": 0.0}
+    assert NumberScorer().score(text, str(number + 1 + abs(number) // 1000)) == {
+        "number_match": 0.0
+    }
 
 
 def test_bleu_of_texts_without_words() -> None:
@@ -294,9 +336,14 @@ def test_combining_marks_beyond_use_are_left_out_and_others_kept() -> None:
 def test_reference_probability_is_one_over_perplexity() -> None:
     class Fixed:
         def compute_logprobs(
-            self, prompts: Sequence[Prompt], answers: Sequence[str], progress: ProgressCallback | None = None
+            self,
+            prompts: Sequence[Prompt],
+            answers: Sequence[str],
+            progress: ProgressCallback | None = None,
         ) -> list[AnswerLogprob]:
-            assert [prompt[-1].content for prompt in prompts] == ["q"] * 4 and list(answers) == ["x"] * 4
+            assert [prompt[-1].content for prompt in prompts] == ["q"] * 4 and list(answers) == [
+                "x"
+            ] * 4
             return [
                 AnswerLogprob(-4.0, 2),
                 AnswerLogprob(0.0, 3),
@@ -306,7 +353,10 @@ def test_reference_probability_is_one_over_perplexity() -> None:
 
     example = Example(line=1, messages=(Message("user", "q"), Message("assistant", "x")))
     scores = score_references(Fixed(), [example] * 4)
-    assert scores[:2] == [{"reference_probability": pytest.approx(math.exp(-2))}, {"reference_probability": 1.0}]
+    assert scores[:2] == [
+        {"reference_probability": pytest.approx(math.exp(-2))},
+        {"reference_probability": 1.0},
+    ]
     assert scores[2:] == [ScoringFailure("the model gave no probability")] * 2
 
 
@@ -316,11 +366,19 @@ def test_an_answer_without_a_point_is_wrong_and_a_reference_without_one_judges_n
 
         def embed(self, texts: Sequence[str]) -> np.ndarray:
             return np.array(
-                [[np.nan, 0.0] if text == "lost" else [-1.0, 0.0] if text == "b" else [1, 0] for text in texts]
+                [
+                    [np.nan, 0.0] if text == "lost" else [-1.0, 0.0] if text == "b" else [1, 0]
+                    for text in texts
+                ]
             )
 
     found = SimilarityScorer(Lost()).score_items(
-        [ScoringInput("lost", "a"), ScoringInput("b", "a"), ScoringInput("c", "a"), ScoringInput("a", "lost")]
+        [
+            ScoringInput("lost", "a"),
+            ScoringInput("b", "a"),
+            ScoringInput("c", "a"),
+            ScoringInput("a", "lost"),
+        ]
     )
     assert found[:3] == [{"similarity": 0.0}, {"similarity": 0.0}, {"similarity": 1.0}]
     assert found[3] == ScoringFailure("the embedding model gave no point for the reference")

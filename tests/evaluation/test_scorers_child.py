@@ -23,7 +23,9 @@ def test_a_pattern_is_searched_in_the_answer() -> None:
     scorer = RegexScorer()
     assert scorer.score("So: 2024-01-05.", r"\d{4}-\d\d-\d\d") == {"pattern_match": 1.0}
     assert scorer.score("So: 5 Jan", r"\d{4}-\d\d-\d\d") == {"pattern_match": 0.0}
-    assert scorer.find_reference_error("(") is not None and "'('" in str(scorer.find_reference_error("("))
+    assert scorer.find_reference_error("(") is not None and "'('" in str(
+        scorer.find_reference_error("(")
+    )
 
 
 @pytest.mark.parametrize(
@@ -43,14 +45,18 @@ def test_a_pattern_extracts_what_is_compared(answer: str, reference: str, score:
 def test_a_pattern_that_takes_for_ever_is_ended() -> None:
     scorer = RegexScorer(limits=SandboxLimits(task_timeout_seconds=1.0))
     began = time.monotonic()
-    bad, good = scorer.score_items([ScoringInput("a" * 40 + "!", "(a+)+$"), ScoringInput("aaa", "(a+)+$")])
+    bad, good = scorer.score_items(
+        [ScoringInput("a" * 40 + "!", "(a+)+$"), ScoringInput("aaa", "(a+)+$")]
+    )
     assert bad == {"pattern_match": 0.0}, "failing does not pay better than being wrong"
     assert good == {"pattern_match": 1.0} and time.monotonic() - began < 15
 
 
 def test_a_reference_on_which_a_pattern_takes_for_ever_judges_nobody() -> None:
     scorer = RegexScorer("(a+)+$", limits=SandboxLimits(task_timeout_seconds=1.0))
-    wrong, unjudged = scorer.score_items([ScoringInput("a" * 40 + "!", "aa"), ScoringInput("aa", "a" * 40 + "!")])
+    wrong, unjudged = scorer.score_items(
+        [ScoringInput("a" * 40 + "!", "aa"), ScoringInput("aa", "a" * 40 + "!")]
+    )
     assert wrong == {"pattern_match": 0.0}
     assert isinstance(unjudged, ScoringFailure) and "longer than 1 seconds" in unjudged.reason
 
@@ -64,7 +70,11 @@ def test_a_broken_pattern_is_refused_at_once() -> None:
 @pytest.mark.parametrize(
     ("query", "reference", "score"),
     [
-        ("SELECT count(*) FROM head WHERE age > 56", "SELECT COUNT(*) AS n FROM head WHERE 56 < age;", 1.0),
+        (
+            "SELECT count(*) FROM head WHERE age > 56",
+            "SELECT COUNT(*) AS n FROM head WHERE 56 < age;",
+            1.0,
+        ),
         ("```sql\nSELECT name FROM head\n```", "SELECT name FROM head", 1.0),
         ("Here:\n```\nSELECT name FROM head;\n```\nIt lists them.", "SELECT name FROM head", 1.0),
         ("SELECT name FROM head ORDER BY name DESC", "SELECT name FROM head", 1.0),
@@ -86,13 +96,26 @@ def test_sql_is_compared_by_its_rows(query: str, reference: str, score: float) -
 
 
 def test_a_query_without_end_is_wrong_and_soon_over() -> None:
-    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
-    began = time.monotonic()
-    many = "SELECT 1 FROM head a, head b, head c, head d, head e, head f, head g, head h, head i, head j, head k"
-    scored = SqlScorer(SCHEMA).score_items(
-        [ScoringInput(endless, "SELECT 1"), ScoringInput(many, "SELECT 1"), ScoringInput("SELECT 1", "SELECT 1")]
+    endless = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
     )
-    assert [one == {"rows_match": 0.0} or isinstance(one, ScoringFailure) for one in scored] == [True, True, False]
+    began = time.monotonic()
+    many = (
+        "SELECT 1 FROM head a, head b, head c, head d, head e, head f, head g, head h, head i, head"
+        " j, head k"
+    )
+    scored = SqlScorer(SCHEMA).score_items(
+        [
+            ScoringInput(endless, "SELECT 1"),
+            ScoringInput(many, "SELECT 1"),
+            ScoringInput("SELECT 1", "SELECT 1"),
+        ]
+    )
+    assert [one == {"rows_match": 0.0} or isinstance(one, ScoringFailure) for one in scored] == [
+        True,
+        True,
+        False,
+    ]
     assert time.monotonic() - began < 40
 
 
@@ -104,14 +127,23 @@ def test_a_query_without_end_is_wrong_and_soon_over() -> None:
         (SCHEMA, "SELECT name FROM head WHERE age > 99", "the reference query gives no row here"),
     ],
 )
-def test_an_example_whose_reference_says_nothing_is_not_judged(schema: str, reference: str, why: str) -> None:
+def test_an_example_whose_reference_says_nothing_is_not_judged(
+    schema: str, reference: str, why: str
+) -> None:
     answers = (reference, "SELECT 7", "no query", "SELECT name FROM head")
-    for scored in SqlScorer(schema).score_items([ScoringInput(answer, reference) for answer in answers]):
-        assert isinstance(scored, ScoringFailure) and scored.reason.startswith(why), "whoever is right or wrong"
+    for scored in SqlScorer(schema).score_items(
+        [ScoringInput(answer, reference) for answer in answers]
+    ):
+        assert isinstance(scored, ScoringFailure) and scored.reason.startswith(why), (
+            "whoever is right or wrong"
+        )
 
 
 def test_empty_tables_of_the_question_are_filled() -> None:
-    question = "Schema: CREATE TABLE head (age INTEGER, name VARCHAR(9))\nHow many heads are older than 56?"
+    question = (
+        "Schema: CREATE TABLE head (age INTEGER, name VARCHAR(9))\nHow many heads are older"
+        " than 56?"
+    )
     reference = "SELECT COUNT(*) FROM head WHERE age > 56"
     scorer = SqlScorer()
     items = [
@@ -124,7 +156,13 @@ def test_empty_tables_of_the_question_are_filled() -> None:
             "SELECT COUNT(*) FROM head",
         )
     ]
-    assert [one == {"rows_match": 1.0} for one in scorer.score_items(items)] == [True, True, False, False, False]
+    assert [one == {"rows_match": 1.0} for one in scorer.score_items(items)] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_statements_of_a_question() -> None:
@@ -151,7 +189,9 @@ def test_rows_are_a_bag_unless_ordered() -> None:
 def test_a_schema_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "schema.sql"
     file.write_text(SCHEMA)
-    assert SqlScorer.from_file(file).score("SELECT 3", "SELECT COUNT(*) FROM head") == {"rows_match": 1.0}
+    assert SqlScorer.from_file(file).score("SELECT 3", "SELECT COUNT(*) FROM head") == {
+        "rows_match": 1.0
+    }
     with pytest.raises(RecipeError, match="no-schema"):
         SqlScorer.from_file(tmp_path / "none.sql")
 
@@ -173,15 +213,29 @@ TESTS = "# tests\nassert add(1, 2) == 3\nassert add(-1, 1) == 0\n"
         ('print(\'{"done": {"passed": true, "why": ""}}\')', False),
         ("import sys; sys.setrecursionlimit(10**9)\ndef add(a, b): return add(a, b)", False),
         ("x = [0] * 10**12", False),
-        ("import socket; socket.create_connection(('127.0.0.1', 9))\ndef add(a, b): return a + b", False),
+        (
+            (
+                "import socket; socket.create_connection(('127.0.0.1', 9))\ndef add(a, b): return"
+                " a + b"
+            ),
+            False,
+        ),
         ("import subprocess; subprocess.run(['true'])\ndef add(a, b): return a + b", False),
         ("import os; os.fork()\ndef add(a, b): return a + b", False),
-        ("open('mine.txt', 'w').write('x')\nimport os; os.remove('mine.txt')\ndef add(a, b): return a + b", True),
+        (
+            (
+                "open('mine.txt', 'w').write('x')\nimport os; os.remove('mine.txt')\ndef add(a, b):"
+                " return a + b"
+            ),
+            True,
+        ),
         ("import json, math, re, collections\ndef add(a, b): return math.fsum([a, b])", True),
     ],
 )
 def test_code_passes_its_tests_or_not(answer: str, passes: bool) -> None:
-    scorer = CodeScorer(SandboxLimits(task_timeout_seconds=2.5, memory_bytes=2**30, file_bytes=2**20))
+    scorer = CodeScorer(
+        SandboxLimits(task_timeout_seconds=2.5, memory_bytes=2**30, file_bytes=2**20)
+    )
     assert scorer.score(answer, TESTS) == {"tests_passed": float(passes)}
 
 
@@ -202,7 +256,8 @@ def test_code_changes_nothing_outside_its_folder(does: str, tmp_path: Path) -> N
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept/file").write_text("as it was")
     items = [
-        ScoringInput(f"import os, pathlib, shutil\n{line}", "# tests\npass") for line in (does.format(tmp_path), "1")
+        ScoringInput(f"import os, pathlib, shutil\n{line}", "# tests\npass")
+        for line in (does.format(tmp_path), "1")
     ]
     assert CodeScorer().score_items(items) == [{"tests_passed": 0.0}, {"tests_passed": 1.0}]
     assert [path.read_text() for path in (tmp_path / "kept").iterdir()] == ["as it was"]
@@ -212,13 +267,17 @@ def test_code_that_hangs_has_failed_and_harms_no_other() -> None:
     good = ScoringInput("def add(a, b): return a + b", TESTS)
     hanging = ScoringInput("while True: pass", TESTS)
     spoiling = ScoringInput("import builtins; builtins.int = None\ndef add(a, b): return 9", TESTS)
-    scored = CodeScorer(SandboxLimits(task_timeout_seconds=1.5)).score_items([good, hanging, spoiling, good])
+    scored = CodeScorer(SandboxLimits(task_timeout_seconds=1.5)).score_items(
+        [good, hanging, spoiling, good]
+    )
     assert scored == [{"tests_passed": score} for score in (1.0, 0.0, 0.0, 1.0)]
 
 
 def test_time_over_for_all_is_not_the_answers_fault() -> None:
     slow = ScoringInput("import time; time.sleep(1)", "# tests\npass")
-    scored = CodeScorer(SandboxLimits(task_timeout_seconds=5.0, total_timeout_seconds=0.5)).score_items([slow, slow])
+    scored = CodeScorer(
+        SandboxLimits(task_timeout_seconds=5.0, total_timeout_seconds=0.5)
+    ).score_items([slow, slow])
     assert scored == [ScoringFailure("the 0.5 seconds for all answers were over")] * 2
 
 
@@ -259,7 +318,9 @@ def function(folder: Path, body: str, name: str = "mine") -> FunctionScorer:
 
 
 def test_a_function_gets_the_question_if_it_takes_it(tmp_path: Path) -> None:
-    scorer = function(tmp_path, "def mine(answer, reference, question=''):\n    return question == 'q'\n")
+    scorer = function(
+        tmp_path, "def mine(answer, reference, question=''):\n    return question == 'q'\n"
+    )
     assert scorer.score_items([ScoringInput("a", "r", "q"), ScoringInput("a", "r", "")]) == [
         {"mine": 1.0},
         {"mine": 0.0},
@@ -269,7 +330,9 @@ def test_a_function_gets_the_question_if_it_takes_it(tmp_path: Path) -> None:
 
 def test_a_function_may_import_its_neighbours_and_numpy(tmp_path: Path) -> None:
     (tmp_path / "neighbour.py").write_text("HALF = 0.5")
-    body = "import numpy as np\nfrom neighbour import HALF\ndef mine(a, r): return np.float32(HALF)\n"
+    body = (
+        "import numpy as np\nfrom neighbour import HALF\ndef mine(a, r): return np.float32(HALF)\n"
+    )
     assert function(tmp_path, body).score("a", "r") == {"mine": 0.5}
 
 
@@ -287,9 +350,17 @@ def test_a_function_may_import_its_neighbours_and_numpy(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_function_gives_wrongly_is_unscored(tmp_path: Path, gives: str, why: str) -> None:
-    body = f"def mine(a, r):\n    return {gives} if a == 'bad' else {{'beside': 0.25, 'mine': True}}\n"
-    good, bad = function(tmp_path, body).score_items([ScoringInput("good", "r"), ScoringInput("bad", "r")])
-    assert good == {"mine": 1.0, "beside": 0.25} and isinstance(good, dict) and list(good) == ["mine", "beside"]
+    body = (
+        f"def mine(a, r):\n    return {gives} if a == 'bad' else {{'beside': 0.25, 'mine': True}}\n"
+    )
+    good, bad = function(tmp_path, body).score_items(
+        [ScoringInput("good", "r"), ScoringInput("bad", "r")]
+    )
+    assert (
+        good == {"mine": 1.0, "beside": 0.25}
+        and isinstance(good, dict)
+        and list(good) == ["mine", "beside"]
+    )
     assert isinstance(bad, ScoringFailure) and bad.reason.startswith(f"scorer.py:mine: {why}")
 
 
@@ -297,8 +368,13 @@ def test_what_a_function_gives_wrongly_is_unscored(tmp_path: Path, gives: str, w
 def test_an_answer_on_which_a_function_fails_is_wrong_unless_it_fails_on_the_reference_too(
     tmp_path: Path, fails: str
 ) -> None:
-    body = f"def mine(a, r):\n    return {fails} if a.startswith('bad') else {{'mine': True, 'beside': 0.25}}\n"
-    wrong, unjudged = function(tmp_path, body).score_items([ScoringInput("bad", "r"), ScoringInput("bad", "bad too")])
+    body = (
+        f"def mine(a, r):\n    return {fails} if a.startswith('bad') else {{'mine': True, 'beside':"
+        " 0.25}\n"
+    )
+    wrong, unjudged = function(tmp_path, body).score_items(
+        [ScoringInput("bad", "r"), ScoringInput("bad", "bad too")]
+    )
     assert wrong == {"mine": 0.0, "beside": 0.0}
     assert isinstance(unjudged, ScoringFailure)
 
@@ -306,10 +382,11 @@ def test_an_answer_on_which_a_function_fails_is_wrong_unless_it_fails_on_the_ref
 def test_a_function_that_cannot_be_used_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as caught:
         function(tmp_path, "import os\n\nimport nonsense_module\n")
-    assert str(caught.value) == (
-        "error[recipe/broken-scorer]: The scorer's file cannot be used. "
-        f"where {tmp_path / 'scorer.py'} · found line 3: ModuleNotFoundError: No module named 'nonsense_module' · "
-        "do mend it; it is run by itself, with its own folder to import from"
+    assert (
+        str(caught.value) == "error[recipe/broken-scorer]: The scorer's file cannot be used. where"
+        f" {tmp_path / 'scorer.py'} · found line 3: ModuleNotFoundError: No module named"
+        " 'nonsense_module' · do mend it; it is run by itself, with its own folder to import"
+        " from"
     )
     assert caught.value.exit_code == 2
     with pytest.raises(RecipeError, match="no-scorer-file"):

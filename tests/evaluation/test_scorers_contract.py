@@ -1,4 +1,5 @@
-"""Every new scorer keeps the contract; those that work in a child process or ask a model keep the larger one."""
+"""Every new scorer keeps the contract; those that work in a child process or ask a model keep the
+larger one."""
 
 from pathlib import Path
 
@@ -96,7 +97,9 @@ class TestFunction(BatchScorerConformance):
     @pytest.fixture(autouse=True)
     def _file(self, tmp_path: Path) -> None:
         self.file = tmp_path / "mine.py"
-        self.file.write_text("def same(answer, reference):\n    print('noise')\n    return answer == reference\n")
+        self.file.write_text(
+            "def same(answer, reference):\n    print('noise')\n    return answer == reference\n"
+        )
 
     def make_scorer(self) -> Scorer:
         return FunctionScorer(self.file, "same")
@@ -108,7 +111,9 @@ class LettersEmbedder:
     name = "letters"
 
     def embed(self, texts: list[str]) -> np.ndarray:
-        rows = np.array([[text[:1000].count(letter) for letter in "yesno@"] for text in texts], dtype=np.float32)
+        rows = np.array(
+            [[text[:1000].count(letter) for letter in "yesno@"] for text in texts], dtype=np.float32
+        )
         return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1)
 
 

@@ -1,4 +1,5 @@
-"""Statistics where they are easily wrong: nothing seen, one seen, all the same, NaN; and their promises simulated."""
+"""Statistics where they are easily wrong: nothing seen, one seen, all the same, NaN; and their
+promises simulated."""
 
 import itertools
 import math
@@ -14,10 +15,20 @@ from tunesmith.evaluation.stats.bootstrap import (
     bootstrap_mean_interval,
     compute_expanded_level,
 )
-from tunesmith.evaluation.stats.intervals import Interval, exact_interval, mean_interval, rate_interval
+from tunesmith.evaluation.stats.intervals import (
+    Interval,
+    exact_interval,
+    mean_interval,
+    rate_interval,
+)
 from tunesmith.evaluation.stats.multiple_testing import holm_adjust
 from tunesmith.evaluation.stats.non_inferiority import non_inferiority
-from tunesmith.evaluation.stats.paired_difference import Difference, paired_difference, rate_difference, tango_interval
+from tunesmith.evaluation.stats.paired_difference import (
+    Difference,
+    paired_difference,
+    rate_difference,
+    tango_interval,
+)
 from tunesmith.evaluation.stats.power_analysis import estimate_required_n
 from tunesmith.evaluation.stats.seed_variance import summarize_seeds
 
@@ -47,10 +58,14 @@ def test_one_seen_says_little() -> None:
     assert paired_difference([1.0], [0.0])[1:4] == pytest.approx((-0.9, 1.0, 0.5), abs=1e-9)
     one = paired_difference([0.7], [0.2])
     assert one.low < 0 < one.high and one.p == 1.0
-    assert bootstrap_interval(counts_of([0.5]), mean_of, seed=0)[1:3] == pytest.approx((0.0125, 0.9875))
+    assert bootstrap_interval(counts_of([0.5]), mean_of, seed=0)[1:3] == pytest.approx(
+        (0.0125, 0.9875)
+    )
 
 
-@pytest.mark.parametrize("scores", [[0.2, 0.9], [0.0, 1.0], [0.5, 0.5001], [0.1, 0.1, 0.9], [0.0, 1.0, 1.0, 0.9]])
+@pytest.mark.parametrize(
+    "scores", [[0.2, 0.9], [0.0, 1.0], [0.5, 0.5001], [0.1, 0.1, 0.9], [0.0, 1.0, 1.0, 0.9]]
+)
 def test_a_few_units_have_a_wide_interval(scores: list[float]) -> None:
     few = bootstrap_interval(counts_of(scores), mean_of, seed=0)
     assert 0 <= few.low < few.value < few.high <= 1
@@ -68,7 +83,10 @@ def test_levels_stay_inside_whatever_bias_and_skewness() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
 def test_all_equal_is_not_certainty(value: float) -> None:
-    for interval in (mean_interval([value] * 50), bootstrap_interval(counts_of([value] * 50), mean_of, seed=0)):
+    for interval in (
+        mean_interval([value] * 50),
+        bootstrap_interval(counts_of([value] * 50), mean_of, seed=0),
+    ):
         assert interval.value == pytest.approx(value)
         assert 0.03 < interval.high - interval.low < 0.15
         assert 0 <= interval.low <= interval.high <= 1
@@ -77,7 +95,9 @@ def test_all_equal_is_not_certainty(value: float) -> None:
 @pytest.mark.parametrize("n", [1, 5, 6, 60, 400])
 @pytest.mark.parametrize("gain", [0.004, 0.1, 1.0])
 def test_equal_differences_have_an_interval_that_agrees_with_p(n: int, gain: float) -> None:
-    difference = paired_difference([gain * 0.999] * n, [0.0] * n)  # 0.999: so that no case counts as right or wrong
+    difference = paired_difference(
+        [gain * 0.999] * n, [0.0] * n
+    )  # 0.999: so that no case counts as right or wrong
     assert (difference.low > 0) == (difference.p < 0.05)
 
 
@@ -114,7 +134,9 @@ def test_intervals_hold_their_value_and_stay_on_the_scale(scores: list[float], s
     other = scores[::-1]
     forth, back = paired_difference(scores, other), paired_difference(other, scores)
     assert forth.low - 1e-12 <= forth.value <= forth.high + 1e-12
-    assert (forth.value, forth.low, forth.p) == pytest.approx((-back.value, -back.high, back.p), abs=1e-9)
+    assert (forth.value, forth.low, forth.p) == pytest.approx(
+        (-back.value, -back.high, back.p), abs=1e-9
+    )
 
 
 def test_interval_excludes_zero_exactly_when_mcnemar_is_below_five_percent() -> None:
@@ -122,11 +144,16 @@ def test_interval_excludes_zero_exactly_when_mcnemar_is_below_five_percent() -> 
         if only_b <= only_a <= 60 - only_b:  # the other half is the same with its sign turned
             for n in (only_a + only_b + 1, 400):
                 difference = rate_difference(only_a, only_b, n)
-                assert (difference.low > 0 or difference.high < 0) == (difference.p < 0.05), (only_a, only_b, n)
+                assert (difference.low > 0 or difference.high < 0) == (difference.p < 0.05), (
+                    only_a,
+                    only_b,
+                    n,
+                )
 
 
 def test_tango_of_the_published_table() -> None:
-    """Airway reactivity of 21 children (Bentur 2009) in Fagerland, Lydersen, Laake 2014: 1 against 7 discordant."""
+    """Airway reactivity of 21 children (Bentur 2009) in Fagerland, Lydersen, Laake 2014: 1 against
+    7 discordant."""
     assert tango_interval(1, 7, 21) == pytest.approx((-0.517, -0.026), abs=5e-4)
 
 
@@ -163,13 +190,18 @@ def test_coverage_of_mean_and_whole_set_intervals() -> None:
     worlds = draw.beta(2, 3, size=(300, 60))
     inside = [interval.low <= 0.4 <= interval.high for interval in map(mean_interval, worlds)]
     assert 0.92 < np.mean(inside) < 0.98
-    inside = [(i := bootstrap_interval(counts_of(list(w)), mean_of, seed=1)).low <= 0.4 <= i.high for w in worlds[:150]]
+    inside = [
+        (i := bootstrap_interval(counts_of(list(w)), mean_of, seed=1)).low <= 0.4 <= i.high
+        for w in worlds[:150]
+    ]
     assert 0.90 < np.mean(inside) < 0.99
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
     scores = list(np.random.default_rng(0).random(30))
-    first, again, other = (bootstrap_interval(counts_of(scores), mean_of, seed) for seed in (1, 1, 2))
+    first, again, other = (
+        bootstrap_interval(counts_of(scores), mean_of, seed) for seed in (1, 1, 2)
+    )
     assert first == again != other
 
 
@@ -184,22 +216,34 @@ def test_exact_interval_holds_every_wilson_promise_and_more() -> None:
     for n, p in itertools.product((10, 37), (0.05, 0.3, 0.5, 0.9)):
         chances = [math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)]
         assert (
-            sum(c for k, c in enumerate(chances) if exact_interval(k, n).low <= p <= exact_interval(k, n).high) >= 0.95
+            sum(
+                c
+                for k, c in enumerate(chances)
+                if exact_interval(k, n).low <= p <= exact_interval(k, n).high
+            )
+            >= 0.95
         )
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.05, 0.2])
 def test_not_worse_exactly_when_the_interval_says_so(margin: float) -> None:
-    """For right or wrong, graded and grouped answers: p < 0.025, the decision and the interval are one statement."""
+    """For right or wrong, graded and grouped answers: p < 0.025, the decision and the interval are
+    one statement."""
     for only_a, only_b, n in itertools.product(range(12), range(12), (24, 60)):
         a = np.arange(n) < only_a
         b = (np.arange(n) >= only_a) & (np.arange(n) < only_a + only_b)
         held = non_inferiority(a, b, margin)
-        assert held.is_non_inferior == (held.p < 0.025) == (held.difference.low > -margin), (only_a, only_b, n)
+        assert held.is_non_inferior == (held.p < 0.025) == (held.difference.low > -margin), (
+            only_a,
+            only_b,
+            n,
+        )
     draw = np.random.default_rng(1)
     for world in range(60):
         a, b = draw.beta(5, 4, 30), draw.beta(4, 4, 30)
-        held = non_inferiority(a, b, margin, None if world % 2 else [str(i // 3) for i in range(30)])
+        held = non_inferiority(
+            a, b, margin, None if world % 2 else [str(i // 3) for i in range(30)]
+        )
         assert held.is_non_inferior == (held.p < 0.025) == (held.difference.low > -margin)
 
 
@@ -207,7 +251,9 @@ def test_not_worse_needs_a_margin_and_something_seen() -> None:
     with pytest.raises(ValueError, match="margin"):
         non_inferiority([1], [1], 1.0)
     assert not non_inferiority([], [], 0.5).is_non_inferior
-    assert not non_inferiority([1, 0], [1, 0], 0.1).is_non_inferior  # two equal answers show nothing
+    assert not non_inferiority(
+        [1, 0], [1, 0], 0.1
+    ).is_non_inferior  # two equal answers show nothing
     assert non_inferiority([1, 0] * 100, [1, 0] * 100, 0.1).is_non_inferior
     assert non_inferiority([0.5] * 30, [0.4] * 30, 0.1).p == pytest.approx((0.9 / 1.1) ** 30)
 
@@ -232,5 +278,9 @@ def test_seeds_need_two_and_say_how_far_they_lie_apart() -> None:
 
 def test_bootstrap_of_a_mean_says_about_what_the_formula_says() -> None:
     scores = np.random.default_rng(2).beta(2, 2, 80)
-    assert bootstrap_mean_interval(scores, 3)[1:3] == pytest.approx(mean_interval(scores)[1:3], abs=0.006)
-    assert bootstrap_mean_interval([-0.5] * 20, 0, scale=(-1, 1))[1:3] == pytest.approx((-0.584, -0.247), abs=1e-3)
+    assert bootstrap_mean_interval(scores, 3)[1:3] == pytest.approx(
+        mean_interval(scores)[1:3], abs=0.006
+    )
+    assert bootstrap_mean_interval([-0.5] * 20, 0, scale=(-1, 1))[1:3] == pytest.approx(
+        (-0.584, -0.247), abs=1e-3
+    )

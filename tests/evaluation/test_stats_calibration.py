@@ -1,4 +1,5 @@
-"""The calibration of the statistics, made small: its rows are whole, and a wrong interval would be found out."""
+"""The calibration of the statistics, made small: its rows are whole, and a wrong interval would be
+found out."""
 
 import numpy as np
 
@@ -11,9 +12,13 @@ def test_every_row_is_told_in_full_and_holds_what_it_says() -> None:
     for row in found:
         assert list(row) == ["name", "value", "low_bar", "high_bar", "holds"]
         low, high = row["low_bar"], row["high_bar"]
-        assert row["holds"] == ((low is None or row["value"] >= low) and (high is None or row["value"] <= high))
+        assert row["holds"] == (
+            (low is None or row["value"] >= low) and (high is None or row["value"] <= high)
+        )
         assert 0 <= row["value"] <= 1
-    held = [row for row in found if row["name"].startswith("coverage") and row["low_bar"] is not None]
+    held = [
+        row for row in found if row["name"].startswith("coverage") and row["low_bar"] is not None
+    ]
     assert np.mean([row["value"] for row in held]) > 0.93  # a few worlds each, but many rows
     assert QUICK < 100
 

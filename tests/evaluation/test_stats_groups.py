@@ -47,9 +47,16 @@ def test_one_group_or_groups_that_are_all_alike_show_no_spread() -> None:
         unseen = 1 - 0.025 ** (1 / units)
         assert interval[:3] == pytest.approx((0.5, 0.5 - unseen / 2, 0.5 + unseen / 2))
     everything = mean_interval([1.0] * 40, [str(i // 2) for i in range(40)])
-    assert everything[1:3] == pytest.approx((0.025 ** (1 / 20), 1.0)) and everything.low < rate_interval(40, 40).low
+    assert (
+        everything[1:3] == pytest.approx((0.025 ** (1 / 20), 1.0))
+        and everything.low < rate_interval(40, 40).low
+    )
     difference = paired_difference([1.0] * 40, [0.0] * 40, ["x"] * 40)
-    assert (difference.p, difference.clusters, difference.test) == (1.0, 1, "bound on unseen groups")
+    assert (difference.p, difference.clusters, difference.test) == (
+        1.0,
+        1,
+        "bound on unseen groups",
+    )
     assert standard_error(np.array([0.3]))[:2] == (0, 0)
 
 
@@ -62,9 +69,12 @@ def test_a_group_that_outweighs_the_others_leaves_few_degrees_of_freedom() -> No
     assert standard_error(tendency, np.repeat(np.arange(31), sizes)).degrees_of_freedom < 2
 
 
-@pytest.mark.parametrize("sizes", [(5,) * 20, (1, 2, 4, 8, 16, 3, 5, 9, 12, 20), (1,) * 50 + (10,) * 3])
+@pytest.mark.parametrize(
+    "sizes", [(5,) * 20, (1, 2, 4, 8, 16, 3, 5, 9, 12, 20), (1,) * 50 + (10,) * 3]
+)
 def test_nulls_in_groups_are_not_called_different(sizes: tuple[int, ...]) -> None:
-    """400 nulls whose groups lean to one side: 5 % and its noise, where the test that ignores groups has far more."""
+    """400 nulls whose groups lean to one side: 5 % and its noise, where the test that ignores
+    groups has far more."""
     draw = np.random.default_rng(3)
     group_N = np.repeat(np.arange(len(sizes)), sizes)
     groups = [str(g) for g in group_N]
@@ -93,7 +103,9 @@ def test_more_examples_are_needed_where_they_come_in_groups() -> None:
     alone, grouped = estimate_required_n(differences), estimate_required_n(differences, GROUPS)
     assert alone is not None and grouped is not None
     assert 4.5 * alone < grouped < 6 * alone
-    assert estimate_required_n([0.1] * 4, ["a", "a", "b", "b"]) == 2 * estimate_required_n([0.1] * 4)  # type: ignore[operator]
+    assert estimate_required_n([0.1] * 4, ["a", "a", "b", "b"]) == 2 * estimate_required_n(
+        [0.1] * 4
+    )  # type: ignore[operator]
 
 
 def test_groups_must_be_one_for_each_example() -> None:
@@ -156,6 +168,9 @@ def test_groups_are_those_of_the_examples_that_both_answered() -> None:
     assert (comparison.n, comparison.clusters, comparison.test) == (24, 4, "clustered t")
     all_but_one_a_group = frozenset(i for i in range(30) if i % 6)
     alone = compare_contenders(
-        asked("good", examples, set(), all_but_one_a_group), asked("bad", examples, {6}), "accuracy", groups
+        asked("good", examples, set(), all_but_one_a_group),
+        asked("bad", examples, {6}),
+        "accuracy",
+        groups,
     )
     assert (alone.n, alone.clusters, alone.test) == (5, None, "mid-p McNemar")

@@ -18,7 +18,8 @@ from tunesmith.evaluation.stats.power_analysis import (
 
 
 @pytest.mark.parametrize(
-    ("n", "difference", "discordant"), [(30, 0.2, 0.3), (25, 0.0, 0.5), (40, 0.1, 0.1), (12, 1.0, 1.0)]
+    ("n", "difference", "discordant"),
+    [(30, 0.2, 0.3), (25, 0.0, 0.5), (40, 0.1, 0.1), (12, 1.0, 1.0)],
 )
 def test_power_is_the_chance_of_all_tables_that_the_test_calls_different(
     n: int, difference: float, discordant: float
@@ -51,7 +52,11 @@ def test_what_is_needed_and_what_can_be_shown_are_one_question(discordant: float
 def test_needed_is_the_least_number_that_has_the_power() -> None:
     for difference, discordant in ((0.1, 0.2), (0.05, 0.05), (0.3, 0.4)):
         n = compute_required_n(difference, discordant)
-        assert compute_power(n, difference, discordant) >= 0.8 > compute_power(n - 1, difference, discordant)
+        assert (
+            compute_power(n, difference, discordant)
+            >= 0.8
+            > compute_power(n - 1, difference, discordant)
+        )
 
 
 def test_power_at_many_examples_goes_on_where_the_exact_sum_ends() -> None:
@@ -61,7 +66,10 @@ def test_power_at_many_examples_goes_on_where_the_exact_sum_ends() -> None:
             for n in (MIN_NORMAL_APPROXIMATION_N - 1, MIN_NORMAL_APPROXIMATION_N)
         )
         assert before == pytest.approx(after, abs=1e-3)
-    assert compute_required_n(0.0001, 0.3) > 200_000_000 and compute_power(MIN_NORMAL_APPROXIMATION_N, 1.0, 1.0) == 1.0
+    assert (
+        compute_required_n(0.0001, 0.3) > 200_000_000
+        and compute_power(MIN_NORMAL_APPROXIMATION_N, 1.0, 1.0) == 1.0
+    )
 
 
 def test_too_few_examples_show_nothing() -> None:
@@ -71,7 +79,12 @@ def test_too_few_examples_show_nothing() -> None:
         == minimum_detectable_mean_difference(1, 0.2)
         == math.inf
     )
-    assert compute_power(0, 0.5, 0.5) == compute_power(10, 0.0, 0.0) == compute_power_of_means(1, 0.5, 0.1) == 0
+    assert (
+        compute_power(0, 0.5, 0.5)
+        == compute_power(10, 0.0, 0.0)
+        == compute_power_of_means(1, 0.5, 0.1)
+        == 0
+    )
     assert compute_required_n(1.0, 0.3) == 5 and compute_required_n_for_means(0.5, 0.001) == 2
 
 

@@ -27,8 +27,11 @@ def service() -> Iterator[FakeOpenAI]:
 def ask(place: Path, question: str) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, str(place / "answer.py"), "--json"],
-        input=question, capture_output=True, text=True, env={**os.environ, "OUR_KEY": "sk-secret"},
-    )  # fmt: skip
+        input=question,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OUR_KEY": "sk-secret"},
+    )
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
@@ -38,24 +41,47 @@ def test_a_remote_bundle_sends_the_prompt_with_the_key_from_the_environment(
     service: FakeOpenAI, tmp_path: Path
 ) -> None:
     run = RunFolder.create(tmp_path / "runs", "r")
-    shown = {"messages": [{"role": "user", "content": "red apple"}, {"role": "assistant", "content": "fruit"}]}
+    shown = {
+        "messages": [
+            {"role": "user", "content": "red apple"},
+            {"role": "assistant", "content": "fruit"},
+        ]
+    }
     write_index(run.path / "index", "rag", [shown], None)
-    remote = RemoteRecipe(name="acme", url=service.url, model="fake", key_variable="OUR_KEY", max_tokens=9)
+    remote = RemoteRecipe(
+        name="acme", url=service.url, model="fake", key_variable="OUR_KEY", max_tokens=9
+    )
     serving = InferenceConfig(
-        contender="acme+rag", kind="rag", model="remote", remote=remote, system="Sort.", instruction="Be short.",
-        index="rag", k=1, form=OutputConstraint(labels=("fruit", "tool")), max_new_tokens=9,
-    )  # fmt: skip
+        contender="acme+rag",
+        kind="rag",
+        model="remote",
+        remote=remote,
+        system="Sort.",
+        instruction="Be short.",
+        index="rag",
+        k=1,
+        form=OutputConstraint(labels=("fruit", "tool")),
+        max_new_tokens=9,
+    )
     service.reply = lambda _: Reply(body=make_chat_completion('{"answer": "fruit"}'))
     write_bundle(run, serving, None, "", tmp_path)
     assert verify_bundle(run, serving, tmp_path, is_exact=True).asked == 0, "a service may charge"
     assert ask(tmp_path, "green apple") == {"text": "fruit", "error": None}
     sent = service.requests[-1]
     assert [(one["role"], one["content"]) for one in sent["messages"]] == [
-        ("system", "Sort.\n\nBe short."), ("user", "red apple"), ("assistant", "fruit"), ("user", "green apple"),
-    ]  # fmt: skip
+        ("system", "Sort.\n\nBe short."),
+        ("user", "red apple"),
+        ("assistant", "fruit"),
+        ("user", "green apple"),
+    ]
     assert (sent["model"], sent["temperature"], sent["max_tokens"]) == ("fake", 0, 9)
-    assert sent["response_format"]["json_schema"]["schema"]["properties"]["answer"]["enum"] == ["fruit", "tool"]
-    assert {name.lower(): value for name, value in service.headers[-1].items()}["authorization"] == "Bearer sk-secret"
+    assert sent["response_format"]["json_schema"]["schema"]["properties"]["answer"]["enum"] == [
+        "fruit",
+        "tool",
+    ]
+    assert {name.lower(): value for name, value in service.headers[-1].items()}[
+        "authorization"
+    ] == "Bearer sk-secret"
     assert all("sk-secret" not in path.read_text() for path in tmp_path.iterdir() if path.is_file())
 
 
@@ -63,7 +89,11 @@ def test_a_refused_request_is_an_error_and_no_answer(service: FakeOpenAI, tmp_pa
     run = RunFolder.create(tmp_path / "runs", "r")
     remote = RemoteRecipe(name="acme", url=service.url, model="fake", key_variable="OUR_KEY")
     serving = InferenceConfig(
-        contender="acme+zero-shot", kind="zero-shot", model="remote", remote=remote, max_new_tokens=9
+        contender="acme+zero-shot",
+        kind="zero-shot",
+        model="remote",
+        remote=remote,
+        max_new_tokens=9,
     )
     write_bundle(run, serving, None, "", tmp_path)
     service.reply = lambda _: make_error_reply(401, "bad key")
@@ -81,13 +111,20 @@ def test_a_service_that_drips_is_not_waited_for_without_end(tmp_path: Path) -> N
         run = RunFolder.create(tmp_path / "runs", "r")
         remote = RemoteRecipe(name="acme", url=dripping.url, model="fake", key_variable="OUR_KEY")
         serving = InferenceConfig(
-            contender="acme+zero-shot", kind="zero-shot", model="remote", remote=remote, max_new_tokens=9
+            contender="acme+zero-shot",
+            kind="zero-shot",
+            model="remote",
+            remote=remote,
+            max_new_tokens=9,
         )
         write_bundle(run, serving, None, "", tmp_path)
         prompt = json.loads((tmp_path / "prompt.json").read_text())
         prompt["service"]["seconds"] = 0.5
         (tmp_path / "prompt.json").write_text(json.dumps(prompt))
-        assert ask(tmp_path, "hello") == {"text": "", "error": "the service gave no answer within 0.5 s"}
+        assert ask(tmp_path, "hello") == {
+            "text": "",
+            "error": "the service gave no answer within 0.5 s",
+        }
 
 
 def test_a_message_keeps_its_parts_in_a_record() -> None:

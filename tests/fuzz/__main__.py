@@ -2,8 +2,9 @@
 
     python -m tests.fuzz --minutes N [--target NAME ...] [--seed S] [--failures FOLDER]
 
-Every target gets an equal share of the time, in a process of its own. Exit code 1 when an input failed: it lies
-with its seed and the traceback in the folder. `--seed` is the first input's number; a number stands for one input.
+Every target gets an equal share of the time, in a process of its own. Exit code 1 when an input
+failed: it lies with its seed and the traceback in the folder. `--seed` is the first input's number;
+a number stands for one input.
 """
 
 import argparse
@@ -34,7 +35,10 @@ def main() -> int:
     for name in names:
         outcomes = _search(name, given.seed, given.minutes * 60 / len(names), given.failures)
         failed += outcomes["failure"]
-        tried, codes = sum(outcomes.values()), {code: n for code, n in outcomes.most_common() if code != "failure"}
+        tried, codes = (
+            sum(outcomes.values()),
+            {code: n for code, n in outcomes.most_common() if code != "failure"},
+        )
         told = ", ".join(f"{code} {n:,}" for code, n in codes.items())
         print(f"{name}: {tried:,} inputs, {outcomes['failure']:,} failures; {told}", flush=True)
     if failed:
@@ -65,7 +69,11 @@ def _search(name: str, seed: int, seconds: float, failures: Path) -> Counter[str
             ended = why or f"the process ended with {process.returncode}"
             number = f"{seed}-{time.time_ns()}"
             write_failure(
-                failures, f"{name}-{number}", seed, (folder / "input").read_bytes(), "\n".join([ended, *said])
+                failures,
+                f"{name}-{number}",
+                seed,
+                (folder / "input").read_bytes(),
+                "\n".join([ended, *said]),
             )
             outcomes["failure"] += 1 + len(list(folder.glob(f"{name}-*")))
             seed += 1_000_000
@@ -73,7 +81,8 @@ def _search(name: str, seed: int, seconds: float, failures: Path) -> Counter[str
 
 
 def _watch(process: "subprocess.Popen[bytes]", folder: Path) -> str | None:
-    """Wait for the process; end it when one input takes too long. The reason, None when it ended by itself."""
+    """Wait for the process; end it when one input takes too long. The reason, None when it ended by
+    itself."""
     while process.poll() is None:
         time.sleep(0.2)
         tried = folder / "input"

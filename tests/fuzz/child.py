@@ -1,9 +1,10 @@
-"""The process in which inputs are tried: one that ends or blocks it is a failure, and not the end of the search.
+"""The process in which inputs are tried: one that ends or blocks it is a failure, and not the end
+of the search.
 
     python -m tests.fuzz.child TARGET SEED SECONDS FOLDER
 
-The input under trial stands in FOLDER/input, failures are folders in FOLDER with input, seed and traceback; the last
-line of output counts what came of the inputs.
+The input under trial stands in FOLDER/input, failures are folders in FOLDER with input, seed and
+traceback; the last line of output counts what came of the inputs.
 """
 
 import json
@@ -65,7 +66,9 @@ def write_failure(folder: Path, name: str, seed: int, data: bytes, why: str) -> 
     place = folder / f"{name}-{seed}"
     place.mkdir(parents=True, exist_ok=True)
     (place / "input").write_bytes(data)
-    (place / "why.txt").write_text(f"target {name}, seed {seed}\n\n{why}", encoding="utf-8", errors="backslashreplace")
+    (place / "why.txt").write_text(
+        f"target {name}, seed {seed}\n\n{why}", encoding="utf-8", errors="backslashreplace"
+    )
 
 
 def _stop(signum: int, frame: Any) -> NoReturn:
@@ -73,7 +76,11 @@ def _stop(signum: int, frame: Any) -> NoReturn:
 
 
 def _limit_memory() -> None:
-    pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
+    pages = (
+        int(Path("/proc/self/statm").read_text().split()[0])
+        if Path("/proc/self/statm").exists()
+        else 0
+    )
     limit = pages * resource.getpagesize() + MEMORY_BYTES
     if pages:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

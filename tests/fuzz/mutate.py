@@ -1,4 +1,5 @@
-"""Inputs made from good ones: bytes are changed, or, where the input is JSON (whole or by lines), its values are."""
+"""Inputs made from good ones: bytes are changed, or, where the input is JSON (whole or by lines),
+its values are."""
 
 import json
 import random
@@ -6,18 +7,84 @@ from collections.abc import Sequence
 from typing import Any
 
 PIECES = (
-    b"", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\r", b"\n", b"\r\n", b'"', b'""', b"'", b"\\", b"\\u0000",
-    b"\\ud800", b",", b";", b"\t", b"[", b"]", b"{", b"}", b"{}", b"[]", b"null", b"true", b"NaN", b"-Infinity",
-    b"1e999", b"1" * 400, b"0.1", b":", b"&a", b"*a", b"---\n", b"- ", b"<<: *a", b"PAR1", b"\x1f\x8b\x08",
-    b"\x28\xb5\x2f\xfd", b"[" * 300, b'{"a":' * 300, b"\xc3", b"\xed\xa0\x80", b" " * 200, b"a" * 5000, b"%s",
+    b"",
+    b"\0",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"\r",
+    b"\n",
+    b"\r\n",
+    b'"',
+    b'""',
+    b"'",
+    b"\\",
+    b"\\u0000",
+    b"\\ud800",
+    b",",
+    b";",
+    b"\t",
+    b"[",
+    b"]",
+    b"{",
+    b"}",
+    b"{}",
+    b"[]",
+    b"null",
+    b"true",
+    b"NaN",
+    b"-Infinity",
+    b"1e999",
+    b"1" * 400,
+    b"0.1",
+    b":",
+    b"&a",
+    b"*a",
+    b"---\n",
+    b"- ",
+    b"<<: *a",
+    b"PAR1",
+    b"\x1f\x8b\x08",
+    b"\x28\xb5\x2f\xfd",
+    b"[" * 300,
+    b'{"a":' * 300,
+    b"\xc3",
+    b"\xed\xa0\x80",
+    b" " * 200,
+    b"a" * 5000,
+    b"%s",
     b"{{x}}",
-)  # fmt: skip
+)
 VALUES: tuple[Any, ...] = (
-    None, True, False, 0, -1, 3, 2.5, 1e300, "", " ", "a", "7", "true", "\ud83d\ude00", "\ud800", "\0", "line\nline",
-    [], [[]], {}, [None], [1], ["a"], {"a": None}, {"role": "user", "content": "a"}, {"role": "assistant"},
+    None,
+    True,
+    False,
+    0,
+    -1,
+    3,
+    2.5,
+    1e300,
+    "",
+    " ",
+    "a",
+    "7",
+    "true",
+    "\ud83d\ude00",
+    "\ud800",
+    "\0",
+    "line\nline",
+    [],
+    [[]],
+    {},
+    [None],
+    [1],
+    ["a"],
+    {"a": None},
+    {"role": "user", "content": "a"},
+    {"role": "assistant"},
     [{"role": "user"}],
-    10**30, "a" * 3000,
-)  # fmt: skip
+    10**30,
+    "a" * 3000,
+)
 MOST_BYTES = 200_000
 
 
@@ -32,7 +99,8 @@ def mutate(seeds: Sequence[bytes], chance: random.Random) -> bytes:
 
 
 def _with_other_values(data: bytes, chance: random.Random) -> bytes:
-    """The JSON document, or one JSON line, with one to three values or keys changed; other inputs as they are."""
+    """The JSON document, or one JSON line, with one to three values or keys changed; other inputs
+    as they are."""
     try:
         return json.dumps(_changed(json.loads(data), chance)).encode()
     except (ValueError, RecursionError):
@@ -67,7 +135,9 @@ def _changed_once(value: Any, chance: random.Random) -> Any:
     if what < 0.15:
         return {name: child for name, child in value.items() if name != key}
     if what < 0.3:
-        other = chance.choice(["", "a", "role", "content", "messages", "prompt", "label", "text", "\0", *value])
+        other = chance.choice(
+            ["", "a", "role", "content", "messages", "prompt", "label", "text", "\0", *value]
+        )
         return {other if name == key else name: child for name, child in value.items()}
     return {**value, key: _changed_once(value[key], chance)}
 

@@ -1,9 +1,9 @@
 """What a fuzz target is, and what may come of one input.
 
-A target gets bytes and an empty folder. It may return anything, or raise a `TunesmithError` that says what is wrong,
-where or what was found, and what to do, with an exit code that is not for our own defects. Everything else is a
-failure: another exception, more than `SECONDS` of processor time, more than `MEMORY_BYTES` beyond what the program
-holds at the start, the end of the process.
+A target gets bytes and an empty folder. It may return anything, or raise a `TunesmithError` that
+says what is wrong, where or what was found, and what to do, with an exit code that is not for our
+own defects. Everything else is a failure: another exception, more than `SECONDS` of processor time,
+more than `MEMORY_BYTES` beyond what the program holds at the start, the end of the process.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,8 @@ EXIT_CODES = (1, 2, 3)
 
 
 class Target(NamedTuple):
-    """`run` is given the bytes and an empty folder; `seeds` are good inputs, from which others are made."""
+    """`run` is given the bytes and an empty folder; `seeds` are good inputs, from which others are
+    made."""
 
     name: str
     run: Callable[[bytes, Path], object]
@@ -34,7 +35,9 @@ def run_once(target: Target, data: bytes, folder: Path) -> str:
     try:
         target.run(data, folder)
     except TunesmithError as error:
-        is_complete = error.code.count("/") == 1 and error.what and error.do and (error.where or error.found)
+        is_complete = (
+            error.code.count("/") == 1 and error.what and error.do and (error.where or error.found)
+        )
         if error.exit_code not in EXIT_CODES or not is_complete:
             raise BadError(f"exit code {error.exit_code}: {error}") from error
         str(error).encode("utf-8")  # a message must be printable

@@ -1,4 +1,5 @@
-"""The search itself, and the first inputs of every target; what a long search finds becomes a test of its room."""
+"""The search itself, and the first inputs of every target; what a long search finds becomes a test
+of its room."""
 
 import random
 from pathlib import Path
@@ -13,7 +14,9 @@ from tunesmith.errors import DataError
 
 
 @pytest.mark.parametrize("name", list(TARGETS))
-def test_the_first_inputs_of_a_target_give_a_result_or_an_error_that_says_all(name: str, tmp_path: Path) -> None:
+def test_the_first_inputs_of_a_target_give_a_result_or_an_error_that_says_all(
+    name: str, tmp_path: Path
+) -> None:
     target = TARGETS[name]
     seeds = target.seeds()
     for number in range(25):

@@ -1,4 +1,5 @@
-"""A model folder that passes every check: a tiny safetensors file written by hand, settings, tokenizer, template."""
+"""A model folder that passes every check: a tiny safetensors file written by hand, settings,
+tokenizer, template."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +17,13 @@ def make_folder(tmp_path: Path) -> Callable[..., Path]:
     def make(name: str = "model", **config: Any) -> Path:
         folder = write_tiny_tokenizer(tmp_path / name, eos_token="<|im_end|>")
         write_tiny_weights(folder / "model.safetensors")
-        settings = {"model_type": "llama", "vocab_size": 400, "hidden_size": 4, "num_hidden_layers": 1, **config}
+        settings = {
+            "model_type": "llama",
+            "vocab_size": 400,
+            "hidden_size": 4,
+            "num_hidden_layers": 1,
+            **config,
+        }
         (folder / "config.json").write_text(json.dumps(settings))
         return folder
 

@@ -1,4 +1,5 @@
-"""What a tokenizer and a chat template do unasked: tokens beside the file, BOS before texts, dates, trimmed answers."""
+"""What a tokenizer and a chat template do unasked: tokens beside the file, BOS before texts, dates,
+trimmed answers."""
 
 import json
 from pathlib import Path
@@ -19,8 +20,12 @@ from tunesmith.testing.tiny_tokenizer import CHATML, write_tiny_tokenizer
 END = "<|im_end|>"
 
 
-def folder_with(tmp_path: Path, template: str = CHATML, files: dict[str, Any] | None = None, **named: str) -> Path:
-    folder = write_tiny_tokenizer(tmp_path / "m", template, ("<|im_start|>", END, "<s>"), eos_token=END, **named)
+def folder_with(
+    tmp_path: Path, template: str = CHATML, files: dict[str, Any] | None = None, **named: str
+) -> Path:
+    folder = write_tiny_tokenizer(
+        tmp_path / "m", template, ("<|im_start|>", END, "<s>"), eos_token=END, **named
+    )
     for name, content in (files or {}).items():
         path = folder / name
         before = json.loads(path.read_text()) if path.exists() else {}
@@ -35,7 +40,9 @@ def read(tmp_path: Path, rows: list[dict[str, Any]]) -> LoadedDataset:
 
 
 def problems(loaded: LoadedDataset, tokenizer: FolderTokenizer) -> dict[str, Problem]:
-    return {problem.code: problem for problem in check_examples(loaded, tokenizer=tokenizer).problems}
+    return {
+        problem.code: problem for problem in check_examples(loaded, tokenizer=tokenizer).problems
+    }
 
 
 TOKEN = {"content": "<tool>", "special": True}
@@ -51,16 +58,23 @@ TOKEN = {"content": "<tool>", "special": True}
         {"added_tokens.json": {"<tool>": 398}},
     ],
 )
-def test_tokens_that_only_the_settings_name_are_refused(tmp_path: Path, files: dict[str, Any]) -> None:
+def test_tokens_that_only_the_settings_name_are_refused(
+    tmp_path: Path, files: dict[str, Any]
+) -> None:
     with pytest.raises(ModelError, match="tokens-beside") as refused:
         load_tokenizer(folder_with(tmp_path, files=files))
     assert refused.value.found == "'<tool>'"
 
 
-def test_a_pad_token_beside_the_file_harms_nobody_and_known_tokens_may_be_named(tmp_path: Path) -> None:
+def test_a_pad_token_beside_the_file_harms_nobody_and_known_tokens_may_be_named(
+    tmp_path: Path,
+) -> None:
     files = {
         "added_tokens.json": {"[PAD]": 398, END: 1},
-        "tokenizer_config.json": {"added_tokens_decoder": {"0": {"content": "<|im_start|>"}}, "pad_token": "[PAD]"},
+        "tokenizer_config.json": {
+            "added_tokens_decoder": {"0": {"content": "<|im_start|>"}},
+            "pad_token": "[PAD]",
+        },
     }
     assert load_tokenizer(folder_with(tmp_path, files=files)).end_of_turn == END
 
@@ -70,10 +84,14 @@ def test_a_plain_text_begins_as_the_tokenizer_begins_texts(tmp_path: Path, adds_
     folder = folder_with(tmp_path, bos_token="<s>")
     if adds_bos:
         core = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        core.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 2)])
+        core.post_processor = processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", 2)]
+        )
         core.save(str(folder / "tokenizer.json"))
     tokenizer = load_tokenizer(folder)
-    _, arrays = prepare_split("train", read(tmp_path, [{"text": "the quick <s> fox"}]).examples, tokenizer, 100)
+    _, arrays = prepare_split(
+        "train", read(tmp_path, [{"text": "the quick <s> fox"}]).examples, tokenizer, 100
+    )
     from transformers import AutoTokenizer
 
     theirs = AutoTokenizer.from_pretrained(folder)("the quick ").input_ids
@@ -89,11 +107,15 @@ DATED = "{{ '<|im_start|>system\nToday is ' + strftime_now('%d %B %Y') + '<|im_e
 
 def test_a_template_that_tells_the_date_is_named(tmp_path: Path) -> None:
     loaded = read(tmp_path, [{"prompt": "q", "completion": "a"}])
-    assert "data/template-tells-date" in problems(loaded, load_tokenizer(folder_with(tmp_path, DATED)))
+    assert "data/template-tells-date" in problems(
+        loaded, load_tokenizer(folder_with(tmp_path, DATED))
+    )
     assert "data/template-tells-date" not in problems(loaded, load_tokenizer(folder_with(tmp_path)))
 
 
-def test_tokens_of_another_day_are_not_recalled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tokens_of_another_day_are_not_recalled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path / "home"))
     monkeypatch.setattr("tunesmith.data.cache.MIN_EXAMPLES", 0)
     examples = read(tmp_path, [{"prompt": "q", "completion": "a"}]).examples
@@ -124,10 +146,13 @@ TRIMMED = CHATML.replace("message['content']", "message['content'] | trim")
 
 def test_an_indentation_that_the_template_takes_off_is_named(tmp_path: Path) -> None:
     rows = [
-        {"prompt": "def f(x):", "completion": answer} for answer in ("return x", "    return x", "\n\treturn x\n", " ")
+        {"prompt": "def f(x):", "completion": answer}
+        for answer in ("return x", "    return x", "\n\treturn x\n", " ")
     ]
-    trims, keeps = (load_tokenizer(folder_with(tmp_path / name, template)) for name, template in
-                    (("trims", TRIMMED), ("keeps", CHATML)))  # fmt: skip
+    trims, keeps = (
+        load_tokenizer(folder_with(tmp_path / name, template))
+        for name, template in (("trims", TRIMMED), ("keeps", CHATML))
+    )
     loaded = read(tmp_path, rows)
     assert problems(loaded, trims)["data/indent-trimmed"].lines == (2, 3)
     assert "data/indent-trimmed" not in problems(loaded, keeps)
@@ -139,15 +164,29 @@ def test_data_rendered_before_is_refused_and_a_word_about_templates_is_not(tmp_p
     about = {"prompt": "What does <|im_end|> mean?", "completion": "The end of a turn."}
     told = problems(read(tmp_path, [*plain, about]), tokenizer)
     assert told["data/control-token"].severity == "warning"
-    rendered = [{"prompt": f"[INST] question {i} [/INST]", "completion": "answer"} for i in range(10)]
-    assert problems(read(tmp_path, rendered), tokenizer)["data/rendered-already"].severity == "error"
+    rendered = [
+        {"prompt": f"[INST] question {i} [/INST]", "completion": "answer"} for i in range(10)
+    ]
+    assert (
+        problems(read(tmp_path, rendered), tokenizer)["data/rendered-already"].severity == "error"
+    )
 
 
 @pytest.mark.parametrize(
     ("end", "is_mark"),
-    [("\n### Response:", True), ("\n### Assistant: ", True), ("\nASSISTANT:\n", True), ("\nAnswer:", False),
-     (" with the model: x", False), ("\nprice:", False)],
-)  # fmt: skip
-def test_prompts_that_open_the_answer_themselves_are_named(tmp_path: Path, end: str, is_mark: bool) -> None:
-    loaded = read(tmp_path, [{"prompt": f"question {i}{end}", "completion": "a"} for i in range(10)])
+    [
+        ("\n### Response:", True),
+        ("\n### Assistant: ", True),
+        ("\nASSISTANT:\n", True),
+        ("\nAnswer:", False),
+        (" with the model: x", False),
+        ("\nprice:", False),
+    ],
+)
+def test_prompts_that_open_the_answer_themselves_are_named(
+    tmp_path: Path, end: str, is_mark: bool
+) -> None:
+    loaded = read(
+        tmp_path, [{"prompt": f"question {i}{end}", "completion": "a"} for i in range(10)]
+    )
     assert ("data/answer-mark" in {p.code for p in check_examples(loaded).problems}) is is_mark

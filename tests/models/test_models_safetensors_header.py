@@ -1,4 +1,5 @@
-"""The safetensors header: sound files are read as the reference reads them, everything else is refused (A4 to A7)."""
+"""The safetensors header: sound files are read as the reference reads them, everything else is
+refused (A4 to A7)."""
 
 import json
 import pickle
@@ -26,7 +27,11 @@ def entry(begin: int, end: int, shape: list[int], dtype: str = "F32") -> dict[st
 
 def test_a_sound_file_reads_as_the_reference_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
-    arrays = {"a": numpy.ones((3, 5), "float32"), "b": numpy.zeros((0, 2), "int8"), "c": numpy.array(7, "float16")}
+    arrays = {
+        "a": numpy.ones((3, 5), "float32"),
+        "b": numpy.zeros((0, 2), "int8"),
+        "c": numpy.array(7, "float16"),
+    }
     save_file(arrays, path, metadata={"format": "np"})
     tensors = read_header(path)
     with safe_open(path, "numpy") as reference:
@@ -49,14 +54,25 @@ def test_a_sound_file_reads_as_the_reference_reads_it(tmp_path: Path) -> None:
         (build_safetensors(b"[]"), "not a JSON object"),
         (build_safetensors(b"\xff\xfe{}"), "not JSON"),
         (pickle.dumps({"a": list(range(100))}), "length"),
-        (build_safetensors(f'{{"a":{json.dumps(F4)},"a":{json.dumps(F4)}}}'.encode(), bytes(4)), "twice"),
-        (build_safetensors(b'{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', bytes(4)), "twice"),
+        (
+            build_safetensors(f'{{"a":{json.dumps(F4)},"a":{json.dumps(F4)}}}'.encode(), bytes(4)),
+            "twice",
+        ),
+        (
+            build_safetensors(
+                b'{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}', bytes(4)
+            ),
+            "twice",
+        ),
         (build_safetensors({"a": F4}), "bytes of data"),
         (build_safetensors({"a": F4}, bytes(5)), "bytes of data"),
         (build_safetensors({"a": entry(4, 8, [1])}, bytes(8)), "hole"),
         (build_safetensors({"a": F4, "b": entry(2, 6, [1])}, bytes(6)), "hole or an overlap"),
         (build_safetensors({"a": entry(0, 4, [2])}, bytes(4)), "does not fit its byte range"),
-        (build_safetensors({"a": entry(0, 4, [2**40, 2**40])}, bytes(4)), "does not fit its byte range"),
+        (
+            build_safetensors({"a": entry(0, 4, [2**40, 2**40])}, bytes(4)),
+            "does not fit its byte range",
+        ),
         (build_safetensors({"a": entry(0, 4, [-1])}, bytes(4)), "impossible shape"),
         (build_safetensors({"a": entry(0, 4, [2**60])}, bytes(4)), "impossible shape"),
         (build_safetensors({"a": entry(0, 4, [True])}, bytes(4)), "impossible shape"),
@@ -79,7 +95,9 @@ def test_everything_else_is_refused(tmp_path: Path, content: bytes, reason: str)
 def test_a_million_tiny_tensors_are_refused_in_bounded_time(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     one = b'{"dtype":"U8","shape":[0],"data_offsets":[0,0]}'
-    path.write_bytes(build_safetensors(b"{" + b",".join(b'"%d":%s' % (i, one) for i in range(150_000)) + b"}"))
+    path.write_bytes(
+        build_safetensors(b"{" + b",".join(b'"%d":%s' % (i, one) for i in range(150_000)) + b"}")
+    )
     started = time.process_time()
     with pytest.raises(ModelError, match="150,000 tensors"):
         read_header(path)
@@ -88,7 +106,9 @@ def test_a_million_tiny_tensors_are_refused_in_bounded_time(tmp_path: Path) -> N
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200))
-def test_no_bytes_make_it_fail_otherwise(tmp_path_factory: pytest.TempPathFactory, noise: bytes) -> None:
+def test_no_bytes_make_it_fail_otherwise(
+    tmp_path_factory: pytest.TempPathFactory, noise: bytes
+) -> None:
     path = tmp_path_factory.getbasetemp() / "noise.safetensors"
     for content in (noise, build_safetensors(noise)):
         path.write_bytes(content)

@@ -1,4 +1,5 @@
-"""The files of a stranger's model folder: what they may hold, and what stands where a file is expected."""
+"""The files of a stranger's model folder: what they may hold, and what stands where a file is
+expected."""
 
 import json
 import os
@@ -42,7 +43,9 @@ SPECIAL: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 @pytest.mark.parametrize("kind", SPECIAL)
-@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors", "chat_template.jinja"])
+@pytest.mark.parametrize(
+    "name", ["config.json", "tokenizer.json", "model.safetensors", "chat_template.jinja"]
+)
 def test_what_is_no_file_is_refused_at_once(make_folder: Make, kind: str, name: str) -> None:
     make, found = SPECIAL[kind]
     folder = make_folder()
@@ -84,7 +87,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_settings_that_readers_understand_differently_are_refused(tmp_path: Path, kind: str) -> None:
+def test_settings_that_readers_understand_differently_are_refused(
+    tmp_path: Path, kind: str
+) -> None:
     text, found = BROKEN[kind]
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ModelError) as caught:
@@ -132,7 +137,9 @@ STEERING = {
 
 @pytest.mark.parametrize("key", STEERING)
 @pytest.mark.parametrize("is_inside", [False, True])
-def test_settings_that_select_code_or_weights_are_refused(make_folder: Make, key: str, is_inside: bool) -> None:
+def test_settings_that_select_code_or_weights_are_refused(
+    make_folder: Make, key: str, is_inside: bool
+) -> None:
     value, code = STEERING[key]
     folder = make_folder(**({"text_config": {key: value}} if is_inside else {key: value}))
     with pytest.raises(ModelError) as caught:
@@ -147,10 +154,16 @@ def test_settings_that_select_code_or_weights_are_refused(make_folder: Make, key
         {"attn_implementation": "flash_attention_2"},
         {"_attn_implementation": "sdpa"},
         {"_attn_implementation": None, "auto_map": None, "quantization_config": None},
-        {"_name_or_path": "../../somewhere", "torch_dtype": "bfloat16", "unsloth_version": "2024.9"},
+        {
+            "_name_or_path": "../../somewhere",
+            "torch_dtype": "bfloat16",
+            "unsloth_version": "2024.9",
+        },
     ],
 )
-def test_usual_leftovers_in_settings_are_passed_over(config: dict[str, object], tmp_path: Path) -> None:
+def test_usual_leftovers_in_settings_are_passed_over(
+    config: dict[str, object], tmp_path: Path
+) -> None:
     check_config_keys(config, tmp_path)
 
 
@@ -165,7 +178,9 @@ def test_usual_leftovers_in_settings_are_passed_over(config: dict[str, object], 
         ("of another kind", "of another kind"),
     ],
 )
-def test_quantized_weights_are_named_with_their_method(make_folder: Make, method: object, found: str) -> None:
+def test_quantized_weights_are_named_with_their_method(
+    make_folder: Make, method: object, found: str
+) -> None:
     with pytest.raises(ModelError) as caught:
         resolve_model(str(make_folder(quantization_config=method)))
     assert caught.value.code == "model/quantized" and found in caught.value.found
@@ -174,7 +189,9 @@ def test_quantized_weights_are_named_with_their_method(make_folder: Make, method
 
 @pytest.mark.parametrize("layers", [2, 500, 10**9])
 @pytest.mark.parametrize("key", ["num_hidden_layers", "n_layer", "num_layers"])
-def test_layers_that_no_weight_is_there_for_are_refused(make_folder: Make, key: str, layers: int) -> None:
+def test_layers_that_no_weight_is_there_for_are_refused(
+    make_folder: Make, key: str, layers: int
+) -> None:
     with pytest.raises(ModelError) as caught:
         resolve_model(str(make_folder(**{key: layers})))
     assert caught.value.code == "model/wrong-size" and "1 layers" in caught.value.found
@@ -198,7 +215,9 @@ NONSENSE = {
 }
 
 
-@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in NONSENSE.items() for value in values])
+@pytest.mark.parametrize(
+    ("key", "value"), [(key, value) for key, values in NONSENSE.items() for value in values]
+)
 def test_settings_of_generation_that_cannot_be_are_refused_with_file_and_key(
     make_folder: Make, key: str, value: object
 ) -> None:
@@ -212,7 +231,9 @@ def test_settings_of_generation_that_cannot_be_are_refused_with_file_and_key(
 
 
 @pytest.mark.parametrize("is_inside", [False, True])
-def test_end_tokens_of_another_type_in_config_json_are_refused(make_folder: Make, is_inside: bool) -> None:
+def test_end_tokens_of_another_type_in_config_json_are_refused(
+    make_folder: Make, is_inside: bool
+) -> None:
     wrong = {"eos_token_id": [{}]}
     folder = make_folder(**({"text_config": wrong} if is_inside else wrong))
     with pytest.raises(ModelError) as caught:
@@ -224,17 +245,29 @@ def test_end_tokens_of_another_type_in_config_json_are_refused(make_folder: Make
 def test_settings_of_generation_as_makers_write_them_are_taken(make_folder: Make) -> None:
     folder = make_folder(eos_token_id=2, pad_token_id=-1, bos_token_id=None)
     usual = {
-        "eos_token_id": [2, 3], "bos_token_id": 1, "pad_token_id": None, "do_sample": True, "temperature": 0.6,
-        "top_p": 1, "top_k": 0, "repetition_penalty": 1.05, "max_length": 4096, "num_beams": 1,
-        "stop_strings": ["###"], "cache_implementation": "hybrid", "transformers_version": "5.0.0",
-    }  # fmt: skip
+        "eos_token_id": [2, 3],
+        "bos_token_id": 1,
+        "pad_token_id": None,
+        "do_sample": True,
+        "temperature": 0.6,
+        "top_p": 1,
+        "top_k": 0,
+        "repetition_penalty": 1.05,
+        "max_length": 4096,
+        "num_beams": 1,
+        "stop_strings": ["###"],
+        "cache_implementation": "hybrid",
+        "transformers_version": "5.0.0",
+    }
     (folder / "generation_config.json").write_text(json.dumps(usual))
     assert "generation_config.json" in resolve_model(str(folder)).files
 
 
 def test_code_that_generation_settings_name_is_refused(make_folder: Make) -> None:
     folder = make_folder()
-    (folder / "generation_config.json").write_text(json.dumps({"custom_generate": "somebody/decoding"}))
+    (folder / "generation_config.json").write_text(
+        json.dumps({"custom_generate": "somebody/decoding"})
+    )
     with pytest.raises(ModelError) as caught:
         resolve_model(str(folder))
     assert caught.value.code == "model/needs-own-code" and caught.value.found == "custom_generate"

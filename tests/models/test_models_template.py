@@ -1,4 +1,5 @@
-"""Templates from strangers: what they may not do, and how long they may take (attacks A9 and A10)."""
+"""Templates from strangers: what they may not do, and how long they may take (attacks A9 and
+A10)."""
 
 import itertools
 import os
@@ -62,8 +63,14 @@ def test_the_sandbox_refuses(attack: str, tmp_path: Path, monkeypatch: pytest.Mo
     "bomb",
     [
         "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
-        "{% set ns = namespace(t='aa') %}{% for a in range(99) %}{% set ns.t = ns.t + ns.t %}{% endfor %}{{ ns.t }}",
-        "{% for a in range(99999) %}{% for b in range(99999) %}xxxxxxxxxxxxxxxxxxxxxxxx{% endfor %}{% endfor %}",
+        (
+            "{% set ns = namespace(t='aa') %}{% for a in range(99) %}{% set ns.t = ns.t + ns.t %}{%"
+            " endfor %}{{ ns.t }}"
+        ),
+        (
+            "{% for a in range(99999) %}{% for b in range(99999) %}xxxxxxxxxxxxxxxxxxxxxxxx{%"
+            " endfor %}{% endfor %}"
+        ),
         "{% macro again(n) %}{{ again(n + 1) }}{{ again(n + 1) }}{% endmacro %}{{ again(0) }}",
     ],
 )
@@ -83,7 +90,9 @@ def test_a_template_that_is_costly_for_one_conversation_only_meets_the_same_limi
     assert caught.value.is_limit
 
 
-def test_a_template_that_takes_memory_for_one_conversation_only_meets_the_limit_of_its_process() -> None:
+def test_a_template_that_takes_memory_for_one_conversation_only_meets_the_limit_of_its_process() -> (  # noqa: E501
+    None
+):
     process = process_of(HUNGRY, max_bytes=200 * 2**20)
     assert process.render([asked("hi")]) == [["hi"]]
     with pytest.raises(TemplateFailed, match="memory") as caught:
@@ -114,10 +123,15 @@ def test_a_process_that_was_ended_from_outside_begins_again() -> None:
     assert process.render([asked("ho")]) == [["ho"]]
 
 
-def test_a_process_that_works_is_waited_for_however_busy_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time on the clock is no limit: a machine that others use makes 2 s of processor time any number of seconds."""
+def test_a_process_that_works_is_waited_for_however_busy_the_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Time on the clock is no limit: a machine that others use makes 2 s of processor time any
+    number of seconds."""
     taken = itertools.count()
-    monkeypatch.setattr(template_process, "_measure_cpu_seconds", lambda process: float(next(taken)))
+    monkeypatch.setattr(
+        template_process, "_measure_cpu_seconds", lambda process: float(next(taken))
+    )
     busy = "{% for i in range(20000) %}{% set x = i %}{% endfor %}{{ messages[0].content }}"
     process = process_of(busy, stalled_seconds=0.001)
     assert process.render([asked(str(i)) for i in range(100)]) == [[str(i)] for i in range(100)]
@@ -133,7 +147,9 @@ def test_a_process_that_gets_no_processor_time_is_not_called_a_costly_template()
         process.render([asked("ho")])
 
 
-def test_a_process_that_cannot_begin_is_not_called_a_costly_template(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_cannot_begin_is_not_called_a_costly_template(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
     with pytest.raises(TemplateFailed, match="ended with exit code 1"):
         process_of("{{ messages[0].content }}").render([asked("hi")])
@@ -173,7 +189,9 @@ def test_many_threads_get_their_own_answers() -> None:
     assert answers == {number: [[f"{number} {i}"] for i in range(200)] for number in range(4)}
 
 
-def test_the_child_renders_as_we_do_and_sees_nothing_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_child_renders_as_we_do_and_sees_nothing_of_our_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("CANARY", "secret")
     text = "{% for m in messages %}{{ m.content }} é 😀{% endfor %}"
     process = process_of(text)
@@ -183,10 +201,14 @@ def test_the_child_renders_as_we_do_and_sees_nothing_of_our_environment(monkeypa
 
 
 def test_beginnings_of_a_conversation_are_rendered_each_by_itself() -> None:
-    process = process_of("{% for m in messages %}<{{ m.content }}>{% endfor %}{{ '?' if add_generation_prompt }}")
+    process = process_of(
+        "{% for m in messages %}<{{ m.content }}>{% endfor %}{{ '?' if add_generation_prompt }}"
+    )
     messages = [{"role": "user", "content": text} for text in ("a", "b")]
     beginnings = [(2, False), (1, True), (1, False), (0, True)]
-    assert process.render([Conversation("default", messages, (), beginnings)]) == [["<a><b>", "<a>?", "<a>", "?"]]
+    assert process.render([Conversation("default", messages, (), beginnings)]) == [
+        ["<a><b>", "<a>?", "<a>", "?"]
+    ]
 
 
 FAILURES = {
@@ -216,9 +238,15 @@ def test_half_a_surrogate_pair_is_a_refusal() -> None:
 def test_endless_text_is_stopped_without_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(template_module, "MAX_RENDERED_CHARACTERS", 1000)
     with pytest.raises(TemplateFailed, match="grows"):
-        render_template("{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}", VARIABLES)
+        render_template(
+            "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}",
+            VARIABLES,
+        )
 
 
 def test_the_generation_tag_renders_its_body_in_a_scope_of_its_own() -> None:
-    text = "{% set x = 1 %}{% generation %}{% set x = 2 %}{{ x }}{{ messages[0].content }}{% endgeneration %}{{ x }}"
+    text = (
+        "{% set x = 1 %}{% generation %}{% set x = 2 %}{{ x }}{{ messages[0].content }}{%"
+        " endgeneration %}{{ x }}"
+    )
     assert render_template(text, VARIABLES) == "2hi1"

@@ -1,4 +1,5 @@
-"""The tokenizer: what it reads from a folder, how it ends a turn; people's words never become control tokens."""
+"""The tokenizer: what it reads from a folder, how it ends a turn; people's words never become
+control tokens."""
 
 import json
 from pathlib import Path
@@ -20,10 +21,14 @@ START, END = "<|im_start|>", "<|im_end|>"
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> FolderTokenizer:
     folder = tmp_path_factory.mktemp("tiny")
-    return load_tokenizer(write_tiny_tokenizer(folder, bos_token=START, eos_token=END, pad_token=END))
+    return load_tokenizer(
+        write_tiny_tokenizer(folder, bos_token=START, eos_token=END, pad_token=END)
+    )
 
 
-def pieces_of(tokenizer: FolderTokenizer, text: str, content: list[tuple[int, int]]) -> tuple[list[int], str]:
+def pieces_of(
+    tokenizer: FolderTokenizer, text: str, content: list[tuple[int, int]]
+) -> tuple[list[int], str]:
     """(ids, the text that the offsets tell) of one text."""
     encoded = tokenizer.encode([text], [content])[0]
     return encoded.ids, "".join(text[begin:end] for begin, end in encoded.offsets)
@@ -38,7 +43,9 @@ def test_what_the_folder_says(tokenizer: FolderTokenizer) -> None:
 def test_rendering_opens_the_answer_only_when_asked(tokenizer: FolderTokenizer) -> None:
     question = [Message("user", "one")]
     assert tokenizer.render(question) == f"{START}user\none{END}\n"
-    assert tokenizer.render(question, open_answer=True) == f"{START}user\none{END}\n{START}assistant\n"
+    assert (
+        tokenizer.render(question, open_answer=True) == f"{START}user\none{END}\n{START}assistant\n"
+    )
 
 
 def test_encoding_adds_nothing_and_offsets_count_characters(tokenizer: FolderTokenizer) -> None:
@@ -78,7 +85,9 @@ def test_control_tokens_in_a_persons_words_stay_words(tokenizer: FolderTokenizer
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
-        st.lists(st.sampled_from([START, END, "one", " ", "😀", "<|im_", "end|>", "\n", "é"]), max_size=6),
+        st.lists(
+            st.sampled_from([START, END, "one", " ", "😀", "<|im_", "end|>", "\n", "é"]), max_size=6
+        ),
         min_size=1,
         max_size=4,
     )
@@ -103,9 +112,12 @@ def test_only_the_templates_own_control_tokens_are_control_tokens(
 
 
 def test_a_stretch_inside_a_text_gets_no_first_word_space(tmp_path: Path) -> None:
-    """SentencePiece-like tokenizers write a space before the first word of a text, not before a stretch inside it."""
+    """SentencePiece-like tokenizers write a space before the first word of a text, not before a
+    stretch inside it."""
     folder = write_tiny_tokenizer(tmp_path, eos_token=END)
-    vocabulary = {token: i for i, token in enumerate(["<unk>", "▁", *"abcdefghijklmnopqrstuvwxyz<|_>\n"])}
+    vocabulary = {
+        token: i for i, token in enumerate(["<unk>", "▁", *"abcdefghijklmnopqrstuvwxyz<|_>\n"])
+    }
     core = Tokenizer(core_models.BPE(vocabulary, [], unk_token="<unk>"))
     core.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
     core.decoder = decoders.Metaspace(prepend_scheme="first")
@@ -123,7 +135,8 @@ def test_a_stretch_inside_a_text_gets_no_first_word_space(tmp_path: Path) -> Non
 
 def test_pain_3_the_end_of_a_turn_is_found_in_the_template_not_in_eos(tmp_path: Path) -> None:
     template = (
-        "{% for m in messages %}<|eot|>{{ m.content }}{% if m.role == 'assistant' %}<turn>{% endif %}{% endfor %}"
+        "{% for m in messages %}<|eot|>{{ m.content }}{% if m.role == 'assistant' %}<turn>{% endif"
+        " %}{% endfor %}"
     )
     tokenizer = load_tokenizer(
         write_tiny_tokenizer(tmp_path, template, ("<eos>", "<|eot|>", "<turn>"), eos_token="<eos>")
@@ -144,15 +157,22 @@ def test_without_a_control_token_after_the_answer_eos_ends_it(tmp_path: Path) ->
 
 def test_named_tokens_may_be_objects_and_stand_in_either_file(tmp_path: Path) -> None:
     folder = write_tiny_tokenizer(tmp_path)
-    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": {"content": END, "lstrip": False}}))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"eos_token": {"content": END, "lstrip": False}})
+    )
     (folder / "special_tokens_map.json").write_text(json.dumps({"bos_token": START}))
     assert load_tokenizer(folder).special_tokens == {"eos_token": END, "bos_token": START}
 
 
 def test_the_template_for_tools_is_used_with_tools(tmp_path: Path) -> None:
     folder = write_tiny_tokenizer(tmp_path, None)
-    named = [{"name": "default", "template": CHATML}, {"name": "tool_use", "template": "tools: {{ tools | tojson }}"}]
-    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": END, "chat_template": named}))
+    named = [
+        {"name": "default", "template": CHATML},
+        {"name": "tool_use", "template": "tools: {{ tools | tojson }}"},
+    ]
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"eos_token": END, "chat_template": named})
+    )
     tokenizer = load_tokenizer(folder)
     assert tokenizer.render([Message("user", "x")], [{"name": "é<"}]) == 'tools: [{"name": "é<"}]'
     assert tokenizer.render([Message("user", "x")]).startswith(START)
@@ -160,7 +180,8 @@ def test_the_template_for_tools_is_used_with_tools(tmp_path: Path) -> None:
 
 def test_a_refusal_keeps_the_templates_own_reason(tmp_path: Path) -> None:
     template = (
-        "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + CHATML
+        "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{%"
+        " endif %}" + CHATML
     )
     tokenizer = load_tokenizer(write_tiny_tokenizer(tmp_path, template))
     with pytest.raises(ModelError, match="System role not supported") as caught:
@@ -173,9 +194,18 @@ def test_a_refusal_keeps_the_templates_own_reason(tmp_path: Path) -> None:
     [
         (lambda folder: (folder / "chat_template.jinja").unlink(), "model/no-chat-template"),
         (lambda folder: (folder / "tokenizer.json").unlink(), "model/no-tokenizer"),
-        (lambda folder: (folder / "tokenizer.json").write_text('{"version": 1}'), "model/broken-tokenizer"),
-        (lambda folder: (folder / "tokenizer_config.json").write_text("[1]"), "model/broken-settings"),
-        (lambda folder: (folder / "chat_template.jinja").write_text("{% for %}"), "model/bad-template"),
+        (
+            lambda folder: (folder / "tokenizer.json").write_text('{"version": 1}'),
+            "model/broken-tokenizer",
+        ),
+        (
+            lambda folder: (folder / "tokenizer_config.json").write_text("[1]"),
+            "model/broken-settings",
+        ),
+        (
+            lambda folder: (folder / "chat_template.jinja").write_text("{% for %}"),
+            "model/bad-template",
+        ),
     ],
 )
 def test_a_folder_that_cannot_be_used_says_why(tmp_path: Path, damage, code: str) -> None:

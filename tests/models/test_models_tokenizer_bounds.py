@@ -11,10 +11,11 @@ from tunesmith.models.tokenizer_bounds import check_bounds, has_nested_repetitio
 
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 LLAMA3 = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
+    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
     r"\s+(?!\S)|\s+"
 )
-DEEPSEEK = r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+|\s*[\r\n]+|\s+"
+DEEPSEEK = r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+|\s*[\r\n]+|\s+"  # noqa: E501
 
 
 def tokenizer() -> Tokenizer:
@@ -71,7 +72,9 @@ def test_a_tokenizer_without_a_small_bound_is_refused(change: Callable[[Tokenize
     change(core)
     with pytest.raises(ModelError) as caught:
         check_bounds(core, Path("tokenizer.json"))
-    assert caught.value.code == "model/unbounded-tokenizer" and REFUSED[change] in caught.value.found
+    assert (
+        caught.value.code == "model/unbounded-tokenizer" and REFUSED[change] in caught.value.found
+    )
 
 
 def test_the_parts_of_sound_tokenizers_pass() -> None:
@@ -85,18 +88,23 @@ def test_the_parts_of_sound_tokenizers_pass() -> None:
             pre_tokenizers.ByteLevel(),
         ]
     )
-    core.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    core.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
     core.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
     check_bounds(core, Path("tokenizer.json"))
 
 
-@pytest.mark.parametrize("pattern", [r"(a+)+", r"(?:a*b)*", r"((a+)b?)+", r"(a{2,})+", r"(x(a|b+))*y", r"([a-z]+)*"])
+@pytest.mark.parametrize(
+    "pattern", [r"(a+)+", r"(?:a*b)*", r"((a+)b?)+", r"(a{2,})+", r"(x(a|b+))*y", r"([a-z]+)*"]
+)
 def test_a_repeated_repetition_is_seen(pattern: str) -> None:
     assert has_nested_repetition(pattern)
 
 
 @pytest.mark.parametrize(
-    "pattern", [GPT2, LLAMA3, DEEPSEEK, r"(a+)?b", r"(?:a|b)+", r"[(+]+[)*]+", r"(\+)+", r"(a{1,3})+"]
+    "pattern",
+    [GPT2, LLAMA3, DEEPSEEK, r"(a+)?b", r"(?:a|b)+", r"[(+]+[)*]+", r"(\+)+", r"(a{1,3})+"],
 )
 def test_a_plain_repetition_is_not(pattern: str) -> None:
     assert not has_nested_repetition(pattern)

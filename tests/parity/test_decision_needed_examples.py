@@ -1,7 +1,8 @@
 """The examples that would settle a difference, against statsmodels' power of a one-sample z test.
 
-The paired differences are one sample with standard deviation s * sqrt(n); statsmodels solves for n by root finding and
-also counts the far tail (a rejection with the wrong sign), which at 80 % power is under 1e-6: one example of tolerance.
+The paired differences are one sample with standard deviation s * sqrt(n); statsmodels solves for n
+by root finding and also counts the far tail (a rejection with the wrong sign), which at 80 % power
+is under 1e-6: one example of tolerance.
 """
 
 import pytest
@@ -12,11 +13,15 @@ from tunesmith.decision.pairwise_comparison import estimate_required_examples
 Z_INTERVAL = 1.959964
 
 
-@pytest.mark.parametrize(("distance", "deviation", "n"), [(0.03, 0.4, 200), (0.1, 0.5, 60), (0.005, 0.2, 1000)])
+@pytest.mark.parametrize(
+    ("distance", "deviation", "n"), [(0.03, 0.4, 200), (0.1, 0.5, 60), (0.005, 0.2, 1000)]
+)
 def test_needed_examples_agree_with_statsmodels(distance: float, deviation: float, n: int) -> None:
     half = Z_INTERVAL * deviation / n**0.5
     ours = estimate_required_examples(distance, 0.5 - half, 0.5 + half, n)
-    theirs = NormalIndPower().solve_power(effect_size=distance / deviation, alpha=0.05, power=0.8, ratio=0)
+    theirs = NormalIndPower().solve_power(
+        effect_size=distance / deviation, alpha=0.05, power=0.8, ratio=0
+    )
     assert ours == pytest.approx(theirs, abs=1)
 
 

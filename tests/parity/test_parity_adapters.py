@@ -1,7 +1,8 @@
-"""Adapters against PEFT: files both ways, gradients, and 4-bit weights against transformers with bitsandbytes.
+"""Adapters against PEFT: files both ways, gradients, and 4-bit weights against transformers with
+bitsandbytes.
 
-Float32 on tiny random models. Tolerance 1e-5 where the same sums are made in another order; 1e-4 on gradients, which
-have gone through two layers of such sums.
+Float32 on tiny random models. Tolerance 1e-5 where the same sums are made in another order; 1e-4 on
+gradients, which have gone through two layers of such sums.
 """
 
 from pathlib import Path
@@ -23,26 +24,49 @@ from transformers import (
 
 from tunesmith.engine.adapters.adapter_registry import build_trainable
 from tunesmith.engine.adapters.lora import find_lora_layers, list_lora_parameters
-from tunesmith.engine.adapters.peft_format import KEY_PREFIX, PEFT_NAMES, read_adapter, write_adapter
+from tunesmith.engine.adapters.peft_format import (
+    KEY_PREFIX,
+    PEFT_NAMES,
+    read_adapter,
+    write_adapter,
+)
 from tunesmith.engine.model_loading import LoadedModel, load_model
 from tunesmith.records import AdapterRecipe
 from tunesmith.testing.rounding_tolerance import assert_close_within_rounding
 
 SIZES = {
-    "vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "max_position_embeddings": 128, "initializer_range": 0.2, "bos_token_id": 1,
-    "eos_token_id": 2, "pad_token_id": 2,
-}  # fmt: skip
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 128,
+    "initializer_range": 0.2,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 2,
+}
 FAMILIES = {
     "llama": LlamaConfig(**SIZES, attention_bias=True),
     "qwen3": Qwen3Config(**SIZES, head_dim=8),
     "gemma": GemmaConfig(**SIZES, head_dim=8),
     "phi3": Phi3Config(**SIZES),  # one layer makes queries, keys and values
     "gpt2": GPT2Config(
-        vocab_size=64, n_embd=32, n_layer=2, n_head=4, n_positions=128, initializer_range=0.2, resid_pdrop=0.0,
-        embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=1, eos_token_id=2, pad_token_id=2,
+        vocab_size=64,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        n_positions=128,
+        initializer_range=0.2,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
     ),  # Conv1D keeps weights transposed
-}  # fmt: skip
+}
 PEFT_OPTIONS = {"lora": {}, "rslora": {"use_rslora": True}, "dora": {"use_dora": True}}
 
 
@@ -87,7 +111,9 @@ def adapted(folder: Path, kind: str, *, dropout: float = 0.0) -> LoadedModel:
 
 
 def of_peft(folder: Path, **options: object) -> PeftModel:
-    config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", **options)
+    config = LoraConfig(
+        r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", **options
+    )
     peft = get_peft_model(AutoModelForCausalLM.from_pretrained(folder), config)
     scramble([weight for weight in peft.parameters() if weight.requires_grad])
     return peft
@@ -99,7 +125,9 @@ def test_peft_loads_ours_with_equal_logits(folder: Path, kind: str, tmp_path: Pa
     write_adapter(loaded.model, tmp_path, "tiny")
     peft = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), tmp_path)
     assert_close_within_rounding(logits(loaded.model), logits(peft))
-    assert not torch.allclose(logits(peft), logits(load_model(folder, "float32").model), atol=1e-2), "nothing to prove"
+    assert not torch.allclose(
+        logits(peft), logits(load_model(folder, "float32").model), atol=1e-2
+    ), "nothing to prove"
     assert peft.peft_config["default"].use_rslora == (kind == "rslora")
 
 
@@ -115,7 +143,10 @@ def test_we_load_pefts_with_equal_logits(folder: Path, kind: str, tmp_path: Path
 
 
 def test_ranks_and_alphas_by_layer_go_both_ways(llama: Path, tmp_path: Path) -> None:
-    patterns = {"rank_pattern": {"q_proj": 2, "layers.0.mlp.up_proj": 8}, "alpha_pattern": {"down_proj": 32}}
+    patterns = {
+        "rank_pattern": {"q_proj": 2, "layers.0.mlp.up_proj": 8},
+        "alpha_pattern": {"down_proj": 32},
+    }
     peft = of_peft(llama, **patterns)
     peft.save_pretrained(tmp_path / "theirs")
     loaded = load_model(llama, "float32", tmp_path / "theirs")
@@ -133,7 +164,9 @@ def test_gradients_are_pefts(folder: Path, kind: str, dropout: float, tmp_path: 
     """The same random state drops the same inputs, because both ask for them in the same order."""
     loaded = adapted(folder, kind, dropout=dropout)
     write_adapter(loaded.model, tmp_path, "tiny")
-    peft = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), tmp_path, is_trainable=True)
+    peft = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(folder), tmp_path, is_trainable=True
+    )
     for model in (loaded.model, peft):
         torch.manual_seed(2)
         model.train()
@@ -148,19 +181,28 @@ def test_gradients_are_pefts(folder: Path, kind: str, dropout: float, tmp_path: 
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
-def test_four_bit_weights_and_their_adapter_are_those_of_transformers_and_peft(family: str, tmp_path: Path) -> None:
+def test_four_bit_weights_and_their_adapter_are_those_of_transformers_and_peft(
+    family: str, tmp_path: Path
+) -> None:
     folder = write(FAMILIES[family], tmp_path / "base")
     quantized = BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.float32,
-    )  # fmt: skip
-    theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, quantization_config=quantized)
+    )
+    theirs = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, quantization_config=quantized
+    )
     base = load_model(folder, "float32", four_bits=True).model
-    # On processors with AVX512-BF16 bitsandbytes itself computes 4-bit answers in bfloat16 unless gradients are needed.
+    # On processors with AVX512-BF16 bitsandbytes itself computes 4-bit answers in bfloat16 unless
+    # gradients are needed.
     theirs.train()
     close = {"rtol": 1e-4, "atol": 1e-4}
     torch.testing.assert_close(logits_in_training(base), logits_in_training(theirs), **close)
-    assert not torch.allclose(logits(base), logits(load_model(folder, "float32").model), atol=1e-2), "not quantized"
+    assert not torch.allclose(
+        logits(base), logits(load_model(folder, "float32").model), atol=1e-2
+    ), "not quantized"
 
     loaded = adapted(folder, "qlora")
     write_adapter(loaded.model, tmp_path / "ours", "tiny")

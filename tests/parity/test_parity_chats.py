@@ -1,8 +1,10 @@
-"""200 varied conversations through eight families of templates: text, token ids and loss mask equal transformers'.
+"""200 varied conversations through eight families of templates: text, token ids and loss mask equal
+transformers'.
 
-Both begin with the same conversation; ours is first written in a form that people have it in (older calls, JSON text,
-ShareGPT, other names of weights and reasoning) and read back. Text and integers, so there is no tolerance. What our
-proof refuses must be refused by transformers too, or be missing in its text.
+Both begin with the same conversation; ours is first written in a form that people have it in (older
+calls, JSON text, ShareGPT, other names of weights and reasoning) and read back. Text and integers,
+so there is no tolerance. What our proof refuses must be refused by transformers too, or be missing
+in its text.
 """
 
 import json
@@ -55,12 +57,15 @@ def sides(
 
 
 def as_theirs(family: Family, chat: Chat) -> list[Chat]:
-    """The conversation for transformers: whoever asks it knows which form of arguments the template takes."""
+    """The conversation for transformers: whoever asks it knows which form of arguments the template
+    takes."""
     messages: list[Chat] = json.loads(json.dumps(chat["messages"]))
     for message in messages:
         message.pop("weight", None)
         for call in message.get("tool_calls", ()) if family.takes_text else ():
-            call["function"]["arguments"] = json.dumps(call["function"]["arguments"], ensure_ascii=False)
+            call["function"]["arguments"] = json.dumps(
+                call["function"]["arguments"], ensure_ascii=False
+            )
     return messages
 
 
@@ -74,7 +79,8 @@ def applied(theirs: PreTrainedTokenizerBase, messages: list[Chat], chat: Chat, *
 
 
 def test_text_ids_and_mask_equal_transformers(
-    sides: tuple[Family, FolderTokenizer, PreTrainedTokenizerBase], chats: list[tuple[Chat, Example]]
+    sides: tuple[Family, FolderTokenizer, PreTrainedTokenizerBase],
+    chats: list[tuple[Chat, Example]],
 ) -> None:
     family, ours, theirs = sides
     same = refused = 0
@@ -92,23 +98,44 @@ def test_text_ids_and_mask_equal_transformers(
         assert whole.startswith(text) and not whole[len(text) :].strip()
         assert ours.render(example.messages[:-1], example.tools, open_answer=True) == prompt
         _, arrays = prepare_split("train", [example], ours, 100_000)
-        assert arrays.tokens_N.tolist() == theirs(whole, add_special_tokens=False)["input_ids"][: len(arrays.tokens_N)]
+        assert (
+            arrays.tokens_N.tolist()
+            == theirs(whole, add_special_tokens=False)["input_ids"][: len(arrays.tokens_N)]
+        )
         if family.marks and all(message.get("weight") is None for message in chat["messages"]):
-            marked = applied(theirs, messages, chat, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
+            marked = applied(
+                theirs,
+                messages,
+                chat,
+                tokenize=True,
+                return_dict=True,
+                return_assistant_tokens_mask=True,
+            )
             assert arrays.weights_N.tolist() == marked["assistant_masks"][: len(arrays.weights_N)]
     assert same >= COUNT // 3 and same + refused == COUNT
 
 
 def is_right(refusal: RenderError, family: Family, chat: Chat, whole: str | None) -> bool:
-    """Whether transformers' template refuses it too, or does not write what we say it does not write."""
+    """Whether transformers' template refuses it too, or does not write what we say it does not
+    write."""
     if refusal.slug == "template-refused":
         return whole is None or "IDs" in refusal.found  # the older form of a call has none
     parts = {
         "tool definitions": "tools" in chat and "tools" not in family.writes,
-        "tool calls": "calls" not in family.writes and any("tool_calls" in m for m in chat["messages"]),
-        "reasoning": "reasoning" not in family.writes and any("reasoning_content" in m for m in chat["messages"]),
-        "text of answers that call tools": "text with calls" not in family.writes
-        and any("tool_calls" in m and m["content"] for m in chat["messages"]),
+        "tool calls": (
+            "calls" not in family.writes and any("tool_calls" in m for m in chat["messages"])
+        ),
+        "reasoning": (
+            "reasoning" not in family.writes
+            and any("reasoning_content" in m for m in chat["messages"])
+        ),
+        "text of answers that call tools": (
+            "text with calls" not in family.writes
+            and any("tool_calls" in m and m["content"] for m in chat["messages"])
+        ),
     }
     missing = {what for what, is_missing in parts.items() if is_missing}
-    return refusal.slug == "template-drops" and {what for what in parts if f"no {what}" in refusal.found} == missing
+    return (
+        refusal.slug == "template-drops"
+        and {what for what in parts if f"no {what}" in refusal.found} == missing
+    )

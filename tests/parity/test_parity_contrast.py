@@ -7,11 +7,18 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from tunesmith.analysis.rate_differences import adjust_p_values, compare_parts, compare_rates, newcombe_interval
+from tunesmith.analysis.rate_differences import (
+    adjust_p_values,
+    compare_parts,
+    compare_rates,
+    newcombe_interval,
+)
 from tunesmith.analysis.run_diff import compute_score_difference
 
 
-@pytest.mark.parametrize("table", [(3, 10, 20, 390), (0, 5, 0, 9), (5, 5, 1, 100), (40, 80, 30, 90)])
+@pytest.mark.parametrize(
+    "table", [(3, 10, 20, 390), (0, 5, 0, 9), (5, 5, 1, 100), (40, 80, 30, 90)]
+)
 def test_newcombe_is_statsmodels(table: tuple[int, int, int, int]) -> None:
     low, high = confint_proportions_2indep(*table, method="newcomb", compare="diff")
     assert newcombe_interval(*table)[1:] == pytest.approx((low, high), abs=1e-10)
@@ -19,14 +26,16 @@ def test_newcombe_is_statsmodels(table: tuple[int, int, int, int]) -> None:
 
 def test_a_group_against_the_rest_is_fishers_exact_test() -> None:
     """The one-sided p is the upper tail of the hypergeometric distribution."""
-    assert compare_rates(3, 10, 20, 390).p == pytest.approx(stats.hypergeom.sf(2, 400, 23, 10), abs=1e-12)
+    assert compare_rates(3, 10, 20, 390).p == pytest.approx(
+        stats.hypergeom.sf(2, 400, 23, 10), abs=1e-12
+    )
 
 
 def test_parts_of_the_same_examples_are_a_clustered_difference() -> None:
     """A linear model of every part on "is it this field", with errors clustered by example.
 
-    statsmodels' own small-sample factor for clusters, G / (G - 1) * (N - 1) / (N - 2), is divided out for the second
-    part of it, which ours has not.
+    statsmodels' own small-sample factor for clusters, G / (G - 1) * (N - 1) / (N - 2), is divided
+    out for the second part of it, which ours has not.
     """
     draw = np.random.default_rng(0)
     n_I, m_I = draw.integers(0, 2, 80), draw.integers(1, 5, 80)
@@ -39,7 +48,9 @@ def test_parts_of_the_same_examples_are_a_clustered_difference() -> None:
         for k in range(of)
     ]
     group, is_field, wrong = np.array(rows, dtype=float).T
-    fit = sm.OLS(wrong, sm.add_constant(is_field)).fit(cov_type="cluster", cov_kwds={"groups": group}, use_t=True)
+    fit = sm.OLS(wrong, sm.add_constant(is_field)).fit(
+        cov_type="cluster", cov_kwds={"groups": group}, use_t=True
+    )
     factor = np.sqrt((len(rows) - 2) / (len(rows) - 1))
     ours = compare_parts(*(a.astype(float) for a in (x_I, n_I, y_I, m_I)))
     assert ours.value == pytest.approx(fit.params[1], abs=1e-10)
@@ -50,7 +61,9 @@ def test_parts_of_the_same_examples_are_a_clustered_difference() -> None:
 
 def test_groups_that_were_not_found_count_in_the_family() -> None:
     p = np.random.default_rng(1).uniform(0, 0.2, 12)
-    assert adjust_p_values(list(p)) == pytest.approx(list(multipletests(p, method="holm")[1]), abs=1e-12)
+    assert adjust_p_values(list(p)) == pytest.approx(
+        list(multipletests(p, method="holm")[1]), abs=1e-12
+    )
     with_ones = multipletests([*p, *[1.0] * 30], method="holm")[1][:12]
     assert adjust_p_values(list(p), family=42) == pytest.approx(list(with_ones), abs=1e-12)
 
@@ -68,7 +81,8 @@ def test_graded_scores_of_other_examples_are_welchs() -> None:
 
 def test_rates_of_other_examples_are_newcombe_and_fisher() -> None:
     first, second = (
-        {f"{name}{i}": float(i < right) for i in range(n)} for name, right, n in (("a", 20, 50), ("b", 33, 60))
+        {f"{name}{i}": float(i < right) for i in range(n)}
+        for name, right, n in (("a", 20, 50), ("b", 33, 60))
     )
     ours = compute_score_difference(first, second)
     assert (ours.low, ours.high) == pytest.approx(

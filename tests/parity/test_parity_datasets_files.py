@@ -1,6 +1,8 @@
-"""The split words in the names of files and folders are those of Hugging Face `datasets`; so are class names.
+"""The split words in the names of files and folders are those of Hugging Face `datasets`; so are
+class names.
 
-Where `datasets` puts a file into two splits we refuse; it is left out of the comparison. Capital letters are ours.
+Where `datasets` puts a file into two splits we refuse; it is left out of the comparison. Capital
+letters are ours.
 """
 
 from pathlib import Path
@@ -19,15 +21,27 @@ from tunesmith.errors import DataError
 ROW = '{"prompt": "a", "completion": "b"}\n'
 PIECES = [
     *(word for words in SPLIT_WORDS.values() for word in words),
-    "trains", "pretrain", "testset", "latest", "contest", "devil", "data", "towns", "evaluate", "value", "a", "7",
+    "trains",
+    "pretrain",
+    "testset",
+    "latest",
+    "contest",
+    "devil",
+    "data",
+    "towns",
+    "evaluate",
+    "value",
+    "a",
+    "7",
     "2024",
-]  # fmt: skip
+]
 SEPARATORS = ["-", "_", ".", " ", "", "0"]
 SIDES = {"train", "validation", "test"}
 
 
 def splits_of_datasets(folder: Path, file: Path) -> set[str]:
-    """The splits into which `datasets` puts this file by a word in its path; none when it finds no word."""
+    """The splits into which `datasets` puts this file by a word in its path; none when it finds no
+    word."""
     patterns = get_data_patterns(str(folder))
     if patterns == {"train": ["**"]}:
         return set()
@@ -41,7 +55,12 @@ def our_split(folder: Path) -> set[str]:
 
 
 def name_of(words: list[str], separators: list[str]) -> str:
-    return "".join(word + separator for word, separator in zip(words, separators, strict=False)).strip(" .-_") or "x"
+    return (
+        "".join(word + separator for word, separator in zip(words, separators, strict=False)).strip(
+            " .-_"
+        )
+        or "x"
+    )
 
 
 NAMES = st.builds(
@@ -51,7 +70,9 @@ NAMES = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(name=NAMES, folder=st.none() | NAMES)
 def test_a_split_word_is_found_where_datasets_finds_it(
     tmp_path_factory: pytest.TempPathFactory, name: str, folder: str | None
@@ -71,12 +92,20 @@ def test_a_split_word_is_found_where_datasets_finds_it(
 @pytest.mark.parametrize(
     ("name", "split"),
     [
-        ("towns_test.jsonl", "test"), ("towns-train.jsonl", "train"), ("2024train.jsonl", "train"),
-        ("data.dev.jsonl", "validation"), ("my eval.jsonl", "test"), ("evaluation.jsonl", "test"),
-        ("train-00000-of-00002.jsonl", "train"), ("valid/a.jsonl", "validation"), ("x/test-2/b.jsonl", "test"),
-        ("train.jsonl/part-0.jsonl", "train"), ("contest.jsonl", None), ("latest_news.jsonl", None),
+        ("towns_test.jsonl", "test"),
+        ("towns-train.jsonl", "train"),
+        ("2024train.jsonl", "train"),
+        ("data.dev.jsonl", "validation"),
+        ("my eval.jsonl", "test"),
+        ("evaluation.jsonl", "test"),
+        ("train-00000-of-00002.jsonl", "train"),
+        ("valid/a.jsonl", "validation"),
+        ("x/test-2/b.jsonl", "test"),
+        ("train.jsonl/part-0.jsonl", "train"),
+        ("contest.jsonl", None),
+        ("latest_news.jsonl", None),
     ],
-)  # fmt: skip
+)
 def test_names_that_people_give(tmp_path: Path, name: str, split: str | None) -> None:
     file = tmp_path / name
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +117,10 @@ def test_names_that_people_give(tmp_path: Path, name: str, split: str | None) ->
 @pytest.mark.parametrize("saved", ["parquet", "save_to_disk", "dict"])
 def test_class_labels_have_the_names_that_datasets_gives_them(tmp_path: Path, saved: str) -> None:
     features = datasets.Features(
-        {"prompt": datasets.Value("string"), "completion": datasets.ClassLabel(names=["neg", "pos"])}
+        {
+            "prompt": datasets.Value("string"),
+            "completion": datasets.ClassLabel(names=["neg", "pos"]),
+        }
     )
     rows = {"prompt": [f"q {i}" for i in range(6)], "completion": [0, 1, 1, 0, 1, 0]}
     data = datasets.Dataset.from_dict(rows, features=features)
@@ -101,18 +133,22 @@ def test_class_labels_have_the_names_that_datasets_gives_them(tmp_path: Path, sa
     loaded = read_dataset(tmp_path / "d.parquet" if saved == "parquet" else tmp_path / "d")
     names = [features["completion"].int2str(number) for number in rows["completion"]]
     assert [example.answer for example in loaded.examples] == names * (2 if saved == "dict" else 1)
-    assert {problem.code for problem in loaded.problems} - {"data/other-files"} == {"data/class-names"}
+    assert {problem.code for problem in loaded.problems} - {"data/other-files"} == {
+        "data/class-names"
+    }
     assert loaded.declared_splits == (["test"] * 6 + ["train"] * 6 if saved == "dict" else None)
 
 
 def test_the_configs_of_a_readme_give_the_splits_that_datasets_reads(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(
-        "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: first/*\n"
-        "  - split: test\n    path: [second/a.jsonl]\n---\n# A dataset\n"
+        "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path:"
+        " first/*\n  - split: test\n    path: [second/a.jsonl]\n---\n# A dataset\n"
     )
     for name, rows in (("first/a.jsonl", 3), ("second/a.jsonl", 2), ("third/a.jsonl", 5)):
         (tmp_path / name).parent.mkdir()
-        (tmp_path / name).write_text("".join(f'{{"prompt": "{name} {i}", "completion": "b"}}\n' for i in range(rows)))
+        (tmp_path / name).write_text(
+            "".join(f'{{"prompt": "{name} {i}", "completion": "b"}}\n' for i in range(rows))
+        )
     loaded = read_dataset(tmp_path)
     assert loaded.declared_splits == ["train"] * 3 + ["test"] * 2
     told = {problem.code: problem.message for problem in loaded.problems}

@@ -1,6 +1,8 @@
-"""The engine's numbers against PEFT, transformers and plain torch, all in float32 on a tiny random model.
+"""The engine's numbers against PEFT, transformers and plain torch, all in float32 on a tiny random
+model.
 
-Tolerances: 1e-5 where the same sums are made in another order (shared beginnings, padding, chunks); tokens are equal.
+Tolerances: 1e-5 where the same sums are made in another order (shared beginnings, padding, chunks);
+tokens are equal.
 """
 
 from pathlib import Path
@@ -20,7 +22,12 @@ from transformers import (
 )
 
 from tunesmith.engine.adapter_training import train_adapter
-from tunesmith.engine.adapters.lora import attach_lora, disable_adapter, find_lora_layers, list_lora_parameters
+from tunesmith.engine.adapters.lora import (
+    attach_lora,
+    disable_adapter,
+    find_lora_layers,
+    list_lora_parameters,
+)
 from tunesmith.engine.adapters.peft_format import read_adapter, write_adapter
 from tunesmith.engine.generator import Generator
 from tunesmith.engine.model_loading import LoadedModel, load_model
@@ -32,7 +39,8 @@ TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
 @pytest.fixture(scope="module", params=["llama", "gpt2"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Llama: rotary positions, grouped heads, nn.Linear. GPT-2: learned positions, biases, Conv1D."""
+    """Llama: rotary positions, grouped heads, nn.Linear. GPT-2: learned positions, biases,
+    Conv1D."""
     torch.manual_seed(0)
     if request.param == "llama":
         model = LlamaForCausalLM(
@@ -74,13 +82,23 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def sliding_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Mistral with a window shorter than the prompts: its cache forgets, so nothing may be shared or padded."""
+    """Mistral with a window shorter than the prompts: its cache forgets, so nothing may be shared
+    or padded."""
     torch.manual_seed(0)
     config = MistralConfig(
-        vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        sliding_window=5, num_key_value_heads=2, max_position_embeddings=256, initializer_range=0.2,
-        bos_token_id=1, eos_token_id=2, pad_token_id=2,
-    )  # fmt: skip
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        sliding_window=5,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        initializer_range=0.2,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+    )
     path = tmp_path_factory.mktemp("mistral")
     MistralForCausalLM(config).save_pretrained(path)
     return path
@@ -104,14 +122,18 @@ def scramble(parameters: list[torch.nn.Parameter]) -> None:
             weight.normal_(std=0.1)
 
 
-def test_peft_loads_our_adapter_with_equal_logits(folder: Path, loaded: LoadedModel, tmp_path: Path) -> None:
+def test_peft_loads_our_adapter_with_equal_logits(
+    folder: Path, loaded: LoadedModel, tmp_path: Path
+) -> None:
     base = logits(loaded.model)
     attach_lora(loaded.model, rank=4, alpha=8.0, dropout=0.0)
     scramble(list_lora_parameters(loaded.model))
     write_adapter(loaded.model, tmp_path, "tiny")
     peft = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), tmp_path)
     torch.testing.assert_close(logits(loaded.model), logits(peft), **TOLERANCE)
-    assert not torch.allclose(base, logits(peft), atol=1e-2), "the adapter changes nothing, so this test proves nothing"
+    assert not torch.allclose(base, logits(peft), atol=1e-2), (
+        "the adapter changes nothing, so this test proves nothing"
+    )
     with disable_adapter(loaded.model):
         torch.testing.assert_close(logits(loaded.model), base, rtol=0, atol=0)
 
@@ -120,7 +142,9 @@ def test_peft_loads_our_adapter_with_equal_logits(folder: Path, loaded: LoadedMo
 def test_we_load_pefts_adapter_with_equal_logits(
     folder: Path, loaded: LoadedModel, tmp_path: Path, rslora: bool
 ) -> None:
-    config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", use_rslora=rslora)
+    config = LoraConfig(
+        r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", use_rslora=rslora
+    )
     peft = get_peft_model(AutoModelForCausalLM.from_pretrained(folder), config)
     scramble([weight for weight in peft.parameters() if weight.requires_grad])
     peft.save_pretrained(tmp_path)
@@ -128,7 +152,9 @@ def test_we_load_pefts_adapter_with_equal_logits(
     torch.testing.assert_close(logits(loaded.model), logits(peft), **TOLERANCE)
 
 
-def test_lora_sits_on_the_layers_that_peft_calls_all_linear(folder: Path, loaded: LoadedModel) -> None:
+def test_lora_sits_on_the_layers_that_peft_calls_all_linear(
+    folder: Path, loaded: LoadedModel
+) -> None:
     peft = get_peft_model(
         AutoModelForCausalLM.from_pretrained(folder),
         LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"),
@@ -143,24 +169,34 @@ def test_lora_sits_on_the_layers_that_peft_calls_all_linear(folder: Path, loaded
 
 
 def test_training_steps_equal_peft_with_plain_torch(folder: Path, tmp_path: Path) -> None:
-    """Five steps over a batch of unequal lengths with a shared beginning, cut into micro-batches, against the textbook.
+    """Five steps over a batch of unequal lengths with a shared beginning, cut into micro-batches,
+    against the textbook.
 
-    The textbook: PEFT's LoRA, one example at a time without padding, transformers' logits, torch's cross-entropy
-    divided by the batch's trained tokens, torch's AdamW, the same learning rates.
+    The textbook: PEFT's LoRA, one example at a time without padding, transformers' logits, torch's
+    cross-entropy divided by the batch's trained tokens, torch's AdamW, the same learning rates.
     """
     arrays = _examples(10)
     recipe = Recipe(
         adapter=AdapterRecipe(rank=4, alpha=8),
         training=TrainingRecipe(
-            learning_rate=5e-3, batch_size=10, epochs=5, micro_batch=4, warmup_share=0.0, evaluations=1
+            learning_rate=5e-3,
+            batch_size=10,
+            epochs=5,
+            micro_batch=4,
+            warmup_share=0.0,
+            evaluations=1,
         ),
     )
     lines: list[MetricLine] = []
     ours = load_model(folder, "float32")
     initial = _initial_adapter(folder, tmp_path / "initial", recipe)
-    train_adapter(ours, arrays, arrays, recipe, adapter_folder=tmp_path / "ours", on_line=lines.append)
+    train_adapter(
+        ours, arrays, arrays, recipe, adapter_folder=tmp_path / "ours", on_line=lines.append
+    )
 
-    peft = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), initial, is_trainable=True)
+    peft = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(folder), initial, is_trainable=True
+    )
     parameters = [weight for weight in peft.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=0.0, betas=(0.9, 0.95), weight_decay=0.0)
     for line in (line for line in lines if line.kind == "step"):
@@ -172,13 +208,17 @@ def test_training_steps_equal_peft_with_plain_torch(folder: Path, tmp_path: Path
         optimizer.param_groups[0]["lr"] = line.learning_rate
         optimizer.step()
         optimizer.zero_grad()
-    # AdamW divides by the root of tiny second moments, which magnifies rounding: hence 1e-3 on the trained logits.
+    # AdamW divides by the root of tiny second moments, which magnifies rounding: hence 1e-3 on the
+    # trained logits.
     torch.testing.assert_close(logits(ours.model), logits(peft), rtol=1e-3, atol=1e-3)
 
 
 def _examples(count: int) -> TokenArrays:
     random = np.random.default_rng(0)
-    rows = [[1, 3, 4, 5, 6, 7, *random.integers(10, 64, random.integers(2, 20)).tolist(), 2] for _ in range(count)]
+    rows = [
+        [1, 3, 4, 5, 6, 7, *random.integers(10, 64, random.integers(2, 20)).tolist(), 2]
+        for _ in range(count)
+    ]
     weights = [[0.0] * 8 + [1.0] * (len(row) - 8) for row in rows]
     return TokenArrays(
         np.concatenate([np.array(row, dtype=np.int32) for row in rows]),
@@ -208,9 +248,16 @@ def _textbook_loss(model: torch.nn.Module, arrays: TokenArrays) -> torch.Tensor:
 
 
 PROMPTS = {
-    "unequal": [[1, 5, 9], [1, 7, 7, 12, 30, 31, 32, 33], [40], [1, 5, 9, 11, 60], [22, 21, 20, 19, 18, 17]],
+    "unequal": [
+        [1, 5, 9],
+        [1, 7, 7, 12, 30, 31, 32, 33],
+        [40],
+        [1, 5, 9, 11, 60],
+        [22, 21, 20, 19, 18, 17],
+    ],
     "shared beginning": [
-        [1, 3, 4, 5, 6, 7, 8, 9, *rest] for rest in ([10], [11, 12, 13], [14, 15], [10, 11, 12, 13, 20])
+        [1, 3, 4, 5, 6, 7, 8, 9, *rest]
+        for rest in ([10], [11, 12, 13], [14, 15], [10, 11, 12, 13, 20])
     ],
     "one inside another": [[1, 3, 4, 5], [1, 3, 4, 5, 6], [1, 3, 4, 5, 6, 7, 8]],
     "alone": [[1, 3, 4, 5]],
@@ -223,23 +270,32 @@ PROMPTS = {
 def test_pain_24_batched_answers_are_those_of_transformers_generate(
     loaded: LoadedModel, name: str, batch_size: int
 ) -> None:
-    """Rows of unequal length, refilled batches and a shared beginning give the tokens of one prompt at a time."""
+    """Rows of unequal length, refilled batches and a shared beginning give the tokens of one prompt
+    at a time."""
     assert_equal_to_transformers(loaded, PROMPTS[name], batch_size)
 
 
 @pytest.mark.parametrize("name", PROMPTS)
-def test_answers_of_a_sliding_window_model_are_those_of_transformers_generate(sliding_folder: Path, name: str) -> None:
+def test_answers_of_a_sliding_window_model_are_those_of_transformers_generate(
+    sliding_folder: Path, name: str
+) -> None:
     assert_equal_to_transformers(load_model(sliding_folder, "float32"), PROMPTS[name], 4)
 
 
-def assert_equal_to_transformers(loaded: LoadedModel, prompts: list[list[int]], batch_size: int) -> None:
+def assert_equal_to_transformers(
+    loaded: LoadedModel, prompts: list[list[int]], batch_size: int
+) -> None:
     stop = {2, 17, 33}
     generated = Generator(loaded, batch_size).generate(prompts, 24, stop)
     for prompt, answer in zip(prompts, generated, strict=True):
         whole = loaded.model.generate(
-            torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt)), max_new_tokens=24, do_sample=False,
-            eos_token_id=sorted(stop), pad_token_id=2,
-        )  # fmt: skip
+            torch.tensor([prompt]),
+            attention_mask=torch.ones(1, len(prompt)),
+            max_new_tokens=24,
+            do_sample=False,
+            eos_token_id=sorted(stop),
+            pad_token_id=2,
+        )
         theirs = whole[0, len(prompt) :].tolist()
         assert answer.is_complete == (theirs[-1] in stop)
         assert answer.tokens == (theirs[:-1] if answer.is_complete else theirs)

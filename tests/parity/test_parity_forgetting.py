@@ -1,4 +1,5 @@
-"""The rise of general text against statsmodels: a weighted mean with its robust (HC1) error is the same ratio."""
+"""The rise of general text against statsmodels: a weighted mean with its robust (HC1) error is the
+same ratio."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,8 @@
-"""Scorers that do the same as inspect_ai's, against what those said (`recorded/`, which names the version).
+"""Scorers that do the same as inspect_ai's, against what those said (`recorded/`, which names the
+version).
 
-Known differences, none of them counted as equal by accident: Chinese numerals and superscripts are not read.
+Known differences, none of them counted as equal by accident: Chinese numerals and superscripts are
+not read.
 """
 
 import json
@@ -24,25 +26,34 @@ def named(one: dict) -> str:
 
 
 @pytest.mark.parametrize(
-    "one", [one for one in RECORDED["recorded"] if one["scorer"] not in ("answer", "pattern")], ids=named
+    "one",
+    [one for one in RECORDED["recorded"] if one["scorer"] not in ("answer", "pattern")],
+    ids=named,
 )
 def test_scores_are_those_of_inspect_ai(one: dict) -> None:
     name = _map_scorer(one["scorer"], one["options"], UnsupportedFeatures())
     assert name is not None
     scorer, _ = choose_scorer(["x"], name)
     ours = [
-        scorer.score(answer, targets[0] if len(targets) == 1 else json.dumps(targets))[scorer.metric]
+        scorer.score(answer, targets[0] if len(targets) == 1 else json.dumps(targets))[
+            scorer.metric
+        ]
         for answer, targets in PAIRS
     ]
     assert len(set(one["scores"])) > 1
-    assert [pair for pair, a, b in zip(PAIRS, ours, one["scores"], strict=True) if abs(a - b) > 1e-9] == []
+    assert [
+        pair for pair, a, b in zip(PAIRS, ours, one["scores"], strict=True) if abs(a - b) > 1e-9
+    ] == []
 
 
 @pytest.mark.parametrize(
-    "one", [one for one in RECORDED["recorded"] if one["scorer"] in ("answer", "pattern")], ids=named
+    "one",
+    [one for one in RECORDED["recorded"] if one["scorer"] in ("answer", "pattern")],
+    ids=named,
 )
 def test_patterns_find_what_inspect_ai_finds(one: dict) -> None:
-    """Where the pattern is found nowhere, ours compares the whole answer, and inspect_ai gives 0."""
+    """Where the pattern is found nowhere, ours compares the whole answer, and inspect_ai gives
+    0."""
     name = _map_scorer(one["scorer"], one["options"], UnsupportedFeatures())
     assert name is not None
     scorer, _ = choose_scorer(["x"], name)

@@ -1,8 +1,9 @@
 """Our loss mask against transformers' `apply_chat_template(return_assistant_tokens_mask=True)`.
 
-The template marks the answers with `{% generation %}`; we find them by rendering prefixes and never read the markers.
-The masks are equal token by token but for one known difference: our tokens end with the last end-of-turn token, while
-transformers keeps the line end that the template writes behind it (unmarked, so untrained in both).
+The template marks the answers with `{% generation %}`; we find them by rendering prefixes and never
+read the markers. The masks are equal token by token but for one known difference: our tokens end
+with the last end-of-turn token, while transformers keeps the line end that the template writes
+behind it (unmarked, so untrained in both).
 """
 
 import os
@@ -28,7 +29,14 @@ TEMPLATE = (
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\n' }}{%- endif -%}"
 )
-TEXTS = ["Where is my card?", "card_arrival", "two\n\nlines  and spaces", "Grüße 🙂 an alle", "1234 + 1 = 1235", "ok"]
+TEXTS = [
+    "Where is my card?",
+    "card_arrival",
+    "two\n\nlines  and spaces",
+    "Grüße 🙂 an alle",
+    "1234 + 1 = 1235",
+    "ok",
+]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +48,9 @@ def reference() -> PreTrainedTokenizerFast:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, show_progress=False)
     core.train_from_iterator([*TEXTS, "<user>\nassistant\nsystem\n"] * 4, trainer)
-    core.add_special_tokens([AddedToken("<|im_start|>", special=True), AddedToken("<|im_end|>", special=True)])
+    core.add_special_tokens(
+        [AddedToken("<|im_start|>", special=True), AddedToken("<|im_end|>", special=True)]
+    )
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<|im_end|>")
     tokenizer.chat_template = TEMPLATE
     return tokenizer
@@ -59,9 +69,13 @@ class Ours:
         self._reference = reference
         self.end_of_turn_id = reference.convert_tokens_to_ids(self.end_of_turn)
 
-    def render(self, messages: Sequence[Message], tools: Sequence[Any] = (), *, open_answer: bool = False) -> str:
+    def render(
+        self, messages: Sequence[Message], tools: Sequence[Any] = (), *, open_answer: bool = False
+    ) -> str:
         chat = [message.as_dict() for message in messages]
-        return self._reference.apply_chat_template(chat, tokenize=False, add_generation_prompt=open_answer)
+        return self._reference.apply_chat_template(
+            chat, tokenize=False, add_generation_prompt=open_answer
+        )
 
     def render_ahead(self, wanted: Sequence[Any]) -> None:
         """Nothing: `render` is asked when it is needed."""
@@ -70,7 +84,9 @@ class Ours:
         return False
 
     def encode(self, texts: Sequence[str], content: Any = None) -> list[TokenizedText]:
-        encodings = self._reference.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        encodings = self._reference.backend_tokenizer.encode_batch(
+            list(texts), add_special_tokens=False
+        )
         return [TokenizedText(encoding.ids, encoding.offsets) for encoding in encodings]
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -81,8 +97,20 @@ CHATS = [
     [("user", "Where is my card?"), ("assistant", "card_arrival")],
     [("system", "ok"), ("user", "Grüße 🙂 an alle"), ("assistant", "two\n\nlines  and spaces")],
     [("user", "1234 + 1 = ?"), ("assistant", "1235"), ("user", "ok"), ("assistant", "Grüße 🙂")],
-    [("user", "a"), ("assistant", " begins with a space"), ("user", "b\n"), ("assistant", "ends with lines\n\n")],
-    [("user", "x"), ("assistant", "🙂"), ("user", "y"), ("assistant", "é"), ("user", "z"), ("assistant", "q")],
+    [
+        ("user", "a"),
+        ("assistant", " begins with a space"),
+        ("user", "b\n"),
+        ("assistant", "ends with lines\n\n"),
+    ],
+    [
+        ("user", "x"),
+        ("assistant", "🙂"),
+        ("user", "y"),
+        ("assistant", "é"),
+        ("user", "z"),
+        ("assistant", "q"),
+    ],
 ]
 
 
@@ -92,8 +120,10 @@ def test_mask_equals_transformers_but_for_the_line_end_after_the_last_turn(
 ) -> None:
     theirs = reference.apply_chat_template(
         [{"role": role, "content": text} for role, text in turns],
-        tokenize=True, return_dict=True, return_assistant_tokens_mask=True,
-    )  # fmt: skip
+        tokenize=True,
+        return_dict=True,
+        return_assistant_tokens_mask=True,
+    )
     ours = Ours(reference)
     example = Example(1, tuple(Message(role, text) for role, text in turns))  # type: ignore[arg-type]
     _, arrays = prepare_split("train", [example], ours, 1000)

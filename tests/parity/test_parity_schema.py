@@ -1,4 +1,5 @@
-"""Inferred schemas as llguidance reads them: it takes every value that a schema was made from, as that was written."""
+"""Inferred schemas as llguidance reads them: it takes every value that a schema was made from, as
+that was written."""
 
 import json
 from pathlib import Path
@@ -14,10 +15,19 @@ from tunesmith.models.tokenizer import load_tokenizer
 from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
 
 WORDS = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=6)
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | WORDS
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | WORDS
+)
 VALUES = st.recursive(
     LEAVES,
-    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", "c d", 'q"']), parts),
+    lambda parts: (
+        st.lists(parts, max_size=3)
+        | st.dictionaries(st.sampled_from(["a", "b", "c d", 'q"']), parts)
+    ),
     max_leaves=8,
 )
 
@@ -27,7 +37,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_tokenizer(tmp_path_factory.mktemp("tiny"), eos_token="<|im_end|>")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(values=st.lists(VALUES, min_size=1, max_size=5))
 def test_llguidance_takes_every_value(folder: Path, values: list[Any]) -> None:
     schema = infer_schema(values)

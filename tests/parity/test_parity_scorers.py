@@ -13,27 +13,57 @@ from sacrebleu.metrics import BLEU, CHRF
 from statsmodels.stats.inter_rater import cohens_kappa as kappa_of_statsmodels
 
 from tunesmith.evaluation.judge.kappa import cohens_kappa
-from tunesmith.evaluation.scorers.bleu import BleuScorer, compute_bleu, count_bleu_ngrams, tokenize_13a
+from tunesmith.evaluation.scorers.bleu import (
+    BleuScorer,
+    compute_bleu,
+    count_bleu_ngrams,
+    tokenize_13a,
+)
 from tunesmith.evaluation.scorers.chrf import ChrfScorer, compute_chrf, count_chrf_ngrams
 from tunesmith.evaluation.scorers.rouge_l import RougeLScorer
 
-WORDS = ["the", "cat", "sat", "on", "a", "mat,", "and", "THE", "dog's", "42", "un-usual", "friends_came", "too..."]
+WORDS = [
+    "the",
+    "cat",
+    "sat",
+    "on",
+    "a",
+    "mat,",
+    "and",
+    "THE",
+    "dog's",
+    "42",
+    "un-usual",
+    "friends_came",
+    "too...",
+]
 
 
 def _pairs(seed: int, longest: int = 20) -> list[tuple[str, str]]:
     draw = random.Random(seed)
-    return [tuple(" ".join(draw.choices(WORDS, k=draw.randint(1, longest))) for _ in range(2)) for _ in range(60)]
+    return [
+        tuple(" ".join(draw.choices(WORDS, k=draw.randint(1, longest))) for _ in range(2))
+        for _ in range(60)
+    ]
 
 
 def test_rouge_l_equals_rouge_score() -> None:
     theirs = RougeScorer(["rougeL"], use_stemmer=False)
     for answer, reference in _pairs(1):
         expected = theirs.score(reference, answer)["rougeL"].fmeasure
-        assert RougeLScorer().score(answer, reference)["rouge_l"] == pytest.approx(expected, abs=1e-12)
+        assert RougeLScorer().score(answer, reference)["rouge_l"] == pytest.approx(
+            expected, abs=1e-12
+        )
 
 
 def test_chrf_of_a_sentence_equals_sacrebleu() -> None:
-    for answer, reference in [*_pairs(2), *_pairs(3, longest=1), ("Grüße, 世界", "Gruß 世界!"), ("", "x"), ("x", "xy")]:
+    for answer, reference in [
+        *_pairs(2),
+        *_pairs(3, longest=1),
+        ("Grüße, 世界", "Gruß 世界!"),
+        ("", "x"),
+        ("x", "xy"),
+    ]:
         expected = CHRF().sentence_score(answer, [reference]).score / 100
         assert ChrfScorer().score(answer, reference)["chrf"] == pytest.approx(expected, abs=1e-12)
 
@@ -42,7 +72,9 @@ def test_chrf_of_a_corpus_equals_sacrebleu() -> None:
     for seed in range(5):
         answers, references = map(list, zip(*_pairs(seed), strict=True))
         expected = CHRF().corpus_score(answers, [references]).score / 100
-        sums = np.sum([count_chrf_ngrams(a, r) for a, r in zip(answers, references, strict=True)], axis=0)
+        sums = np.sum(
+            [count_chrf_ngrams(a, r) for a, r in zip(answers, references, strict=True)], axis=0
+        )
         assert float(compute_chrf(sums)) == pytest.approx(expected, abs=1e-12)
 
 
@@ -70,7 +102,9 @@ def test_bleu_of_a_corpus_equals_sacrebleu() -> None:
     for seed in range(6):
         answers, references = map(list, zip(*_pairs(seed, longest=20 if seed else 3), strict=True))
         expected = BLEU().corpus_score(answers, [references]).score / 100
-        sums = np.sum([count_bleu_ngrams(a, r) for a, r in zip(answers, references, strict=True)], axis=0)
+        sums = np.sum(
+            [count_bleu_ngrams(a, r) for a, r in zip(answers, references, strict=True)], axis=0
+        )
         assert float(compute_bleu(sums)) == pytest.approx(expected, abs=1e-12)
 
 

@@ -1,4 +1,5 @@
-"""Our statistics against scipy's and statsmodels'. Tolerance 1e-10: the same formulas, other roundings."""
+"""Our statistics against scipy's and statsmodels'. Tolerance 1e-10: the same formulas, other
+roundings."""
 
 import numpy as np
 import pytest
@@ -17,10 +18,20 @@ from tunesmith.evaluation.stats.bootstrap import (
     bootstrap_mean_interval,
     compute_expanded_level,
 )
-from tunesmith.evaluation.stats.intervals import exact_interval, mean_interval, rate_interval, t_interval, unseen_range
+from tunesmith.evaluation.stats.intervals import (
+    exact_interval,
+    mean_interval,
+    rate_interval,
+    t_interval,
+    unseen_range,
+)
 from tunesmith.evaluation.stats.multiple_testing import holm_adjust
 from tunesmith.evaluation.stats.non_inferiority import non_inferiority
-from tunesmith.evaluation.stats.paired_difference import exact_mcnemar, paired_difference, rate_difference
+from tunesmith.evaluation.stats.paired_difference import (
+    exact_mcnemar,
+    paired_difference,
+    rate_difference,
+)
 from tunesmith.evaluation.stats.power_analysis import (
     compute_power_of_means,
     compute_required_n,
@@ -32,16 +43,24 @@ from tunesmith.evaluation.stats.seed_variance import summarize_seeds
 from tunesmith.evaluation.stats.standard_error import sandwich_error, standard_error
 
 
-@pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 80), (3, 80), (80, 80), (4999, 10_000)])
+@pytest.mark.parametrize(
+    ("successes", "n"), [(0, 1), (1, 1), (0, 80), (3, 80), (80, 80), (4999, 10_000)]
+)
 def test_rate_interval_is_wilson(successes: int, n: int) -> None:
     ours = rate_interval(successes, n)
-    assert (ours.low, ours.high) == pytest.approx(proportion_confint(successes, n, method="wilson"), abs=1e-10)
+    assert (ours.low, ours.high) == pytest.approx(
+        proportion_confint(successes, n, method="wilson"), abs=1e-10
+    )
 
 
-@pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 80), (3, 80), (80, 80), (4999, 10_000)])
+@pytest.mark.parametrize(
+    ("successes", "n"), [(0, 1), (1, 1), (0, 80), (3, 80), (80, 80), (4999, 10_000)]
+)
 def test_exact_interval_is_clopper_and_pearson(successes: int, n: int) -> None:
     ours = exact_interval(successes, n)
-    assert (ours.low, ours.high) == pytest.approx(proportion_confint(successes, n, method="beta"), abs=1e-10)
+    assert (ours.low, ours.high) == pytest.approx(
+        proportion_confint(successes, n, method="beta"), abs=1e-10
+    )
 
 
 @pytest.mark.parametrize("n", [3, 9, 300])
@@ -50,12 +69,17 @@ def test_t_interval_and_the_spread_of_seeds_are_students(n: int) -> None:
     theirs = DescrStatsW(scores)
     for low, high in (t_interval(scores)[1:3], summarize_seeds(list(scores))[2:]):
         assert (low, high) == pytest.approx(theirs.tconfint_mean(), abs=1e-10)
-    assert summarize_seeds(list(scores)).standard_deviation == pytest.approx(np.std(scores, ddof=1), abs=1e-12)
+    assert summarize_seeds(list(scores)).standard_deviation == pytest.approx(
+        np.std(scores, ddof=1), abs=1e-12
+    )
 
 
 @pytest.mark.parametrize(("successes", "n"), [(1, 30), (60, 80), (499, 500)])
-def test_mean_interval_of_almost_right_or_wrong_scores_is_wilson_with_t_for_z(successes: int, n: int) -> None:
-    """Scores a hair off 0 and 1 are graded: s^2 is p (1 - p) n / (n - 1), so it is Wilson of n - 1 with t's level."""
+def test_mean_interval_of_almost_right_or_wrong_scores_is_wilson_with_t_for_z(
+    successes: int, n: int
+) -> None:
+    """Scores a hair off 0 and 1 are graded: s^2 is p (1 - p) n / (n - 1), so it is Wilson of n - 1
+    with t's level."""
     scores = np.clip((np.arange(n) < successes).astype(float), 1e-13, 1 - 1e-13)
     level = 2 * stats.norm.sf(stats.t.ppf(0.975, n - 1))
     theirs = proportion_confint(successes * (n - 1) / n, n - 1, alpha=level, method="wilson")
@@ -66,7 +90,9 @@ def test_mean_interval_of_almost_right_or_wrong_scores_is_wilson_with_t_for_z(su
 def test_sandwich_error_is_statsmodels(sizes: tuple[int, ...]) -> None:
     group_N = np.repeat(np.arange(len(sizes)), sizes)
     values = np.random.default_rng(1).random(group_N.size) + 0.2 * group_N / len(sizes)
-    theirs = OLS(values, np.ones_like(values)).fit(cov_type="cluster", cov_kwds={"groups": group_N}, use_t=True)
+    theirs = OLS(values, np.ones_like(values)).fit(
+        cov_type="cluster", cov_kwds={"groups": group_N}, use_t=True
+    )
     assert sandwich_error(values, group_N) == pytest.approx(theirs.bse[0], abs=1e-10)
 
 
@@ -79,17 +105,23 @@ def test_groups_of_one_size_have_statsmodels_interval_and_p() -> None:
         ((draw.random(90) < lean_N).astype(float), (draw.random(90) < 0.4).astype(float)),
         (lean_N, draw.random(90)),
     ):
-        theirs = OLS(a - b, np.ones(90)).fit(cov_type="cluster", cov_kwds={"groups": group_N}, use_t=True)
+        theirs = OLS(a - b, np.ones(90)).fit(
+            cov_type="cluster", cov_kwds={"groups": group_N}, use_t=True
+        )
         ours = paired_difference(a, b, groups)
-        assert (ours.low, ours.high, ours.p) == pytest.approx((*theirs.conf_int()[0], theirs.pvalues[0]), abs=1e-10)
+        assert (ours.low, ours.high, ours.p) == pytest.approx(
+            (*theirs.conf_int()[0], theirs.pvalues[0]), abs=1e-10
+        )
         assert (ours.clusters, ours.test) == (15, "clustered t")
 
 
 @pytest.mark.parametrize("sizes", [(4,) * 9, (1, 2, 3, 9, 14, 5, 5, 1), (20, 1, 1, 1, 1, 1)])
 def test_standard_error_in_groups_is_bell_and_mccaffreys(sizes: tuple[int, ...]) -> None:
-    """The general matrices of a regression, with nothing but a constant to fit, and roots by scipy's sqrtm.
+    """The general matrices of a regression, with nothing but a constant to fit, and roots by
+    scipy's sqrtm.
 
-    No library here has CR2. The correlation inside groups is taken as ours estimates it: counted pair by pair.
+    No library here has CR2. The correlation inside groups is taken as ours estimates it: counted
+    pair by pair.
     """
     group_N = np.repeat(np.arange(len(sizes)), sizes)
     n = group_N.size
@@ -114,7 +146,9 @@ def test_standard_error_in_groups_is_bell_and_mccaffreys(sizes: tuple[int, ...])
 
 
 def test_unseen_range_is_clopper_and_pearson_for_none_of_n() -> None:
-    assert unseen_range(0.0, 40, 0.0, 1.0) == pytest.approx(proportion_confint(0, 40, method="beta"), abs=1e-10)
+    assert unseen_range(0.0, 40, 0.0, 1.0) == pytest.approx(
+        proportion_confint(0, 40, method="beta"), abs=1e-10
+    )
 
 
 @pytest.mark.parametrize(("only_a", "only_b"), [(0, 0), (1, 0), (9, 2), (30, 30), (200, 160)])
@@ -141,7 +175,11 @@ def test_examples_needed_and_power_of_graded_scores_are_those_of_the_t_test() ->
     differences = np.random.default_rng(3).normal(0.02, 0.2, 50)
     mean, spread = differences.mean(), differences.std(ddof=1)
     theirs = TTestPower().solve_power(mean / spread, power=0.8, alpha=0.05)
-    assert estimate_required_n(differences) == compute_required_n_for_means(mean, spread) == int(np.ceil(theirs))
+    assert (
+        estimate_required_n(differences)
+        == compute_required_n_for_means(mean, spread)
+        == int(np.ceil(theirs))
+    )
     for n, shift in ((5, 0.4), (30, 0.1), (200, 0.02), (80, 0.0)):
         theirs = TTestPower().power(shift / 0.3, n, 0.05)
         assert compute_power_of_means(n, shift, 0.3) == pytest.approx(theirs, abs=1e-10)
@@ -152,9 +190,13 @@ def test_examples_needed_and_power_of_graded_scores_are_those_of_the_t_test() ->
 
 
 @pytest.mark.parametrize(("difference", "discordant"), [(0.1, 0.2), (0.05, 0.3), (0.02, 0.1)])
-def test_examples_needed_of_rates_are_near_connors_formula(difference: float, discordant: float) -> None:
+def test_examples_needed_of_rates_are_near_connors_formula(
+    difference: float, discordant: float
+) -> None:
     z, z_power = stats.norm.ppf([0.975, 0.8])
-    connor = ((z * discordant**0.5 + z_power * (discordant - difference**2) ** 0.5) / difference) ** 2
+    connor = (
+        (z * discordant**0.5 + z_power * (discordant - difference**2) ** 0.5) / difference
+    ) ** 2
     assert compute_required_n(difference, discordant) == pytest.approx(connor, rel=0.03)
 
 
@@ -162,7 +204,9 @@ def test_holm_is_statsmodels() -> None:
     draw = np.random.default_rng(8)
     for m in (1, 2, 10, 30):
         p_values = draw.random(m) ** 3
-        assert holm_adjust(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]), abs=1e-10)
+        assert holm_adjust(p_values) == pytest.approx(
+            list(multipletests(p_values, method="holm")[1]), abs=1e-10
+        )
 
 
 def test_non_inferiority_of_graded_scores_is_the_shifted_t_test() -> None:
@@ -173,7 +217,8 @@ def test_non_inferiority_of_graded_scores_is_the_shifted_t_test() -> None:
 
 
 def test_bootstrap_is_scipys_bca() -> None:
-    """The same resamples are drawn, so the limits agree to rounding; F1 is a skewed function of sums."""
+    """The same resamples are drawn, so the limits agree to rounding; F1 is a skewed function of
+    sums."""
     counts = np.random.default_rng(4).integers(0, 5, (37, 3)).astype(float)
 
     def ratio(sums: np.ndarray) -> np.ndarray:

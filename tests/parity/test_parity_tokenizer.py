@@ -1,6 +1,8 @@
-"""Rendered text and token ids equal those of transformers' AutoTokenizer, exactly (text and integers: no tolerance).
+"""Rendered text and token ids equal those of transformers' AutoTokenizer, exactly (text and
+integers: no tolerance).
 
-The templates are short versions of the families that people fine-tune; each keeps what is peculiar to its family.
+The templates are short versions of the families that people fine-tune; each keeps what is peculiar
+to its family.
 """
 
 import json
@@ -22,7 +24,7 @@ LLAMA3 = """{{- bos_token }}
     {{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' + message['content'] | trim + '<|eot_id|>' }}
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{%- endif %}
-"""
+"""  # noqa: E501
 MISTRAL = """{%- if messages[0]['role'] == 'system' %}
   {%- set system = messages[0]['content'] + '\n\n' %}{% set loop_messages = messages[1:] %}
 {%- else %}{% set system = '' %}{% set loop_messages = messages %}{%- endif %}
@@ -34,14 +36,14 @@ MISTRAL = """{%- if messages[0]['role'] == 'system' %}
   {%- if message['role'] == 'user' %}{{- '[INST] ' + (system if loop.first else '') + message['content'] + ' [/INST]' }}
   {%- else %}{{- ' ' + message['content'] + eos_token }}
   {%- endif %}
-{%- endfor %}"""
+{%- endfor %}"""  # noqa: E501
 GEMMA = """{{ bos_token }}
 {%- if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}
 {% for message in messages %}
     {% if message['role'] == 'assistant' %}{% set role = 'model' %}{% else %}{% set role = message['role'] %}{% endif %}
 {{ '<start_of_turn>' + role + '\n' + message['content'] | trim + '<end_of_turn>\n' }}
 {% endfor %}
-{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"""
+{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"""  # noqa: E501
 QWEN = """{%- if tools %}
     {{- '<|im_start|>system\n# Tools\n<tools>' }}
     {%- for tool in tools %}{{- '\n' }}{{- tool | tojson }}{%- endfor %}
@@ -64,7 +66,7 @@ QWEN = """{%- if tools %}
     {%- endif %}
     {{- '<|im_end|>' if loop.index0 <= ns.last }}{{ '\n' }}
 {%- endfor %}
-{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"""
+{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"""  # noqa: E501
 
 TURN = ("<|im_start|>", "<|im_end|>")
 FAMILIES: dict[str, tuple[str, tuple[str, ...], dict[str, str], str]] = {
@@ -75,7 +77,12 @@ FAMILIES: dict[str, tuple[str, tuple[str, ...], dict[str, str], str]] = {
         {"bos_token": "<bos>", "eos_token": "<eos>"},
         "<|eot_id|>",
     ),
-    "mistral": (MISTRAL, ("<s>", "</s>", "[INST]", "[/INST]"), {"bos_token": "<s>", "eos_token": "</s>"}, "</s>"),
+    "mistral": (
+        MISTRAL,
+        ("<s>", "</s>", "[INST]", "[/INST]"),
+        {"bos_token": "<s>", "eos_token": "</s>"},
+        "</s>",
+    ),
     "gemma": (
         GEMMA,
         ("<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"),
@@ -83,9 +90,16 @@ FAMILIES: dict[str, tuple[str, tuple[str, ...], dict[str, str], str]] = {
         "<end_of_turn>",
     ),
     "qwen": (QWEN, TURN, {"eos_token": "<|im_end|>", "pad_token": "<|im_end|>"}, "<|im_end|>"),
-}  # fmt: skip
+}
 TOOLS = [
-    {"type": "function", "function": {"name": "weather", "description": "é < ü & 😀", "parameters": {"type": "object"}}}
+    {
+        "type": "function",
+        "function": {
+            "name": "weather",
+            "description": "é < ü & 😀",
+            "parameters": {"type": "object"},
+        },
+    }
 ]
 CALL = {"type": "function", "function": {"name": "weather", "arguments": {"city": "Zürich <3"}}}
 CONVERSATIONS: dict[str, tuple[Message, ...]] = {
@@ -108,9 +122,13 @@ CONVERSATIONS: dict[str, tuple[Message, ...]] = {
 
 
 @pytest.fixture(scope="module", params=sorted(FAMILIES))
-def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+def family(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path]:
     template, controls, named, _ = FAMILIES[request.param]
-    folder = write_tiny_tokenizer(tmp_path_factory.mktemp(request.param), template, controls, **named)
+    folder = write_tiny_tokenizer(
+        tmp_path_factory.mktemp(request.param), template, controls, **named
+    )
     return request.param, folder
 
 
@@ -163,13 +181,34 @@ def test_the_named_tokens_equal_transformers(family: tuple[str, Path]) -> None:
         "  {% if true %}\n  a\n  {% endif %}\n b\n\n",
         "{{ messages | tojson }}|{{ messages[0] | tojson(indent=1, sort_keys=true) }}",
         "{{ messages | tojson(separators=(',', ':')) }}",
-        "{% for m in messages %}{% if loop.index > 1 %}{% break %}{% endif %}{{ m.content | upper }}{% endfor %}",
-        "{% set x = 1 %}{% generation %}\n{% set x = 2 %}{{ x }}{{ messages[0].content }}\n{% endgeneration %}{{ x }}",
-        "{% for m in messages %}{% generation %}{{ loop.index }}{{ m.role }}{% endgeneration %}{% endfor %}",
-        "{{ strftime_now('%Y')[:2] }}{{ missing }}{{ missing is defined }}{{ tools is none }}{{ documents is none }}",
-        "{% macro f(a, b=2) %}{{ a }}{{ b }}{% endmacro %}{{ f(1) }}{{ 'ab' * 3 }}{{ 2**3 }}{{ [1] * 2 }}{{ 3 * 1.5 }}",
-        "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = 1 + ns.n %}{% endfor %}{{ ns.n }}",
-        "{{ dict(b=2) }}{{ messages[0].content.split('o') }}{{ messages[0]['content'][::-1] }}{{ '%s-%d' % ('a', 3) }}",
+        (
+            "{% for m in messages %}{% if loop.index > 1 %}{% break %}{% endif %}{{ m.content |"
+            " upper }}{% endfor %}"
+        ),
+        (
+            "{% set x = 1 %}{% generation %}\n{% set x = 2 %}{{ x }}{{ messages[0].content }}\n{%"
+            " endgeneration %}{{ x }}"
+        ),
+        (
+            "{% for m in messages %}{% generation %}{{ loop.index }}{{ m.role }}{% endgeneration"
+            " %}{% endfor %}"
+        ),
+        (
+            "{{ strftime_now('%Y')[:2] }}{{ missing }}{{ missing is defined }}{{ tools is none }}{{"
+            " documents is none }}"
+        ),
+        (
+            "{% macro f(a, b=2) %}{{ a }}{{ b }}{% endmacro %}{{ f(1) }}{{ 'ab' * 3 }}{{ 2**3 }}{{"
+            " [1] * 2 }}{{ 3 * 1.5 }}"
+        ),
+        (
+            "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = 1 + ns.n %}{% endfor"
+            " %}{{ ns.n }}"
+        ),
+        (
+            "{{ dict(b=2) }}{{ messages[0].content.split('o') }}{{ messages[0]['content'][::-1]"
+            " }}{{ '%s-%d' % ('a', 3) }}"
+        ),
         "{{ 'é<' | e }}",
     ],
 )

@@ -1,8 +1,9 @@
-"""Every method's loss and gradient against TRL's own trainers, on the tokens that each makes of the same conversations.
+"""Every method's loss and gradient against TRL's own trainers, on the tokens that each makes of the
+same conversations.
 
-A tiny random Llama in float32 with a LoRA of PEFT's on it; TRL pads a batch of eight, ours is a forest. Tolerance: loss
-1e-5, gradient 1e-4 of its norm, because the same sums are made in another order. Where the two differ on purpose the
-test says so.
+A tiny random Llama in float32 with a LoRA of PEFT's on it; TRL pads a batch of eight, ours is a
+forest. Tolerance: loss 1e-5, gradient 1e-4 of its norm, because the same sums are made in another
+order. Where the two differ on purpose the test says so.
 """
 
 from collections.abc import Mapping
@@ -30,13 +31,23 @@ from tunesmith.engine.model_loading import load_model
 from tunesmith.engine.reference_logprobs import compute_reference_logps, with_reference_logps
 from tunesmith.engine.training_step import TrainingStep
 from tunesmith.models.tokenizer import load_tokenizer
-from tunesmith.records import DpoRecipe, Example, KtoRecipe, Message, OrpoRecipe, Recipe, SimpoRecipe, TokenArrays
+from tunesmith.records import (
+    DpoRecipe,
+    Example,
+    KtoRecipe,
+    Message,
+    OrpoRecipe,
+    Recipe,
+    SimpoRecipe,
+    TokenArrays,
+)
 from tunesmith.testing.rounding_tolerance import LOSS_TERMS, assert_close_within_rounding
 from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
 
 TEMPLATE = (  # nothing after <|im_end|>: TRL would train it, we never do
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] +"
+    " '<|im_end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{%"
+    " endif %}"
 )
 PAIRS = [
     ("one two three", "four five", "the lazy dog"),
@@ -50,12 +61,23 @@ SYSTEM = "the quick brown fox jumps over the lazy dog and one two three four fiv
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     named = {"eos_token": "<|im_end|>", "pad_token": "<|im_start|>"}
-    folder = write_tiny_tokenizer(tmp_path_factory.mktemp("trl") / "tiny", template=TEMPLATE, **named)
+    folder = write_tiny_tokenizer(
+        tmp_path_factory.mktemp("trl") / "tiny", template=TEMPLATE, **named
+    )
     config = LlamaConfig(
-        vocab_size=400, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=True, initializer_range=0.2,
-        bos_token_id=None, eos_token_id=1, pad_token_id=0,
-    )  # fmt: skip
+        vocab_size=400,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        initializer_range=0.2,
+        bos_token_id=None,
+        eos_token_id=1,
+        pad_token_id=0,
+    )
     with torch.random.fork_rng():
         torch.manual_seed(0)
         LlamaForCausalLM(config).save_pretrained(folder)
@@ -63,7 +85,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def a_lora() -> LoraConfig:
-    return LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
+    return LoraConfig(
+        r=4, lora_alpha=8, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
 
 
 def base_model(folder: Path) -> Any:
@@ -79,11 +103,14 @@ def examples(**given: Any) -> list[Example]:
     """The pairs as tunesmith reads them."""
     return [
         Example(
-            number, tuple(Message(**message) for message in messages(question, chosen)),  # type: ignore[arg-type]
-            rejected=(Message("assistant", rejected),), id=str(number), **given,
+            number,
+            tuple(Message(**message) for message in messages(question, chosen)),  # type: ignore[arg-type]
+            rejected=(Message("assistant", rejected),),
+            id=str(number),
+            **given,
         )
         for number, (question, chosen, rejected) in enumerate(PAIRS)
-    ]  # fmt: skip
+    ]
 
 
 def pairs_for_trl() -> Dataset:
@@ -98,10 +125,14 @@ def pairs_for_trl() -> Dataset:
     return Dataset.from_list(rows)
 
 
-def their_loss(trainer: Any, adapter: Path) -> tuple[float, dict[str, torch.Tensor], dict[str, Any]]:
-    """Loss, gradient by the name of the adapted layer, and the batch, as TRL's training step has them.
+def their_loss(
+    trainer: Any, adapter: Path
+) -> tuple[float, dict[str, torch.Tensor], dict[str, Any]]:
+    """Loss, gradient by the name of the adapted layer, and the batch, as TRL's training step has
+    them.
 
-    The adapter moves only now: TRL keeps a copy of an adapter that is there when a trainer is made as its reference.
+    The adapter moves only now: TRL keeps a copy of an adapter that is there when a trainer is made
+    as its reference.
     """
     model = trainer.model
     with torch.random.fork_rng(), torch.no_grad():
@@ -110,7 +141,9 @@ def their_loss(trainer: Any, adapter: Path) -> tuple[float, dict[str, torch.Tens
             if "lora_" in name:
                 weight.normal_(std=0.15)
     model.save_pretrained(adapter)
-    batch = trainer.data_collator([trainer.train_dataset[k] for k in range(len(trainer.train_dataset))])
+    batch = trainer.data_collator(
+        [trainer.train_dataset[k] for k in range(len(trainer.train_dataset))]
+    )
     model.train()
     loss = trainer.compute_loss(model, batch)
     loss.backward()
@@ -123,14 +156,20 @@ def their_loss(trainer: Any, adapter: Path) -> tuple[float, dict[str, torch.Tens
 
 
 def our_loss(
-    folder: Path, adapter: Path, recipe: Recipe, arrays: TokenArrays, mismatched: TokenArrays | None = None
+    folder: Path,
+    adapter: Path,
+    recipe: Recipe,
+    arrays: TokenArrays,
+    mismatched: TokenArrays | None = None,
 ) -> tuple[float, dict[str, torch.Tensor]]:
     loaded, method = load_model(folder, "float32", adapter), build_method(recipe)
     stepper = TrainingStep(loaded, method)
     arrays = replace(arrays, mismatched=mismatched)
     if method.uses_reference:
         with disable_adapter(loaded.model):
-            logps = compute_reference_logps(stepper, {"train": arrays}, lambda *_: None, lambda: False)
+            logps = compute_reference_logps(
+                stepper, {"train": arrays}, lambda *_: None, lambda: False
+            )
         assert logps is not None
         arrays = with_reference_logps("train", arrays, logps)
     layers = find_lora_layers(loaded.model)
@@ -138,7 +177,11 @@ def our_loss(
         layer.lora_A.requires_grad_(True), layer.lora_B.requires_grad_(True)
     loaded.model.train()
     loss = stepper.backward(arrays, range(len(arrays)), 1)
-    return loss, {f"{name}.{part}": getattr(layer, part).grad for name, layer in layers.items() for part in PARTS}
+    return loss, {
+        f"{name}.{part}": getattr(layer, part).grad
+        for name, layer in layers.items()
+        for part in PARTS
+    }
 
 
 PARTS = ("lora_A", "lora_B")
@@ -156,16 +199,28 @@ def assert_same(mine: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tens
 
 def common(tmp_path: Path, **options: Any) -> dict[str, Any]:
     return {
-        "output_dir": str(tmp_path / "trl"), "per_device_train_batch_size": len(PAIRS), "use_cpu": True, "bf16": False,
-        "report_to": [], "max_length": None, "gradient_checkpointing": False, "disable_tqdm": True, **options,
-    }  # fmt: skip
+        "output_dir": str(tmp_path / "trl"),
+        "per_device_train_batch_size": len(PAIRS),
+        "use_cpu": True,
+        "bf16": False,
+        "report_to": [],
+        "max_length": None,
+        "gradient_checkpointing": False,
+        "disable_tqdm": True,
+        **options,
+    }
 
 
 def rows_of(arrays: TokenArrays) -> list[tuple[list[int], list[bool]]]:
-    return [(t.tolist(), (w > 0).tolist()) for t, w in map(arrays.get_sequence, range(len(arrays.starts_S1) - 1))]
+    return [
+        (t.tolist(), (w > 0).tolist())
+        for t, w in map(arrays.get_sequence, range(len(arrays.starts_S1) - 1))
+    ]
 
 
-def rows_in(tokens_BT: torch.Tensor, attended_BT: torch.Tensor, trained_BT: torch.Tensor) -> list[Any]:
+def rows_in(
+    tokens_BT: torch.Tensor, attended_BT: torch.Tensor, trained_BT: torch.Tensor
+) -> list[Any]:
     """TRL's padded rows, the padding taken off."""
     return [
         (tokens[attended.bool()].tolist(), trained[attended.bool()].bool().tolist())
@@ -175,9 +230,12 @@ def rows_in(tokens_BT: torch.Tensor, attended_BT: torch.Tensor, trained_BT: torc
 
 def trainer_of(kind: Any, config: Any, folder: Path, data: Dataset) -> Any:
     return kind(
-        base_model(folder), args=config, train_dataset=data, processing_class=AutoTokenizer.from_pretrained(folder),
+        base_model(folder),
+        args=config,
+        train_dataset=data,
+        processing_class=AutoTokenizer.from_pretrained(folder),
         peft_config=a_lora(),
-    )  # fmt: skip
+    )
 
 
 def arrays_of(rows: list[tuple[list[int], list[bool]]], per_example: int = 1) -> TokenArrays:
@@ -190,9 +248,14 @@ def arrays_of(rows: list[tuple[list[int], list[bool]]], per_example: int = 1) ->
 
 
 def as_arrays(batch: Mapping[str, Any]) -> TokenArrays:
-    """The batch of the older trainers, which tokenise by other rules than the newer ones and us, as it is."""
+    """The batch of the older trainers, which tokenise by other rules than the newer ones and us, as
+    it is."""
     rows = {
-        kind: rows_in(batch[f"{kind}_input_ids"], batch[f"{kind}_attention_mask"], batch[f"{kind}_labels"] != -100)
+        kind: rows_in(
+            batch[f"{kind}_input_ids"],
+            batch[f"{kind}_attention_mask"],
+            batch[f"{kind}_labels"] != -100,
+        )
         for kind in ("chosen", "rejected")
     }
     both = zip(rows["chosen"], rows["rejected"], strict=True)
@@ -212,7 +275,9 @@ def test_dpo(folder: Path, tmp_path: Path, beta: float, loss: str) -> None:
     other, their_gradient, batch = their_loss(trainer, tmp_path / "adapter")
     rows = rows_in(batch["input_ids"], batch["attention_mask"], batch["completion_mask"])
     arrays = our_arrays(folder, recipe, examples())
-    assert rows_of(arrays) == [row for pair in zip(rows[: len(PAIRS)], rows[len(PAIRS) :], strict=True) for row in pair]
+    assert rows_of(arrays) == [
+        row for pair in zip(rows[: len(PAIRS)], rows[len(PAIRS) :], strict=True) for row in pair
+    ]
     mine, gradient = our_loss(folder, tmp_path / "adapter", recipe, arrays)
     assert_close_within_rounding(mine, other, LOSS_TERMS)
     assert_same(gradient, their_gradient)
@@ -222,7 +287,9 @@ def test_dpo(folder: Path, tmp_path: Path, beta: float, loss: str) -> None:
 def test_simpo(folder: Path, tmp_path: Path, beta: float, margin: float) -> None:
     """TRL has it as a loss of its CPO trainer, whose own term is set to 0."""
     recipe = Recipe(method="simpo", simpo=SimpoRecipe(beta=beta, margin=margin))
-    config = CPOConfig(loss_type="simpo", cpo_alpha=0.0, beta=beta, simpo_gamma=margin, **common(tmp_path))
+    config = CPOConfig(
+        loss_type="simpo", cpo_alpha=0.0, beta=beta, simpo_gamma=margin, **common(tmp_path)
+    )
     trainer = trainer_of(CPOTrainer, config, folder, pairs_for_trl())
     other, their_gradient, batch = their_loss(trainer, tmp_path / "adapter")
     mine, gradient = our_loss(folder, tmp_path / "adapter", recipe, as_arrays(batch))
@@ -232,10 +299,13 @@ def test_simpo(folder: Path, tmp_path: Path, beta: float, margin: float) -> None
 
 @pytest.mark.parametrize("beta", [0.1, 1.0])
 def test_orpo(folder: Path, tmp_path: Path, beta: float) -> None:
-    """TRL's cross-entropy is over prompt and answer, ours over the answer (see `methods/orpo.py`): so that TRL's term
-    can be taken away and ours put in its place, both are computed beside the whole."""
+    """TRL's cross-entropy is over prompt and answer, ours over the answer (see `methods/orpo.py`):
+    so that TRL's term can be taken away and ours put in its place, both are computed beside the
+    whole."""
     recipe = Recipe(method="orpo", orpo=OrpoRecipe(beta=beta))
-    trainer = trainer_of(ORPOTrainer, ORPOConfig(beta=beta, **common(tmp_path)), folder, pairs_for_trl())
+    trainer = trainer_of(
+        ORPOTrainer, ORPOConfig(beta=beta, **common(tmp_path)), folder, pairs_for_trl()
+    )
     other, their_gradient, batch = their_loss(trainer, tmp_path / "adapter")
     arrays = as_arrays(batch)
     mine, gradient = our_loss(folder, tmp_path / "adapter", recipe, arrays)
@@ -252,15 +322,22 @@ def test_orpo(folder: Path, tmp_path: Path, beta: float) -> None:
     )
 
 
-@pytest.mark.parametrize(("beta", "wanted", "unwanted"), [(0.1, 1.0, 1.0), (0.5, 1.0, 1.33), (0.1, 2.0, 0.7)])
+@pytest.mark.parametrize(
+    ("beta", "wanted", "unwanted"), [(0.1, 1.0, 1.0), (0.5, 1.0, 1.33), (0.1, 2.0, 0.7)]
+)
 def test_kto(folder: Path, tmp_path: Path, beta: float, wanted: float, unwanted: float) -> None:
-    """With TRL's own mismatched pairs put in the place of ours, which are mismatched by another rule."""
+    """With TRL's own mismatched pairs put in the place of ours, which are mismatched by another
+    rule."""
     kto = KtoRecipe(beta=beta, desirable_weight=wanted, undesirable_weight=unwanted)
     recipe = Recipe(method="kto", kto=kto)
     arrays = our_arrays(folder, recipe, examples())
     assert arrays.is_desirable_E is not None
     rated = [
-        {"prompt": messages(question), "completion": [{"role": "assistant", "content": answer}], "label": label}
+        {
+            "prompt": messages(question),
+            "completion": [{"role": "assistant", "content": answer}],
+            "label": label,
+        }
         for label, which in ((True, 1), (False, 2))
         for question, answer in ((pair[0], pair[which]) for pair in PAIRS)
     ]
@@ -268,10 +345,14 @@ def test_kto(folder: Path, tmp_path: Path, beta: float, wanted: float, unwanted:
     config = KTOConfig(beta=beta, desirable_weight=wanted, undesirable_weight=unwanted, **options)
     trainer = trainer_of(KTOTrainer, config, folder, Dataset.from_list(rated))
     other, their_gradient, batch = their_loss(trainer, tmp_path / "adapter")
-    assert rows_of(arrays) == rows_in(batch["input_ids"], batch["attention_mask"], batch["completion_mask"])
+    assert rows_of(arrays) == rows_in(
+        batch["input_ids"], batch["attention_mask"], batch["completion_mask"]
+    )
     assert arrays.is_desirable_E.tolist() == [bool(label) for label in batch["label"]]
     assert trainer._metrics["train"]["kl"][-1] > 0.1, "an estimate of 0 would prove nothing of it"
-    mismatched = rows_in(batch["KL_input_ids"], batch["KL_attention_mask"], batch["KL_completion_mask"])
+    mismatched = rows_in(
+        batch["KL_input_ids"], batch["KL_attention_mask"], batch["KL_completion_mask"]
+    )
     mine, gradient = our_loss(folder, tmp_path / "adapter", recipe, arrays, arrays_of(mismatched))
     assert_close_within_rounding(mine, other, LOSS_TERMS)
     assert_same(gradient, their_gradient)

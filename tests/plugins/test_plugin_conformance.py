@@ -60,6 +60,9 @@ class TestToml(ReaderConformance):
 
     def write(self, path: Path, rows: list[dict[str, Any]]) -> None:
         tables = (
-            "".join(f"{key} = {json.dumps(text, ensure_ascii=False)}\n" for key, text in row.items()) for row in rows
+            "".join(
+                f"{key} = {json.dumps(text, ensure_ascii=False)}\n" for key, text in row.items()
+            )
+            for row in rows
         )
         path.write_text("".join(f"[[examples]]\n{table}" for table in tables), encoding="utf-8")

@@ -25,16 +25,26 @@ Install = Callable[[str, str, str, str, str], None]
 SCORER = "class Mine:\n    name, metric, corpus_metrics = 'mine', 'mine', {}\n"
 
 
-@pytest.mark.parametrize("registry", [SCORERS, CHECKS, READERS, METHODS, ADAPTERS], ids=lambda one: one.kind)
+@pytest.mark.parametrize(
+    "registry", [SCORERS, CHECKS, READERS, METHODS, ADAPTERS], ids=lambda one: one.kind
+)
 def test_every_built_in_part_can_be_loaded(registry: Registry[object]) -> None:
     assert [name for name in registry.builtins if registry.load(name) is None] == []
 
 
 @pytest.mark.parametrize(
     ("registry", "name"),
-    [(SCORERS, "word-overlap"), (CHECKS, "shouting"), (READERS, "toml"), (METHODS, "hinge"), (ADAPTERS, "lora-fa")],
+    [
+        (SCORERS, "word-overlap"),
+        (CHECKS, "shouting"),
+        (READERS, "toml"),
+        (METHODS, "hinge"),
+        (ADAPTERS, "lora-fa"),
+    ],
 )
-def test_a_plugin_stands_behind_the_built_in_parts(registry: Registry[object], name: str, example_plugin: Path) -> None:
+def test_a_plugin_stands_behind_the_built_in_parts(
+    registry: Registry[object], name: str, example_plugin: Path
+) -> None:
     assert list(registry) == [*registry.builtins, name]
     assert name in registry and registry.load(name) is not None
 
@@ -50,7 +60,10 @@ def test_a_scorer_of_a_plugin_is_chosen_by_name(example_plugin: Path) -> None:
 def test_a_check_of_a_plugin_runs_with_the_others(
     example_plugin: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = [{"prompt": f"question {n}", "completion": "LOUD WORDS" if n == 7 else f"answer {n}"} for n in range(240)]
+    rows = [
+        {"prompt": f"question {n}", "completion": "LOUD WORDS" if n == 7 else f"answer {n}"}
+        for n in range(240)
+    ]
     path = tmp_path / "data.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert run(["check", str(path)]) == 0
@@ -58,7 +71,9 @@ def test_a_check_of_a_plugin_runs_with_the_others(
     assert "warning[data/shouting]: 1 of 240 examples shouts." in printed and "line 8" in printed
 
 
-def test_a_reader_of_a_plugin_reads_a_file_and_a_folder(example_plugin: Path, tmp_path: Path) -> None:
+def test_a_reader_of_a_plugin_reads_a_file_and_a_folder(
+    example_plugin: Path, tmp_path: Path
+) -> None:
     table = '[[examples]]\nprompt = "q {0}"\ncompletion = "a {0}"\n'
     path = tmp_path / "data.toml"
     path.write_text("".join(table.format(number) for number in range(12)))
@@ -69,7 +84,13 @@ def test_a_reader_of_a_plugin_reads_a_file_and_a_folder(example_plugin: Path, tm
 
 
 def test_a_reader_that_gives_no_rows_is_refused(install: Install, tmp_path: Path) -> None:
-    install("loose", "tunesmith.readers", "loose", "read", "def read(path):\n    yield {'prompt': 'q'}\n")
+    install(
+        "loose",
+        "tunesmith.readers",
+        "loose",
+        "read",
+        "def read(path):\n    yield {'prompt': 'q'}\n",
+    )
     path = tmp_path / "data.loose"
     path.write_text("x")
     with pytest.raises(PluginError, match="in place of a row"):
@@ -81,10 +102,11 @@ def test_a_plugin_that_cannot_be_imported_is_named(install: Install) -> None:
     with pytest.raises(PluginError) as caught:
         choose_scorer(["a"], "mine")
     assert caught.value.exit_code == 2
-    assert str(caught.value) == (
-        "error[plugin/import-failed]: A plugin cannot be imported. where mine = broken:Mine of broken 2.0 in "
-        "tunesmith.scorers · found ModuleNotFoundError: No module named 'no_such_module' · do see "
-        "docs/guide/plugins.md, or uninstall it"
+    assert (
+        str(caught.value)
+        == "error[plugin/import-failed]: A plugin cannot be imported. where mine = broken:Mine of"
+        " broken 2.0 in tunesmith.scorers · found ModuleNotFoundError: No module named"
+        " 'no_such_module' · do see docs/guide/plugins.md, or uninstall it"
     )
 
 
@@ -93,18 +115,25 @@ def test_a_plugin_that_cannot_be_imported_is_named(install: Install) -> None:
     [
         (SCORER, "found Mine has no score ·"),
         ("Mine = 3\n", "found a int ·"),
-        (SCORER.replace("'mine', 'mine'", "'other', 'other'") + "    def score(self): ...\n", "whose name is 'other'"),
+        (
+            SCORER.replace("'mine', 'mine'", "'other', 'other'") + "    def score(self): ...\n",
+            "whose name is 'other'",
+        ),
     ],
 )
 def test_a_plugin_that_is_no_scorer_is_refused(source: str, found: str, install: Install) -> None:
     install("odd", "tunesmith.scorers", "mine", "Mine", source)
-    with pytest.raises(PluginError, match=r"plugin/wrong-kind.*is no scorer.*odd:Mine of odd 2.0") as caught:
+    with pytest.raises(
+        PluginError, match=r"plugin/wrong-kind.*is no scorer.*odd:Mine of odd 2.0"
+    ) as caught:
         choose_scorer(["a"], "mine")
     assert found in str(caught.value)
 
 
 @pytest.mark.parametrize("given", ["None", "[3]"])
-def test_a_check_that_gives_no_problems_is_refused(given: str, install: Install, tmp_path: Path) -> None:
+def test_a_check_that_gives_no_problems_is_refused(
+    given: str, install: Install, tmp_path: Path
+) -> None:
     install("idle", "tunesmith.checks", "mine", "mine", f"def mine(context):\n    return {given}\n")
     path = tmp_path / "data.jsonl"
     path.write_text('{"prompt": "q", "completion": "a"}\n' * 20)
@@ -114,19 +143,28 @@ def test_a_check_that_gives_no_problems_is_refused(given: str, install: Install,
 def test_a_name_is_taken_once(install: Install) -> None:
     install("first", "tunesmith.scorers", "mine", "Mine", "")
     install("second", "tunesmith.scorers", "mine", "Mine", "")
-    with pytest.raises(PluginError, match=r"name-taken.*second:Mine of second 2.0.*found mine = first:Mine of first"):
+    with pytest.raises(
+        PluginError,
+        match=r"name-taken.*second:Mine of second 2.0.*found mine = first:Mine of first",
+    ):
         choose_scorer(["a"], "mine")
 
 
 def test_the_name_of_a_built_in_part_is_not_taken(install: Install) -> None:
     install("greedy", "tunesmith.scorers", "exact", "Mine", "")
-    with pytest.raises(PluginError, match=r"name-taken.*exact = greedy:Mine.*found tunesmith itself"):
+    with pytest.raises(
+        PluginError, match=r"name-taken.*exact = greedy:Mine.*found tunesmith itself"
+    ):
         list(SCORERS)
-    assert choose_scorer(["a"], "exact")[0].score("a", "a") == {"exact": 1.0}  # and the built-in one works
+    assert choose_scorer(["a"], "exact")[0].score("a", "a") == {
+        "exact": 1.0
+    }  # and the built-in one works
 
 
 def test_an_unknown_name_is_told_with_the_nearest_ones() -> None:
-    with pytest.raises(PluginError, match=r"no scorer 'roug-l'.*known are exact, .*did you mean rouge-l") as caught:
+    with pytest.raises(
+        PluginError, match=r"no scorer 'roug-l'.*known are exact, .*did you mean rouge-l"
+    ) as caught:
         SCORERS.load("roug-l")
     assert caught.value.exit_code == 2
 
@@ -137,14 +175,18 @@ def test_a_built_in_name_reads_no_entry_points() -> None:
         "r = Registry('tunesmith.x', 'x', {'join': 'os.path:join'})\n"
         "assert 'join' in r and r.load('join'); print('importlib.metadata' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert done.stdout == "False\n"
 
 
 def test_the_guide_shows_the_example_as_it_is() -> None:
     guide = (Path(__file__).parents[2] / "docs/guide/plugins.md").read_text(encoding="utf-8")
     shown = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
-    files = [path.read_text(encoding="utf-8") for path in (EXAMPLE / "tunesmith_example").glob("*.py")]
+    files = [
+        path.read_text(encoding="utf-8") for path in (EXAMPLE / "tunesmith_example").glob("*.py")
+    ]
     assert sorted(shown) == sorted(text for text in files if "import" in text)
     named = re.findall(r'^([\w.-]+) = "(\w+\.\w+:\w+)"$', guide, re.MULTILINE)
     (plugin,) = Distribution.discover(path=[str(EXAMPLE)])

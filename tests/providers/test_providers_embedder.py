@@ -31,5 +31,13 @@ def test_the_model_is_opened_at_the_first_text(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_importing_it_loads_no_torch() -> None:
-    code = "import sys, tunesmith.providers.embedder; print({'torch', 'transformers'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+    code = (
+        "import sys, tunesmith.providers.embedder; print({'torch', 'transformers'} &"
+        " set(sys.modules))"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        == "set()\n"
+    )

@@ -1,4 +1,5 @@
-"""While a choice is made, the same question is encoded once; what is measured pays for every search."""
+"""While a choice is made, the same question is encoded once; what is measured pays for every
+search."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,8 +20,11 @@ class Encoder:
         return np.array([[float(len(text)), 1.0] for text in texts], np.float32)
 
 
-def test_candidates_of_a_choice_encode_a_question_once_and_what_is_measured_encodes_each_time() -> None:
-    """Choosing how much to retrieve encoded 24 questions sixteen times: two of five minutes of a decision."""
+def test_candidates_of_a_choice_encode_a_question_once_and_what_is_measured_encodes_each_time() -> (
+    None
+):
+    """Choosing how much to retrieve encoded 24 questions sixteen times: two of five minutes of a
+    decision."""
     embedder, encoder = LocalEmbedder(), Encoder()
     embedder.__dict__["_encoder"] = encoder
     with embedder.remembering():

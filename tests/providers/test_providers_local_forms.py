@@ -1,4 +1,5 @@
-"""The local model held to a form: the contract, the likeliest label, and likelihoods of given answers."""
+"""The local model held to a form: the contract, the likeliest label, and likelihoods of given
+answers."""
 
 import json
 import math
@@ -22,7 +23,10 @@ LABEL_FORM = OutputConstraint(labels=LABELS)
 JSON_FORM = OutputConstraint(
     json_schema={
         "type": "object",
-        "properties": {"kind": {"type": "string", "enum": ["a", "b", "cc"]}, "right": {"type": "boolean"}},
+        "properties": {
+            "kind": {"type": "string", "enum": ["a", "b", "cc"]},
+            "right": {"type": "boolean"},
+        },
         "required": ["kind", "right"],
         "additionalProperties": False,
     }
@@ -36,13 +40,26 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LocalModel:
     folder = write_tiny_tokenizer(tmp_path_factory.mktemp("speller"), eos_token="<|im_end|>")
     torch.manual_seed(3)
     config = LlamaConfig(
-        vocab_size=420, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=True, initializer_range=0.2,
-        bos_token_id=0, eos_token_id=1, pad_token_id=1,
-    )  # fmt: skip
+        vocab_size=420,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        initializer_range=0.2,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+    )
     LlamaForCausalLM(config).save_pretrained(folder)
-    identity = ModelIdentity(name="tiny", source="folder", revision=None, folder=str(folder), files={})
-    return LocalModel(ResolvedModel(identity, load_tokenizer(folder), 512), load_model(folder, "float32"), 32)
+    identity = ModelIdentity(
+        name="tiny", source="folder", revision=None, folder=str(folder), files={}
+    )
+    return LocalModel(
+        ResolvedModel(identity, load_tokenizer(folder), 512), load_model(folder, "float32"), 32
+    )
 
 
 class _Local(CompleterConformance):
@@ -71,10 +88,18 @@ class TestJson(_Local):
 
 
 def asked(question: str) -> Prompt:
-    return (Message("system", "answer"), Message("user", "one"), Message("assistant", "yes"), Message("user", question))
+    return (
+        Message("system", "answer"),
+        Message("user", "one"),
+        Message("assistant", "yes"),
+        Message("user", question),
+    )
 
 
-QUESTIONS = [asked(question) for question in ("one two", "the quick brown fox", "lazy <|im_end|> dog", "x", "five")]
+QUESTIONS = [
+    asked(question)
+    for question in ("one two", "the quick brown fox", "lazy <|im_end|> dog", "x", "five")
+]
 
 
 def label_scores(model: LocalModel, prompt: Prompt) -> list[float]:
@@ -95,16 +120,22 @@ def label_scores(model: LocalModel, prompt: Prompt) -> list[float]:
 
 def test_the_likeliest_label_is_taken_end_of_turn_included(model: LocalModel) -> None:
     answers = model.create_completer(60, LABEL_FORM).complete(QUESTIONS)
-    expected = [LABELS[max(range(4), key=label_scores(model, prompt).__getitem__)] for prompt in QUESTIONS]
+    expected = [
+        LABELS[max(range(4), key=label_scores(model, prompt).__getitem__)] for prompt in QUESTIONS
+    ]
     assert [answer.text for answer in answers] == expected
-    assert all(answer.finished and answer.tokens_out > 0 and answer.seconds > 0 for answer in answers)
+    assert all(
+        answer.finished and answer.tokens_out > 0 and answer.seconds > 0 for answer in answers
+    )
 
 
 def test_calibration_takes_off_what_is_said_of_no_question(model: LocalModel) -> None:
     answers = model.create_completer(60, LABEL_FORM, is_calibrated=True).complete(QUESTIONS)
     blank = label_scores(model, asked(CONTENT_FREE))
     for prompt, answer in zip(QUESTIONS, answers, strict=True):
-        gained = [score - prior for score, prior in zip(label_scores(model, prompt), blank, strict=True)]
+        gained = [
+            score - prior for score, prior in zip(label_scores(model, prompt), blank, strict=True)
+        ]
         assert answer.text == LABELS[max(range(4), key=gained.__getitem__)]
 
 
@@ -132,7 +163,9 @@ def test_without_a_form_answers_are_free(model: LocalModel) -> None:
 def test_likelihoods_are_those_of_the_answers_with_their_end(model: LocalModel) -> None:
     prompts = [prompt for prompt in QUESTIONS for _ in LABELS]
     told: list[tuple[int, int]] = []
-    found = model.compute_logprobs(prompts, list(LABELS) * 5, lambda ready, wanted: told.append((ready, wanted)))
+    found = model.compute_logprobs(
+        prompts, list(LABELS) * 5, lambda ready, wanted: told.append((ready, wanted))
+    )
     expected = [score for prompt in QUESTIONS for score in label_scores(model, prompt)]
     assert [one.logprob for one in found] == pytest.approx(expected, abs=1e-3)
     assert [one.tokens for one in found[:4]] == [
@@ -148,14 +181,20 @@ def test_a_plain_text_is_scored_by_itself(model: LocalModel) -> None:
         logp = model.loaded.model(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
     (found,) = model.compute_logprobs([()], [text])
     assert found.tokens == len(ids) - 1
-    assert found.logprob == pytest.approx(sum(float(logp[t - 1, ids[t]]) for t in range(1, len(ids))), abs=1e-3)
+    assert found.logprob == pytest.approx(
+        sum(float(logp[t - 1, ids[t]]) for t in range(1, len(ids))), abs=1e-3
+    )
 
 
 def test_what_cannot_be_asked_has_no_likelihood(model: LocalModel) -> None:
-    found = model.compute_logprobs([asked("x"), asked("far too long " * 500), (), ()], ["a", "b", "", "x" * 10_000])
+    found = model.compute_logprobs(
+        [asked("x"), asked("far too long " * 500), (), ()], ["a", "b", "", "x" * 10_000]
+    )
     assert [math.isnan(one.logprob) for one in found] == [False, True, True, True]
     assert [one.tokens for one in found[1:]] == [0, 0, 0]
 
 
-def test_a_folder_without_its_tokenizer_file_is_not_needed_for_labels(model: LocalModel, tmp_path: Path) -> None:
+def test_a_folder_without_its_tokenizer_file_is_not_needed_for_labels(
+    model: LocalModel, tmp_path: Path
+) -> None:
     assert model.create_completer(60, LABEL_FORM).complete([]) == []

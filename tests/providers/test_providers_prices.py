@@ -1,4 +1,5 @@
-"""Price rows: the shipped table keeps its own rules, the user's rows go first, wrong rows are named."""
+"""Price rows: the shipped table keeps its own rules, the user's rows go first, wrong rows are
+named."""
 
 from datetime import date
 from pathlib import Path
@@ -68,8 +69,11 @@ def test_the_users_rows_go_before_the_shipped_ones(tmp_path: Path) -> None:
     row = find_price("gpt-6-luna", load_prices(), "https://api.openai.com/v1")
     assert row is not None and row.provider == "our contract"
     assert build_token_price(row).model_dump() == {
-        "usd_per_million_in": 0.01, "usd_per_million_out": 0.02, "source": "contract", "date": "2026-05-20",
-    }  # fmt: skip
+        "usd_per_million_in": 0.01,
+        "usd_per_million_out": 0.02,
+        "source": "contract",
+        "date": "2026-05-20",
+    }
     other = tmp_path / "other.toml"
     other.write_text(OWN.replace("our contract", "theirs"))
     row = find_price("gpt-6-luna", load_prices(other), "https://api.openai.com/v1")
@@ -88,7 +92,9 @@ def test_the_users_rows_go_before_the_shipped_ones(tmp_path: Path) -> None:
         ("gpt-6-lunatic", "https://api.openai.com/v1", None),
     ],
 )
-def test_a_price_is_that_of_the_provider_who_is_asked(model: str, url: str | None, provider: str | None) -> None:
+def test_a_price_is_that_of_the_provider_who_is_asked(
+    model: str, url: str | None, provider: str | None
+) -> None:
     row = find_price(model, load_prices(), url)
     assert (row and row.provider) == provider
 
@@ -101,13 +107,18 @@ def test_prices_are_old_after_half_a_year() -> None:
 def test_the_example_is_all_comments_and_its_rows_are_right_without_them(home: Path) -> None:
     path = write_example()
     assert path == home / "prices.toml" and read_prices(path) == ()
-    rows = [line.removeprefix("# ") for line in EXAMPLE_PRICES.splitlines() if "=" in line or "[[" in line]
+    rows = [
+        line.removeprefix("# ")
+        for line in EXAMPLE_PRICES.splitlines()
+        if "=" in line or "[[" in line
+    ]
     path.write_text("\n".join(rows))
     assert [row.model for row in read_prices(path)] == ["our-model-*"]
     with pytest.raises(InputError) as caught:
         write_example()
-    assert str(caught.value) == (
-        "error[input/prices-there]: You have a file of prices already; it was left as it is. "
+    assert (
+        str(caught.value)
+        == "error[input/prices-there]: You have a file of prices already; it was left as it is. "
         f"where {path} · do open it in an editor"
     )
 
@@ -115,7 +126,11 @@ def test_the_example_is_all_comments_and_its_rows_are_right_without_them(home: P
 @pytest.mark.parametrize(
     ("content", "code", "found"),
     [
-        ("[[price]\n", "input/prices-unreadable", "Expected ']]' at the end of an array declaration"),
+        (
+            "[[price]\n",
+            "input/prices-unreadable",
+            "Expected ']]' at the end of an array declaration",
+        ),
         ("price = 3\n", "input/prices-shape", "price is not a list of rows"),
         (f"[other]\na = 1\n{OWN}", "input/prices-shape", "other"),
         (OWN.replace('contract"\ndate', 'contract"\nday'), "input/price-row", "date: "),
@@ -125,7 +140,9 @@ def test_the_example_is_all_comments_and_its_rows_are_right_without_them(home: P
         ("price = [3]\n", "input/price-row", ": "),
     ],
 )
-def test_a_wrong_file_is_named_with_its_row(home: Path, content: str, code: str, found: str) -> None:
+def test_a_wrong_file_is_named_with_its_row(
+    home: Path, content: str, code: str, found: str
+) -> None:
     get_user_prices_path().write_text(content)
     with pytest.raises(InputError) as caught:
         load_prices()
@@ -134,5 +151,7 @@ def test_a_wrong_file_is_named_with_its_row(home: Path, content: str, code: str,
 
 
 def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"prices cannot be read. where .*none.toml · found No such file"):
+    with pytest.raises(
+        InputError, match=r"prices cannot be read. where .*none.toml · found No such file"
+    ):
         load_prices(tmp_path / "none.toml")

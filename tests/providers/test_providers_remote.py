@@ -1,4 +1,5 @@
-"""A remote model: the contract, every fault of RELIABILITY's F22 and F26, and a key that is never seen."""
+"""A remote model: the contract, every fault of RELIABILITY's F22 and F26, and a key that is never
+seen."""
 
 import dataclasses
 import logging
@@ -20,7 +21,9 @@ from tunesmith.testing.completer_conformance import CompleterConformance
 from tunesmith.testing.fake_openai import FakeOpenAI, Reply, make_chat_completion, make_error_reply
 
 KEY = "sk-canary-123456789"
-QUICK = RetryPolicy(max_attempts=4, request_seconds=1.0, answer_seconds=5.0, first_wait_seconds=0.001)
+QUICK = RetryPolicy(
+    max_attempts=4, request_seconds=1.0, answer_seconds=5.0, first_wait_seconds=0.001
+)
 
 
 def shout(question: str) -> str | None:
@@ -43,10 +46,18 @@ def service() -> Iterator[FakeOpenAI]:
 
 
 def completer(
-    service: FakeOpenAI, patience: RetryPolicy = QUICK, form: OutputConstraint | None = None, at_once: int = 4
+    service: FakeOpenAI,
+    patience: RetryPolicy = QUICK,
+    form: OutputConstraint | None = None,
+    at_once: int = 4,
 ) -> Any:
     recipe = RemoteRecipe(
-        name="remote", url=service.url, model="fake", key_variable="FAKE_KEY", at_once=at_once, max_tokens=16
+        name="remote",
+        url=service.url,
+        model="fake",
+        key_variable="FAKE_KEY",
+        at_once=at_once,
+        max_tokens=16,
     )
     return RemoteCompleter(recipe, form, patience)
 
@@ -66,14 +77,22 @@ def test_what_is_sent_and_what_comes_back(service: FakeOpenAI) -> None:
     assert service.requests == [
         {
             "model": "fake",
-            "messages": [{"role": "system", "content": "shout"}, {"role": "user", "content": "a b"}],
+            "messages": [
+                {"role": "system", "content": "shout"},
+                {"role": "user", "content": "a b"},
+            ],
             "temperature": 0,
             "seed": 0,
             "max_tokens": 16,
         }
     ]
     assert service.headers[0]["authorization"] == f"Bearer {KEY}"
-    assert (answer.text, answer.tokens_in, answer.tokens_out, answer.finished) == ("A B", 3, 2, True)
+    assert (answer.text, answer.tokens_in, answer.tokens_out, answer.finished) == (
+        "A B",
+        3,
+        2,
+        True,
+    )
 
 
 PASSING = {
@@ -128,13 +147,17 @@ def test_waits_double_up_to_a_cap_and_are_shortened_by_chance(service: FakeOpenA
     patience = RetryPolicy(max_attempts=6, first_wait_seconds=1.0, max_wait_seconds=5.0)
     open_line = HttpConnection(lambda: completer(service)._create_client(""))
     with pytest.raises(http_client.RequestFailed, match="asked 6 times"):
-        http_client.HttpSession(f"{service.url}/chat/completions", Redactor(""), patience, Stop()).post({}, open_line)
+        http_client.HttpSession(
+            f"{service.url}/chat/completions", Redactor(""), patience, Stop()
+        ).post({}, open_line)
     for wait, most in zip(waits, (1, 2, 4, 5, 5), strict=True):
         assert 0.75 * most <= wait <= most
 
 
 def test_after_the_first_one_trouble_is_a_completion(service: FakeOpenAI) -> None:
-    service.reply = lambda request: make_error_reply(500, "down") if request["messages"][-1]["content"] == "b" else None
+    service.reply = lambda request: (
+        make_error_reply(500, "down") if request["messages"][-1]["content"] == "b" else None
+    )
     a, b, c = completer(service).complete([ask("a"), ask("b"), ask("c")])
     assert (a.text, c.text, b.finished) == ("A", "C", False)
     assert b.error == "status 500, 'down' (asked 4 times)"
@@ -150,7 +173,9 @@ FATAL = {
 
 
 @pytest.mark.parametrize("code", FATAL)
-def test_what_will_not_pass_is_one_error_before_the_others_are_asked(service: FakeOpenAI, code: str) -> None:
+def test_what_will_not_pass_is_one_error_before_the_others_are_asked(
+    service: FakeOpenAI, code: str
+) -> None:
     service.reply = lambda request: FATAL[code]
     with pytest.raises(ProviderError) as raised:
         completer(service).complete([ask(str(number)) for number in range(50)])
@@ -174,7 +199,9 @@ def test_a_service_that_asks_not_to_be_asked_again_is_not(service: FakeOpenAI) -
 
 
 def test_a_key_that_is_revoked_in_the_middle_makes_no_storm(service: FakeOpenAI) -> None:
-    service.reply = lambda request: make_error_reply(401, "revoked") if len(service.requests) > 5 else None
+    service.reply = lambda request: (
+        make_error_reply(401, "revoked") if len(service.requests) > 5 else None
+    )
     answers = completer(service, at_once=2).complete([ask(str(number)) for number in range(60)])
     assert sum(answer.error is None for answer in answers) == 5
     assert len(service.requests) <= 7
@@ -182,9 +209,13 @@ def test_a_key_that_is_revoked_in_the_middle_makes_no_storm(service: FakeOpenAI)
 
 
 def test_a_service_that_dies_in_the_middle_is_left_alone(service: FakeOpenAI) -> None:
-    service.reply = lambda request: make_error_reply(503, "down") if len(service.requests) > 1 else None
+    service.reply = lambda request: (
+        make_error_reply(503, "down") if len(service.requests) > 1 else None
+    )
     patience = dataclasses.replace(QUICK, max_attempts=1)
-    answers = completer(service, patience, at_once=1).complete([ask(str(number)) for number in range(40)])
+    answers = completer(service, patience, at_once=1).complete(
+        [ask(str(number)) for number in range(40)]
+    )
     assert len(service.requests) == 1 + service_health.MAX_FAILURES
     assert sum(answer.error is not None for answer in answers) == 39
 
@@ -198,10 +229,15 @@ def test_whoever_was_reached_once_ends_no_run(service: FakeOpenAI, code: str) ->
     assert all(answer.error for answer in answers) and KEY[:8] not in repr(answers)
     assert len(service.requests) == 2, "one prompt shows that it is still so"
     service.reply = lambda request: None
-    assert [answer.text for answer in asked.complete([ask("b"), ask("c")])] == ["B", "C"], "it may come back"
+    assert [answer.text for answer in asked.complete([ask("b"), ask("c")])] == [
+        "B",
+        "C",
+    ], "it may come back"
 
 
-def test_a_service_that_died_is_asked_once_in_three_later_rounds_and_then_no_more(service: FakeOpenAI) -> None:
+def test_a_service_that_died_is_asked_once_in_three_later_rounds_and_then_no_more(
+    service: FakeOpenAI,
+) -> None:
     asked = completer(service, dataclasses.replace(QUICK, max_attempts=1), at_once=1)
     asked.complete([ask("a")])
     service.reply = lambda request: make_error_reply(503, "down")
@@ -213,14 +249,23 @@ def test_a_service_that_died_is_asked_once_in_three_later_rounds_and_then_no_mor
 
 
 def test_an_unknown_host_is_told_at_once() -> None:
-    recipe = RemoteRecipe(name="remote", url="https://nowhere.invalid/v1", model="m", key_variable="FAKE_KEY")
+    recipe = RemoteRecipe(
+        name="remote", url="https://nowhere.invalid/v1", model="m", key_variable="FAKE_KEY"
+    )
     with pytest.raises(ProviderError) as raised:
-        RemoteCompleter(recipe, retry_policy=dataclasses.replace(QUICK, max_attempts=1)).complete([ask("a")])
-    assert raised.value.code in ("provider/unknown-host", "provider/no-answer")  # without a network, no name is known
+        RemoteCompleter(recipe, retry_policy=dataclasses.replace(QUICK, max_attempts=1)).complete(
+            [ask("a")]
+        )
+    assert raised.value.code in (
+        "provider/unknown-host",
+        "provider/no-answer",
+    )  # without a network, no name is known
 
 
 def test_a_port_where_nobody_listens_is_told(service: FakeOpenAI) -> None:
-    recipe = RemoteRecipe(name="remote", url="http://127.0.0.1:9/v1", model="m", key_variable="FAKE_KEY")
+    recipe = RemoteRecipe(
+        name="remote", url="http://127.0.0.1:9/v1", model="m", key_variable="FAKE_KEY"
+    )
     with pytest.raises(ProviderError, match=r"no-answer.*ConnectError.*asked 4 times"):
         RemoteCompleter(recipe, retry_policy=QUICK).complete([ask("a")])
 
@@ -234,16 +279,34 @@ def test_an_answer_without_end_is_cut(service: FakeOpenAI, monkeypatch: pytest.M
 
 
 STRANGE: list[Any] = [
-    {}, [], None, 1, "x", {"choices": []}, {"choices": [1]}, {"choices": {}}, make_chat_completion(None),
-    {"choices": [{"message": "x"}]}, {"choices": [{"message": {"content": [{"type": "text"}]}}]},
-    {"choices": [{"message": {"content": None, "tool_calls": [{}]}, "finish_reason": "tool_calls"}], "usage": None},
-]  # fmt: skip
+    {},
+    [],
+    None,
+    1,
+    "x",
+    {"choices": []},
+    {"choices": [1]},
+    {"choices": {}},
+    make_chat_completion(None),
+    {"choices": [{"message": "x"}]},
+    {"choices": [{"message": {"content": [{"type": "text"}]}}]},
+    {
+        "choices": [
+            {"message": {"content": None, "tool_calls": [{}]}, "finish_reason": "tool_calls"}
+        ],
+        "usage": None,
+    },
+]
 
 
 @pytest.mark.parametrize("body", STRANGE, ids=repr)
 def test_strange_answers_are_errors_of_one_prompt(service: FakeOpenAI, body: Any) -> None:
-    service.reply = lambda request: Reply(body=body) if request["messages"][-1]["content"] == "b" else None
-    a, b = completer(service, dataclasses.replace(QUICK, max_attempts=1)).complete([ask("a"), ask("b")])
+    service.reply = lambda request: (
+        Reply(body=body) if request["messages"][-1]["content"] == "b" else None
+    )
+    a, b = completer(service, dataclasses.replace(QUICK, max_attempts=1)).complete(
+        [ask("a"), ask("b")]
+    )
     assert a.text == "A" and b.error and b.text == ""
 
 
@@ -254,7 +317,9 @@ def test_an_answer_cut_at_the_limit_says_so(service: FakeOpenAI) -> None:
 
 
 @pytest.mark.parametrize("text", ["", " \n", None])
-def test_a_model_that_is_cut_while_it_reasons_did_not_answer(service: FakeOpenAI, text: str | None) -> None:
+def test_a_model_that_is_cut_while_it_reasons_did_not_answer(
+    service: FakeOpenAI, text: str | None
+) -> None:
     service.faults = [Reply(body=make_chat_completion(text, finish_reason="length"))]
     cut, whole = completer(service).complete([ask("a"), ask("b")])
     assert cut.error == "cut before it said anything: raise max_tokens" and not cut.finished
@@ -273,15 +338,18 @@ def test_a_reasoning_model_has_room_unless_the_recipe_says_less(service: FakeOpe
 
 
 def test_tokens_that_nobody_counted_are_told(service: FakeOpenAI) -> None:
-    bare = {"choices": [{"message": {"content": "A"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": "3"}}
+    bare = {
+        "choices": [{"message": {"content": "A"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": "3"},
+    }
     service.faults = [Reply(body=bare)]
     asked = completer(service)
     silent, counted = asked.complete([ask("a" * 12), ask("b")])
     assert (silent.tokens_in, silent.tokens_out) == (5, 1)  # (5 + 12) / 4 and 1 / 4, rounded up
     assert (counted.tokens_in, counted.tokens_out) == (2, 1)
     assert asked.notes == [
-        "The service does not say, or not credibly, how many tokens a request took; they are estimated, one for 4 "
-        "characters, and so is what it costs."
+        "The service does not say, or not credibly, how many tokens a request took; they are"
+        " estimated, one for 4 characters, and so is what it costs."
     ]
 
 
@@ -289,17 +357,23 @@ def test_settings_that_a_model_declines_are_left_out_and_told(service: FakeOpenA
     def picky(request: dict[str, Any]) -> Reply | None:
         if "max_tokens" in request:
             return make_error_reply(
-                400, "Unsupported parameter: use 'max_completion_tokens' instead.", param="max_tokens"
+                400,
+                "Unsupported parameter: use 'max_completion_tokens' instead.",
+                param="max_tokens",
             )
         if "temperature" in request:
-            return make_error_reply(400, "Unsupported value: 'temperature' does not support 0.", param="temperature")
+            return make_error_reply(
+                400, "Unsupported value: 'temperature' does not support 0.", param="temperature"
+            )
         return None
 
     service.reply = picky
     asked = completer(service)
     assert [answer.text for answer in asked.complete([ask("a"), ask("b")])] == ["A", "B"]
     assert service.requests[-1].keys() == {"model", "messages", "seed", "max_completion_tokens"}
-    assert asked.notes == ["The service takes no temperature, so its answers may differ when asked again."]
+    assert asked.notes == [
+        "The service takes no temperature, so its answers may differ when asked again."
+    ]
 
 
 def test_requests_overlap_and_seconds_are_shares_of_the_wall_time(service: FakeOpenAI) -> None:
@@ -312,7 +386,9 @@ def test_requests_overlap_and_seconds_are_shares_of_the_wall_time(service: FakeO
 
 
 def test_ctrl_c_ends_the_waiting(service: FakeOpenAI) -> None:
-    service.reply = lambda request: Reply(429, {}, {"retry-after": "4"}) if len(service.requests) > 2 else None
+    service.reply = lambda request: (
+        Reply(429, {}, {"retry-after": "4"}) if len(service.requests) > 2 else None
+    )
 
     def interrupt(ready: int, wanted: int) -> None:
         if ready == 2:  # three others wait by now, or will
@@ -332,7 +408,10 @@ def test_labels_are_asked_for_as_an_object_and_taken_out_of_it(service: FakeOpen
     answers = completer(service, form=LABELS).complete([ask("a"), ask("no object")])
     assert [answer.text for answer in answers] == ["yes", "no object"]
     asked = service.requests[0]["response_format"]["json_schema"]
-    assert asked["strict"] is True and asked["schema"]["properties"]["answer"]["enum"] == ["yes", "no"]
+    assert asked["strict"] is True and asked["schema"]["properties"]["answer"]["enum"] == [
+        "yes",
+        "no",
+    ]
 
 
 OBJECT = {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": False}
@@ -344,7 +423,14 @@ OBJECT = {"type": "object", "properties": {"a": {"type": "string"}}, "additional
         (OBJECT | {"required": ["a"]}, True),
         (OBJECT, False),
         ({"type": "array", "items": OBJECT | {"required": ["a"]}}, False),
-        (OBJECT | {"required": ["a"], "properties": {"a": {"anyOf": [OBJECT, {"type": "null"}]}}}, False),
+        (
+            OBJECT
+            | {
+                "required": ["a"],
+                "properties": {"a": {"anyOf": [OBJECT, {"type": "null"}]}},
+            },
+            False,
+        ),
     ],
 )
 def test_a_schema_is_strict_where_services_take_it_so(
@@ -352,7 +438,10 @@ def test_a_schema_is_strict_where_services_take_it_so(
 ) -> None:
     completer(service, form=OutputConstraint(json_schema=schema)).complete([ask("a")])
     asked = service.requests[0]["response_format"]
-    assert asked == {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": is_strict}}
+    assert asked == {
+        "type": "json_schema",
+        "json_schema": {"name": "answer", "schema": schema, "strict": is_strict},
+    }
 
 
 def test_a_service_without_forms_is_told(service: FakeOpenAI) -> None:
@@ -361,10 +450,11 @@ def test_a_service_without_forms_is_told(service: FakeOpenAI) -> None:
     )
     with pytest.raises(ProviderError) as raised:
         completer(service, form=LABELS).complete([ask("a")])
-    assert str(raised.value) == (
-        "error[provider/form-refused]: The service does not hold answers to this form. where remote, "
-        f"{service.url}/chat/completions · found status 400, 'response_format is not supported' · do leave this "
-        "contender out"
+    assert (
+        str(raised.value)
+        == "error[provider/form-refused]: The service does not hold answers to this form. where"
+        f" remote, {service.url}/chat/completions · found status 400, 'response_format is not"
+        " supported' · do leave this contender out"
     )
 
 
@@ -391,20 +481,28 @@ def test_the_key_is_in_no_message_representation_or_log(
     assert KEY not in told + caplog.text + printed.out + printed.err
 
 
-def test_a_missing_key_is_told_but_for_this_machine(service: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_key_is_told_but_for_this_machine(
+    service: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("FAKE_KEY")
     assert completer(service).complete([ask("a")])[0].text == "A"
     assert "authorization" not in service.headers[0]
-    recipe = RemoteRecipe(name="far", url="https://api.example.com/v1", model="m", key_variable="FAKE_KEY")
+    recipe = RemoteRecipe(
+        name="far", url="https://api.example.com/v1", model="m", key_variable="FAKE_KEY"
+    )
     with pytest.raises(ProviderError) as raised:
         RemoteCompleter(recipe).complete([ask("a")])
-    assert str(raised.value) == (
-        "error[provider/no-key]: There is no key for far. where evaluation.remote · found the environment variable "
-        "FAKE_KEY is empty · do export FAKE_KEY=..., or name another with key_variable"
+    assert (
+        str(raised.value)
+        == "error[provider/no-key]: There is no key for far. where evaluation.remote · found the"
+        " environment variable FAKE_KEY is empty · do export FAKE_KEY=..., or name another with"
+        " key_variable"
     )
 
 
-def test_a_key_that_is_no_header_is_not_shown(service: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_is_no_header_is_not_shown(
+    service: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FAKE_KEY", "sk\r\nX-Evil: 1")
     with pytest.raises(ProviderError, match="bad-key") as raised:
         completer(service).complete([ask("a")])
@@ -416,7 +514,10 @@ def test_a_key_that_is_no_header_is_not_shown(service: FakeOpenAI, monkeypatch: 
     [
         ("https://api.example.com/v1", "https://api.example.com/v1/chat/completions"),
         ("https://api.example.com/v1/", "https://api.example.com/v1/chat/completions"),
-        ("https://api.example.com/v1/chat/completions", "https://api.example.com/v1/chat/completions"),
+        (
+            "https://api.example.com/v1/chat/completions",
+            "https://api.example.com/v1/chat/completions",
+        ),
         ("http://localhost:8000/v1", "http://localhost:8000/v1/chat/completions"),
         ("http://127.0.0.1", "http://127.0.0.1/chat/completions"),
         ("http://[::1]:8000/v1", "http://[::1]:8000/v1/chat/completions"),
@@ -429,12 +530,25 @@ def test_where_is_asked(url: str, endpoint: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "http://api.example.com/v1", "http://169.254.169.254/latest", "http://10.0.0.1/v1", "http://localhost.evil.com",
-        "http://2130706433/v1", "http://[::ffff:10.0.0.1]/v1", "https://user:secret@api.example.com/v1",
-        "https://secret@api.example.com", "https://api.example.com/v1?key=secret", "https://api.example.com/#secret",
-        "file:///etc/passwd", "gopher://127.0.0.1", "api.example.com/v1", "", "https://", "https://[secret", "https://a:b/",
+        "http://api.example.com/v1",
+        "http://169.254.169.254/latest",
+        "http://10.0.0.1/v1",
+        "http://localhost.evil.com",
+        "http://2130706433/v1",
+        "http://[::ffff:10.0.0.1]/v1",
+        "https://user:secret@api.example.com/v1",
+        "https://secret@api.example.com",
+        "https://api.example.com/v1?key=secret",
+        "https://api.example.com/#secret",
+        "file:///etc/passwd",
+        "gopher://127.0.0.1",
+        "api.example.com/v1",
+        "",
+        "https://",
+        "https://[secret",
+        "https://a:b/",
     ],
-)  # fmt: skip
+)
 def test_other_urls_are_refused_and_not_shown(url: str) -> None:
     with pytest.raises(RecipeError, match="bad-url") as raised:
         build_endpoint_url(url)

@@ -1,4 +1,5 @@
-"""Services that send what no good one would, on real sockets: every wait ends, every fault is one prompt's error."""
+"""Services that send what no good one would, on real sockets: every wait ends, every fault is one
+prompt's error."""
 
 import gzip
 import json
@@ -80,8 +81,12 @@ WITHOUT_END = {
     "a body up to the end of the connection": dripping(OK + b"\r\n", b" "),
     "a chunk now and then": dripping(OK + b"transfer-encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
     "a chunk's length now and then": dripping(OK + b"transfer-encoding: chunked\r\n\r\n", b"0"),
-    "a chunk's extension now and then": dripping(OK + b"transfer-encoding: chunked\r\n\r\n1;x", b"x"),
-    "a trailer now and then": dripping(OK + b"transfer-encoding: chunked\r\n\r\n0\r\n", b"x-slow: 1\r\n"),
+    "a chunk's extension now and then": dripping(
+        OK + b"transfer-encoding: chunked\r\n\r\n1;x", b"x"
+    ),
+    "a trailer now and then": dripping(
+        OK + b"transfer-encoding: chunked\r\n\r\n0\r\n", b"x-slow: 1\r\n"
+    ),
     "half an answer, then silence": after_request(
         lambda c: (c.send(OK + b"content-length: 99\r\n\r\n{"), c.wait_for_stop())[0]
     ),
@@ -97,7 +102,8 @@ def test_a_service_that_never_ends_its_answer_is_left(talk: Callable[[Connection
 
 
 def test_a_service_that_never_ends_the_tls_handshake_is_left() -> None:
-    """A byte of a record of 16 KB now and then: each byte is in time for a limit that counts from byte to byte."""
+    """A byte of a record of 16 KB now and then: each byte is in time for a limit that counts from
+    byte to byte."""
 
     def talk(connection: Connection) -> None:
         connection.send(b"\x16\x03\x03\x40\x00")
@@ -140,7 +146,9 @@ def test_leaving_waits_for_no_answer_and_no_thread() -> None:
             raise KeyboardInterrupt
 
     with RawService(talk) as service, pytest.raises(KeyboardInterrupt):
-        completer(service.url, hour).complete([ask(str(number)) for number in range(9)], leave_once_all_wait)
+        completer(service.url, hour).complete(
+            [ask(str(number)) for number in range(9)], leave_once_all_wait
+        )
 
 
 def test_progress_is_told_while_nothing_arrives() -> None:
@@ -157,14 +165,26 @@ BROKEN = {
     "no version": (lambda c: c.send(b"200 OK\r\n\r\n" + GOOD), "RemoteProtocolError"),
     "nothing": (lambda c: None, "Server disconnected"),
     "hangs up in the head": (lambda c: c.send(OK + b"content-le"), "RemoteProtocolError"),
-    "hangs up in the body": (lambda c: c.send(OK + b"content-length: 999\r\n\r\n{"), "RemoteProtocolError"),
+    "hangs up in the body": (
+        lambda c: c.send(OK + b"content-length: 999\r\n\r\n{"),
+        "RemoteProtocolError",
+    ),
     "hangs up in a chunk": (
         lambda c: c.send(OK + b"transfer-encoding: chunked\r\n\r\nff\r\n{"),
         "RemoteProtocolError",
     ),
-    "a negative length": (lambda c: c.send(OK + b"content-length: -1\r\n\r\n{}"), "RemoteProtocolError"),
-    "two lengths": (lambda c: c.send(OK + b"content-length: 2\r\ncontent-length: 3\r\n\r\n{}"), "RemoteProtocolError"),
-    "a length that is no number": (lambda c: c.send(OK + b"content-length: many\r\n\r\n{}"), "RemoteProtocolError"),
+    "a negative length": (
+        lambda c: c.send(OK + b"content-length: -1\r\n\r\n{}"),
+        "RemoteProtocolError",
+    ),
+    "two lengths": (
+        lambda c: c.send(OK + b"content-length: 2\r\ncontent-length: 3\r\n\r\n{}"),
+        "RemoteProtocolError",
+    ),
+    "a length that is no number": (
+        lambda c: c.send(OK + b"content-length: many\r\n\r\n{}"),
+        "RemoteProtocolError",
+    ),
     "a chunk's length that is none": (
         lambda c: c.send(OK + b"transfer-encoding: chunked\r\n\r\nxyz\r\n"),
         "RemoteProtocolError",
@@ -173,20 +193,41 @@ BROKEN = {
         lambda c: c.send(OK + b"transfer-encoding: rot13\r\n\r\n" + GOOD),
         "RemoteProtocolError",
     ),
-    "headers of 200 KB": (lambda c: c.send(OK + b"x: " + b"x" * 200_000 + b"\r\n\r\n"), "RemoteProtocolError"),
+    "headers of 200 KB": (
+        lambda c: c.send(OK + b"x: " + b"x" * 200_000 + b"\r\n\r\n"),
+        "RemoteProtocolError",
+    ),
     "a header without a name": (lambda c: c.send(OK + b": x\r\n\r\n"), "RemoteProtocolError"),
-    "other protocols": (lambda c: c.send_reply(b"", status="101 Switching Protocols"), "RemoteProtocolError"),
+    "other protocols": (
+        lambda c: c.send_reply(b"", status="101 Switching Protocols"),
+        "RemoteProtocolError",
+    ),
     "no content": (lambda c: c.send(b"HTTP/1.1 204 No Content\r\n\r\n"), "status 204"),
     "a made-up status": (lambda c: c.send_reply(GOOD, status="999 Whatever"), "status 999"),
-    "events of a stream": (lambda c: c.send_reply(b'data: {"choices": []}\n\ndata: [DONE]\n\n'), "status 200, 'data:"),
+    "events of a stream": (
+        lambda c: c.send_reply(b'data: {"choices": []}\n\ndata: [DONE]\n\n'),
+        "status 200, 'data:",
+    ),
     "half of the JSON": (lambda c: c.send_reply(GOOD[:-5]), "status 200"),
-    "a number of 5,000 digits": (lambda c: c.send_reply(b'{"choices": ' + b"1" * 5000 + b"}"), "status 200"),
+    "a number of 5,000 digits": (
+        lambda c: c.send_reply(b'{"choices": ' + b"1" * 5000 + b"}"),
+        "status 200",
+    ),
     "very deep JSON": (lambda c: c.send_reply(b'{"a":' * 100_000), "status 200"),
     "bytes that are no UTF-8": (lambda c: c.send_reply(b'{"a": "\xff\xfe"}'), "status 200"),
-    "packed with something else": (lambda c: c.send_reply(GOOD, "content-encoding: zstd"), "packed as 'zstd'"),
-    "packed twice": (lambda c: c.send_reply(GOOD, "content-encoding: gzip, gzip"), "packed as 'gzip, gzip'"),
+    "packed with something else": (
+        lambda c: c.send_reply(GOOD, "content-encoding: zstd"),
+        "packed as 'zstd'",
+    ),
+    "packed twice": (
+        lambda c: c.send_reply(GOOD, "content-encoding: gzip, gzip"),
+        "packed as 'gzip, gzip'",
+    ),
     "said to be packed": (lambda c: c.send_reply(GOOD, "content-encoding: gzip"), "DecodingError"),
-    "packed and cut": (lambda c: c.send_reply(gzip.compress(GOOD)[:30], "content-encoding: gzip"), "status 200"),
+    "packed and cut": (
+        lambda c: c.send_reply(gzip.compress(GOOD)[:30], "content-encoding: gzip"),
+        "status 200",
+    ),
     "a bomb": (
         lambda c: c.send_reply(gzip.compress(b"0" * (64 << 20), 9), "content-encoding: gzip"),
         "an answer of more than 8 MiB",
@@ -195,7 +236,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("act", "told"), BROKEN.values(), ids=BROKEN.keys())
-def test_a_broken_reply_is_the_error_of_its_prompt_and_of_no_other(act: Callable[[Connection], Any], told: str) -> None:
+def test_a_broken_reply_is_the_error_of_its_prompt_and_of_no_other(
+    act: Callable[[Connection], Any], told: str
+) -> None:
     def talk(connection: Connection) -> None:
         number = service.connection_count
         connection.read_request()
@@ -236,7 +279,10 @@ def test_json_in_another_unicode_encoding_is_read(encoding: str) -> None:
 def test_a_redirect_is_not_followed_with_the_key(status: int) -> None:
     with FakeOpenAI(str.upper) as elsewhere:
         fault = Reply(status, {}, {"location": elsewhere.url})
-        with FakeOpenAI(str.upper, [fault]) as service, pytest.raises(ProviderError, match="provider/redirect"):
+        with (
+            FakeOpenAI(str.upper, [fault]) as service,
+            pytest.raises(ProviderError, match="provider/redirect"),
+        ):
             completer(service.url).complete([ask("a")])
         assert elsewhere.requests == []
 
@@ -246,7 +292,11 @@ def test_a_redirect_is_not_followed_with_the_key(status: int) -> None:
 
 def read(choice: Any = None, usage: Any = None, **parts: Any) -> tuple[Completion, list[str]]:
     notes: list[str] = []
-    response = {"choices": [choice], "usage": usage or {"prompt_tokens": 7, "completion_tokens": 3}, **parts}
+    response = {
+        "choices": [choice],
+        "usage": usage or {"prompt_tokens": 7, "completion_tokens": 3},
+        **parts,
+    }
     return parse_completion(response, None, 40, Redactor(KEY), notes.append), notes
 
 
@@ -276,7 +326,12 @@ def test_every_completion_is_storable_also_its_error() -> None:
 
 
 def test_a_content_of_parts_is_the_text_of_its_text_parts() -> None:
-    parts = [{"type": "thinking", "text": "hm"}, {"type": "text", "text": "re"}, 1, {"type": "text", "text": "d"}]
+    parts = [
+        {"type": "thinking", "text": "hm"},
+        {"type": "text", "text": "re"},
+        1,
+        {"type": "text", "text": "d"},
+    ]
     assert read(said(parts))[0].text == "red"
 
 
@@ -288,7 +343,10 @@ NO_TEXT = {
         said([{"type": "image_url", "image_url": "x"}]),
         "no text in the answer (finish_reason 'stop')",
     ),
-    "tool calls": (said(None, "tool_calls", tool_calls=[{}]), "no text in the answer (finish_reason 'tool_calls')"),
+    "tool calls": (
+        said(None, "tool_calls", tool_calls=[{}]),
+        "no text in the answer (finish_reason 'tool_calls')",
+    ),
     "a refusal": (
         said(None, refusal="I cannot."),
         "no text in the answer (finish_reason 'stop', refused: 'I cannot.')",
@@ -297,7 +355,10 @@ NO_TEXT = {
     "cut": (said(" ", "length"), TRUNCATED_ERROR),
     "an error": (said("half an ans", "error"), "the service ended the answer with an error"),
     "no choices": (None, "no text in the answer (finish_reason 'None')"),
-    "too long": (said("x" * (2**20 + 1)), "an answer of 1,048,577 characters; at most 1,048,576 are read"),
+    "too long": (
+        said("x" * (2**20 + 1)),
+        "an answer of 1,048,577 characters; at most 1,048,576 are read",
+    ),
 }
 
 
@@ -315,11 +376,18 @@ def test_an_answer_that_was_ended_early_is_an_unfinished_answer(reason: str) -> 
 
 
 NOT_CREDIBLE = [
-    {"prompt_tokens": -1, "completion_tokens": -5}, {"prompt_tokens": True, "completion_tokens": True},
-    {"prompt_tokens": 10**18, "completion_tokens": 10**18}, {"prompt_tokens": 1.5, "completion_tokens": 0.5},
-    {"prompt_tokens": float("nan"), "completion_tokens": float("inf")}, {"prompt_tokens": "7"},
-    {"total_tokens": 10}, [7, 3], "7", 7, {"prompt_tokens": 0, "completion_tokens": 0},
-]  # fmt: skip
+    {"prompt_tokens": -1, "completion_tokens": -5},
+    {"prompt_tokens": True, "completion_tokens": True},
+    {"prompt_tokens": 10**18, "completion_tokens": 10**18},
+    {"prompt_tokens": 1.5, "completion_tokens": 0.5},
+    {"prompt_tokens": float("nan"), "completion_tokens": float("inf")},
+    {"prompt_tokens": "7"},
+    {"total_tokens": 10},
+    [7, 3],
+    "7",
+    7,
+    {"prompt_tokens": 0, "completion_tokens": 0},
+]
 
 
 @pytest.mark.parametrize("usage", NOT_CREDIBLE, ids=repr)
@@ -335,7 +403,9 @@ def test_what_of_a_usage_is_credible_counts() -> None:
 
 def test_an_error_that_is_null_is_none() -> None:
     for nothing in (None, {}, "", False):
-        with FakeOpenAI(str.upper, faults=[Reply(body={**make_chat_completion("A"), "error": nothing})]) as service:
+        with FakeOpenAI(
+            str.upper, faults=[Reply(body={**make_chat_completion("A"), "error": nothing})]
+        ) as service:
             assert completer(service.url).complete([ask("a")])[0].text == "A"
             assert len(service.requests) == 1
 
@@ -353,7 +423,12 @@ def test_what_may_pass_is_asked_again_and_not_charged_twice(status: int) -> None
     with FakeOpenAI(str.upper, faults=faults) as service:
         asked = completer(service.url, RetryPolicy(max_attempts=3))
         (answer,) = asked.complete([ask("a b")])
-    assert (answer.text, answer.tokens_in, answer.tokens_out, len(service.requests)) == ("A B", 3, 2, 3)
+    assert (answer.text, answer.tokens_in, answer.tokens_out, len(service.requests)) == (
+        "A B",
+        3,
+        2,
+        3,
+    )
     assert asked.notes == []
 
 
@@ -371,11 +446,15 @@ def test_a_date_to_wait_for_is_read_by_the_clock_of_the_service() -> None:
         number = service.connection_count
         connection.read_request()
         if number == 1:
-            connection.send_reply(b"", f"date: {now}", f"retry-after: {now}", status="429 Too Many Requests")
+            connection.send_reply(
+                b"", f"date: {now}", f"retry-after: {now}", status="429 Too Many Requests"
+            )
         connection.send_reply(make_chat_completion("A"))
 
     with RawService(talk) as service:
-        assert completer(service.url, RetryPolicy(max_attempts=2)).complete([ask("a")])[0].text == "A"
+        assert (
+            completer(service.url, RetryPolicy(max_attempts=2)).complete([ask("a")])[0].text == "A"
+        )
 
 
 @pytest.mark.parametrize("wait", ["3600", "1e300", "Wed, 21 Oct 2099 07:28:00 GMT"])
@@ -402,10 +481,16 @@ SPELLED = {
 @pytest.mark.parametrize("spelled", SPELLED.values(), ids=SPELLED.keys())
 def test_a_key_in_an_answer_or_an_error_is_taken_out(spelled: str) -> None:
     completion, notes = read(said(f"red {spelled} green"))
-    assert completion.text.startswith("red ") and completion.text.endswith(" green") and notes == [KEY_REMOVED_NOTE]
+    assert (
+        completion.text.startswith("red ")
+        and completion.text.endswith(" green")
+        and notes == [KEY_REMOVED_NOTE]
+    )
     told = read(said(None, f"{spelled}"))[0].error
     for text in (completion.text, told or ""):
-        assert "[key]" in text and not any(spelled[i : i + 12] in text for i in range(len(spelled) - 11))
+        assert "[key]" in text and not any(
+            spelled[i : i + 12] in text for i in range(len(spelled) - 11)
+        )
 
 
 def test_what_many_keys_begin_with_and_what_is_no_secret_stays() -> None:
@@ -422,16 +507,31 @@ SENT = [
     "FAKE_KEY",
 ]
 NOT_SENT = [
-    "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GITHUB_TOKEN", "GH_TOKEN", "HF_TOKEN", "SSH_PRIVATE_KEY", "HOME",
-    "DATABASE_URL", "DJANGO_SECRET_KEY", "NPM_TOKEN", "aws_secret_access_key", "PATH", "STRIPE_KEY",
-]  # fmt: skip
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "GITHUB_TOKEN",
+    "GH_TOKEN",
+    "HF_TOKEN",
+    "SSH_PRIVATE_KEY",
+    "HOME",
+    "DATABASE_URL",
+    "DJANGO_SECRET_KEY",
+    "NPM_TOKEN",
+    "aws_secret_access_key",
+    "PATH",
+    "STRIPE_KEY",
+]
 
 
 @pytest.mark.parametrize("variable", [*SENT, *NOT_SENT])
-def test_only_what_is_named_like_the_key_of_a_model_is_sent(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_what_is_named_like_the_key_of_a_model_is_sent(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(variable, KEY)
     with FakeOpenAI(str.upper) as service:
-        asked = RemoteCompleter(RemoteRecipe(name="remote", url=service.url, model="m", key_variable=variable))
+        asked = RemoteCompleter(
+            RemoteRecipe(name="remote", url=service.url, model="m", key_variable=variable)
+        )
         if variable in SENT:
             asked.complete([ask("a")])
             assert service.headers[0]["authorization"] == f"Bearer {KEY}"
@@ -467,7 +567,8 @@ def test_work_side_by_side_hands_errors_to_the_caller_and_begins_nothing_more() 
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
 @pytest.mark.parametrize("content", [None, "", " \n"])
 def test_reasoning_without_an_answer_is_no_answer(content: str | None, name: str) -> None:
-    """llm-as-a-verifier/llm-as-a-verifier#5: behind a reasoning parser all of an answer may be reasoning."""
+    """llm-as-a-verifier/llm-as-a-verifier#5: behind a reasoning parser all of an answer may be
+    reasoning."""
     completion, _ = read(said(content, **{name: "It must be red."}))
     assert completion.error == "it reasoned and gave no answer (finish_reason 'stop')"
     assert read(said("red", **{name: "It must be red."}))[0].text == "red"
@@ -478,30 +579,51 @@ def test_reasoning_without_an_answer_is_no_answer(content: str | None, name: str
     ("usage", "tokens", "is_told"),
     [
         ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}, (10, 5), False),
-        ({"prompt_tokens": 7477, "completion_tokens": 2060, "total_tokens": 11476}, (7477, 3999), True),
+        (
+            {"prompt_tokens": 7477, "completion_tokens": 2060, "total_tokens": 11476},
+            (7477, 3999),
+            True,
+        ),
         ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 12}, (10, 5), False),
         ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": "many"}, (10, 5), False),
         ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 10**18}, (10, 5), False),
-        ({"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 8},
-          "completion_tokens_details": {"reasoning_tokens": 4}, "total_tokens": 15}, (10, 5), False),
+        (
+            {
+                "prompt_tokens": 10,
+                "completion_tokens": 5,
+                "prompt_tokens_details": {"cached_tokens": 8},
+                "completion_tokens_details": {"reasoning_tokens": 4},
+                "total_tokens": 15,
+            },
+            (10, 5),
+            False,
+        ),
     ],
-)  # fmt: skip
+)
 def test_tokens_that_only_the_total_counts_are_charged(
     usage: dict[str, Any], tokens: tuple[int, int], is_told: bool
 ) -> None:
-    """vercel/ai#6082: reasoning in the total only. Aider-AI/aider#5516: details are parts and are not added again."""
+    """vercel/ai#6082: reasoning in the total only. Aider-AI/aider#5516: details are parts and are
+    not added again."""
     completion, notes = read(said("red"), usage)
     assert (completion.tokens_in, completion.tokens_out) == tokens
     assert notes == ([UNNAMED_TOKENS_NOTE] if is_told else [])
 
 
 @pytest.mark.parametrize(
-    ("characters", "tokens", "is_told"), [(30_000, 2050, True), (30_000, 7_500, False), (1_900, 20, False)]
+    ("characters", "tokens", "is_told"),
+    [(30_000, 2050, True), (30_000, 7_500, False), (1_900, 20, False)],
 )
-def test_a_question_that_was_cut_in_silence_is_noted(characters: int, tokens: int, is_told: bool) -> None:
-    """ollama/ollama#17889, esengine/DeepSeek-Reasonix#10245: 200 OK, and the rest of the prompt was never read."""
+def test_a_question_that_was_cut_in_silence_is_noted(
+    characters: int, tokens: int, is_told: bool
+) -> None:
+    """ollama/ollama#17889, esengine/DeepSeek-Reasonix#10245: 200 OK, and the rest of the prompt was
+    never read."""
     notes: list[str] = []
-    response = {"choices": [said("red")], "usage": {"prompt_tokens": tokens, "completion_tokens": 1}}
+    response = {
+        "choices": [said("red")],
+        "usage": {"prompt_tokens": tokens, "completion_tokens": 1},
+    }
     parse_completion(response, None, characters, Redactor(KEY), notes.append)
     assert notes == ([SHORTENED_NOTE] if is_told else [])
 
@@ -522,7 +644,8 @@ def test_an_answer_of_another_model_is_seen(said_model: Any, asked: str, is_othe
 
 
 def test_an_answer_of_another_model_is_noted_once() -> None:
-    """odysseus-dev/odysseus#868, balcsida/pi-provider-litellm#191: a gateway falls back to another model in silence."""
+    """odysseus-dev/odysseus#868, balcsida/pi-provider-litellm#191: a gateway falls back to another
+    model in silence."""
     reply = Reply(body={**make_chat_completion("red"), "model": "gpt-small"})
     with FakeOpenAI(str.upper, reply=lambda request: reply) as service:
         one = completer(service.url)

@@ -11,15 +11,24 @@ from tunesmith.records import Recipe
 
 BROKEN = {
     "one_end": (["training.epochs=2", "training.minutes=3"], "both say when to end"),
-    "micro_batch_fits": (["training.micro_batch=32", "training.batch_size=16"], "is more than training.batch_size=16"),
-    "shares_leave_train": (["data.validation_share=0.4", "data.test_share=0.6"], "leave nothing to train on"),
+    "micro_batch_fits": (
+        ["training.micro_batch=32", "training.batch_size=16"],
+        "is more than training.batch_size=16",
+    ),
+    "shares_leave_train": (
+        ["data.validation_share=0.4", "data.test_share=0.6"],
+        "leave nothing to train on",
+    ),
     "test_is_not_train": (["data.path=a.jsonl", "data.test_path=a.jsonl"], "are the same file"),
     "min_score": (["bar.min_score=90"], "bar.min_score=90 is no score"),
     "max_latency_seconds": (["bar.max_latency_seconds=0"], "lets no answer pass"),
     "max_usd": (["bar.max_usd_per_1000=-1"], "is below zero"),
     "free_machine": (["bar.max_usd_per_1000=1", "machine_usd_per_hour=0"], "makes everything free"),
     "options_of_another_method": (["simpo.margin=2"], "simpo.margin=2.0 is not used by method=sft"),
-    "prompts_are_not_preferred": (["method=dpo", "data.train_on=everything"], "compares answers to one prompt"),
+    "prompts_are_not_preferred": (
+        ["method=dpo", "data.train_on=everything"],
+        "compares answers to one prompt",
+    ),
     "full_has_no_adapter": (
         ["adapter.kind=full", "adapter.rank=8"],
         "adapter.rank=8 means nothing for adapter.kind=full",
@@ -57,15 +66,23 @@ FAR, NEAR = "https://api.example.com/v1", "http://127.0.0.1:8000/v1"
     ],
 )
 def test_data_go_only_where_they_may(where: str, url: str, usd: float | None, may: bool) -> None:
-    remote = {"name": "far", "url": url, "model": "m", "usd_per_million_in": usd, "usd_per_million_out": usd}
+    remote = {
+        "name": "far",
+        "url": url,
+        "model": "m",
+        "usd_per_million_in": usd,
+        "usd_per_million_out": usd,
+    }
     overrides = [f"evaluation.remote={json.dumps([remote])}", f"circumstances.data_may_go={where}"]
     if may:
         assert load_recipe(None, overrides).evaluation.remote[0].url == url
         return
     with pytest.raises(RecipeError) as caught:
         load_recipe(None, overrides)
-    assert caught.value.found == (
-        f'evaluation.remote far would be sent the questions, but circumstances.data_may_go is "{where}"'
+    assert (
+        caught.value.found
+        == "evaluation.remote far would be sent the questions, but circumstances.data_may_go is"
+        f' "{where}"'
     )
 
 
@@ -80,7 +97,9 @@ def test_all_contradictions_come_together() -> None:
 
 
 def test_a_given_test_file_frees_its_share() -> None:
-    recipe = load_recipe(None, ["data.test_path=t.jsonl", "data.validation_share=0.4", "data.test_share=0.8"])
+    recipe = load_recipe(
+        None, ["data.test_path=t.jsonl", "data.validation_share=0.4", "data.test_share=0.8"]
+    )
     assert recipe.data.test_share == 0.8
 
 

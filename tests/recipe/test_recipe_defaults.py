@@ -18,7 +18,11 @@ COUNTS = st.none() | st.integers(1, 10**12)
 
 
 def completed(recipe: Recipe, **known: int | None) -> tuple[Recipe, dict[str, AppliedDefault]]:
-    facts: dict[str, int | None] = {"parameters": 135_000_000, "longest_answer_tokens": 60, "context_tokens": 8192}
+    facts: dict[str, int | None] = {
+        "parameters": 135_000_000,
+        "longest_answer_tokens": 60,
+        "context_tokens": 8192,
+    }
     filled, used = complete_recipe(recipe, train_examples=1_000, **{**facts, **known})  # type: ignore[arg-type]
     return filled, {default.key: default for default in used}
 
@@ -29,7 +33,12 @@ def test_every_open_number_is_filled_and_has_a_source() -> None:
     assert recipe.training.epochs == 3
     assert recipe.data.max_tokens == 8192
     assert recipe.evaluation.max_new_tokens == 83  # 60 * 1.25 + 8
-    assert set(used) == {"training.learning_rate", "training.epochs", "data.max_tokens", "evaluation.max_new_tokens"}
+    assert set(used) == {
+        "training.learning_rate",
+        "training.epochs",
+        "data.max_tokens",
+        "evaluation.max_new_tokens",
+    }
     assert all(len(default.source) > 20 for default in used.values())
     assert "LoRA Without Regret" in used["training.learning_rate"].source
 
@@ -61,11 +70,17 @@ def test_the_rate_is_within_a_third_of_the_published_fit(width: int, parameters:
     [
         (["method=dpo"], 5e-6),  # Zephyr 7B, QLoRA
         (["method=dpo", "adapter.kind=full"], 5e-7),  # Zephyr 7B, full
-        (["method=simpo", "adapter.kind=full"], 5e-7),  # between 3e-7 and 1e-6, its authors' four models
+        (
+            ["method=simpo", "adapter.kind=full"],
+            5e-7,
+        ),  # between 3e-7 and 1e-6, its authors' four models
         (["method=kto", "adapter.kind=full"], 5e-7),  # TRL's script
         (["method=orpo", "adapter.kind=full"], 5e-6),  # Zephyr 141B
         (["adapter.kind=full"], 3e-5),
-        (["adapter.kind=rslora", "adapter.rank=16"], 7.5e-5),  # alpha / sqrt(16) is four times alpha / 16
+        (
+            ["adapter.kind=rslora", "adapter.rank=16"],
+            7.5e-5,
+        ),  # alpha / sqrt(16) is four times alpha / 16
         (["adapter.kind=dora"], 3e-4),
         (["adapter.kind=qlora"], 3e-4),
     ],
@@ -79,29 +94,40 @@ def test_the_rate_for_8b_is_what_was_published(settings: list[str], expected: fl
 
 
 def test_the_rate_of_dpo_on_a_small_model_is_near_its_makers() -> None:
-    """SmolLM2-135M was made with 1e-6, full (alignment-handbook, recipes/smollm2/dpo/config_smol.yaml)."""
+    """SmolLM2-135M was made with 1e-6, full (alignment-handbook,
+    recipes/smollm2/dpo/config_smol.yaml)."""
     recipe, _ = completed(load_recipe(None, ["method=dpo", "adapter.kind=full"]))
     assert 1e-6 <= (recipe.training.learning_rate or 0) <= 2e-6
 
 
-@pytest.mark.parametrize(("method", "examples", "epochs"), [("dpo", 1_000, 2), ("dpo", 5_000, 1), ("orpo", 1_000, 3)])
+@pytest.mark.parametrize(
+    ("method", "examples", "epochs"), [("dpo", 1_000, 2), ("dpo", 5_000, 1), ("orpo", 1_000, 3)]
+)
 def test_preference_methods_take_fewer_passes(method: str, examples: int, epochs: float) -> None:
     recipe, used = complete_recipe(
-        load_recipe(None, [f"method={method}"]), parameters=None, train_examples=examples,
-        longest_answer_tokens=None, context_tokens=None,
-    )  # fmt: skip
+        load_recipe(None, [f"method={method}"]),
+        parameters=None,
+        train_examples=examples,
+        longest_answer_tokens=None,
+        context_tokens=None,
+    )
     assert recipe.training.epochs == epochs
     assert any(f"{examples:,} train examples" in default.source for default in used)
 
 
 @pytest.mark.parametrize(
-    ("rated", "weights"), [((30, 30), (1, 1)), ((90, 30), (1, 3)), ((10, 25), (2.5, 1)), ((9, 0), (1, 1))]
+    ("rated", "weights"),
+    [((30, 30), (1, 1)), ((90, 30), (1, 3)), ((10, 25), (2.5, 1)), ((9, 0), (1, 1))],
 )
-def test_kto_weighs_both_kinds_the_same(rated: tuple[int, int], weights: tuple[float, float]) -> None:
+def test_kto_weighs_both_kinds_the_same(
+    rated: tuple[int, int], weights: tuple[float, float]
+) -> None:
     recipe, used = completed(load_recipe(None, ["method=kto"]), rating_counts=rated)  # type: ignore[arg-type]
     assert (recipe.kto.desirable_weight, recipe.kto.undesirable_weight) == weights
     assert f"{rated[0]} wanted and {rated[1]} unwanted" in used["kto.desirable_weight"].source
-    given, _ = completed(load_recipe(None, ["method=kto", "kto.desirable_weight=2"]), rating_counts=rated)  # type: ignore[arg-type]
+    given, _ = completed(
+        load_recipe(None, ["method=kto", "kto.desirable_weight=2"]), rating_counts=rated
+    )  # type: ignore[arg-type]
     assert (given.kto.desirable_weight, given.kto.undesirable_weight) == (2, None)
 
 
@@ -109,10 +135,14 @@ def test_larger_models_and_larger_data_never_get_more() -> None:
     assert [rate for _, rate in DEFAULT_LEARNING_RATES] == sorted(
         (rate for _, rate in DEFAULT_LEARNING_RATES), reverse=True
     )
-    assert [epochs for _, epochs in DEFAULT_EPOCHS] == sorted((epochs for _, epochs in DEFAULT_EPOCHS), reverse=True)
+    assert [epochs for _, epochs in DEFAULT_EPOCHS] == sorted(
+        (epochs for _, epochs in DEFAULT_EPOCHS), reverse=True
+    )
 
 
-@pytest.mark.parametrize(("context", "expected"), [(8192, 8192), (512, 512), (None, MAX_TOKENS_UNLIMITED), (3, 8)])
+@pytest.mark.parametrize(
+    ("context", "expected"), [(8192, 8192), (512, 512), (None, MAX_TOKENS_UNLIMITED), (3, 8)]
+)
 def test_max_tokens_is_the_context(context: int | None, expected: int) -> None:
     recipe, _ = completed(Recipe(), context_tokens=context)
     assert recipe.data.max_tokens == expected

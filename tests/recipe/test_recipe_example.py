@@ -17,6 +17,8 @@ def test_the_guides_example_loads_with_every_key_of_it_understood() -> None:
 
 
 def test_the_example_names_no_key_twice_and_no_default_as_if_it_were_a_change() -> None:
-    lines = [line.split("#")[0].rstrip() for line in EXAMPLE.read_text(encoding="utf-8").splitlines()]
+    lines = [
+        line.split("#")[0].rstrip() for line in EXAMPLE.read_text(encoding="utf-8").splitlines()
+    ]
     sections = [line for line in lines if line and not line.startswith(" ")]
     assert len(sections) == len(set(sections))

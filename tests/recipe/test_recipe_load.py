@@ -71,13 +71,17 @@ def test_no_source_means_the_defaults() -> None:
 
 
 def test_overrides_go_on_top_of_a_preset_and_the_last_one_wins() -> None:
-    recipe = load_recipe("names-demo", ["training.minutes=1", "training.minutes=2.5", "evaluation.shots=7"])
+    recipe = load_recipe(
+        "names-demo", ["training.minutes=1", "training.minutes=2.5", "evaluation.shots=7"]
+    )
     assert (recipe.training.minutes, recipe.evaluation.shots) == (2.5, 7)
     assert recipe.data.instruction == load_recipe("names-demo").data.instruction
 
 
 def test_an_override_of_text_takes_what_was_written() -> None:
-    recipe = load_recipe(None, ["data.path=dir/my data #3: final.jsonl", "model=123", "data.columns.prompt=12"])
+    recipe = load_recipe(
+        None, ["data.path=dir/my data #3: final.jsonl", "model=123", "data.columns.prompt=12"]
+    )
     assert recipe.data.path == "dir/my data #3: final.jsonl"
     assert recipe.model == "123"
     assert recipe.data.columns == {"prompt": "12"}
@@ -85,21 +89,26 @@ def test_an_override_of_text_takes_what_was_written() -> None:
 
 def test_an_override_can_clear_a_field_and_set_a_mapping() -> None:
     recipe = load_recipe(
-        "quick", ["training.minutes=null", "training.epochs=2", "data.columns={prompt: q, completion: a}"]
+        "quick",
+        ["training.minutes=null", "training.epochs=2", "data.columns={prompt: q, completion: a}"],
     )
     assert (recipe.training.minutes, recipe.training.epochs) == (None, 2)
     assert recipe.data.columns == {"prompt": "q", "completion": "a"}
 
 
 def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
-    assert load_recipe(written(tmp_path, "training: {learning_rate: 1e-3}")).training.learning_rate == 0.001
+    assert (
+        load_recipe(written(tmp_path, "training: {learning_rate: 1e-3}")).training.learning_rate
+        == 0.001
+    )
 
 
 def test_an_empty_section_is_no_fault(tmp_path: Path) -> None:
     assert load_recipe(written(tmp_path, "training:\nseed: 3\n")) == Recipe(seed=3)
 
 
-# --- unknown keys: pain 15, "config keys silently ignored" ---------------------------------------------------------
+# --- unknown keys: pain 15, "config keys silently ignored"
+# ---------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -134,11 +143,15 @@ def test_a_key_that_is_near_to_nothing_is_still_refused() -> None:
         ("cutoff_len", "did you mean data.max_tokens?"),
         ("val_set_size", "did you mean data.validation_share? a share: 0.1"),
         ("load_in_4bit", "did you mean adapter.kind? qlora holds the weights in 4 bits"),
-        ("training.gradient_checkpointing",
-         "leave it out: the cut into micro-batches and the recomputing of activations are found by trial before "
-         "step 1"),
+        (
+            "training.gradient_checkpointing",
+            (
+                "leave it out: the cut into micro-batches and the recomputing of activations are"
+                " found by trial before step 1"
+            ),
+        ),
     ],
-)  # fmt: skip
+)
 def test_another_tools_name_of_a_key_is_answered_with_ours(key: str, advice: str) -> None:
     assert refusal(None, f"{key}=1").do == advice
 
@@ -154,38 +167,49 @@ def test_a_presets_duration_gives_way_to_the_one_on_the_command_line(tmp_path: P
 
 def test_two_durations_in_one_place_still_contradict(tmp_path: Path) -> None:
     assert refusal(None, "training.epochs=2", "training.minutes=5").code == "recipe/contradiction"
-    assert refusal(written(tmp_path, "training: {epochs: 2, minutes: 5}\n")).code == "recipe/contradiction"
+    assert (
+        refusal(written(tmp_path, "training: {epochs: 2, minutes: 5}\n")).code
+        == "recipe/contradiction"
+    )
 
 
 def test_half_a_character_in_a_text_is_refused_with_its_line(tmp_path: Path) -> None:
     error = refusal(written(tmp_path, 'seed: 1\ndata: {path: "a\\ud800.jsonl"}\n'))
-    assert error.code == "recipe/not-yaml" and "lone surrogate" in str(error) and "line 2" in str(error)
+    assert (
+        error.code == "recipe/not-yaml"
+        and "lone surrogate" in str(error)
+        and "line 2" in str(error)
+    )
 
 
 def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:
     path = written(
-        tmp_path, "seed: true\nmodle: x\ntraining: {batch_size: '16', warmup_share: 2, decay: exp}\nadapter: 3\n"
+        tmp_path,
+        "seed: true\nmodle: x\ntraining: {batch_size: '16', warmup_share: 2, decay:"
+        " exp}\nadapter: 3\n",
     )
     error = refusal(path)
-    assert str(error) == (
-        f"error[recipe/unknown-key]: 6 keys of the recipe are wrong. where {path} · found "
-        "\n  modle: no such key; did you mean model?"
-        "\n  adapter: 3; write its keys below it, one a line, for example kind: VALUE"
-        "\n  seed: True; give a valid integer"
-        "\n  training.batch_size: '16'; give a valid integer"
-        "\n  training.decay: 'exp'; give 'linear', 'cosine' or 'constant'"
-        "\n  training.warmup_share: 2; give a number less than 1 · do change each key as its line says"
+    assert (
+        str(error)
+        == f"error[recipe/unknown-key]: 6 keys of the recipe are wrong. where {path} · found \n "
+        " modle: no such key; did you mean model?\n  adapter: 3; write its keys below it, one a"
+        " line, for example kind: VALUE\n  seed: True; give a valid integer\n "
+        " training.batch_size: '16'; give a valid integer\n  training.decay: 'exp'; give"
+        " 'linear', 'cosine' or 'constant'\n  training.warmup_share: 2; give a number less than"
+        " 1 · do change each key as its line says"
     )
 
 
 def test_one_wrong_value_reads_as_one_sentence() -> None:
-    assert str(refusal(None, "training.minutes=1:30")) == (
-        "error[recipe/wrong-value]: training.minutes has a wrong value. "
+    assert (
+        str(refusal(None, "training.minutes=1:30"))
+        == "error[recipe/wrong-value]: training.minutes has a wrong value. "
         "where recipe · found '1:30' · do give a valid number"
     )
 
 
-# --- files that are no recipes --------------------------------------------------------------------------------------
+# --- files that are no recipes
+# --------------------------------------------------------------------------------------
 
 BILLION = "a: &a [x,x]\nb: &b [*a,*a]\n"
 
@@ -197,10 +221,18 @@ BILLION = "a: &a [x,x]\nb: &b [*a,*a]\n"
         ("# only a comment\n", "recipe/not-a-recipe", "nothing"),
         ("- a\n- b\n", "recipe/not-a-recipe", "['a', 'b']"),
         ("seed: 1\nseed: 2\n", "recipe/not-yaml", "the key 'seed' stands twice"),
-        ("training:\n  epochs: 1\n  epochs: 2\n", "recipe/not-yaml", "the key 'epochs' stands twice"),
+        (
+            "training:\n  epochs: 1\n  epochs: 2\n",
+            "recipe/not-yaml",
+            "the key 'epochs' stands twice",
+        ),
         ("1: 2\n", "recipe/not-yaml", "the key 1 is not a word"),
         ("training: [\n", "recipe/not-yaml", "expected the node content"),
-        ("model: !!python/object/apply:os.system [echo]\n", "recipe/not-yaml", "object/apply:os.system is not read"),
+        (
+            "model: !!python/object/apply:os.system [echo]\n",
+            "recipe/not-yaml",
+            "object/apply:os.system is not read",
+        ),
         (BILLION, "recipe/not-yaml", "aliases (*name) are not read"),
         ("[" * 100_000, "recipe/not-yaml", "nothing that can be read (RecursionError)"),
         ("seed: " + "9" * 5_000, "recipe/not-yaml", "nothing that can be read (ValueError)"),
@@ -209,7 +241,9 @@ BILLION = "a: &a [x,x]\nb: &b [*a,*a]\n"
         ("#" * 1_000_001, "recipe/too-large", ""),
     ],
 )
-def test_what_is_no_recipe_is_refused(tmp_path: Path, content: str | bytes, code: str, found: str) -> None:
+def test_what_is_no_recipe_is_refused(
+    tmp_path: Path, content: str | bytes, code: str, found: str
+) -> None:
     error = refusal(written(tmp_path, content))
     assert error.code == code
     assert found in error.found
@@ -224,7 +258,9 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
     assert load_recipe(written(tmp_path, b"\xef\xbb\xbfseed: 4\n")).seed == 4
 
 
-@pytest.mark.parametrize("source", ["missing.yaml", "no/such/place", "nul\0.yaml", "x" * 5_000 + ".yaml"])
+@pytest.mark.parametrize(
+    "source", ["missing.yaml", "no/such/place", "nul\0.yaml", "x" * 5_000 + ".yaml"]
+)
 def test_a_file_that_is_not_there_is_one_message(source: str) -> None:
     assert refusal(source).code == "recipe/unreadable"
 
@@ -246,7 +282,9 @@ def test_what_is_no_override_is_refused(override: str) -> None:
     assert refusal(None, override).code == "recipe/not-an-override"
 
 
-@pytest.mark.parametrize("text", ["\x85", "a\x85b", "a\u2028b", " \u2029", "\ufeff", "\r\n", "a\n\n b "])
+@pytest.mark.parametrize(
+    "text", ["\x85", "a\x85b", "a\u2028b", " \u2029", "\ufeff", "\r\n", "a\n\n b "]
+)
 def test_rare_line_ends_survive_a_dump(tmp_path: Path, text: str) -> None:
     recipe = Recipe(data=DataRecipe(instruction=text))
     assert load_recipe(written(tmp_path, dump_recipe(recipe))) == recipe

@@ -26,10 +26,17 @@ NAME_TESTS = ("startswith", "endswith", "removeprefix", "removesuffix", "partiti
 
 def test_the_names_that_run_folders_hold_stay() -> None:
     assert [kind.name for kind in list_contender_kinds()] == [
-        "outside", "zero-shot", "few-shot", "rag", "tuned", "tuned+rag",
-    ]  # fmt: skip
+        "outside",
+        "zero-shot",
+        "few-shot",
+        "rag",
+        "tuned",
+        "tuned+rag",
+    ]
     assert all(name == kind.name for name, kind in CONTENDER_KINDS.items())
-    assert all(simpler.rank < elaborate.rank for simpler, elaborate in pairwise(list_contender_kinds()))
+    assert all(
+        simpler.rank < elaborate.rank for simpler, elaborate in pairwise(list_contender_kinds())
+    )
     planned = [*list_planned_names(trained=False), *list_planned_names(trained=True)]
     assert len(planned) == len(set(planned)) and EXTERNAL.name not in planned
 
@@ -55,35 +62,49 @@ def test_no_module_beside_the_table_compares_a_kind_with_a_name() -> None:
         if path.relative_to(SOURCE).as_posix() not in MAY_NAME_KINDS
         for line in find_kind_tests(ast.parse(path.read_text(encoding="utf-8")))
     ]
-    assert not found, "ask the kind's row (`traits`, records/contender_kinds.py) at " + ", ".join(found)
+    assert not found, "ask the kind's row (`traits`, records/contender_kinds.py) at " + ", ".join(
+        found
+    )
     assert all((SOURCE / path).is_file() for path in MAY_NAME_KINDS)
 
 
 @pytest.mark.parametrize(
     "code",
     [
-        'one.kind == "tuned"', '"rag" != one.kind', 'kind in ("tuned", "other")', 'one.kind.startswith("tuned")',
-        'name.removeprefix("tuned+")', 'KINDS = ("zero-shot", "few-shot")', 'WORDS = {"rag": 1, "tuned": 2}',
+        'one.kind == "tuned"',
+        '"rag" != one.kind',
+        'kind in ("tuned", "other")',
+        'one.kind.startswith("tuned")',
+        'name.removeprefix("tuned+")',
+        'KINDS = ("zero-shot", "few-shot")',
+        'WORDS = {"rag": 1, "tuned": 2}',
         'match kind:\n    case "outside" | "x":\n        pass',
     ],
-)  # fmt: skip
+)
 def test_the_search_finds_every_way_to_compare(code: str) -> None:
     assert list(find_kind_tests(ast.parse(code)))
 
 
-@pytest.mark.parametrize("code", ['kind = "tuned"', 'f(kind="rag")', 'x == "prompt"', '{"rag": 1}', '"tuned" "x"'])
+@pytest.mark.parametrize(
+    "code", ['kind = "tuned"', 'f(kind="rag")', 'x == "prompt"', '{"rag": 1}', '"tuned" "x"']
+)
 def test_the_search_leaves_alone_what_compares_nothing(code: str) -> None:
     assert not list(find_kind_tests(ast.parse(code)))
 
 
 def find_kind_tests(tree: ast.AST) -> Iterator[int]:
-    """The lines where something is compared with a kind's name, or where two of these names are listed."""
+    """The lines where something is compared with a kind's name, or where two of these names are
+    listed."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Compare) and any(map(_names_kind, (node.left, *node.comparators))):
             yield node.lineno
         elif isinstance(node, ast.MatchValue) and _names_kind(node.value):
             yield node.value.lineno
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in NAME_TESTS:
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in NAME_TESTS
+        ):
             if any(_names_kind(argument) or _is_prefix(argument) for argument in node.args):
                 yield node.lineno
         elif isinstance(node, (ast.Tuple, ast.List, ast.Set, ast.Dict)):
@@ -95,9 +116,17 @@ def find_kind_tests(tree: ast.AST) -> Iterator[int]:
 def _names_kind(node: ast.AST) -> bool:
     if isinstance(node, (ast.Tuple, ast.List, ast.Set)):
         return any(map(_names_kind, node.elts))
-    return isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in CONTENDER_KINDS
+    return (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and node.value in CONTENDER_KINDS
+    )
 
 
 def _is_prefix(node: ast.AST) -> bool:
     """`tuned+`: how a name says that more than one thing is done."""
-    return isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.rstrip("+") in CONTENDER_KINDS
+    return (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and node.value.rstrip("+") in CONTENDER_KINDS
+    )

@@ -17,7 +17,9 @@ MESSAGES = st.lists(st.builds(Message, ROLES, st.text()), max_size=4).map(tuple)
 
 
 @given(MESSAGES)
-def test_ids_of_plain_examples_are_fingerprints_of_their_content(messages: tuple[Message, ...]) -> None:
+def test_ids_of_plain_examples_are_fingerprints_of_their_content(
+    messages: tuple[Message, ...],
+) -> None:
     content = [[[{"role": m.role, "content": m.content}, None] for m in messages], None, [], []]
     assert compute_plain_id(messages) == compute_fingerprint(content)[:16]
     assert Example(1, messages).id == compute_fingerprint(content)[:16]
@@ -37,7 +39,11 @@ def test_what_is_more_than_plain_has_another_id() -> None:
 
 
 def test_ids_have_not_changed_since_they_are_stored_in_run_folders() -> None:
-    messages = (Message("system", "Be brief."), Message("user", 'a "b"\n\u00e9\U0001f600'), Message("assistant", "c\t"))
+    messages = (
+        Message("system", "Be brief."),
+        Message("user", 'a "b"\n\u00e9\U0001f600'),
+        Message("assistant", "c\t"),
+    )
     assert Example(1, messages).id == "705050d47bc08f8a"
 
 

@@ -16,7 +16,12 @@ def look(contender: str, run: str | None, at: str) -> TestSetAccess:
 
 def leak(kind: ContaminationKind, line: int, train_line: int) -> ContaminatedExample:
     return ContaminatedExample(
-        kind=kind, side="test", held_out=f"h{line}", held_out_line=line, train=f"t{train_line}", train_line=train_line
+        kind=kind,
+        side="test",
+        held_out=f"h{line}",
+        held_out_line=line,
+        train=f"t{train_line}",
+        train_line=train_line,
     )
 
 
@@ -27,12 +32,18 @@ def test_looks_are_told_in_one_sentence() -> None:
         look("a", None, "2026-12-01"),
     ]
     assert format_access_log(looks) == "looked at 3 times by 2 contenders in 1 run since 2026-11-25"
-    assert format_access_log(looks[:1]) == "looked at 1 time by 1 contender in 1 run since 2026-11-26"
+    assert (
+        format_access_log(looks[:1]) == "looked at 1 time by 1 contender in 1 run since 2026-11-26"
+    )
     assert format_access_log([]) == ""
 
 
 def test_a_test_set_is_named_by_its_examples_alone() -> None:
-    assert fingerprint_test_set(["b", "a", "a"]) == fingerprint_test_set(("a", "b")) != fingerprint_test_set(["a"])
+    assert (
+        fingerprint_test_set(["b", "a", "a"])
+        == fingerprint_test_set(("a", "b"))
+        != fingerprint_test_set(["a"])
+    )
 
 
 def test_leaks_are_counted_and_told_strongest_first() -> None:
@@ -40,8 +51,10 @@ def test_leaks_are_counted_and_told_strongest_first() -> None:
         found=(leak("near", 5, 88), *(leak("exact", line, line + 1) for line in (4, 9, 12, 20)))
     )
     assert leaks.count_by_kind() == {"exact": 4, "near": 1}
-    assert leaks.format_summary() == (
-        "exact 4 (lines 4, 9, 12 (1 more) like train lines 5, 10, 13); near 1 (line 5 like train line 88)"
+    assert (
+        leaks.format_summary()
+        == "exact 4 (lines 4, 9, 12 (1 more) like train lines 5, 10, 13); near 1 (line 5 like train"
+        " line 88)"
     )
     assert ContaminationReport.model_validate_json(leaks.model_dump_json()) == leaks
     stayed = leaks.model_copy(update={"leaked": (leaks.found[0].held_out,)})

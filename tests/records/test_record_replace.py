@@ -22,10 +22,16 @@ def test_the_values_are_exchanged_and_the_record_itself_stays() -> None:
 def test_a_name_that_is_no_field_is_an_error_with_the_nearest_one() -> None:
     with pytest.raises(RecordError, match="unknown-field") as caught:
         Recipe().replace(sed=3)
-    assert (caught.value.where, caught.value.found, caught.value.do) == ("Recipe", "sed", "did you mean seed?")
+    assert (caught.value.where, caught.value.found, caught.value.do) == (
+        "Recipe",
+        "sed",
+        "did you mean seed?",
+    )
 
 
-@pytest.mark.parametrize("changes", [{"requests": "many"}, {"seconds": float("nan")}, {"tokens_in": None}])
+@pytest.mark.parametrize(
+    "changes", [{"requests": "many"}, {"seconds": float("nan")}, {"tokens_in": None}]
+)
 def test_a_value_that_does_not_fit_is_an_error(changes: dict[str, object]) -> None:
     with pytest.raises(RecordError, match="invalid-value") as caught:
         USAGE.replace(**changes)
@@ -41,7 +47,9 @@ def test_what_the_user_has_set_stays_known() -> None:
 
 
 def test_a_replaced_record_is_the_same_as_one_that_was_read_so() -> None:
-    whole = Comparison(a="x", b="y", metric="exact", difference=0.1, low=0.0, high=0.2, p=0.05, n=10)
+    whole = Comparison(
+        a="x", b="y", metric="exact", difference=0.1, low=0.0, high=0.2, p=0.05, n=10
+    )
     turned = whole.replace(a="y", b="x", difference=-0.1, low=-0.2, high=0.0)
     assert Comparison.parse(turned.model_dump_json().encode(), "here") == turned
     assert turned.fingerprint == Comparison.model_validate(turned.model_dump()).fingerprint

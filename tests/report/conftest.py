@@ -1,4 +1,5 @@
-"""A report as a real run would leave it: five contenders on 60 messy names; the numbers are drawn, not measured."""
+"""A report as a real run would leave it: five contenders on 60 messy names; the numbers are drawn,
+not measured."""
 
 import json
 import random
@@ -36,12 +37,27 @@ from tunesmith.report import ReportInput
 
 INSTRUCTION = "Split the name into its parts and answer with JSON."
 FIRST = ("Maria", "John", "Eleanor", "Wei", "Samuel", "Priya", "Otto", "Ines", "Kofi", "Hanna")
-LAST = ("Okafor", "van der Berg", "O'Neill", "Schmidt-Lund", "Abara", "Castellanos", "Smith", "Nakamura")
+LAST = (
+    "Okafor",
+    "van der Berg",
+    "O'Neill",
+    "Schmidt-Lund",
+    "Abara",
+    "Castellanos",
+    "Smith",
+    "Nakamura",
+)
 MARKS = ("", ", Jr.", " III", ", M.D.", " and Sons", ", LLC")
 
 KINDS = {
     "zero-shot": ("zero-shot", 0.10, "The instruction and the question, nothing else.", 0.46, 61),
-    "few-shot": ("few-shot", 0.34, "The instruction and 5 fixed examples from the training split.", 0.52, 372),
+    "few-shot": (
+        "few-shot",
+        0.34,
+        "The instruction and 5 fixed examples from the training split.",
+        0.52,
+        372,
+    ),
     "rag": (
         "rag",
         0.52,
@@ -56,7 +72,13 @@ KINDS = {
         0.41,
         61,
     ),
-    "tuned+rag": ("tuned+rag", 0.905, "The tuned weights and the 3 nearest training examples.", 0.60, 251),
+    "tuned+rag": (
+        "tuned+rag",
+        0.905,
+        "The tuned weights and the 3 nearest training examples.",
+        0.60,
+        251,
+    ),
 }
 
 
@@ -65,23 +87,38 @@ def names(count: int, rng: random.Random) -> list[Example]:
     made: dict[str, Example] = {}
     while len(made) < count:
         first, last, mark = rng.choice(FIRST), rng.choice(LAST), rng.choice(MARKS)
-        text = rng.choice((f"{first} {last}{mark}", f"{last}, {first}{mark}", f"{first[0]}. {last}{mark}".upper()))
-        parts = {"given_name": first, "surname": last} | ({"suffix": mark.strip(", ")} if mark else {})
-        messages = (Message("system", INSTRUCTION), Message("user", text), Message("assistant", json.dumps(parts)))
+        text = rng.choice(
+            (f"{first} {last}{mark}", f"{last}, {first}{mark}", f"{first[0]}. {last}{mark}".upper())
+        )
+        parts = {"given_name": first, "surname": last} | (
+            {"suffix": mark.strip(", ")} if mark else {}
+        )
+        messages = (
+            Message("system", INSTRUCTION),
+            Message("user", text),
+            Message("assistant", json.dumps(parts)),
+        )
         made[text] = Example(line=len(made) * 7 + 3, messages=messages)
     return list(made.values())
 
 
-def answers_of(examples: list[Example], skill: float, seconds: float, rng: random.Random) -> list[Answer]:
+def answers_of(
+    examples: list[Example], skill: float, seconds: float, rng: random.Random
+) -> list[Answer]:
     """Answers that get each field right with probability `skill`."""
     answers = []
     for example in examples:
         wanted = json.loads(example.answer)
-        given = {key: value if rng.random() < skill else value[::-1].title() for key, value in wanted.items()}
+        given = {
+            key: value if rng.random() < skill else value[::-1].title()
+            for key, value in wanted.items()
+        }
         right = sum(given[key] == value for key, value in wanted.items()) / len(wanted)
         scores = {"field_f1": right, "exact": float(right == 1)}
         text = (
-            json.dumps(given) if skill > 0.2 else f"Sure! Here is the name you asked for: {' '.join(given.values())}."
+            json.dumps(given)
+            if skill > 0.2
+            else f"Sure! Here is the name you asked for: {' '.join(given.values())}."
         )
         answers.append(
             Answer(
@@ -110,7 +147,9 @@ def evaluation_of(answers: dict[str, list[Answer]]) -> Evaluation:
         metrics = {}
         for metric in ("field_f1", "exact"):
             value, low, high = spread([answer.scores[metric] for answer in answers[name]])
-            metrics[metric] = Quantity(value=value, low=max(low, 0), high=min(high, 1), n=len(answers[name]))
+            metrics[metric] = Quantity(
+                value=value, low=max(low, 0), high=min(high, 1), n=len(answers[name])
+            )
         setup = {"tuned": 214.0, "tuned+rag": 215.2, "rag": 1.2}.get(kind, 0.0)
         contenders.append(
             Contender(
@@ -130,7 +169,8 @@ def evaluation_of(answers: dict[str, list[Answer]]) -> Evaluation:
     for i, a in enumerate(KINDS):
         for b in list(KINDS)[:i]:
             differences = [
-                x.scores["field_f1"] - y.scores["field_f1"] for x, y in zip(answers[a], answers[b], strict=True)
+                x.scores["field_f1"] - y.scores["field_f1"]
+                for x, y in zip(answers[a], answers[b], strict=True)
             ]
             difference, low, high = spread(differences)
             told = low > 0 or high < 0
@@ -167,7 +207,12 @@ def metric_lines(steps: int = 160, every: int = 40) -> list[MetricLine]:
         loss = 0.11 + 1.9 * 0.965**step + rng.gauss(0, 0.02)
         lines.append(
             MetricLine(
-                kind="step", step=step, epoch=step / 80, loss=max(loss, 0.05), seconds=1.3 * step, learning_rate=2e-4
+                kind="step",
+                step=step,
+                epoch=step / 80,
+                loss=max(loss, 0.05),
+                seconds=1.3 * step,
+                learning_rate=2e-4,
             )
         )
     for step, loss, score in (
@@ -212,9 +257,18 @@ def run_of(recipe: Recipe) -> Run:
             parameters=134_515_008,
         ),
         machine=Machine(
-            platform="Linux x86_64", processor="AMD EPYC", cores=2, memory_bytes=8 * 2**30, accelerator=None
+            platform="Linux x86_64",
+            processor="AMD EPYC",
+            cores=2,
+            memory_bytes=8 * 2**30,
+            accelerator=None,
         ),
-        versions={"python": "3.11.2", "tunesmith": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0"},
+        versions={
+            "python": "3.11.2",
+            "tunesmith": "0.1.0",
+            "torch": "2.13.0",
+            "transformers": "5.23.0",
+        },
         result=TrainingResult(
             status="finished",
             steps=160,
@@ -235,7 +289,9 @@ def run_of(recipe: Recipe) -> Run:
 def check_of() -> CheckReport:
     """Two findings on 4,281 examples."""
     file = SourceFile(path="names.jsonl", sha256="c9" * 32, size_bytes=812_344, examples=4281)
-    dataset = Dataset(name="names", shape="messages", files=(file,), columns={}, examples=4281, content="e1" * 32)
+    dataset = Dataset(
+        name="names", shape="messages", files=(file,), columns={}, examples=4281, content="e1" * 32
+    )
     return CheckReport(
         dataset=dataset,
         model="smollm2-135m-instruct",
@@ -264,13 +320,18 @@ def example_report(bar: Requirements | None = None) -> ReportInput:
     """Everything that a finished `decide` hands to the report."""
     rng = random.Random(7)
     examples = names(60, rng)
-    answers = {name: answers_of(examples, skill, seconds, rng) for name, (_, skill, _, seconds, _) in KINDS.items()}
+    answers = {
+        name: answers_of(examples, skill, seconds, rng)
+        for name, (_, skill, _, seconds, _) in KINDS.items()
+    }
     evaluation = evaluation_of(answers)
     recipe = Recipe()
     head = f"<|im_start|>system\n{INSTRUCTION}<|im_end|>\n<|im_start|>user\n"
     pieces = tuple(
         (
-            TextSpan(text=f"{head}{example.question}<|im_end|>\n<|im_start|>assistant\n", trained=False),
+            TextSpan(
+                text=f"{head}{example.question}<|im_end|>\n<|im_start|>assistant\n", trained=False
+            ),
             TextSpan(text=f"{example.answer}<|im_end|>", trained=True),
             TextSpan(text="\n", trained=False),
         )
@@ -298,7 +359,11 @@ def example_report(bar: Requirements | None = None) -> ReportInput:
         decision=decide(evaluation, bar or Requirements()),
         command="tunesmith decide names.jsonl --recipe recipe.yaml",
         defaults=(
-            ("training.learning_rate", "0.0002", "LoRA Without Regret (2025), 10 times full tuning"),
+            (
+                "training.learning_rate",
+                "0.0002",
+                "LoRA Without Regret (2025), 10 times full tuning",
+            ),
             ("adapter.rank", "16", "Hu et al. 2021"),
         ),
     )
@@ -316,7 +381,8 @@ def with_answer(report: ReportInput) -> Callable[[str], ReportInput]:
 
     def planted(text: str) -> ReportInput:
         bad = [
-            answer.model_copy(update={"text": text, "scores": {"field_f1": 0.0}}) for answer in report.answers["tuned"]
+            answer.model_copy(update={"text": text, "scores": {"field_f1": 0.0}})
+            for answer in report.answers["tuned"]
         ]
         return replace(report, answers={**report.answers, "tuned": bad})
 

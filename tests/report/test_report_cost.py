@@ -32,7 +32,11 @@ def costs_of(report: ReportInput, **said: object) -> CostReport:
         circumstances=UsageContext.model_validate({"task_changes": "yearly", **said}),
     )
     return build_cost_report(
-        report.evaluation, recipe, data_examples=4281, tuning=TrainingCost(seconds=214), evaluation_seconds=500
+        report.evaluation,
+        recipe,
+        data_examples=4281,
+        tuning=TrainingCost(seconds=214),
+        evaluation_seconds=500,
     )
 
 
@@ -42,19 +46,28 @@ def costs(report: ReportInput) -> CostReport:
 
 
 def test_a_row_for_each_contender_with_what_the_record_says(costs: CostReport) -> None:
-    rows = {row.name: dict(zip(list_cost_columns(costs), row.cells, strict=True)) for row in build_cost_rows(costs)}
+    rows = {
+        row.name: dict(zip(list_cost_columns(costs), row.cells, strict=True))
+        for row in build_cost_rows(costs)
+    }
     assert list(rows) == [one.name for one in costs.contenders]
     tuned = costs.get_contender("tuned")
-    assert rows["tuned"]["1,000 requests"][0] == f"${1000 * tuned.compute_usd('request').expected:.4f}"
+    assert (
+        rows["tuned"]["1,000 requests"][0] == f"${1000 * tuned.compute_usd('request').expected:.4f}"
+    )
     assert rows["tuned"]["once"][0] == f"${tuned.compute_usd('once').expected:.2f}"
     monthly = tuned.compute_usd_per_month(50_000, 12)
     assert rows["tuned"]["a month, at your volume"][0].startswith(f"${monthly.expected:.2f}")
     first = costs.cheapest[0].name
     assert rows[first]["cheapest from"] == ("the first request", "")
-    assert sum(cells["cheapest from"] == ("never", "") for cells in rows.values()) == 5 - len(costs.cheapest)
+    assert sum(cells["cheapest from"] == ("never", "") for cells in rows.values()) == 5 - len(
+        costs.cheapest
+    )
 
 
-def test_what_nobody_said_is_asked_for_and_what_nobody_knows_is_no_zero(report: ReportInput) -> None:
+def test_what_nobody_said_is_asked_for_and_what_nobody_knows_is_no_zero(
+    report: ReportInput,
+) -> None:
     costs = costs_of(report)
     unknown = ContenderCost(
         name="old",
@@ -70,7 +83,9 @@ def test_what_nobody_said_is_asked_for_and_what_nobody_knows_is_no_zero(report: 
     assert [number for number, _ in old.cells[:4]] == ["not known"] * 4
 
 
-def test_the_figure_is_one_that_plotly_draws_with_bands_for_the_winner_and_the_cheapest(costs: CostReport) -> None:
+def test_the_figure_is_one_that_plotly_draws_with_bands_for_the_winner_and_the_cheapest(
+    costs: CostReport,
+) -> None:
     figure = build_break_even_chart(costs, "tuned")
     assert figure is not None
     go.Figure(_undressed(figure))
@@ -78,7 +93,10 @@ def test_the_figure_is_one_that_plotly_draws_with_bands_for_the_winner_and_the_c
     assert list(curves) == [*(one.name for one in costs.contenders), "the cheapest"]
     edges = [trace for trace in figure["data"] if "name" not in trace]
     banded = {edge["legendgroup"] for edge in edges}
-    assert banded == {"tuned", *(step.name for step in costs.cheapest)} and edges[-1]["legendgroup"] == "tuned"
+    assert (
+        banded == {"tuned", *(step.name for step in costs.cheapest)}
+        and edges[-1]["legendgroup"] == "tuned"
+    )
     for low, high in zip(edges[::2], edges[1::2], strict=True):
         middle = curves[low["legendgroup"]]
         assert high["fill"] == "tonexty" and len(middle) == CURVE_POINTS
@@ -108,23 +126,34 @@ def test_volumes_reach_beyond_every_crossing_and_the_users_own(costs: CostReport
 
 def test_nothing_to_draw_where_everything_is_free(costs: CostReport) -> None:
     free = [one.model_copy(update={"parts": ()}) for one in costs.contenders]
-    assert build_break_even_chart(costs.model_copy(update={"contenders": tuple(free)}), None) is None
+    assert (
+        build_break_even_chart(costs.model_copy(update={"contenders": tuple(free)}), None) is None
+    )
 
 
-def test_markdown_and_page_say_the_same_and_names_stay_inert(costs: CostReport, report: ReportInput) -> None:
+def test_markdown_and_page_say_the_same_and_names_stay_inert(
+    costs: CostReport, report: ReportInput
+) -> None:
     evil = '<img src=x onerror="alert(1)">'
     renamed = costs.contenders[0].model_copy(update={"name": evil})
     costs = costs.model_copy(update={"contenders": (renamed, *costs.contenders[1:])})
     environment = Environment(
-        loader=PackageLoader("tunesmith.report"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=PackageLoader("tunesmith.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["tight"] = str
     page = environment.get_template("cost.html").render(
-        cost=costs, cost_head=list_cost_columns(costs), cost_rows=build_cost_rows(costs),
+        cost=costs,
+        cost_head=list_cost_columns(costs),
+        cost_rows=build_cost_rows(costs),
         cost_sentences=format_cost_sentences(costs),
-        cost_parts=list_cost_parts(costs), decision=report.decision, chart=lambda name, words: f"[{name}]",
-    )  # fmt: skip
+        cost_parts=list_cost_parts(costs),
+        decision=report.decision,
+        chart=lambda name, words: f"[{name}]",
+    )
     text = render_cost_markdown(costs, report.decision.winner)
     assert "[break_even]" in page and evil not in page
     assert f"**{report.decision.winner}**" in text
@@ -139,5 +168,7 @@ def test_the_prediction_stands_beside_the_actual_cost(costs: CostReport) -> None
     foreseen = EstimateInterval(low=0.4, expected=0.8, high=1.1)
     prediction = CostPrediction(what="tuning_usd", foreseen=foreseen, actual_usd=1.0, ratio=1.25)
     told = format_cost_sentences(costs.model_copy(update={"predictions": (prediction,)}))
-    assert told[-1] == "The tuning was to cost $0.80 ($0.40 to $1.10) and cost $1.00, 1.2 times that."
+    assert (
+        told[-1] == "The tuning was to cost $0.80 ($0.40 to $1.10) and cost $1.00, 1.2 times that."
+    )
     assert not any("was to cost" in sentence for sentence in format_cost_sentences(costs))

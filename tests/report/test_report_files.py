@@ -1,4 +1,5 @@
-"""The three files: where they lie, what is in them, what an answer cannot do to the Markdown, which examples stand."""
+"""The three files: where they lie, what is in them, what an answer cannot do to the Markdown, which
+examples stand."""
 
 import json
 import re
@@ -22,7 +23,7 @@ from tunesmith.report.report_data import (
     find_main_comparison,
     find_worst_examples,
     format_split_sizes,
-)  # fmt: skip
+)
 from tunesmith.report.text_escaping import escape_markdown, format_code
 
 
@@ -30,8 +31,14 @@ def test_three_files_are_written_and_replaced(report: ReportInput, tmp_path: Pat
     for _ in range(2):
         paths = write_report(tmp_path, report)
         assert [path.name for path in paths] == ["report.html", "report.md", "report.json"]
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json", "report.md"]
-    assert json.loads(paths[2].read_text()) == json.loads(json.dumps(build_report_json(report, paths[0])))
+        assert sorted(path.name for path in tmp_path.iterdir()) == [
+            "report.html",
+            "report.json",
+            "report.md",
+        ]
+    assert json.loads(paths[2].read_text()) == json.loads(
+        json.dumps(build_report_json(report, paths[0]))
+    )
     assert paths[1].read_text() == render_markdown(report)
 
 
@@ -45,7 +52,9 @@ def test_report_json_has_the_fields_of_decide(report: ReportInput) -> None:
     )
     for contender in told["contenders"]:
         assert {"name", "metrics", "seconds_per_request", "usd_per_1000"} <= set(contender)
-        assert all({"value", "low", "high", "n"} <= set(metric) for metric in contender["metrics"].values())
+        assert all(
+            {"value", "low", "high", "n"} <= set(metric) for metric in contender["metrics"].values()
+        )
     for comparison in told["comparisons"]:
         assert {"a", "b", "metric", "difference", "low", "high", "p"} <= set(comparison)
     assert build_report_json(replace(report, run=None), Path("r"))["run"] is None
@@ -84,7 +93,9 @@ def test_the_data_section_says_how_many_examples_were_used(report: ReportInput) 
 def test_amounts_in_a_column_have_the_same_number_of_digits(report: ReportInput) -> None:
     contenders = [
         one.model_copy(update={"usd_per_1000": price})
-        for one, price in zip(report.evaluation.contenders, (0.004, 0.0037, 0.012, 0.02, 0.1), strict=True)
+        for one, price in zip(
+            report.evaluation.contenders, (0.004, 0.0037, 0.012, 0.02, 0.1), strict=True
+        )
     ]
     evaluation = report.evaluation.model_copy(update={"contenders": tuple(contenders)})
     priced = replace(report, evaluation=evaluation, decision=decide(evaluation, Requirements()))
@@ -95,7 +106,8 @@ def test_amounts_in_a_column_have_the_same_number_of_digits(report: ReportInput)
 
 
 @pytest.mark.parametrize(
-    "answer", ["![x](https://example.org/a.png)", "<img src=x>", "`` ` ``", "a | b\n\n# heading", ""]
+    "answer",
+    ["![x](https://example.org/a.png)", "<img src=x>", "`` ` ``", "a | b\n\n# heading", ""],
 )
 def test_an_answer_in_markdown_is_an_inert_code_span_in_one_cell(
     with_answer: Callable[[str], ReportInput], report: ReportInput, answer: str
@@ -103,7 +115,8 @@ def test_an_answer_in_markdown_is_an_inert_code_span_in_one_cell(
     text, plain = render_markdown(with_answer(answer)), render_markdown(report)
     rows = [line for line in text.splitlines() if line.startswith("|")]
     cells = {
-        len(re.findall(r"(?<!\\)\|", row)) for row in rows[rows.index(next(r for r in rows if "| question |" in r)) :]
+        len(re.findall(r"(?<!\\)\|", row))
+        for row in rows[rows.index(next(r for r in rows if "| question |" in r)) :]
     }
     assert cells == {5}
     assert [line for line in text.splitlines() if line.startswith("#")] == [
@@ -125,7 +138,9 @@ def test_the_worst_ten_are_those_of_the_winner_and_failures_come_first(report: R
     wrong = sum(not answer.scores or answer.scores["field_f1"] < 1 for answer in answers)
     assert len(cases) == min(10, wrong)
     assert cases[0].answers[-1][1].error == "out of memory"
-    scores = [next(score for name, _, score in case.answers if name == "tuned") for case in cases[1:]]
+    scores = [
+        next(score for name, _, score in case.answers if name == "tuned") for case in cases[1:]
+    ]
     assert scores == sorted(scores) and max(scores) < 1
     everyone = sorted(answer.scores["field_f1"] for answer in answers if answer.scores)
     assert scores == everyone[: len(scores)]
@@ -141,26 +156,40 @@ def test_changed_examples_are_the_largest_changes_on_both_sides(report: ReportIn
 
 
 def test_the_rival_is_turned_so_that_the_winner_stands_first(report: ReportInput) -> None:
-    """The tile says what is gained over the simplest contender; the winner being that, how far the best other is."""
+    """The tile says what is gained over the simplest contender; the winner being that, how far the
+    best other is."""
     rival = find_main_comparison(report)
-    assert rival is not None and (rival.a, rival.b) == ("tuned", "zero-shot") and rival.difference > 0
-    prompt = replace(report, decision=report.decision.model_copy(update={"winner": "zero-shot", "gain": None}))
+    assert (
+        rival is not None and (rival.a, rival.b) == ("tuned", "zero-shot") and rival.difference > 0
+    )
+    prompt = replace(
+        report, decision=report.decision.model_copy(update={"winner": "zero-shot", "gain": None})
+    )
     other = find_main_comparison(prompt)
     assert other is not None and other.a == "zero-shot" and other.difference < 0
-    best = max(report.evaluation.contenders, key=lambda one: one.metrics[report.evaluation.metric].value)
+    best = max(
+        report.evaluation.contenders, key=lambda one: one.metrics[report.evaluation.metric].value
+    )
     assert other.b == best.name
 
 
 def _with(report: ReportInput, **contenders: Contender) -> ReportInput:
     """The same with some contenders replaced by name."""
-    kept = tuple(contenders.get(one.name.replace("-", "_"), one) for one in report.evaluation.contenders)
+    kept = tuple(
+        contenders.get(one.name.replace("-", "_"), one) for one in report.evaluation.contenders
+    )
     evaluation = report.evaluation.model_copy(update={"contenders": kept})
     return replace(report, evaluation=evaluation, decision=decide(evaluation, Requirements()))
 
 
 def test_what_nobody_knows_is_no_zero_in_any_format(report: ReportInput) -> None:
     today = report.evaluation.get_contender("zero-shot").model_copy(
-        update={"kind": "outside", "usd_per_1000": 0.0, "seconds_per_request": 0.0, "tokens_in_per_request": 0.0}
+        update={
+            "kind": "outside",
+            "usd_per_1000": 0.0,
+            "seconds_per_request": 0.0,
+            "tokens_in_per_request": 0.0,
+        }
     )
     told = _with(report, zero_shot=today)
     text, page = render_markdown(told), render_html(told)
@@ -169,7 +198,9 @@ def test_what_nobody_knows_is_no_zero_in_any_format(report: ReportInput) -> None
     chart = build_figures(told)["cost"]["data"][0]
     assert dict(zip(chart["y"], chart["text"], strict=True))["zero-shot"] == "not known"
     told_price = Usage(requests=60, tokens_in=0, tokens_out=0, seconds=0.0, usd_charged=0.06)
-    priced = _with(report, zero_shot=today.model_copy(update={"usd_per_1000": 1.0, "usage": told_price}))
+    priced = _with(
+        report, zero_shot=today.model_copy(update={"usd_per_1000": 1.0, "usage": told_price})
+    )
     chart = build_figures(priced)["cost"]["data"][0]
     assert dict(zip(chart["y"], chart["text"], strict=True))["zero-shot"].endswith(" · not known")
     assert "those of zero-shot from its file where that says so." in unescape(render_html(priced))
@@ -184,9 +215,13 @@ def test_a_winner_that_is_charged_by_the_token_is_said_to_be(report: ReportInput
     assert ", at $0.10 an hour</small>" in render_html(report)
 
 
-def test_missing_answers_are_counted_and_none_at_all_is_no_score_of_zero(report: ReportInput) -> None:
+def test_missing_answers_are_counted_and_none_at_all_is_no_score_of_zero(
+    report: ReportInput,
+) -> None:
     none = Quantity(value=0.0, low=0.0, high=1.0, n=0, failed=60)
-    silent = report.evaluation.get_contender("zero-shot").model_copy(update={"metrics": {"field_f1": none}})
+    silent = report.evaluation.get_contender("zero-shot").model_copy(
+        update={"metrics": {"field_f1": none}}
+    )
     told = _with(report, zero_shot=silent)
     assert "| zero-shot | no score | no score | 60 |" in render_markdown(told)
     assert "without a score" not in render_markdown(report)
@@ -194,9 +229,12 @@ def test_missing_answers_are_counted_and_none_at_all_is_no_score_of_zero(report:
 
 
 def test_a_difference_has_the_p_and_the_needed_examples_of_the_verdict(report: ReportInput) -> None:
-    """One family for the whole report: a pair is hollow where the verdict's own corrected p leaves it open."""
+    """One family for the whole report: a pair is hollow where the verdict's own corrected p leaves
+    it open."""
     pairs = [
-        pair.model_copy(update={"p": 0.02, "low": 0.01, "difference": 0.1, "high": 0.2, "needed_n": 200})
+        pair.model_copy(
+            update={"p": 0.02, "low": 0.01, "difference": 0.1, "high": 0.2, "needed_n": 200}
+        )
         for pair in report.evaluation.comparisons
     ]
     evaluation = report.evaluation.model_copy(update={"comparisons": tuple(pairs)})
@@ -210,4 +248,6 @@ def test_a_difference_has_the_p_and_the_needed_examples_of_the_verdict(report: R
     assert "a simpler contender against all more elaborate ones" in render_markdown(told)
     assert "(Holm)" in render_html(told) and "corrected for the" not in render_html(told)
     colors = {trace["marker"]["color"] for trace in build_figures(told)["differences"]["data"]}
-    assert colors == ({"@accent"} if all(p <= 0.05 for p in corrected.values()) else {"@accent", "@paper"})
+    assert colors == (
+        {"@accent"} if all(p <= 0.05 for p in corrected.values()) else {"@accent", "@paper"}
+    )

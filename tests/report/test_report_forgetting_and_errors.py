@@ -1,4 +1,5 @@
-"""The sections on forgetting and on errors: complete, escaped, and absent where there is nothing."""
+"""The sections on forgetting and on errors: complete, escaped, and absent where there is
+nothing."""
 
 import re
 from typing import Any
@@ -29,44 +30,113 @@ def share(value: float) -> Quantity:
 
 
 def forgetting() -> Forgetting:
-    change = AbilityChange(kind="fact", before=share(0.6), after=share(0.5), drop=share(0.1), p=0.04)
+    change = AbilityChange(
+        kind="fact", before=share(0.6), after=share(0.5), drop=share(0.1), p=0.04
+    )
     lapse = Regression(item="fact-01", kind="fact", prompt="What?", before="Paris", after=EVIL)
     return Forgetting(
-        before=share(0.6), after=share(0.5), drop=share(0.1), p=0.1, lost=7, gained=3, kinds=(change,), lapses=(lapse,)
+        before=share(0.6),
+        after=share(0.5),
+        drop=share(0.1),
+        p=0.1,
+        lost=7,
+        gained=3,
+        kinds=(change,),
+        lapses=(lapse,),
     )
 
 
 def analysis() -> Analysis:
     near = Neighbor(example="b", line=7, question=EVIL, answer="return")
-    group: dict[str, Any] = {"errors": 3, "of": 9, "share": 0.5, "rate": share(0.33), "examples": ("a",)}
+    group: dict[str, Any] = {
+        "errors": 3,
+        "of": 9,
+        "share": 0.5,
+        "rate": share(0.33),
+        "examples": ("a",),
+    }
     return Analysis(
-        contender="tuned", metric="accuracy", wrong_below=1.0, n=40, wrong=6, unanswered=1,
+        contender="tuned",
+        metric="accuracy",
+        wrong_below=1.0,
+        n=40,
+        wrong=6,
+        unanswered=1,
         groups=(
-            ErrorGroup(by="labels", name=f"refund → {EVIL}", lift=share(0.2), p=0.0004, is_beyond_noise=True, **group),
-            ErrorGroup(by="form", name="not JSON", lift=None, p=None, is_beyond_noise=False, **group),
+            ErrorGroup(
+                by="labels",
+                name=f"refund → {EVIL}",
+                lift=share(0.2),
+                p=0.0004,
+                is_beyond_noise=True,
+                **group,
+            ),
+            ErrorGroup(
+                by="form", name="not JSON", lift=None, p=None, is_beyond_noise=False, **group
+            ),
         ),
         failures=(
-            Failure(example="a", outcome="wrong", score=0.0, wanted="refund", said=EVIL, neighbours=(near,), taught=0,
-                    misled=1),
-            Failure(example="c", outcome="no answer", score=None, wanted="x", said="", neighbours=(), taught=0,
-                    misled=0),
+            Failure(
+                example="a",
+                outcome="wrong",
+                score=0.0,
+                wanted="refund",
+                said=EVIL,
+                neighbours=(near,),
+                taught=0,
+                misled=1,
+            ),
+            Failure(
+                example="c",
+                outcome="no answer",
+                score=None,
+                wanted="x",
+                said="",
+                neighbours=(),
+                taught=0,
+                misled=0,
+            ),
         ),
-        suspects=(LabelIssue(example="b", line=7, question=EVIL, answer="a", instead="b", signals=2, why=EVIL),),
-        suspected=1, suspects_by="the tuned model's own answers", suspects_among=30,
+        suspects=(
+            LabelIssue(
+                example="b", line=7, question=EVIL, answer="a", instead="b", signals=2, why=EVIL
+            ),
+        ),
+        suspected=1,
+        suspects_by="the tuned model's own answers",
+        suspects_among=30,
         suggestions=(
-            Suggestion(text="Add 6 examples.", reason="3 of 9.", errors=3, of=6, expected_gain=0.05, most_gain=0.075),
-            Suggestion(text="Check 1 train answer.", reason="r", errors=0, of=6, expected_gain=None, most_gain=None,
-                       may_be_chance=True),
+            Suggestion(
+                text="Add 6 examples.",
+                reason="3 of 9.",
+                errors=3,
+                of=6,
+                expected_gain=0.05,
+                most_gain=0.075,
+            ),
+            Suggestion(
+                text="Check 1 train answer.",
+                reason="r",
+                errors=0,
+                of=6,
+                expected_gain=None,
+                most_gain=None,
+                may_be_chance=True,
+            ),
         ),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
 def environment() -> Environment:
     made = Environment(
-        loader=PackageLoader("tunesmith.report"), autoescape=True, undefined=StrictUndefined, finalize=_finalize,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=PackageLoader("tunesmith.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     made.filters |= {
         "tight": keep_together,
         "percent": format_percent,
@@ -83,22 +153,41 @@ def test_forgetting_shows_every_kind_and_its_sentences(environment: Environment)
     )
     assert "General ability fell." in page and "1 of the 7 tasks" in page
     assert re.search(
-        r'fact</th><td class="number">60.0</td><td class="number">50.0</td><td class="number">\+10.0', page
+        r'fact</th><td class="number">60.0</td><td class="number">50.0</td><td'
+        r' class="number">\+10.0',
+        page,
     )
     assert "<script>" not in page and "\u202e" not in page and "&lt;script&gt;" in page
 
 
 def test_errors_show_groups_suggestions_neighbours_and_suspects(environment: Environment) -> None:
-    page = environment.get_template("errors.html").render(analysis=analysis(), questions={"a": EVIL})
-    for words in ("6 of 40 test examples wrong; 1 more", "By label pair", "By form", "&lt; 0.001", "beyond noise",
-                  "Add 6 examples.", "May be chance.", "train, line 7", "1 of 30 looked at"):  # fmt: skip
+    page = environment.get_template("errors.html").render(
+        analysis=analysis(), questions={"a": EVIL}
+    )
+    for words in (
+        "6 of 40 test examples wrong; 1 more",
+        "By label pair",
+        "By form",
+        "&lt; 0.001",
+        "beyond noise",
+        "Add 6 examples.",
+        "May be chance.",
+        "train, line 7",
+        "1 of 30 looked at",
+    ):
         assert words in page, words
     assert "By topic" not in page
     assert "<script>" not in page and "\u202e" not in page
 
 
 def test_nothing_measured_shows_nothing(environment: Environment) -> None:
-    assert not environment.get_template("forgetting.html").render(forgetting=None, forgetting_sentences=()).strip()
+    assert (
+        not environment.get_template("forgetting.html")
+        .render(forgetting=None, forgetting_sentences=())
+        .strip()
+    )
     assert not environment.get_template("errors.html").render(analysis=None, questions={}).strip()
     flawless = analysis().model_copy(update={"wrong": 0, "suspects": ()})
-    assert not environment.get_template("errors.html").render(analysis=flawless, questions={}).strip()
+    assert (
+        not environment.get_template("errors.html").render(analysis=flawless, questions={}).strip()
+    )

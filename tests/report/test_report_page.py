@@ -52,30 +52,67 @@ def page(report: ReportInput) -> Page:
     return Page(render_html(report))
 
 
-def test_the_page_tells_the_verdict_first_and_everything_after(page: Page, report: ReportInput) -> None:
+def test_the_page_tells_the_verdict_first_and_everything_after(
+    page: Page, report: ReportInput
+) -> None:
     sections = [
-        "Fine-tune", "Contenders", "What each was given", "Differences", "Cost and latency", "Training",
-        "What was trained", "Data", "Worst answers",
-        "What tuning changed", "Better after tuning", "To repeat this run", "Recipe", "Versions",
-    ]  # fmt: skip
+        "Fine-tune",
+        "Contenders",
+        "What each was given",
+        "Differences",
+        "Cost and latency",
+        "Training",
+        "What was trained",
+        "Data",
+        "Worst answers",
+        "What tuning changed",
+        "Better after tuning",
+        "To repeat this run",
+        "Recipe",
+        "Versions",
+    ]
     places = [page.text.find(section) for section in sections]
     assert -1 not in places and places == sorted(places)
     for reason in report.decision.reasons:
         assert keep_together(reason) in page.text
-    for fact in (report.command, report.evaluation.fingerprint, "5.23.0", "LoRA Without Regret", "AMD EPYC", "c9" * 32):
+    for fact in (
+        report.command,
+        report.evaluation.fingerprint,
+        "5.23.0",
+        "LoRA Without Regret",
+        "AMD EPYC",
+        "c9" * 32,
+    ):
         assert fact in page.text
 
 
 def test_the_page_asks_nothing_of_the_network(page: Page) -> None:
     loading = [
-        (tag, name) for tag, found in page.tags for name in ("src", "href", "action", "data", "poster") if name in found
+        (tag, name)
+        for tag, found in page.tags
+        for name in ("src", "href", "action", "data", "poster")
+        if name in found
     ]
     assert loading == []
-    assert not {tag for tag, _ in page.tags} & {"link", "iframe", "object", "embed", "form", "img", "base"}
+    assert not {tag for tag, _ in page.tags} & {
+        "link",
+        "iframe",
+        "object",
+        "embed",
+        "form",
+        "img",
+        "base",
+    }
 
 
-def test_the_policy_names_the_hash_of_every_script_that_runs_and_allows_no_request(page: Page) -> None:
-    policy = next(found["content"] for tag, found in page.tags if found.get("http-equiv") == "Content-Security-Policy")
+def test_the_policy_names_the_hash_of_every_script_that_runs_and_allows_no_request(
+    page: Page,
+) -> None:
+    policy = next(
+        found["content"]
+        for tag, found in page.tags
+        if found.get("http-equiv") == "Content-Security-Policy"
+    )
     running = [text for found, text in page.scripts if found.get("type") != "application/json"]
     assert policy is not None and len(running) == 2
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in running]
@@ -102,12 +139,18 @@ def test_attacks_from_the_data_stay_text_too(report: ReportInput, page: Page) ->
         for one in report.evaluation.contenders
     ]
     dataset = report.check.dataset.model_copy(update={"name": attack})
-    problems = [problem.model_copy(update={"message": attack, "code": attack}) for problem in report.check.problems]
+    problems = [
+        problem.model_copy(update={"message": attack, "code": attack})
+        for problem in report.check.problems
+    ]
     attacked = replace(
-        report, command=attack, evaluation=report.evaluation.model_copy(update={"contenders": tuple(contenders)}),
+        report,
+        command=attack,
+        evaluation=report.evaluation.model_copy(update={"contenders": tuple(contenders)}),
         check=report.check.model_copy(update={"dataset": dataset, "problems": tuple(problems)}),
-        defaults=[(attack, attack, attack)], recipe=report.recipe.model_copy(update={"model": attack}),
-    )  # fmt: skip
+        defaults=[(attack, attack, attack)],
+        recipe=report.recipe.model_copy(update={"model": attack}),
+    )
     shown = Page(render_html(attacked))
     assert len(shown.scripts) == len(page.scripts)
     assert not any(tag == "img" for tag, _ in shown.tags)
@@ -137,18 +180,37 @@ def test_nothing_was_trained_and_the_page_leaves_it_out(report: ReportInput) -> 
         update={"contenders": tuple(baselines), "comparisons": tuple(comparisons)}
     )
     decision = report.decision.model_copy(update={"verdict": "rag", "winner": "rag"})
-    bare = replace(report, run=None, mask=None, metrics=(), evaluation=evaluation, decision=decision, defaults=())
+    bare = replace(
+        report,
+        run=None,
+        mask=None,
+        metrics=(),
+        evaluation=evaluation,
+        decision=decision,
+        defaults=(),
+    )
     shown = Page(render_html(bare))
-    for section in ("Training", "What was trained", "What tuning changed", "Versions", "Numbers that nobody chose"):
+    for section in (
+        "Training",
+        "What was trained",
+        "What tuning changed",
+        "Versions",
+        "Numbers that nobody chose",
+    ):
         assert section not in shown.text
     assert "Worst answers" in shown.text and "Where rag did worst" in shown.text
 
 
 @pytest.mark.parametrize(
     ("bar", "title"),
-    [(Requirements(min_score=0.999), "Keep what you have"), (Requirements(min_score=0.95), "Cannot tell yet")],
+    [
+        (Requirements(min_score=0.999), "Keep what you have"),
+        (Requirements(min_score=0.95), "Cannot tell yet"),
+    ],
 )
-def test_a_verdict_without_winner_has_a_page(report: ReportInput, bar: Requirements, title: str) -> None:
+def test_a_verdict_without_winner_has_a_page(
+    report: ReportInput, bar: Requirements, title: str
+) -> None:
     from tunesmith.decision import decide
 
     shown = Page(render_html(replace(report, decision=decide(report.evaluation, bar))))
@@ -161,9 +223,17 @@ def test_an_evaluation_of_one_contender_has_a_page(report: ReportInput) -> None:
     evaluation = report.evaluation.model_copy(update={"contenders": (one,), "comparisons": ()})
     decision = report.decision.model_copy(update={"verdict": "stop", "winner": None})
     shown = Page(
-        render_html(replace(report, evaluation=evaluation, decision=decision, run=None, metrics=(), mask=None))
+        render_html(
+            replace(
+                report, evaluation=evaluation, decision=decision, run=None, metrics=(), mask=None
+            )
+        )
     )
-    assert "no score" in shown.text and "Worst answers" not in shown.text and "Differences" not in shown.text
+    assert (
+        "no score" in shown.text
+        and "Worst answers" not in shown.text
+        and "Differences" not in shown.text
+    )
 
 
 def test_a_long_answer_is_shown_whole(with_answer: Callable[[str], ReportInput]) -> None:
@@ -173,13 +243,17 @@ def test_a_long_answer_is_shown_whole(with_answer: Callable[[str], ReportInput])
 
 
 def test_a_number_stays_with_its_unit_and_nothing_else_changes() -> None:
-    sentence = "It beats a by 80.6 points (95 % interval 73.3 to 87.8, n = 60) in 8 min: more than noise."
+    sentence = (
+        "It beats a by 80.6 points (95 % interval 73.3 to 87.8, n = 60) in 8 min: more than noise."
+    )
     told = keep_together(sentence)
     assert told.replace("\N{NO-BREAK SPACE}", " ") == sentence
     assert [piece for piece in told.split(" ") if "\N{NO-BREAK SPACE}" in piece] == [
-        "80.6\N{NO-BREAK SPACE}points", "(95\N{NO-BREAK SPACE}%", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}60)",
+        "80.6\N{NO-BREAK SPACE}points",
+        "(95\N{NO-BREAK SPACE}%",
+        "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}60)",
         "8\N{NO-BREAK SPACE}min:",
-    ]  # fmt: skip
+    ]
 
 
 def test_plotly_accepts_every_figure(report: ReportInput) -> None:
@@ -188,12 +262,18 @@ def test_plotly_accepts_every_figure(report: ReportInput) -> None:
     for figure in figures.values():
         text = json.dumps(figure)
         assert set(re.findall(r'"(@\w+)"', text)) <= COLOURS
-        go.Figure(json.loads(re.sub(r'"@font"', '"serif"', re.sub(r'"@(?!font)\w+"', '"#000000"', text))))
+        go.Figure(
+            json.loads(re.sub(r'"@font"', '"serif"', re.sub(r'"@(?!font)\w+"', '"#000000"', text)))
+        )
 
 
 def test_figures_hold_the_numbers_of_the_records(report: ReportInput) -> None:
-    scores = {trace["y"][0]: trace["x"][0] / 100 for trace in build_figures(report)["scores"]["data"]}
-    assert scores == pytest.approx({one.name: one.metrics["field_f1"].value for one in report.evaluation.contenders})
+    scores = {
+        trace["y"][0]: trace["x"][0] / 100 for trace in build_figures(report)["scores"]["data"]
+    }
+    assert scores == pytest.approx(
+        {one.name: one.metrics["field_f1"].value for one in report.evaluation.contenders}
+    )
     for trace in build_figures(report)["differences"]["data"]:
         reaches_zero = trace["x"][0] - trace["error_x"]["arrayminus"][0] <= 0
         assert (trace["marker"]["color"] == "@paper") == reaches_zero

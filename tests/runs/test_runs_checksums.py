@@ -1,4 +1,5 @@
-"""Every file of a run has a checksum that holds wherever the process dies, and every flipped bit is named."""
+"""Every file of a run has a checksum that holds wherever the process dies, and every flipped bit is
+named."""
 
 import json
 import os
@@ -25,7 +26,13 @@ def disarmed() -> Iterator[None]:
 
 def answered(name: str = "tuned", text: str = "x") -> tuple[ContenderRecord, list[Answer]]:
     answer = Answer(
-        example="a", text=text, scores={"accuracy": 0.0}, tokens_in=1, tokens_out=1, seconds=1, finished=True
+        example="a",
+        text=text,
+        scores={"accuracy": 0.0},
+        tokens_in=1,
+        tokens_out=1,
+        seconds=1,
+        finished=True,
     )
     return ContenderRecord(profile=ContenderSpec(name=name, kind="tuned", given="")), [answer]
 
@@ -48,7 +55,11 @@ def folder(tmp_path: Path) -> RunFolder:
 
 
 def names_of(folder: RunFolder) -> list[str]:
-    return sorted(path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*") if path.is_file())
+    return sorted(
+        path.relative_to(folder.path).as_posix()
+        for path in folder.path.rglob("*")
+        if path.is_file()
+    )
 
 
 def test_one_bit_flipped_anywhere_in_any_file_is_named(folder: RunFolder) -> None:
@@ -91,7 +102,9 @@ def test_a_damaged_list_says_so_itself(folder: RunFolder) -> None:
     failpoints.flip_bit(folder.path / CHECKSUMS_FILE, 40)
     with pytest.raises(RunError) as caught:
         folder.read(Run)
-    assert caught.value.where == str(folder.path / CHECKSUMS_FILE) and "remove it" in caught.value.do
+    assert (
+        caught.value.where == str(folder.path / CHECKSUMS_FILE) and "remove it" in caught.value.do
+    )
 
 
 Step = Callable[[RunFolder], object]
@@ -137,7 +150,8 @@ def test_killed_anywhere_no_whole_file_is_called_damaged_and_the_step_can_be_don
     raise AssertionError("the sweep did not come to its end")
 
 
-# --- what is no file --------------------------------------------------------------------------------------------------
+# --- what is no file
+# --------------------------------------------------------------------------------------------------
 
 
 def plant_link(path: Path, victim: Path) -> str:
@@ -165,10 +179,24 @@ def plant_device(path: Path, victim: Path) -> str:
 
 
 PLACES = (
-    "run.json", "recipe.yaml", "metrics.jsonl", "lock", CHECKSUMS_FILE, "report.html", "answers", "adapter", "lesson",
-    "checkpoints", "prompts", "index", "adapter/x", "answers/x.jsonl", "checkpoints/step-00000000",
-    "lesson/train.safetensors", "checkpoints/step-00000000/weights.safetensors",
-)  # fmt: skip
+    "run.json",
+    "recipe.yaml",
+    "metrics.jsonl",
+    "lock",
+    CHECKSUMS_FILE,
+    "report.html",
+    "answers",
+    "adapter",
+    "lesson",
+    "checkpoints",
+    "prompts",
+    "index",
+    "adapter/x",
+    "answers/x.jsonl",
+    "checkpoints/step-00000000",
+    "lesson/train.safetensors",
+    "checkpoints/step-00000000/weights.safetensors",
+)
 
 
 @pytest.mark.parametrize("plant", [plant_link, plant_pipe, plant_socket, plant_device])
@@ -186,7 +214,11 @@ def test_what_is_neither_a_file_nor_a_folder_is_named_and_refused(
     run = next((tmp_path / "runs").iterdir())
     with pytest.raises(RunError) as caught:
         RunFolder.open(run)
-    assert (caught.value.code, caught.value.where, caught.value.found) == ("run/special-file", str(path), found)
+    assert (caught.value.code, caught.value.where, caught.value.found) == (
+        "run/special-file",
+        str(path),
+        found,
+    )
     RunFolder(run).remove_temporaries()
     assert len(list(victim.iterdir())) == 3
 
@@ -202,7 +234,8 @@ def test_a_folder_is_swept_without_entering_links(tmp_path: Path) -> None:
     assert (victim / ".tmp-precious").exists()
 
 
-# --- whole or absent --------------------------------------------------------------------------------------------------
+# --- whole or absent
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_folder_is_not_there_before_all_is_in_it(tmp_path: Path) -> None:
@@ -237,10 +270,13 @@ def test_a_folder_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
     assert kept.path.is_dir(), "one that appeared stays"
 
 
-# --- versions ---------------------------------------------------------------------------------------------------------
+# --- versions
+# --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("change", [{"swarm": 3}, {"status": "paused"}, {"model": {"name": "m", "shape": "odd"}}])
+@pytest.mark.parametrize(
+    "change", [{"swarm": 3}, {"status": "paused"}, {"model": {"name": "m", "shape": "odd"}}]
+)
 def test_a_run_of_a_newer_version_is_called_newer_and_its_key_is_named(
     folder: RunFolder, change: dict[str, object]
 ) -> None:

@@ -30,8 +30,14 @@ def test_versions_are_those_installed() -> None:
 
 def test_neither_runs_nor_recipe_nor_store_imports_what_is_heavy() -> None:
     code = (
-        "import sys, tunesmith.store, tunesmith.runs.run_folder, tunesmith.runs.signals, tunesmith.runs.machine_info, "
-        "tunesmith.recipe.recipe_loader, tunesmith.store.stored_records; "
-        "print(sorted({'torch', 'transformers', 'sqlalchemy', 'alembic', 'numpy', 'polars'} & set(sys.modules)))"
+        "import sys, tunesmith.store, tunesmith.runs.run_folder, tunesmith.runs.signals,"
+        " tunesmith.runs.machine_info, tunesmith.recipe.recipe_loader,"
+        " tunesmith.store.stored_records; print(sorted({'torch', 'transformers', 'sqlalchemy',"
+        " 'alembic', 'numpy', 'polars'} & set(sys.modules)))"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        == "[]\n"
+    )

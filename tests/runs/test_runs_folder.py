@@ -38,9 +38,26 @@ from tunesmith.records.decision import Requirements
 from tunesmith.runs.run_folder import RECORD_FILES, RunFolder, ValidationSample
 
 HOSTILE = [
-    "../../etc/passwd", "..%2f..%2fetc", "%252e%252e", "..\\..\\x", "/etc/passwd", "C:\\x", "file:///etc", "a\0b",
-    "x" * 5_000, "CON", "trailing.", "\u202egnp.exe", "", "..", "-", "$(touch x)", "--flag", "a\nb", "Ünïcode näme",
-]  # fmt: skip
+    "../../etc/passwd",
+    "..%2f..%2fetc",
+    "%252e%252e",
+    "..\\..\\x",
+    "/etc/passwd",
+    "C:\\x",
+    "file:///etc",
+    "a\0b",
+    "x" * 5_000,
+    "CON",
+    "trailing.",
+    "\u202egnp.exe",
+    "",
+    "..",
+    "-",
+    "$(touch x)",
+    "--flag",
+    "a\nb",
+    "Ünïcode näme",
+]
 
 
 def step(number: int, kind: str = "step") -> MetricLine:
@@ -56,14 +73,17 @@ def some_run(folder: RunFolder) -> Run:
         dataset="d",
         split="s",
         prepared={"train": "p"},
-        model=ModelIdentity(name="m", source="folder", revision=None, folder="/m", files={"a": "b"}),
+        model=ModelIdentity(
+            name="m", source="folder", revision=None, folder="/m", files={"a": "b"}
+        ),
         machine=Machine(platform="p", processor="c", cores=2, memory_bytes=1, accelerator=None),
         versions={"python": "3.11"},
         seeds={"recipe": 0},
     )
 
 
-# --- names and places -------------------------------------------------------------------------------------------------
+# --- names and places
+# -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -76,14 +96,18 @@ def test_a_hostile_name_makes_a_plain_folder_inside_the_parent(tmp_path: Path, n
 
 
 @given(st.text(max_size=100))
-def test_any_name_gives_an_id_that_opens_again(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+def test_any_name_gives_an_id_that_opens_again(
+    tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
     parent = tmp_path_factory.getbasetemp() / "any"
     folder = RunFolder.create(parent, name)
     assert RunFolder.open(folder.id, parent).path == folder.path
     folder.path.rmdir()
 
 
-@pytest.mark.parametrize(("umask", "folder_mode", "file_mode"), [(0o022, 0o755, 0o644), (0o077, 0o700, 0o600)])
+@pytest.mark.parametrize(
+    ("umask", "folder_mode", "file_mode"), [(0o022, 0o755, 0o644), (0o077, 0o700, 0o600)]
+)
 def test_who_may_read_a_run_is_for_the_umask_to_say(
     tmp_path: Path, umask: int, folder_mode: int, file_mode: int
 ) -> None:
@@ -115,7 +139,10 @@ def test_a_taken_id_is_not_taken_over(tmp_path: Path, monkeypatch: pytest.Monkey
 
     endings = iter(["aaaaaa", "aaaaaa", "bbbbbb"])
     monkeypatch.setattr("tunesmith.runs.run_folder.datetime", Noon)
-    monkeypatch.setattr("tunesmith.runs.run_folder.secrets.token_hex", lambda n: next(endings) if n == 3 else "0" * 8)
+    monkeypatch.setattr(
+        "tunesmith.runs.run_folder.secrets.token_hex",
+        lambda n: next(endings) if n == 3 else "0" * 8,
+    )
     ids = [RunFolder.create(tmp_path, "x").id for _ in range(2)]
     assert ids == ["20261130-120000-x-aaaaaa", "20261130-120000-x-bbbbbb"]
 
@@ -127,7 +154,9 @@ def test_ids_sort_by_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert RunFolder.create(tmp_path, "zzz").id < RunFolder.create(tmp_path, "aaa").id
 
 
-@pytest.mark.parametrize("run", ["no-such-run", "20260101-000000-x-aaaaaa", "a\0b", "x" * 5_000, "../nowhere"])
+@pytest.mark.parametrize(
+    "run", ["no-such-run", "20260101-000000-x-aaaaaa", "a\0b", "x" * 5_000, "../nowhere"]
+)
 def test_a_run_that_is_not_there_is_one_message(tmp_path: Path, run: str) -> None:
     with pytest.raises(RunError) as caught:
         RunFolder.open(run, tmp_path)
@@ -149,7 +178,8 @@ def test_a_place_that_takes_no_folder_is_one_message(tmp_path: Path) -> None:
     assert "--out" in caught.value.do
 
 
-# --- the lock ---------------------------------------------------------------------------------------------------------
+# --- the lock
+# --------------------------------------------------------------------------------------------------
 
 HOLDER = """
     import sys, time
@@ -161,7 +191,9 @@ HOLDER = """
 """
 
 
-def test_a_second_process_is_refused_at_once_and_a_killed_one_leaves_no_stale_lock(tmp_path: Path) -> None:
+def test_a_second_process_is_refused_at_once_and_a_killed_one_leaves_no_stale_lock(
+    tmp_path: Path,
+) -> None:
     folder = RunFolder.create(tmp_path, "x")
     command = [sys.executable, "-c", textwrap.dedent(HOLDER), str(folder.path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
@@ -196,24 +228,53 @@ def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
     assert victim.read_text() == "precious\n"
 
 
-# --- what is in it ----------------------------------------------------------------------------------------------------
+# --- what is in it
+# --------------------------------------------------------------------------------------------------
 
 
 def test_everything_comes_back_and_is_readable_without_us(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, "x")
     run = some_run(folder)
     split = Split(
-        seed=0, method="hash", grouped_by=None, stratified=False, train=("a",), validation=("b",), test=("c",)
+        seed=0,
+        method="hash",
+        grouped_by=None,
+        stratified=False,
+        train=("a",),
+        validation=("b",),
+        test=("c",),
     )
     decision = Decision(
-        verdict="stop", winner=None, metric="m", bar=Requirements(), reasons=("because",), evaluation="e"
+        verdict="stop",
+        winner=None,
+        metric="m",
+        bar=Requirements(),
+        reasons=("because",),
+        evaluation="e",
     )
     prepared = PreparedSplit(
-        split="train", examples=1, tokens_read=9, tokens_trained=4, longest_tokens=9, max_tokens=64,
-        tokenizer_sha256="t", template_sha256="c", content="x",
-    )  # fmt: skip
-    sample = ValidationSample(step=3, example="a", question="q", expected="é\n", answer="\u2028", score=0.5)
-    answer = Answer(example="a", text="{}", scores={"f1": 1.0}, tokens_in=1, tokens_out=1, seconds=0.1, finished=True)
+        split="train",
+        examples=1,
+        tokens_read=9,
+        tokens_trained=4,
+        longest_tokens=9,
+        max_tokens=64,
+        tokenizer_sha256="t",
+        template_sha256="c",
+        content="x",
+    )
+    sample = ValidationSample(
+        step=3, example="a", question="q", expected="é\n", answer="\u2028", score=0.5
+    )
+    answer = Answer(
+        example="a",
+        text="{}",
+        scores={"f1": 1.0},
+        tokens_in=1,
+        tokens_out=1,
+        seconds=0.1,
+        finished=True,
+    )
 
     folder.write(run)
     folder.write(split)
@@ -223,7 +284,10 @@ def test_everything_comes_back_and_is_readable_without_us(tmp_path: Path) -> Non
     folder.write_prepared({"train": prepared})
     folder.write_mask("[answer]\n")
     folder.append_sample(sample)
-    folder.write_answers(ContenderRecord(profile=ContenderSpec(name="tuned+rag", kind="tuned+rag", given="")), [answer])
+    folder.write_answers(
+        ContenderRecord(profile=ContenderSpec(name="tuned+rag", kind="tuned+rag", given="")),
+        [answer],
+    )
 
     assert (folder.read(Run), folder.read(Split), folder.read(Decision)) == (run, split, decision)
     assert folder.read_recipe() == Recipe(seed=7)
@@ -243,13 +307,17 @@ def test_everything_comes_back_and_is_readable_without_us(tmp_path: Path) -> Non
 def test_a_contenders_name_is_no_path(tmp_path: Path, name: str) -> None:
     folder = RunFolder.create(tmp_path, "x")
     with pytest.raises(RunError) as caught:
-        folder.write_answers(ContenderRecord(profile=ContenderSpec(name=name, kind="rag", given="")), [])
+        folder.write_answers(
+            ContenderRecord(profile=ContenderSpec(name=name, kind="rag", given="")), []
+        )
     assert caught.value.code == "run/bad-name"
     assert list(folder.path.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", [None, b"", b'{"id": "x"', b"\xff", b"[]"])
-def test_a_missing_or_cut_record_is_damage_with_its_file(tmp_path: Path, content: bytes | None) -> None:
+def test_a_missing_or_cut_record_is_damage_with_its_file(
+    tmp_path: Path, content: bytes | None
+) -> None:
     folder = RunFolder.create(tmp_path, "x")
     for kind, name in RECORD_FILES.items():
         if content is not None:
@@ -261,7 +329,9 @@ def test_a_missing_or_cut_record_is_damage_with_its_file(tmp_path: Path, content
         assert caught.value.found
 
 
-def test_a_full_disk_is_one_message_and_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_one_message_and_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = RunFolder.create(tmp_path, "x")
     folder.write_recipe(Recipe(seed=1))
     folder.append_metric(step(1))
@@ -276,13 +346,17 @@ def test_a_full_disk_is_one_message_and_leaves_what_was_there(tmp_path: Path, mo
         lambda: folder.write_recipe(Recipe(seed=2)),
         lambda: folder.write(some_run(folder)),
         lambda: folder.append_metric(step(2)),
-        lambda: folder.write_answers(ContenderRecord(profile=ContenderSpec(name="a", kind="rag", given="")), []),
+        lambda: folder.write_answers(
+            ContenderRecord(profile=ContenderSpec(name="a", kind="rag", given="")), []
+        ),
     ):
         with pytest.raises(RunError) as caught:
             attempt()
         assert caught.value.code == "run/unwritable"
         assert caught.value.found == "No space left on device"
-    assert {path.name: path.read_bytes() for path in folder.path.iterdir() if path.is_file()} == before
+    assert {
+        path.name: path.read_bytes() for path in folder.path.iterdir() if path.is_file()
+    } == before
 
 
 def test_a_folder_in_place_of_a_file_is_damage(tmp_path: Path) -> None:

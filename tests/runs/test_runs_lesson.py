@@ -12,25 +12,49 @@ from safetensors import SafetensorError
 from tunesmith import failpoints
 from tunesmith.data.prepare import compute_content_hash
 from tunesmith.errors import RunError
-from tunesmith.records import ContenderRecord, ContenderSpec, Example, Message, MetricLine, PreparedSplit, TokenArrays
+from tunesmith.records import (
+    ContenderRecord,
+    ContenderSpec,
+    Example,
+    Message,
+    MetricLine,
+    PreparedSplit,
+    TokenArrays,
+)
 from tunesmith.runs.run_folder import RunFolder, ValidationSample
-from tunesmith.runs.training_data import TrainingData, read_training_data, remove_training_data, write_training_data
+from tunesmith.runs.training_data import (
+    TrainingData,
+    read_training_data,
+    remove_training_data,
+    write_training_data,
+)
 
 ANSWERS = ["a", "b ⟦", "\u2028", ""]
 
 
-def some_arrays(weights: list[float], per_example: int = 1, wanted: list[bool] | None = None) -> TokenArrays:
+def some_arrays(
+    weights: list[float], per_example: int = 1, wanted: list[bool] | None = None
+) -> TokenArrays:
     tokens_N = np.arange(len(weights), dtype=np.int32)
     starts_S1 = np.array([0, 2, len(weights)], dtype=np.int64)
     is_desirable_E = None if wanted is None else np.array(wanted)
-    return TokenArrays(tokens_N, np.array(weights, np.float32), starts_S1, per_example, is_desirable_E)
+    return TokenArrays(
+        tokens_N, np.array(weights, np.float32), starts_S1, per_example, is_desirable_E
+    )
 
 
 def prepared_of(arrays: TokenArrays) -> PreparedSplit:
     return PreparedSplit(
-        split="train", examples=len(arrays), tokens_read=1, tokens_trained=1, longest_tokens=1, max_tokens=8,
-        tokenizer_sha256="t", template_sha256="c", content=compute_content_hash(arrays),
-    )  # fmt: skip
+        split="train",
+        examples=len(arrays),
+        tokens_read=1,
+        tokens_trained=1,
+        longest_tokens=1,
+        max_tokens=8,
+        tokenizer_sha256="t",
+        template_sha256="c",
+        content=compute_content_hash(arrays),
+    )
 
 
 def example() -> Example:
@@ -40,7 +64,9 @@ def example() -> Example:
         Message("assistant", "", tool_calls=(call,)),
         Message("assistant", "a\n", weight=0.5),
     )
-    return Example(7, turns, rejected=(Message("assistant", "b"),), tools=({"name": "f"},), group="g").with_system("s")
+    return Example(
+        7, turns, rejected=(Message("assistant", "b"),), tools=({"name": "f"},), group="g"
+    ).with_system("s")
 
 
 @pytest.mark.parametrize(
@@ -63,11 +89,15 @@ def test_a_lesson_comes_back(tmp_path: Path, arrays: TokenArrays) -> None:
     assert found.sequences_per_example == arrays.sequences_per_example and len(found) == len(arrays)
     assert found.weights_N.dtype == np.float32
     remove_training_data(folder)
-    assert [path.name for path in folder.path.iterdir()] == ["checksums.json"] and not folder.find_damage()
+    assert [path.name for path in folder.path.iterdir()] == [
+        "checksums.json"
+    ] and not folder.find_damage()
 
 
 @given(st.lists(st.floats(0, 10, width=32), min_size=3, max_size=30))
-def test_any_weights_come_back_to_the_bit(tmp_path_factory: pytest.TempPathFactory, weights: list[float]) -> None:
+def test_any_weights_come_back_to_the_bit(
+    tmp_path_factory: pytest.TempPathFactory, weights: list[float]
+) -> None:
     folder = RunFolder.create(tmp_path_factory.mktemp("any"), "x")
     arrays = some_arrays(weights)
     write_training_data(folder, TrainingData({"train": arrays}, [], ANSWERS))
@@ -78,7 +108,9 @@ def test_any_weights_come_back_to_the_bit(tmp_path_factory: pytest.TempPathFacto
 
 @pytest.mark.parametrize("name", ["rest.json", "train.safetensors"])
 @pytest.mark.parametrize("damage", ["gone", "cut", "empty", "flipped"])
-def test_a_damaged_lesson_is_an_error_with_its_place(tmp_path: Path, name: str, damage: str) -> None:
+def test_a_damaged_lesson_is_an_error_with_its_place(
+    tmp_path: Path, name: str, damage: str
+) -> None:
     folder = RunFolder.create(tmp_path, "x")
     arrays = some_arrays([0, 1, 0, 1, 1])
     write_training_data(folder, TrainingData({"train": arrays}, [], ANSWERS))
@@ -94,7 +126,9 @@ def test_a_damaged_lesson_is_an_error_with_its_place(tmp_path: Path, name: str, 
     assert caught.value.code == "run/damaged" and "lesson" in caught.value.where
 
 
-def test_lines_after_a_checkpoint_are_taken_away_and_those_before_are_not_missed(tmp_path: Path) -> None:
+def test_lines_after_a_checkpoint_are_taken_away_and_those_before_are_not_missed(
+    tmp_path: Path,
+) -> None:
     folder = RunFolder.create(tmp_path, "x")
     assert {name: size for name, (size, _) in folder.record_journal().items()} == {
         "metrics.jsonl": 0,
@@ -103,10 +137,16 @@ def test_lines_after_a_checkpoint_are_taken_away_and_those_before_are_not_missed
     folder.rewind(folder.record_journal())
     for step in (1, 2):
         folder.append_metric(MetricLine(kind="step", step=step, epoch=0, loss=1.0, seconds=1.0))
-    folder.append_sample(ValidationSample(step=2, example="a", question="q", expected="e", answer="x"))
+    folder.append_sample(
+        ValidationSample(step=2, example="a", question="q", expected="e", answer="x")
+    )
     journal = folder.record_journal()
-    folder.append_metric(MetricLine(kind="skipped", step=3, epoch=0, loss=None, seconds=1.0, warning="w"))
-    folder.append_sample(ValidationSample(step=3, example="a", question="q", expected="e", answer="x"))
+    folder.append_metric(
+        MetricLine(kind="skipped", step=3, epoch=0, loss=None, seconds=1.0, warning="w")
+    )
+    folder.append_sample(
+        ValidationSample(step=3, example="a", question="q", expected="e", answer="x")
+    )
     with (folder.path / "metrics.jsonl").open("a") as file:
         file.write('{"kind": "st')  # a power cut
     folder.rewind(journal)
@@ -132,12 +172,17 @@ def test_what_a_killed_process_left_half_written_is_swept(tmp_path: Path) -> Non
         (place / ".tmp-run.json-abc").write_text("half")
     folder.remove_temporaries()
     assert sorted(path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*")) == [
-        "adapter", "answers", "answers/a.json", "answers/a.jsonl", "checksums.json"
-    ]  # fmt: skip
+        "adapter",
+        "answers",
+        "answers/a.json",
+        "answers/a.jsonl",
+        "checksums.json",
+    ]
 
 
 def test_a_flipped_bit_in_lines_that_a_checkpoint_counts_on_is_found(tmp_path: Path) -> None:
-    """The length alone was compared: the training ended well and its metrics could not be read afterwards."""
+    """The length alone was compared: the training ended well and its metrics could not be read
+    afterwards."""
     folder = RunFolder.create(tmp_path, "x")
     for step in (1, 2):
         folder.append_metric(MetricLine(kind="step", step=step, epoch=0, loss=1.0, seconds=1.0))
@@ -182,11 +227,15 @@ def test_damaged_prepared_json_is_named_itself(tmp_path: Path) -> None:
     assert caught.value.where == str(path) and "different splits" in caught.value.found
 
 
-def test_no_room_for_the_lesson_is_the_machines_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_room_for_the_lesson_is_the_machines_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """safetensors has an error of its own for a full disk, which ended with 70."""
 
     def refuse(*_: object, **__: object) -> None:
-        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+        raise SafetensorError(
+            "Error while serializing: I/O error: No space left on device (os error 28)"
+        )
 
     monkeypatch.setattr("safetensors.numpy.save_file", refuse)
     folder = RunFolder.create_hidden(tmp_path, "x")

@@ -1,4 +1,5 @@
-"""JSON lines survive a cut at any byte: whole lines come back, the cut one is named, the next writer mends the file."""
+"""JSON lines survive a cut at any byte: whole lines come back, the cut one is named, the next
+writer mends the file."""
 
 import os
 from pathlib import Path
@@ -22,12 +23,16 @@ def test_a_missing_file_has_no_lines(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=5))
-def test_floats_come_back_to_the_bit(tmp_path_factory: pytest.TempPathFactory, losses: list[float]) -> None:
+def test_floats_come_back_to_the_bit(
+    tmp_path_factory: pytest.TempPathFactory, losses: list[float]
+) -> None:
     path = tmp_path_factory.getbasetemp() / "bits.jsonl"
     path.unlink(missing_ok=True)
     for loss in losses:
         append_line(path, line(0, loss))
-    assert [record.loss.hex() for record in read_lines(path, MetricLine).records] == [loss.hex() for loss in losses]
+    assert [record.loss.hex() for record in read_lines(path, MetricLine).records] == [
+        loss.hex() for loss in losses
+    ]
 
 
 def test_a_cut_at_every_byte_is_named_and_mended(tmp_path: Path) -> None:
@@ -50,8 +55,12 @@ def test_a_cut_at_every_byte_is_named_and_mended(tmp_path: Path) -> None:
         assert [record.step for record in read_lines(path, MetricLine).records] == [*range(kept), 9]
 
 
-@pytest.mark.parametrize("damage", [b"{}\n", b"\n", b"not json\n", b'{"kind": "step"\n', b"\x00\x00\n"])
-def test_a_damaged_line_that_was_finished_is_an_error_with_its_number(tmp_path: Path, damage: bytes) -> None:
+@pytest.mark.parametrize(
+    "damage", [b"{}\n", b"\n", b"not json\n", b'{"kind": "step"\n', b"\x00\x00\n"]
+)
+def test_a_damaged_line_that_was_finished_is_an_error_with_its_number(
+    tmp_path: Path, damage: bytes
+) -> None:
     path = tmp_path / "m.jsonl"
     append_line(path, line(0))
     path.write_bytes(path.read_bytes() + damage)
@@ -74,7 +83,9 @@ def test_a_validation_line_is_on_the_disk_and_a_step_is_not_waited_for(
     assert len(synced) == 1
 
 
-def test_a_full_disk_that_takes_half_a_line_is_written_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_that_takes_half_a_line_is_written_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[:7]))
     path = tmp_path / "m.jsonl"

@@ -1,4 +1,5 @@
-"""The first signal interrupts, or asks what must be finished; the second interrupts; then everything is as before."""
+"""The first signal interrupts, or asks what must be finished; the second interrupts; then
+everything is as before."""
 
 import os
 import signal
@@ -22,7 +23,9 @@ from tunesmith.runs.signals import (
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_asks_what_is_being_finished_and_the_second_interrupts(number: signal.Signals) -> None:
+def test_the_first_signal_asks_what_is_being_finished_and_the_second_interrupts(
+    number: signal.Signals,
+) -> None:
     with pytest.raises(SecondSignal) as raised, stop_on_signals() as stop, stop.finishing():
         assert not stop.is_requested()
         os.kill(os.getpid(), number)
@@ -36,13 +39,20 @@ def test_the_first_signal_asks_what_is_being_finished_and_the_second_interrupts(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_what_can_be_thrown_away_is_left_at_the_first_signal(number: signal.Signals) -> None:
-    with pytest.raises(StopRequested) as raised, stop_on_signals() as stop, stop.finishing(), stop.at_once():
+    with (
+        pytest.raises(StopRequested) as raised,
+        stop_on_signals() as stop,
+        stop.finishing(),
+        stop.at_once(),
+    ):
         os.kill(os.getpid(), number)
         time.sleep(5)  # never reached
     assert type(raised.value) is StopRequested and raised.value.exit_code == 128 + number
 
 
-def test_a_signal_that_came_while_something_was_finished_keeps_what_can_be_thrown_away_from_beginning() -> None:
+def test_a_signal_that_came_while_something_was_finished_keeps_what_can_be_thrown_away_from_beginning() -> (  # noqa: E501
+    None
+):
     begun: list[str] = []
     with pytest.raises(StopRequested), stop_on_signals() as stop, stop.finishing():
         os.kill(os.getpid(), signal.SIGINT)
@@ -82,7 +92,7 @@ def work_without_a_step_of_python():
 
 install_signal_handlers()
 {program}
-"""
+"""  # noqa: E501
 STEPS = """
 with stop_on_signals() as stop, stop.finishing():
     set_exit_message(lambda: "Kept in runs/x. Next: tunesmith resume runs/x")
@@ -99,7 +109,7 @@ for own in (True, False):
     print(child.pid, flush=True)
 with stop_on_signals() as stop, stop.finishing():
     work_without_a_step_of_python()
-"""
+"""  # noqa: E501
 WAITS = """
 try:
     print("begun", flush=True)
@@ -110,20 +120,25 @@ except KeyboardInterrupt:
 
 
 class Program:
-    """A program that answers signals, once it has begun its work; `lines` is what it said before."""
+    """A program that answers signals, once it has begun its work; `lines` is what it said
+    before."""
 
     def __init__(self, text: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM.format(program=text)], text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            [sys.executable, "-c", PROGRAM.format(program=text)],
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         assert self.process.stdout is not None
         self.lines = list(iter(self.process.stdout.readline, "begun\n"))
         if "work_without_a_step_of_python" in text:
             self.wait_until_it_works()
 
     def wait_until_it_works(self) -> None:
-        """Until it took processor time after its last line: a signal between the two would find Python running."""
+        """Until it took processor time after its last line: a signal between the two would find
+        Python running."""
         process, deadline = psutil.Process(self.process.pid), time.monotonic() + 60
         before = process.cpu_times().user
         while process.cpu_times().user < before + 0.1:
@@ -147,7 +162,10 @@ def programs() -> "Iterator[list[Program]]":
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     ("text", "answer", "kept"),
-    [(STEPS, STEP_MESSAGE, "Kept in runs/x. Next: tunesmith resume runs/x"), (UNSAVED, LEAVING_MESSAGE, NOTHING_SAVED)],
+    [
+        (STEPS, STEP_MESSAGE, "Kept in runs/x. Next: tunesmith resume runs/x"),
+        (UNSAVED, LEAVING_MESSAGE, NOTHING_SAVED),
+    ],
 )
 def test_the_first_signal_is_answered_and_the_second_ends_what_runs_no_python(
     programs: list[Program], text: str, answer: str, kept: str, number: signal.Signals
@@ -166,7 +184,10 @@ def test_one_signal_ends_what_runs_no_python_where_nothing_would_be_lost(
 ) -> None:
     programs.append(program := Program("work_without_a_step_of_python()"))
     program.process.send_signal(number)
-    assert [program.says(), program.says()] == [LEAVING_MESSAGE, f"Stopped as you asked. {NOTHING_SAVED}"]
+    assert [program.says(), program.says()] == [
+        LEAVING_MESSAGE,
+        f"Stopped as you asked. {NOTHING_SAVED}",
+    ]
     assert program.process.wait(30) == 128 + number
 
 
@@ -191,7 +212,9 @@ def test_children_end_with_the_program(programs: list[Program]) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_what_waits_for_input_leaves_at_the_first_signal(programs: list[Program], number: signal.Signals) -> None:
+def test_what_waits_for_input_leaves_at_the_first_signal(
+    programs: list[Program], number: signal.Signals
+) -> None:
     programs.append(program := Program(WAITS))
     program.process.send_signal(number)
     assert program.process.wait(30) == 128 + number

@@ -1,4 +1,5 @@
-"""One suite for every database. PostgreSQL takes part when TUNESMITH_TEST_POSTGRES_URL names a server to try it on."""
+"""One suite for every database. PostgreSQL takes part when TUNESMITH_TEST_POSTGRES_URL names a
+server to try it on."""
 
 import os
 import secrets
@@ -29,7 +30,9 @@ if SERVER:
             engine = create_engine(server, isolation_level="AUTOCOMMIT")
             with engine.connect() as connection:
                 connection.execute(text(f"CREATE DATABASE {name}"))
-            yield server.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+            yield server.set(drivername="postgresql", database=name).render_as_string(
+                hide_password=False
+            )
             with engine.connect() as connection:
                 connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
             engine.dispose()

@@ -21,7 +21,12 @@ from tunesmith.store.database import RETRY_LOCK_SECONDS, Database
 from tunesmith.store.store import Store
 from tunesmith.store.stored_records import UnreadableRun
 from tunesmith.store.tables import HEAD_REVISION, VERSION_TABLE, Table
-from tunesmith.testing.store_conformance import make_artifact, make_dataset, make_run, make_test_set_access
+from tunesmith.testing.store_conformance import (
+    make_artifact,
+    make_dataset,
+    make_run,
+    make_test_set_access,
+)
 
 NOWHERE = "postgresql://tuner:{password}@127.0.0.1:1/x"  # nobody listens on port 1
 
@@ -32,10 +37,13 @@ def refusal(url: str | None = None) -> StoreError:
     return caught.value
 
 
-# --- where the store is -----------------------------------------------------------------------------------------------
+# --- where the store is
+# -----------------------------------------------------------------------------------------------
 
 
-def test_by_default_it_lies_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_by_default_it_lies_in_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path / "new" / "home"))
     monkeypatch.delenv("TUNESMITH_STORE", raising=False)
     Store.open().close()
@@ -62,10 +70,17 @@ def test_sqlite_is_opened_for_many_readers_and_true_references(tmp_path: Path) -
 @pytest.mark.parametrize(
     "url",
     [
-        "mysql://u:hunter2@h/x", "postgresql+asyncpg://u:hunter2@h/x", "sqlite://", "sqlite:///:memory:", "store.db",
-        "sqlite:///x.db?mode=hunter2", "postgresql://u:hunter2@h:port/x", "://hunter2", "hunter2",
+        "mysql://u:hunter2@h/x",
+        "postgresql+asyncpg://u:hunter2@h/x",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "store.db",
+        "sqlite:///x.db?mode=hunter2",
+        "postgresql://u:hunter2@h:port/x",
+        "://hunter2",
+        "hunter2",
     ],
-)  # fmt: skip
+)
 def test_what_is_no_store_is_refused_without_showing_it(url: str) -> None:
     error = refusal(url)
     assert error.code == "store/bad-url"
@@ -73,20 +88,25 @@ def test_what_is_no_store_is_refused_without_showing_it(url: str) -> None:
     assert "postgresql://USER@HOST/DATABASE" in error.do
 
 
-# --- the tables -------------------------------------------------------------------------------------------------------
+# --- the tables
+# --------------------------------------------------------------------------------------------------
 
 
 def test_the_migrations_build_exactly_the_tables(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/s.db", 5)
     with database.open_read_transaction() as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
+        context = MigrationContext.configure(
+            connection, opts={"version_table": VERSION_TABLE, "compare_type": True}
+        )
         assert compare_metadata(context, Table.metadata) == []
         assert context.get_current_revision() == HEAD_REVISION
 
 
 def test_head_names_the_newest_migration() -> None:
     config = Config()
-    config.set_main_option("script_location", str(Path(database_module.__file__).parent / "migrations"))
+    config.set_main_option(
+        "script_location", str(Path(database_module.__file__).parent / "migrations")
+    )
     assert ScriptDirectory.from_config(config).get_current_head() == HEAD_REVISION
 
 
@@ -101,7 +121,9 @@ def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> N
     old.close()
     with Store.open(url) as store:
         store.add_test_set_accesses([make_test_set_access(None)])
-        assert store.list_test_set_accesses(make_test_set_access(None).test) == [make_test_set_access(None)]
+        assert store.list_test_set_accesses(make_test_set_access(None).test) == [
+            make_test_set_access(None)
+        ]
         assert store.list_datasets() == [make_dataset()]
 
 
@@ -117,7 +139,8 @@ def test_opening_again_needs_no_alembic_and_takes_no_write_lock(
     other.close()
 
 
-# --- what goes wrong --------------------------------------------------------------------------------------------------
+# --- what goes wrong
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_place_that_cannot_be_written_is_one_message(tmp_path: Path) -> None:
@@ -140,7 +163,10 @@ def test_a_folder_in_place_of_the_file_is_one_message(tmp_path: Path) -> None:
         ("unable to open database file", "unwritable"),
         ("database disk image is malformed", "damaged"),
         ("permission denied for schema public", "not-allowed"),
-        ("failed to resolve host 'no.such.host': [Errno -2] Name or service not known", "unreachable"),
+        (
+            "failed to resolve host 'no.such.host': [Errno -2] Name or service not known",
+            "unreachable",
+        ),
         ("server closed the connection unexpectedly", "unreachable"),
         ("database is locked", "locked"),
         ("canceling statement due to lock timeout", "locked"),
@@ -181,7 +207,10 @@ def test_somebody_elses_tables_are_left_as_they_are(tmp_path: Path) -> None:
 
 
 def test_an_artifact_of_no_run_is_told_by_the_runs_name(tmp_path: Path) -> None:
-    with Store.open(f"sqlite:///{tmp_path}/s.db") as store, pytest.raises(StoreError, match="'nobody'"):
+    with (
+        Store.open(f"sqlite:///{tmp_path}/s.db") as store,
+        pytest.raises(StoreError, match="'nobody'"),
+    ):
         store.add_artifact(make_artifact("nobody"))
 
 
@@ -210,7 +239,8 @@ def test_a_record_that_is_no_json_is_one_message(tmp_path: Path, damage: str) ->
         assert caught.value.code == "store/unreadable-record"
 
 
-# --- passwords --------------------------------------------------------------------------------------------------------
+# --- passwords
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_server_that_does_not_answer_is_one_message() -> None:
@@ -221,9 +251,17 @@ def test_a_server_that_does_not_answer_is_one_message() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.text(st.characters(min_codepoint=33, exclude_categories=["Cs", "Zs", "Cn"]), min_size=8, max_size=20))
+@given(
+    st.text(
+        st.characters(min_codepoint=33, exclude_categories=["Cs", "Zs", "Cn"]),
+        min_size=8,
+        max_size=20,
+    )
+)
 def test_no_password_appears_in_a_message(password: str) -> None:
-    url = URL.create("postgresql", "tuner", password, "127.0.0.1", 1, "x").render_as_string(hide_password=False)
+    url = URL.create("postgresql", "tuner", password, "127.0.0.1", 1, "x").render_as_string(
+        hide_password=False
+    )
     told = str(refusal(url))
     assert password not in told
     assert url not in told
@@ -243,7 +281,9 @@ def test_a_new_store_is_its_owners_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
 
 
-def test_a_lock_that_was_waited_for_in_vain_is_not_waited_for_again_until_a_writer_succeeds(tmp_path: Path) -> None:
+def test_a_lock_that_was_waited_for_in_vain_is_not_waited_for_again_until_a_writer_succeeds(
+    tmp_path: Path,
+) -> None:
     url = f"sqlite:///{tmp_path}/s.db"
     with Store.open(url, lock_seconds=0.2) as store:
         with sqlite3.connect(tmp_path / "s.db", isolation_level=None) as holder:
@@ -254,7 +294,10 @@ def test_a_lock_that_was_waited_for_in_vain_is_not_waited_for_again_until_a_writ
                 store.add_dataset(make_dataset())
             another = Database(url, 0.2)  # of the same command
             with another.open_read_transaction() as connection:
-                assert connection.execute(text("PRAGMA busy_timeout")).scalar_one() == 1000 * RETRY_LOCK_SECONDS
+                assert (
+                    connection.execute(text("PRAGMA busy_timeout")).scalar_one()
+                    == 1000 * RETRY_LOCK_SECONDS
+                )
         holder.close()
         store.add_dataset(make_dataset())
         with another.open_read_transaction() as connection:
@@ -266,4 +309,7 @@ def test_who_was_asked_to_stop_waits_for_no_lock(tmp_path: Path) -> None:
     assert database.lock_seconds == 10.0
     database.shorten_lock_wait()
     with database.open_read_transaction() as connection:
-        assert connection.execute(text("PRAGMA busy_timeout")).scalar_one() == 1000 * RETRY_LOCK_SECONDS
+        assert (
+            connection.execute(text("PRAGMA busy_timeout")).scalar_one()
+            == 1000 * RETRY_LOCK_SECONDS
+        )

@@ -1,4 +1,5 @@
-"""What `check` says of data that are right: labels, lengths, scorer, form, sides, and what the test can show."""
+"""What `check` says of data that are right: labels, lengths, scorer, form, sides, and what the test
+can show."""
 
 import json
 from pathlib import Path
@@ -22,7 +23,10 @@ def written(path: Path, rows: list[dict[str, str]]) -> Path:
 
 def labelled(number: int) -> list[dict[str, str]]:
     kinds = ("invoice", "refund", "refund", "other")
-    return [{"prompt": f"message number {i} about it", "completion": kinds[i % 4]} for i in range(number)]
+    return [
+        {"prompt": f"message number {i} about it", "completion": kinds[i % 4]}
+        for i in range(number)
+    ]
 
 
 def test_labels_are_counted_and_the_sides_add_up(home: None, tmp_path: Path) -> None:
@@ -30,13 +34,17 @@ def test_labels_are_counted_and_the_sides_add_up(home: None, tmp_path: Path) -> 
     assert found is not None
     assert found.labels == {"refund": 100, "invoice": 50, "other": 50}
     assert found.scorer == "label" and "3 labels" in found.form
-    assert found.train + found.validation + found.test == 200 and found.test == pytest.approx(40, abs=4)
+    assert found.train + found.validation + found.test == 200 and found.test == pytest.approx(
+        40, abs=4
+    )
     assert found.shows.startswith(f"With {found.test} test examples only gains of")
     assert (found.counted_in, found.answer_lengths.most, found.measured) == ("characters", 7, 200)
 
 
 def test_json_answers_have_no_labels_and_their_own_scorer(home: None, tmp_path: Path) -> None:
-    rows = [{"prompt": f"q {i}", "completion": json.dumps({"city": f"c{i}", "n": i})} for i in range(60)]
+    rows = [
+        {"prompt": f"q {i}", "completion": json.dumps({"city": f"c{i}", "n": i})} for i in range(60)
+    ]
     _, found = check_and_describe(written(tmp_path / "j.jsonl", rows))
     assert found is not None and (found.labels, found.scorer) == ({}, "json")
 
@@ -48,7 +56,9 @@ def test_a_given_test_file_is_the_test_side(home: None, tmp_path: Path) -> None:
     assert found is not None and found.test == 9
 
 
-def test_the_mapping_is_told_as_it_is_copied(home: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_mapping_is_told_as_it_is_copied(
+    home: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = [{"ticket": row["prompt"], "kind of it": row["completion"]} for row in labelled(40)]
     path = written(tmp_path / "m.jsonl", rows)
     assert run(["check", str(path), "--columns", "prompt=ticket,completion=kind of it"]) == 0
@@ -57,12 +67,18 @@ def test_the_mapping_is_told_as_it_is_copied(home: None, tmp_path: Path, capsys:
     assert "  labels   3: refund 20, invoice 10, other 10" in printed
 
 
-def test_data_with_an_error_are_not_described(home: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = written(tmp_path / "e.jsonl", [*labelled(40), {"prompt": "one without an answer", "completion": ""}])
+def test_data_with_an_error_are_not_described(
+    home: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(
+        tmp_path / "e.jsonl", [*labelled(40), {"prompt": "one without an answer", "completion": ""}]
+    )
     assert run(["check", str(path), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["data"] is None
 
 
 def test_text_without_questions_is_not_described(home: None, tmp_path: Path) -> None:
-    report, found = check_and_describe(written(tmp_path / "t.jsonl", [{"text": f"line {i}"} for i in range(30)]))
+    report, found = check_and_describe(
+        written(tmp_path / "t.jsonl", [{"text": f"line {i}"} for i in range(30)])
+    )
     assert report.dataset.shape == "text" and found is None

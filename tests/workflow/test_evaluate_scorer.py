@@ -35,11 +35,15 @@ def test_the_labels_of_a_decided_run_are_taken(tmp_path: Path) -> None:
     )
     scorer, reason = _choose_scorer(FEW, Recipe(), {"mine": str(run.path)})
     assert scorer.score("The intent is intent_12.", "intent_12") == {"accuracy": 1.0}
-    assert scorer.name == "label" and reason == "The scorer label was named. So it is in the run mine."
+    assert (
+        scorer.name == "label" and reason == "The scorer label was named. So it is in the run mine."
+    )
     assert _choose_scorer(FEW, Recipe(), {})[0].name == "normalised"
 
 
-def test_a_run_that_was_only_trained_is_scored_by_what_its_train_answers_are(tmp_path: Path) -> None:
+def test_a_run_that_was_only_trained_is_scored_by_what_its_train_answers_are(
+    tmp_path: Path,
+) -> None:
     data = tmp_path / "data.jsonl"
     rows = [{"prompt": f"question {i}", "completion": LABELS[i % 20]} for i in range(80)]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -47,7 +51,15 @@ def test_a_run_that_was_only_trained_is_scored_by_what_its_train_answers_are(tmp
     run = run_in(tmp_path / "runs", recipe)
     ids = tuple(example.id for example in read_examples(recipe).examples)
     run.write(
-        Split(seed=0, method="hash", grouped_by=None, stratified=True, train=ids[:70], validation=ids[70:], test=())
+        Split(
+            seed=0,
+            method="hash",
+            grouped_by=None,
+            stratified=True,
+            train=ids[:70],
+            validation=ids[70:],
+            test=(),
+        )
     )
     scorer, reason = _choose_scorer(FEW, Recipe(), {"mine": str(run.path)})
     assert scorer.name == "label" and reason.startswith("The 70 train answers are 20 labels")
@@ -57,7 +69,10 @@ def test_a_run_that_was_only_trained_is_scored_by_what_its_train_answers_are(tmp
 
 def test_a_scorer_that_is_named_is_taken(tmp_path: Path) -> None:
     named = Recipe(evaluation=Recipe().evaluation.model_copy(update={"scorer": "exact"}))
-    assert _choose_scorer(FEW, named, {"mine": str(run_in(tmp_path, Recipe()).path)})[0].name == "exact"
+    assert (
+        _choose_scorer(FEW, named, {"mine": str(run_in(tmp_path, Recipe()).path)})[0].name
+        == "exact"
+    )
 
 
 def test_a_place_that_is_no_run_has_no_scorer(tmp_path: Path) -> None:

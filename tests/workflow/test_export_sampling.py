@@ -21,7 +21,9 @@ from tunesmith.workflow.export import list_sampling_settings
         ({"repetition_penalty": 1.0, "no_repeat_ngram_size": 3}, ("no_repeat_ngram_size 3",)),
     ],
 )
-def test_settings_by_which_servers_sample_are_told(tmp_path: Path, settings: Any, told: tuple[str, ...]) -> None:
+def test_settings_by_which_servers_sample_are_told(
+    tmp_path: Path, settings: Any, told: tuple[str, ...]
+) -> None:
     if settings is not None:
         (tmp_path / "generation_config.json").write_text(json.dumps(settings), encoding="utf-8")
     assert list_sampling_settings(tmp_path) == told

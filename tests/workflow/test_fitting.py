@@ -1,4 +1,5 @@
-"""A time for the whole decision: what is picked fits into it by the estimate, and what the user set stays."""
+"""A time for the whole decision: what is picked fits into it by the estimate, and what the user set
+stays."""
 
 from dataclasses import replace
 from functools import partial
@@ -30,20 +31,37 @@ from tunesmith.workflow.time_budget import (
 )
 
 PACE = Throughput(
-    token_seconds=0.001, validation_token_seconds=0.0005, update_seconds=0.5, prompt_seconds=0.1, pass_seconds=0.2,
-    used_bytes=1e9, pass_sequence_seconds=0.01,
-)  # fmt: skip
+    token_seconds=0.001,
+    validation_token_seconds=0.0005,
+    update_seconds=0.5,
+    prompt_seconds=0.1,
+    pass_seconds=0.2,
+    used_bytes=1e9,
+    pass_sequence_seconds=0.01,
+)
 PROSPECT = TrainingProfile(
-    throughput=PACE, plan=MemoryPlan(), tokens_per_step=1500, validation_tokens=6400, reference_tokens=0,
+    throughput=PACE,
+    plan=MemoryPlan(),
+    tokens_per_step=1500,
+    validation_tokens=6400,
+    reference_tokens=0,
     timed_prompts=10,
-    base_bytes=500_000_000, accelerator=None,
-)  # fmt: skip
+    base_bytes=500_000_000,
+    accelerator=None,
+)
 WORK = Workload(
-    examples=640, tokens_read=160_000, tokens_trained=32_000, answer_lengths=(5,) * 64, prompt_tokens=100.0,
-    test_examples=500, max_new_tokens=20
-)  # fmt: skip
+    examples=640,
+    tokens_read=160_000,
+    tokens_trained=32_000,
+    answer_lengths=(5,) * 64,
+    prompt_tokens=100.0,
+    test_examples=500,
+    max_new_tokens=20,
+)
 MACHINE = Machine(platform="p", processor="q", cores=2, memory_bytes=1, accelerator=None)
-KNOWN = ForecastInputs(PROSPECT, WORK, [], ForecastConditions(), MACHINE, validation_examples=64, seconds=5.0)
+KNOWN = ForecastInputs(
+    PROSPECT, WORK, [], ForecastConditions(), MACHINE, validation_examples=64, seconds=5.0
+)
 
 
 class Notes(ProgressListener):
@@ -95,10 +113,16 @@ def test_where_nothing_fits_there_is_no_recipe_and_the_least_time_is_known() -> 
 
 
 def test_what_the_user_set_stays() -> None:
-    recipe = load_recipe(None, ["evaluation.test_limit=77", "bar.max_forgetting=0.1", "training.minutes=4"])
+    recipe = load_recipe(
+        None, ["evaluation.test_limit=77", "bar.max_forgetting=0.1", "training.minutes=4"]
+    )
     found = fitted(recipe, 3000)
     assert found is not None
-    assert (found.evaluation.test_limit, found.bar.max_forgetting, found.training.minutes) == (77, 0.1, 4)
+    assert (found.evaluation.test_limit, found.bar.max_forgetting, found.training.minutes) == (
+        77,
+        0.1,
+        4,
+    )
     told = list_filled_keys(recipe, found)
     assert not any(word in " ".join(told) for word in ("test_limit", "max_forgetting", "minutes"))
     assert any(line.startswith("evaluation.shots ") for line in told)
@@ -112,7 +136,10 @@ def test_passes_that_the_user_set_are_held_against_the_time() -> None:
 
 
 def test_the_usual_passes_go_before_more_test_examples() -> None:
-    thorough, short = EffortLevel(Recipe(), 500.0, 50.0, 150.0), EffortLevel(Recipe(seed=1), 100.0, 50.0, 150.0)
+    thorough, short = (
+        EffortLevel(Recipe(), 500.0, 50.0, 150.0),
+        EffortLevel(Recipe(seed=1), 100.0, 50.0, 150.0),
+    )
     assert choose_level([thorough, short], 1.15 * 600) is short
     assert choose_level([thorough, short], 1.15 * 650) is thorough
     assert choose_level([thorough, short], 1.15 * 160) is short, "time for one pass"
@@ -120,7 +147,9 @@ def test_the_usual_passes_go_before_more_test_examples() -> None:
     assert choose_level([thorough, short], 1.15 * 105) is None
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("15min", 900), ("1h", 3600), ("90s", 90), ("1.5 h", 5400), ("2M", 120)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("15min", 900), ("1h", 3600), ("90s", 90), ("1.5 h", 5400), ("2M", 120)]
+)
 def test_a_time_is_written_with_its_unit(text: str, seconds: float) -> None:
     assert parse_duration(text, "--budget") == seconds
 
@@ -137,14 +166,18 @@ def test_a_budget_that_is_no_time_is_refused_before_anything_is_read() -> None:
 
 def test_a_limit_below_the_right_answers_bounds_what_is_expected_too() -> None:
     """Answers of 40 tokens and a limit of 20: the expected time was above the highest."""
-    found = estimate_generation_seconds(PROSPECT, replace(WORK, answer_lengths=(40,) * 64), 10, Recipe())
+    found = estimate_generation_seconds(
+        PROSPECT, replace(WORK, answer_lengths=(40,) * 64), 10, Recipe()
+    )
     assert found.low == found.expected == found.high
 
 
 def test_where_no_pass_fits_prompts_are_judged_and_it_is_told_what_one_pass_would_need(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    least = min(estimate_levels(Recipe(), completed(Recipe()), KNOWN), key=lambda fit: fit.pass_fits_in)
+    least = min(
+        estimate_levels(Recipe(), completed(Recipe()), KNOWN), key=lambda fit: fit.pass_fits_in
+    )
     material = SimpleNamespace(recipe=completed(Recipe()))
     monkeypatch.setattr(time_budget, "prepare_data", lambda recipe, listener: material)
     monkeypatch.setattr(time_budget, "collect_forecast_inputs", lambda material, index: KNOWN)
@@ -152,7 +185,9 @@ def test_where_no_pass_fits_prompts_are_judged_and_it_is_told_what_one_pass_woul
     found, known = fit_recipe_to_budget(Recipe(), least.pass_fits_in - 10, notes, now=lambda: 0.0)
     assert known is KNOWN, "the decision goes on with what was timed"
     assert found.training.minutes is not None and found.training.minutes * 60 < least.pass_seconds
-    assert any("cannot tell about fine-tuning" in note and "--budget" in note for note in notes.told)
+    assert any(
+        "cannot tell about fine-tuning" in note and "--budget" in note for note in notes.told
+    )
     with pytest.raises(GateFailed, match="does not fit"):
         fit_recipe_to_budget(Recipe(), least.evaluation_seconds, notes, now=lambda: 0.0)
 
@@ -169,8 +204,11 @@ def test_the_time_that_fitting_took_is_part_of_the_budget(monkeypatch: pytest.Mo
 
 
 def test_what_was_timed_once_serves_for_other_questions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`decide --budget` timed the model twice: to pick, and again for the estimate of what was picked."""
-    monkeypatch.setattr(estimate, "count_workload", lambda material: replace(WORK, test_examples=24))
+    """`decide --budget` timed the model twice: to pick, and again for the estimate of what was
+    picked."""
+    monkeypatch.setattr(
+        estimate, "count_workload", lambda material: replace(WORK, test_examples=24)
+    )
     found = KNOWN.about(SimpleNamespace(arrays={"validation": range(16)}))
     assert found.profile.validation_tokens == 6400 // 4 and found.workload.test_examples == 24
     assert found.profile.throughput == PACE and found.validation_examples == 16

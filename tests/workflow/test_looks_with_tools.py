@@ -43,11 +43,16 @@ def score_of(folder: Path, *validation: Example) -> tuple[Any, Model, Notes]:
     run = RunFolder.create(folder, "data")
     lines = MetricRecorder(run, listener, Recipe(), 0)
     lesson = TrainingData({}, list(validation), ["yes", "no"])
-    return build_generation_scorer(lesson, Recipe(), run, model, lines, StopSignal()), model, listener  # type: ignore[arg-type]
+    return (
+        build_generation_scorer(lesson, Recipe(), run, model, lines, StopSignal()),
+        model,
+        listener,
+    )  # type: ignore[arg-type]
 
 
 def test_examples_that_use_tools_are_not_asked_and_that_is_said(tmp_path: Path) -> None:
-    """Asked without the tools, and compared with the empty text of a call, an empty answer would be right."""
+    """Asked without the tools, and compared with the empty text of a call, an empty answer would be
+    right."""
     call = Example(1, (Message("user", "calls"), Message("assistant", "", tool_calls=(CALL,))))
     offered = Example(2, (Message("user", "offered"), Message("assistant", "yes")), tools=(TOOL,))
     plain = Example(3, (Message("user", "plain"), Message("assistant", "yes")))
@@ -60,7 +65,11 @@ def test_examples_that_use_tools_are_not_asked_and_that_is_said(tmp_path: Path) 
     assert listener.notes[0].startswith("1 of 2 validation examples use tools")
 
 
-@pytest.mark.parametrize(("tools", "calls", "uses"), [((), (), False), ((TOOL,), (), True), ((), (CALL,), True)])
-def test_an_example_uses_tools_where_they_are_offered_or_called_last(tools: Any, calls: Any, uses: bool) -> None:
+@pytest.mark.parametrize(
+    ("tools", "calls", "uses"), [((), (), False), ((TOOL,), (), True), ((), (CALL,), True)]
+)
+def test_an_example_uses_tools_where_they_are_offered_or_called_last(
+    tools: Any, calls: Any, uses: bool
+) -> None:
     answer = Message("assistant", "a", tool_calls=calls)
     assert Example(1, (Message("user", "q"), answer), tools=tools).uses_tools is uses

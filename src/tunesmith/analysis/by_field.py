@@ -34,8 +34,15 @@ def group_by_field(cases: ScoredExamples) -> tuple[list[ErrorCluster], int]:
     """Every field with a defect, most errors first, and the number of (field, defect) pairs that
     were examined.
     """
-    rows = [(case, _flatten_fields(case.expected), _flatten_fields(case.predicted)) for case in cases.answered]
-    known = [(case, wanted, said) for case, wanted, said in rows if wanted is not None and said is not None]
+    rows = [
+        (case, _flatten_fields(case.expected), _flatten_fields(case.predicted))
+        for case in cases.answered
+    ]
+    known = [
+        (case, wanted, said)
+        for case, wanted, said in rows
+        if wanted is not None and said is not None
+    ]
     seen = Counter(field for _, wanted, said in known for field in {**wanted, **said})
     fields = [field for field, _ in seen.most_common(MAX_FIELDS)]
     if not fields:
@@ -43,28 +50,38 @@ def group_by_field(cases: ScoredExamples) -> tuple[list[ErrorCluster], int]:
     wanted_IF = np.array([[field in wanted for field in fields] for _, wanted, _ in known])
     said_IF = np.array([[field in said for field in fields] for _, _, said in known])
     # Values are compared as multisets: the order of list items does not count.
-    equal_IF = np.array([[wanted.get(f) == said.get(f) for f in fields] for _, wanted, said in known])
+    equal_IF = np.array(
+        [[wanted.get(f) == said.get(f) for f in fields] for _, wanted, said in known]
+    )
     defects = {
         "wrong": (wanted_IF & said_IF & ~equal_IF, wanted_IF),
         "missing": (wanted_IF & ~said_IF, wanted_IF),
         "extra": (~wanted_IF & said_IF, ~wanted_IF),
     }
     defects_I = sum(hits_IF.sum(axis=1) for hits_IF, _ in defects.values())
-    parts = [case.loss / max(1, int(count)) for (case, _, _), count in zip(known, defects_I, strict=True)]
+    parts = [
+        case.loss / max(1, int(count)) for (case, _, _), count in zip(known, defects_I, strict=True)
+    ]
     found = []
     for kind, (hits_IF, risk_IF) in defects.items():
         for column, field in enumerate(fields):
             hits_I = hits_IF[:, column]
             if not hits_I.any():
                 continue
-            contrast = compare_parts(*(counts.astype(float) for counts in _split_from_rest(hits_IF, risk_IF, column)))
+            contrast = compare_parts(
+                *(counts.astype(float) for counts in _split_from_rest(hits_IF, risk_IF, column))
+            )
             hits = tuple((known[i][0], parts[i]) for i in np.flatnonzero(hits_I))
             of = int(risk_IF[:, column].sum())
-            found.append(ErrorCluster("field", f"{field}: {kind}", (field, kind), hits, of, contrast))
+            found.append(
+                ErrorCluster("field", f"{field}: {kind}", (field, kind), hits, of, contrast)
+            )
     return sorted(found, key=lambda one: (-len(one.errors), one.name)), len(defects) * len(fields)
 
 
-def _split_from_rest(hits_IF: BoolArray, risk_IF: BoolArray, column: int) -> tuple[Counts, Counts, Counts, Counts]:
+def _split_from_rest(
+    hits_IF: BoolArray, risk_IF: BoolArray, column: int
+) -> tuple[Counts, Counts, Counts, Counts]:
     """Per example: defects and opportunities of one field, then those of all others."""
     hits_I, risk_I = hits_IF[:, column], risk_IF[:, column]
     return hits_I, risk_I, hits_IF.sum(axis=1) - hits_I, risk_IF.sum(axis=1) - risk_I

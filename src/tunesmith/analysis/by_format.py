@@ -12,7 +12,9 @@ from tunesmith.analysis.scored_examples import ScoredExample, ScoredExamples
 NO_LABEL, NO_JSON, TRUNCATED = "no label named", "not JSON", "cut at the token limit"
 
 
-def group_by_format(cases: ScoredExamples, scorers: Sequence[str], train_answers: Sequence[str]) -> list[ErrorCluster]:
+def group_by_format(
+    cases: ScoredExamples, scorers: Sequence[str], train_answers: Sequence[str]
+) -> list[ErrorCluster]:
     """The kinds of malformed answers that occur, most errors first; each wrong answer is in at most
     one of them.
     """
@@ -28,7 +30,14 @@ def group_by_format(cases: ScoredExamples, scorers: Sequence[str], train_answers
     for name, pick in (others[scorer] for scorer in scorers if scorer in others):
         kinds.append((name, [case for case in pick() if case.example.id in whole]))
     found = [
-        ErrorCluster("form", name, (name,), tuple((case, case.loss) for case in hits), len(cases.answered), None)
+        ErrorCluster(
+            "form",
+            name,
+            (name,),
+            tuple((case, case.loss) for case in hits),
+            len(cases.answered),
+            None,
+        )
         for name, hits in kinds
         if hits
     ]

@@ -19,16 +19,22 @@ from tunesmith.evaluation.scorers.label import LabelScorer
 ARROW = " → "
 
 
-def group_by_label_pair(cases: ScoredExamples, train_answers: Sequence[str]) -> tuple[list[ErrorCluster], int]:
+def group_by_label_pair(
+    cases: ScoredExamples, train_answers: Sequence[str]
+) -> tuple[list[ErrorCluster], int]:
     """Every pair that occurs, most errors first, and the number of pairs that could have
     occurred.
     """
     scorer = LabelScorer(list(map(extract_final_answer, train_answers)))
     spelling = {scorer.normalize_label(label): label for label in scorer.label_set.labels}
     rows = [
-        (case, scorer.normalize_label(case.expected), scorer.extract_label(case.predicted)) for case in cases.answered
+        (case, scorer.normalize_label(case.expected), scorer.extract_label(case.predicted))
+        for case in cases.answered
     ]
-    wanted, said = Counter(want for _, want, _ in rows), Counter(say for _, _, say in rows if say is not None)
+    wanted, said = (
+        Counter(want for _, want, _ in rows),
+        Counter(say for _, _, say in rows if say is not None),
+    )
     table = Counter((want, say) for _, want, say in rows)
     pairs: defaultdict[tuple[str, str], list[ScoredExample]] = defaultdict(list)
     for case, want, say in rows:
@@ -42,12 +48,16 @@ def group_by_label_pair(cases: ScoredExamples, train_answers: Sequence[str]) -> 
         contrast = compare_rates(len(hits), wanted[want], rest_said, rest)
         words = (spelling.get(want, want), spelling[say])
         parts = tuple((hit, hit.loss) for hit in hits)
-        found.append(ErrorCluster("labels", ARROW.join(words), words, parts, wanted[want], contrast))
+        found.append(
+            ErrorCluster("labels", ARROW.join(words), words, parts, wanted[want], contrast)
+        )
     family = len(wanted) * len(said)
     return sorted(found, key=lambda one: (-len(one.errors), one.name)), family
 
 
-def group_by_label(cases: ScoredExamples, train_answers: Sequence[str]) -> tuple[list[ErrorCluster], int]:
+def group_by_label(
+    cases: ScoredExamples, train_answers: Sequence[str]
+) -> tuple[list[ErrorCluster], int]:
     """Every expected label with an error compared with all other labels, most errors first, and the
     number of labels.
     """
@@ -62,12 +72,21 @@ def group_by_label(cases: ScoredExamples, train_answers: Sequence[str]) -> tuple
         contrast = compare_rates(len(hits), total[label], rest_wrong, rest)
         name = hits[0].expected
         found.append(
-            ErrorCluster("label", name, (name,), tuple((hit, hit.loss) for hit in hits), total[label], contrast)
+            ErrorCluster(
+                "label",
+                name,
+                (name,),
+                tuple((hit, hit.loss) for hit in hits),
+                total[label],
+                contrast,
+            )
         )
     return sorted(found, key=lambda one: (-len(one.errors), one.name)), len(total)
 
 
-def select_without_label(cases: ScoredExamples, train_answers: Sequence[str]) -> list[ScoredExample]:
+def select_without_label(
+    cases: ScoredExamples, train_answers: Sequence[str]
+) -> list[ScoredExample]:
     """The wrong answers in which no label can be recognized."""
     scorer = LabelScorer(list(map(extract_final_answer, train_answers)))
     return [case for case in cases.wrong if scorer.extract_label(case.predicted) is None]

@@ -57,7 +57,11 @@ def group_by_topic(cases: ScoredExamples) -> tuple[list[ErrorCluster], int]:
         rest_wrong, rest = int((is_wrong_N & ~inside_N).sum()), int((~inside_N).sum())
         contrast = compare_rates(len(hits), int(inside_N.sum()), rest_wrong, rest)
         named = choose_topic_words(weights_NW, words, inside_N)
-        found.append(ErrorCluster("topic", ", ".join(named), tuple(named), hits, int(inside_N.sum()), contrast))
+        found.append(
+            ErrorCluster(
+                "topic", ", ".join(named), tuple(named), hits, int(inside_N.sum()), contrast
+            )
+        )
     return sorted(found, key=lambda one: (-len(one.errors), one.name)), len(numbers)
 
 
@@ -73,7 +77,9 @@ def compute_tfidf(texts: Sequence[str]) -> tuple[FloatArray, list[str]]:
     weights_NW = np.zeros((len(texts), len(words)))
     for row, count in enumerate(counts):
         for word in count.keys() & place.keys():
-            weights_NW[row, place[word]] = (1 + np.log(count[word])) * np.log(len(texts) / in_texts[word])
+            weights_NW[row, place[word]] = (1 + np.log(count[word])) * np.log(
+                len(texts) / in_texts[word]
+            )
     return _normalize_rows(weights_NW), words
 
 
@@ -90,7 +96,9 @@ def cluster_questions(weights_NW: FloatArray) -> NDArray[np.intp]:
         with warnings.catch_warnings():
             # a cluster that loses all of its points may stay empty
             warnings.simplefilter("ignore", UserWarning)
-            centres_CD, cluster_N = kmeans2(points_ND, count, iter=50, minit="++", rng=np.random.default_rng(seed))
+            centres_CD, cluster_N = kmeans2(
+                points_ND, count, iter=50, minit="++", rng=np.random.default_rng(seed)
+            )
         spread = float(((points_ND - centres_CD[cluster_N]) ** 2).sum())
         # The margin keeps the first of equal solutions, whatever the rounding.
         if spread < least - 1e-9:
@@ -98,7 +106,9 @@ def cluster_questions(weights_NW: FloatArray) -> NDArray[np.intp]:
     return best
 
 
-def choose_topic_words(weights_NW: FloatArray, words: Sequence[str], inside_N: NDArray[np.bool_]) -> list[str]:
+def choose_topic_words(
+    weights_NW: FloatArray, words: Sequence[str], inside_N: NDArray[np.bool_]
+) -> list[str]:
     """The words with the largest mean weight inside minus outside the cluster."""
     gap_W = weights_NW[inside_N].mean(axis=0) - weights_NW[~inside_N].mean(axis=0)
     return [words[i] for i in np.argsort(-gap_W, kind="stable")[:NUM_TOPIC_WORDS]]

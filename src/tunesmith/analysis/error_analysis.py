@@ -19,13 +19,21 @@ from tunesmith.analysis.label_issues import (
     describe_signals,
     find_label_issues,
     select_examined,
-)  # fmt: skip
+)
 from tunesmith.analysis.nearest_examples import TrainIndex, build_failures
 from tunesmith.analysis.scored_examples import ScoredExamples, build_scored_examples
 from tunesmith.analysis.suggestions import Suggester
 from tunesmith.contenders.retrieval.search_index import DenseIndex
 from tunesmith.data.label_detection import find_labels
-from tunesmith.records import Analysis, Answer, Embedder, ErrorGroup, Evaluation, Example, LabelIssue
+from tunesmith.records import (
+    Analysis,
+    Answer,
+    Embedder,
+    ErrorGroup,
+    Evaluation,
+    Example,
+    LabelIssue,
+)
 
 MAX_SHOWN_FAILURES = 50
 MAX_SHOWN_LABEL_ISSUES = 50
@@ -128,7 +136,9 @@ def _find_label_issues(
     ):
         signals["words"] = collect_neighbor_signals(some, index, "nearest by words")
         if embedder is not None:
-            by_meaning = TrainIndex(_select_embedded(train), lambda texts: DenseIndex(texts, embedder))
+            by_meaning = TrainIndex(
+                _select_embedded(train), lambda texts: DenseIndex(texts, embedder)
+            )
             signals["meaning"] = collect_neighbor_signals(some, by_meaning, "nearest by meaning")
     if len(signals) < MIN_SIGNALS:
         return [], "", 0

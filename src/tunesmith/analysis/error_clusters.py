@@ -45,13 +45,18 @@ class ErrorCluster:
         return most * min(1.0, max(0.0, self.rate_difference.value) / rate), most
 
 
-def build_error_groups(found: Sequence[ErrorCluster], wrong: int, family: int = 0) -> list[ErrorGroup]:
+def build_error_groups(
+    found: Sequence[ErrorCluster], wrong: int, family: int = 0
+) -> list[ErrorGroup]:
     """The records of groups of one grouping, with p corrected over `family` of them."""
     p_values = iter(
-        adjust_p_values([one.rate_difference.p for one in found if one.rate_difference is not None], family)
+        adjust_p_values(
+            [one.rate_difference.p for one in found if one.rate_difference is not None], family
+        )
     )
     return [
-        _build_error_group(one, wrong, next(p_values) if one.rate_difference is not None else None) for one in found
+        _build_error_group(one, wrong, next(p_values) if one.rate_difference is not None else None)
+        for one in found
     ]
 
 
@@ -67,7 +72,11 @@ def _build_error_group(one: ErrorCluster, wrong: int, p: float | None) -> ErrorG
         of=one.n,
         share=len(ids) / max(wrong, 1),
         rate=Quantity(value=rate.value, low=rate.low, high=rate.high, n=rate.n),
-        lift=None if lift is None else Quantity(value=lift.value, low=lift.low, high=lift.high, n=one.n),
+        lift=(
+            None
+            if lift is None
+            else Quantity(value=lift.value, low=lift.low, high=lift.high, n=one.n)
+        ),
         p=p,
         is_beyond_noise=p is not None and p < ALPHA,
         examples=tuple(ids)[:MAX_SHOWN_EXAMPLES],

@@ -61,7 +61,9 @@ def select_examined(train: Sequence[Example]) -> list[Example]:
     return sorted(train, key=lambda example: example.id)[:limit]
 
 
-def collect_neighbor_signals(examples: Sequence[Example], index: TrainIndex, how: str) -> dict[str, LabelSignal]:
+def collect_neighbor_signals(
+    examples: Sequence[Example], index: TrainIndex, how: str
+) -> dict[str, LabelSignal]:
     """The signals of each example's nearest training examples; `how` names the search in the
     sentence (`nearest by words`).
     """
@@ -73,7 +75,9 @@ def collect_neighbor_signals(examples: Sequence[Example], index: TrainIndex, how
         answer, count = votes.most_common(1)[0]
         if count >= MIN_AGREEING_NEIGHBORS:
             instead = next(one.answer for one in nearest if normalize_answer(one.answer) == answer)
-            signals[example.id] = LabelSignal(instead, f"{count} of {len(nearest)} {how} have {instead}")
+            signals[example.id] = LabelSignal(
+                instead, f"{count} of {len(nearest)} {how} have {instead}"
+            )
     return signals
 
 
@@ -100,8 +104,20 @@ def find_label_issues(train: Sequence[Example], signals: LabelSignals) -> list[L
         # also rejected if any signal supports the present answer or a third one
         if count < MIN_SIGNALS or count < len(said):
             continue
-        found.append(_build_label_issue(example, [one for one in against if normalize_answer(one.answer) == answer]))
-    return sorted(found, key=lambda one: (-one.signals, one.origin.file if one.origin else "", one.line, one.example))
+        found.append(
+            _build_label_issue(
+                example, [one for one in against if normalize_answer(one.answer) == answer]
+            )
+        )
+    return sorted(
+        found,
+        key=lambda one: (
+            -one.signals,
+            one.origin.file if one.origin else "",
+            one.line,
+            one.example,
+        ),
+    )
 
 
 def _build_label_issue(example: Example, agreeing: Sequence[LabelSignal]) -> LabelIssue:
@@ -121,5 +137,9 @@ def describe_signals(signals: LabelSignals) -> str:
     """The sources for a reader, for example `nearest examples by words, nearest examples by
     meaning`.
     """
-    words = {"words": "nearest examples by words", "meaning": "nearest examples by meaning", "model": "tuned model"}
+    words = {
+        "words": "nearest examples by words",
+        "meaning": "nearest examples by meaning",
+        "model": "tuned model",
+    }
     return ", ".join(words[source] for source in signals)

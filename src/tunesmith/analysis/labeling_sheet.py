@@ -57,7 +57,9 @@ def write_labeling_sheet(analysis: Analysis, path: Path) -> int:
 def escape_formula(cell: str) -> str:
     """The cell in a form that no spreadsheet executes."""
     # Spreadsheets trim leading blanks, so a formula after blanks counts too.
-    return f"'{cell}" if cell.startswith(_FORMULA) or cell.lstrip().startswith(_FORMULA[:4]) else cell
+    return (
+        f"'{cell}" if cell.startswith(_FORMULA) or cell.lstrip().startswith(_FORMULA[:4]) else cell
+    )
 
 
 def _list_rows_to_write(analysis: Analysis) -> Iterator[tuple[str, ...]]:
@@ -72,7 +74,9 @@ def _build_row_to_write(suggestion: Suggestion, number: int) -> tuple[str, ...]:
     """
     answer = suggestion.answers[number % len(suggestion.answers)] if suggestion.answers else ""
     # Prefer illustrations with the answer that the new example should have.
-    fitting = [one for one in suggestion.neighbours if one.answer == answer] or list(suggestion.neighbours)
+    fitting = [one for one in suggestion.neighbours if one.answer == answer] or list(
+        suggestion.neighbours
+    )
     if not fitting:
         return ("write", suggestion.text, "", answer, "", "", "", "", "")
     turn = number // max(1, len(suggestion.answers))

@@ -22,14 +22,19 @@ class TrainIndex:
     `make` builds another index.
     """
 
-    def __init__(self, examples: Sequence[Example], make: Callable[[Sequence[str]], TextSearch] = Bm25Index) -> None:
+    def __init__(
+        self, examples: Sequence[Example], make: Callable[[Sequence[str]], TextSearch] = Bm25Index
+    ) -> None:
         self._examples = tuple(examples)
         self._position = {example.id: i for i, example in enumerate(self._examples)}
         self._index = make([example.question for example in self._examples])
 
     def find_nearest(self, examples: Sequence[Example], k: int) -> list[list[Example]]:
         """For each example up to k training examples, nearest first."""
-        itself = [{self._position[example.id]} if example.id in self._position else set() for example in examples]
+        itself = [
+            {self._position[example.id]} if example.id in self._position else set()
+            for example in examples
+        ]
         found = self._index.find_nearest([example.question for example in examples], k, itself)
         return [[self._examples[i] for i in places] for places in found]
 
@@ -45,7 +50,13 @@ def _build_failure(case: ScoredExample, found: Sequence[Example]) -> Failure:
     answers = [normalize_answer(example.answer) for example in found]
     return Failure(
         example=case.example.id,
-        outcome="wrong" if case.score is not None else "no answer" if case.answer.error is not None else "unscored",
+        outcome=(
+            "wrong"
+            if case.score is not None
+            else "no answer"
+            if case.answer.error is not None
+            else "unscored"
+        ),
         score=case.score,
         wanted=case.example.answer,
         said=case.answer.text,
@@ -59,11 +70,17 @@ def _build_failure(case: ScoredExample, found: Sequence[Example]) -> Failure:
 def build_neighbor(example: Example) -> Neighbor:
     """A training example as a record."""
     return Neighbor(
-        example=example.id, line=example.line, question=example.question, answer=example.answer, origin=example.origin
+        example=example.id,
+        line=example.line,
+        question=example.question,
+        answer=example.answer,
+        origin=example.origin,
     )
 
 
-def collect_neighbors(cases: Sequence[ScoredExample], index: TrainIndex, limit: int) -> tuple[Neighbor, ...]:
+def collect_neighbors(
+    cases: Sequence[ScoredExample], index: TrainIndex, limit: int
+) -> tuple[Neighbor, ...]:
     """The nearest training examples of several errors, each once, those of the first error
     first.
     """

@@ -49,7 +49,9 @@ def compare_rates(errors: int, n: int, rest_errors: int, rest_n: int) -> RateDif
         return RateDifference(0.0, -1.0, 1.0, 1.0)
     value, low, high = newcombe_interval(errors, n, rest_errors, rest_n)
     table = [[errors, n - errors], [rest_errors, rest_n - rest_errors]]
-    return RateDifference(value, low, high, float(stats.fisher_exact(table, alternative="greater").pvalue))
+    return RateDifference(
+        value, low, high, float(stats.fisher_exact(table, alternative="greater").pvalue)
+    )
 
 
 def newcombe_interval(hits_a: int, n_a: int, hits_b: int, n_b: int) -> tuple[float, float, float]:
@@ -61,7 +63,9 @@ def newcombe_interval(hits_a: int, n_a: int, hits_b: int, n_b: int) -> tuple[flo
     return value, low, high
 
 
-def compare_parts(x_I: FloatArray, n_I: FloatArray, y_I: FloatArray, m_I: FloatArray) -> RateDifference:
+def compare_parts(
+    x_I: FloatArray, n_I: FloatArray, y_I: FloatArray, m_I: FloatArray
+) -> RateDifference:
     """Parts of the same examples: by the second formula at the top of this module."""
     units = len(x_I)
     if n_I.sum() == 0 or m_I.sum() == 0 or units < 2:

@@ -77,7 +77,9 @@ def compare_runs(first: ComparableRun, second: ComparableRun) -> RunComparison:
     changes = find_run_differences(first, second)
     only_seed = is_only_seed_different(changes)
     scores = _compare_scores(first, second)
-    names = [[contender.name for contender in facts.evaluation.contenders] for facts in (first, second)]
+    names = [
+        [contender.name for contender in facts.evaluation.contenders] for facts in (first, second)
+    ]
     same = set(first.evaluation.examples) & set(second.evaluation.examples)
     return RunComparison(
         first=first.run.id,
@@ -87,14 +89,19 @@ def compare_runs(first: ComparableRun, second: ComparableRun) -> RunComparison:
         same_test_examples=len(same),
         test_examples=(len(first.evaluation.examples), len(second.evaluation.examples)),
         scores=scores,
-        only_in=(tuple(n for n in names[0] if n not in names[1]), tuple(n for n in names[1] if n not in names[0])),
+        only_in=(
+            tuple(n for n in names[0] if n not in names[1]),
+            tuple(n for n in names[1] if n not in names[0]),
+        ),
         only_seed_differs=only_seed,
         seed_spread=_compute_seed_std(scores, second.evaluation) if only_seed else {},
         notes=tuple(_write_notes(first, second, changes, only_seed, len(same))),
     )
 
 
-def find_run_differences(first: ComparableRun, second: ComparableRun) -> dict[str, tuple[RunDifference, ...]]:
+def find_run_differences(
+    first: ComparableRun, second: ComparableRun
+) -> dict[str, tuple[RunDifference, ...]]:
     """The differences in recipe, data, model, versions (with the machine) and training."""
     return {
         "recipe": _diff_values(_flatten_recipe(first.recipe), _flatten_recipe(second.recipe)),
@@ -147,7 +154,10 @@ def compute_score_difference(
     """
     same = sorted(first.keys() & second.keys())
     # Pairing on a small overlap would discard most answers; at least half of the smaller test set.
-    if same and (first.keys() == second.keys() or len(same) >= max(MIN_PAIRS, min(len(first), len(second)) / 2)):
+    if same and (
+        first.keys() == second.keys()
+        or len(same) >= max(MIN_PAIRS, min(len(first), len(second)) / 2)
+    ):
         names = [groups.get(key, key) for key in same] if groups else None
         told = paired_difference([second[key] for key in same], [first[key] for key in same], names)
         method = f"paired on the {told.n:,} examples that both answered ({told.test})"
@@ -161,7 +171,9 @@ def compute_score_difference(
         value, low, high = newcombe_interval(right_b, len(b_M), right_a, len(a_N))
         table = [[right_b, len(b_M) - right_b], [right_a, len(a_N) - right_a]]
         p = float(stats.fisher_exact(table).pvalue)
-        return _ScoreDifference(value, low, high, p, n, "unpaired, other examples: Newcombe's interval, Fisher's test")
+        return _ScoreDifference(
+            value, low, high, p, n, "unpaired, other examples: Newcombe's interval, Fisher's test"
+        )
     value = float(b_M.mean() - a_N.mean())
     # Welch's t divides by the standard error.
     if max(np.ptp(a_N), np.ptp(b_M)) < ZERO_TOLERANCE:  # no variance to test against
@@ -169,12 +181,18 @@ def compute_score_difference(
     welch = stats.ttest_ind(b_M, a_N, equal_var=False)
     interval = welch.confidence_interval(0.95)
     low, high = max(-1.0, float(interval.low)), min(1.0, float(interval.high))
-    return _ScoreDifference(value, low, high, float(welch.pvalue), n, "unpaired, other examples: Welch's t")
+    return _ScoreDifference(
+        value, low, high, float(welch.pvalue), n, "unpaired, other examples: Welch's t"
+    )
 
 
 def _get_scores(facts: ComparableRun, contender: str) -> ScoresByExample:
     metric = facts.evaluation.metric
-    return {answer.example: answer.scores[metric] for answer in facts.answers[contender] if metric in answer.scores}
+    return {
+        answer.example: answer.scores[metric]
+        for answer in facts.answers[contender]
+        if metric in answer.scores
+    }
 
 
 def _list_changed(first: ScoresByExample, second: ScoresByExample, sign: int) -> tuple[str, ...]:
@@ -182,7 +200,9 @@ def _list_changed(first: ScoresByExample, second: ScoresByExample, sign: int) ->
     first.
     """
     moves = {key: sign * (second[key] - first[key]) for key in first.keys() & second.keys()}
-    return tuple(sorted((key for key, move in moves.items() if move > 0), key=lambda key: (-moves[key], key)))
+    return tuple(
+        sorted((key for key, move in moves.items() if move > 0), key=lambda key: (-moves[key], key))
+    )
 
 
 def _compute_seed_std(scores: Sequence[ScoreChange], evaluation: Evaluation) -> dict[str, float]:
@@ -214,21 +234,32 @@ def _write_notes(
     notes = []
     if first.evaluation.metric != second.evaluation.metric:
         notes.append(
-            f"The first run decides by {first.evaluation.metric}, the second by {second.evaluation.metric}: "
-            "scores cannot be compared."
+            f"The first run decides by {first.evaluation.metric}, the second by"
+            f" {second.evaluation.metric}: scores cannot be compared."
         )
     elif first.evaluation.scorer != second.evaluation.scorer:
         notes.append(f"Scored by {first.evaluation.scorer} and by {second.evaluation.scorer}.")
     tested = [len(facts.evaluation.examples) for facts in (first, second)]
     if same < max(tested):
-        notes.append(f"Tested on {tested[0]:,} and on {tested[1]:,} examples, of which {same:,} are the same.")
+        notes.append(
+            f"Tested on {tested[0]:,} and on {tested[1]:,} examples, of which {same:,} are the"
+            " same."
+        )
     if (first.groups or second.groups) and same < min(tested) / 2:
-        notes.append("Test examples come in groups, of which an unpaired interval knows nothing: it is too narrow.")
-    if {"platform", "processor", "cores", "accelerator"} & {change.key for change in changes["versions"]}:
-        notes.append("Made on different machines: seconds and dollars do not say which recipe is faster.")
+        notes.append(
+            "Test examples come in groups, of which an unpaired interval knows nothing: it is too"
+            " narrow."
+        )
+    if {"platform", "processor", "cores", "accelerator"} & {
+        change.key for change in changes["versions"]
+    }:
+        notes.append(
+            "Made on different machines: seconds and dollars do not say which recipe is faster."
+        )
     if only_seed:
         notes.append(
-            "Only the seed differs: a difference between the tuned contenders is the spread between seeds"
+            "Only the seed differs: a difference between the tuned contenders is the spread between"
+            " seeds"
             + (", that of the split included." if same < max(tested) else ".")
             + " From two seeds it is known roughly at best."
         )
@@ -253,12 +284,18 @@ def _flatten(value: Mapping[str, Any], before: str = "") -> list[tuple[str, str]
     pairs: list[tuple[str, str]] = []
     for key, part in value.items():
         is_section = isinstance(part, dict) and part
-        pairs += _flatten(part, f"{before}{key}.") if is_section else [(f"{before}{key}", _format_value(part))]
+        pairs += (
+            _flatten(part, f"{before}{key}.")
+            if is_section
+            else [(f"{before}{key}", _format_value(part))]
+        )
     return pairs
 
 
 def _format_value(value: Any) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return (
+        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    )
 
 
 def _describe_data(facts: ComparableRun) -> FlatValues:
@@ -269,7 +306,10 @@ def _describe_data(facts: ComparableRun) -> FlatValues:
         "shape": dataset.shape,
         "content": dataset.content[:12],
         "examples": f"{dataset.examples:,}",
-        **{side: f"{len(ids):,} examples, {compute_fingerprint(sorted(ids))[:12]}" for side, ids in sides.items()},
+        **{
+            side: f"{len(ids):,} examples, {compute_fingerprint(sorted(ids))[:12]}"
+            for side, ids in sides.items()
+        },
         "tested": f"{len(facts.evaluation.examples):,}",
     }
 

@@ -77,7 +77,10 @@ def build_scored_examples(
         raise DataError(
             "other-answers",
             "These are not the answers to the test examples of this evaluation.",
-            found=f"{len(answers):,} answers, {len(evaluation.examples):,} test examples, {len(by_id):,} given",
+            found=(
+                f"{len(answers):,} answers, {len(evaluation.examples):,} test examples,"
+                f" {len(by_id):,} given"
+            ),
             do="give the answers and the test examples of one run",
         )
     scores = [answer.scores.get(evaluation.metric) for answer in answers]
@@ -95,4 +98,8 @@ def choose_min_correct_score(scores: Sequence[float]) -> float:
     """The score below which an answer is wrong; by the rule at the top of this module."""
     is_graded = any(0 < score < 1 for score in scores)
     perfect = sum(score == 1 for score in scores)
-    return FREE_TEXT_MIN_CORRECT_SCORE if is_graded and perfect < MAX_FREE_TEXT_PERFECT_FRACTION * len(scores) else 1.0
+    return (
+        FREE_TEXT_MIN_CORRECT_SCORE
+        if is_graded and perfect < MAX_FREE_TEXT_PERFECT_FRACTION * len(scores)
+        else 1.0
+    )

@@ -1,10 +1,10 @@
 """Runs that differ in their seed only: the recipe's mean score, and how far a single run may
 deviate.
 
-The interval is Student's t over the runs (`evaluation/stats/seed_variance.py`): it describes the recipe, not
-one saved model, and does not include the sampling error of the test set if all runs have the same
-test examples. If the seed also determined the split, each run has its own test examples, and that
-error is part of the variation.
+The interval is Student's t over the runs (`evaluation/stats/seed_variance.py`): it describes the
+recipe, not one saved model, and does not include the sampling error of the test set if all runs
+have the same test examples. If the seed also determined the split, each run has its own test
+examples, and that error is part of the variation.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,22 +26,29 @@ def compare_seeds(runs: Sequence[ComparableRun]) -> SeedComparison:
     for one, other in combinations(runs, 2):
         if one.recipe.seed == other.recipe.seed:
             raise UsageError(
-                "same-seed", "Two of the runs have the same seed; they are one run of the recipe.",
-                where=f"{one.run.id} and {other.run.id}", found=f"seed {one.recipe.seed}", do="name one of them",
-            )  # fmt: skip
+                "same-seed",
+                "Two of the runs have the same seed; they are one run of the recipe.",
+                where=f"{one.run.id} and {other.run.id}",
+                found=f"seed {one.recipe.seed}",
+                do="name one of them",
+            )
     for other in others:
         changes = find_run_differences(first, other)
         if not is_only_seed_different(changes):
             keys = [change.key for part in ("recipe", "data", "model") for change in changes[part]]
             raise UsageError(
-                "more-than-seeds", "Several runs are compared as seeds of one recipe, and these differ in more.",
-                where=f"{first.run.id} and {other.run.id}", found=truncate_list(keys, 6),
+                "more-than-seeds",
+                "Several runs are compared as seeds of one recipe, and these differ in more.",
+                where=f"{first.run.id} and {other.run.id}",
+                found=truncate_list(keys, 6),
                 do="compare two runs, or runs that differ in their seed only",
-            )  # fmt: skip
+            )
     metric = first.evaluation.metric
     known = dict.fromkeys(one.name for run in runs for one in run.evaluation.contenders)
     names = [name for name in known if all(_get_score(run, name, metric) for run in runs)]
-    spreads = [_summarize_scores(name, [_get_score(run, name, metric) for run in runs]) for name in names]
+    spreads = [
+        _summarize_scores(name, [_get_score(run, name, metric) for run in runs]) for name in names
+    ]
     is_same = len({run.evaluation.examples for run in runs}) == 1
     return SeedComparison(
         runs=tuple(run.run.id for run in runs),
@@ -62,17 +69,33 @@ def _summarize_scores(name: str, scores: Sequence[Quantity | None]) -> SeedScore
     values = [score.value for score in scores if score]
     told = summarize_seeds(values)
     mean = Quantity(value=told.mean, low=told.low, high=told.high, n=len(values))
-    return SeedScores(contender=name, scores=tuple(values), mean=mean, standard_deviation=told.standard_deviation)
+    return SeedScores(
+        contender=name, scores=tuple(values), mean=mean, standard_deviation=told.standard_deviation
+    )
 
 
-def _write_notes(is_same: bool, missing: Sequence[str], spreads: Sequence[SeedScores]) -> Iterator[str]:
+def _write_notes(
+    is_same: bool, missing: Sequence[str], spreads: Sequence[SeedScores]
+) -> Iterator[str]:
     if is_same:
-        yield "All runs have the same test examples: the chance of these examples is not in the intervals."
+        yield (
+            "All runs have the same test examples: the chance of these examples is not in the"
+            " intervals."
+        )
     else:
-        yield "The seed also made the split: each run has test examples of its own, and their chance is in the spread."
-    yield "The intervals are of the recipe's mean (Student's t over the runs); a single run lies further off."
+        yield (
+            "The seed also made the split: each run has test examples of its own, and their chance"
+            " is in the spread."
+        )
+    yield (
+        "The intervals are of the recipe's mean (Student's t over the runs); a single run lies"
+        " further off."
+    )
     if missing:
         yield f"Not in all runs with a score, so left out: {', '.join(missing)}."
     alike = [one.contender for one in spreads if one.standard_deviation == 0]
     if alike:
-        yield f"Scored the same in all runs, which is no proof that another seed would: {', '.join(alike)}."
+        yield (
+            "Scored the same in all runs, which is no proof that another seed would:"
+            f" {', '.join(alike)}."
+        )

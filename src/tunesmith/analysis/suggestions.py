@@ -61,12 +61,15 @@ class Suggester:
             elif _is_actionable(found, group):
                 made.append(self._suggest_for_group(found, group))
         made += [
-            self._suggest_for_pair(both) for both in pairs.values() if sum(len(f.errors) for f, _ in both) >= MIN_ERRORS
+            self._suggest_for_pair(both)
+            for both in pairs.values()
+            if sum(len(f.errors) for f, _ in both) >= MIN_ERRORS
         ]
         if suspects:
             made.append(SuggestionDraft(self._suggest_label_check(suspects, suspects_by), ()))
         return [
-            self._add_neighbors(one) for one in _remove_overlapping(sorted(made, key=_get_sort_key))[:MAX_SUGGESTIONS]
+            self._add_neighbors(one)
+            for one in _remove_overlapping(sorted(made, key=_get_sort_key))[:MAX_SUGGESTIONS]
         ]
 
     def _suggest_for_pair(self, both: Sequence[GroupedErrors]) -> SuggestionDraft:
@@ -75,7 +78,8 @@ class Suggester:
         cases = [case for found, _ in both for case in found.cases]
         rows, said = self._count_new_examples(cases), self._format_error_count(len(cases))
         times = " and ".join(
-            f"{found.words[0]} was taken for {found.words[1]} {len(found.errors)} of {found.n} times"
+            f"{found.words[0]} was taken for {found.words[1]} {len(found.errors)} of {found.n}"
+            " times"
             for found, _ in both
         )
         have = " and ".join(f"{self._train_counts[label]:,} of {label}" for label in first)
@@ -96,7 +100,11 @@ class Suggester:
         )
         if found.by == "field":
             field, defect = found.words
-            what = {"wrong": f"with a value for {field}", "missing": f"that have {field}", "extra": f"without {field}"}
+            what = {
+                "wrong": f"with a value for {field}",
+                "missing": f"that have {field}",
+                "extra": f"without {field}",
+            }
             text = f"Add {rows} examples {what[defect]}: it is {defect} in {said}."
         elif found.by == "label":
             text = f"Add {rows} examples of {found.name}: {said}."
@@ -108,8 +116,8 @@ class Suggester:
         # `_is_actionable` is False without a lift.
         assert lift is not None
         reason = (
-            f"{len(found.errors):,} of {found.n:,} go wrong there, {100 * lift.value:.1f} points more than elsewhere "
-            f"(95 % interval {100 * lift.low:.1f} to {100 * lift.high:.1f})."
+            f"{len(found.errors):,} of {found.n:,} go wrong there, {100 * lift.value:.1f} points"
+            f" more than elsewhere (95 % interval {100 * lift.low:.1f} to {100 * lift.high:.1f})."
         ).replace("-", "−")
         answers = found.words if found.by == "label" else ()
         if answers:
@@ -121,17 +129,25 @@ class Suggester:
         """More examples do not fix what a token limit or a constraint does."""
         said = self._format_error_count(len(found.errors))
         if found.name == TRUNCATED:
-            text = f"Allow longer answers (evaluation.max_new_tokens): {said} were cut at the token limit."
+            text = (
+                f"Allow longer answers (evaluation.max_new_tokens): {said} were cut at the token"
+                " limit."
+            )
         else:
             text = f"Constrain the answers (evaluation.constrained): {said} are {found.name}."
             text = text.replace("are no label named", "name no known label")
-        return self._build_draft([found], text, "Such an answer cannot be right, whatever was learned.", False)
+        return self._build_draft(
+            [found], text, "Such an answer cannot be right, whatever was learned.", False
+        )
 
     def _suggest_label_check(self, suspects: Sequence[LabelIssue], suspects_by: str) -> Suggestion:
         count = f"{len(suspects):,} train answer{'s' if len(suspects) > 1 else ''}"
         return Suggestion(
             text=f"Check {count} that may be wrong; do not change them unread.",
-            reason=f"Two signals name the same other answer ({suspects_by}). Wrong train answers teach errors.",
+            reason=(
+                f"Two signals name the same other answer ({suspects_by}). Wrong train answers teach"
+                " errors."
+            ),
             errors=0,
             of=self._wrong,
             expected_gain=None,
@@ -139,9 +155,14 @@ class Suggester:
         )
 
     def _build_draft(
-        self, found: Sequence[ErrorCluster], text: str, reason: str, may_be_chance: bool, rows: int = 0,
+        self,
+        found: Sequence[ErrorCluster],
+        text: str,
+        reason: str,
+        may_be_chance: bool,
+        rows: int = 0,
         answers: tuple[str, ...] = (),
-    ) -> SuggestionDraft:  # fmt: skip
+    ) -> SuggestionDraft:
         cases = [case for one in found for case in one.cases]
         gains = [one.estimate_gain(self._n) for one in found]
         most = sum(most for _, most in gains)

@@ -14,16 +14,25 @@ if TYPE_CHECKING:
 
 
 def chat(
-    model: Annotated[str, typer.Argument(help="A known name, a folder, org/name, or a run folder.")],
+    model: Annotated[
+        str, typer.Argument(help="A known name, a folder, org/name, or a run folder.")
+    ],
     message: Annotated[str | None, typer.Option(help="Ask this once and stop.")] = None,
-    instruction: Annotated[str | None, typer.Option(help="System message (default: the run's own).")] = None,
+    instruction: Annotated[
+        str | None, typer.Option(help="System message (default: the run's own).")
+    ] = None,
     max_new_tokens: Annotated[
-        int | None, typer.Option(min=1, max=8192, help="Longest answer, in tokens (default: the run's own, else 256).")
+        int | None,
+        typer.Option(
+            min=1, max=8192, help="Longest answer, in tokens (default: the run's own, else 256)."
+        ),
     ] = None,
     contender: Annotated[
         str | None, typer.Option(help="Of a run: who answers (default: the winner of its verdict).")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document for each answer.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document for each answer.")
+    ] = False,
 ) -> None:
     """Ask questions, one a line; an empty line or Ctrl-D ends. In a pipe, each line is a question.
 

@@ -5,7 +5,9 @@ from pathlib import Path
 from tunesmith.errors import UsageError
 
 
-def resolve_recipe_and_data(first: str, data: Path | None, recipe: str | None) -> tuple[str | None, Path | None]:
+def resolve_recipe_and_data(
+    first: str, data: Path | None, recipe: str | None
+) -> tuple[str | None, Path | None]:
     """The recipe (None: the defaults) and the data (None: those that the recipe names), from the
     arguments of a command.
 
@@ -16,14 +18,21 @@ def resolve_recipe_and_data(first: str, data: Path | None, recipe: str | None) -
     from tunesmith.recipe.recipe_loader import list_presets
 
     is_yaml = Path(first).suffix.lower() in (".yaml", ".yml")
-    is_recipe = first in list_presets() or is_yaml or not (Path(first).suffix or Path(first).exists())
+    is_recipe = (
+        first in list_presets() or is_yaml or not (Path(first).suffix or Path(first).exists())
+    )
     if is_recipe and recipe is not None:
         raise UsageError(
-            "two-recipes", "Two recipes are given.", found=f"{first}, --recipe {recipe}", do="leave out one of them"
+            "two-recipes",
+            "Two recipes are given.",
+            found=f"{first}, --recipe {recipe}",
+            do="leave out one of them",
         )
     if not is_recipe and data is not None:
         raise UsageError(
-            "two-data", "Two data sets are given, and no recipe.", found=f"{first}, {data}",
+            "two-data",
+            "Two data sets are given, and no recipe.",
+            found=f"{first}, {data}",
             do="give the recipe first, or the data alone; --test-path names your own test examples",
-        )  # fmt: skip
+        )
     return (first, data) if is_recipe else (recipe, Path(first))

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 def compare(
     first: Annotated[str, typer.Argument(help="A run's id, the beginning of one, or its folder.")],
     second: Annotated[str, typer.Argument(help="The run to compare it with.")],
-    more: Annotated[list[str] | None, typer.Argument(help="Further runs that differ in their seed only.")] = None,
+    more: Annotated[
+        list[str] | None, typer.Argument(help="Further runs that differ in their seed only.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Compare two runs: recipe, data, model and versions, and each contender's score on the same test examples.
+    """Compare two runs: recipe, data, model and versions, and each contender's score on the same
+    test examples.
 
     With three runs or more, which may differ in their seed only: the spread between seeds.
     """
@@ -46,12 +49,19 @@ def _print_seeds(found: "SeedComparison") -> None:
     print_lines(f"{len(found.runs)} runs of one recipe, seeds {numbers}; {found.metric}, %", "")
     rows = [
         (
-            one.contender, " ".join(f"{100 * score:.1f}" for score in one.scores), f"{100 * one.mean.value:.1f}",
-            f"{100 * one.standard_deviation:.1f}", f"{100 * one.mean.low:.1f} to {100 * one.mean.high:.1f}",
+            one.contender,
+            " ".join(f"{100 * score:.1f}" for score in one.scores),
+            f"{100 * one.mean.value:.1f}",
+            f"{100 * one.standard_deviation:.1f}",
+            f"{100 * one.mean.low:.1f} to {100 * one.mean.high:.1f}",
         )
         for one in found.contenders
-    ]  # fmt: skip
-    print_table(("contender", "by seed", "mean", "between seeds", "95 % interval of the mean"), rows, right=(2, 3, 4))
+    ]
+    print_table(
+        ("contender", "by seed", "mean", "between seeds", "95 % interval of the mean"),
+        rows,
+        right=(2, 3, 4),
+    )
     print_lines("", *found.notes)
     print_next_command("show", found.runs[-1])
 
@@ -71,7 +81,15 @@ def _print_changes(comparison: "RunComparison") -> None:
 
 def _print_scores(comparison: "RunComparison") -> None:
     if comparison.scores:
-        columns = ("contender", "first", "second", f"change of {comparison.metric}, points", "95 % interval", "p", "")
+        columns = (
+            "contender",
+            "first",
+            "second",
+            f"change of {comparison.metric}, points",
+            "95 % interval",
+            "p",
+            "",
+        )
         print_table(columns, [_build_row(one) for one in comparison.scores], right=(1, 2, 3, 4, 5))
         print_lines("")
         for one in comparison.scores:
@@ -80,7 +98,9 @@ def _print_scores(comparison: "RunComparison") -> None:
         if names:
             print_lines(f"only the {run} run asked {', '.join(names)}")
     for name, spread in comparison.seed_spread.items():
-        print_lines(f"between seeds, {name}: standard deviation about {100 * spread:.1f} points (two seeds)")
+        print_lines(
+            f"between seeds, {name}: standard deviation about {100 * spread:.1f} points (two seeds)"
+        )
 
 
 def _build_row(one: "ScoreChange") -> tuple[str, ...]:
@@ -97,7 +117,13 @@ def _build_row(one: "ScoreChange") -> tuple[str, ...]:
 
 
 def _format_details(one: "ScoreChange") -> str:
-    moved = f"; {len(one.gained):,} better, {len(one.lost or ()):,} worse" if one.gained is not None else ""
-    seconds = " -> ".join("not known" if one is None else f"{one:.3g} s" for one in one.seconds_per_request)
+    moved = (
+        f"; {len(one.gained):,} better, {len(one.lost or ()):,} worse"
+        if one.gained is not None
+        else ""
+    )
+    seconds = " -> ".join(
+        "not known" if one is None else f"{one:.3g} s" for one in one.seconds_per_request
+    )
     usd = " -> ".join("not known" if one is None else f"${one:.3g}" for one in one.usd_per_1000)
     return f"{one.method}{moved}; a request {seconds}; 1,000 of them {usd}"

@@ -18,7 +18,11 @@ def escape_control_characters(text: object) -> str:
     return "".join(
         # Cc: control codes, Cf: invisible format characters, Cs: lone surrogates that cannot be
         # encoded.
-        char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs") else ascii(char)[1:-1]
+        (
+            char
+            if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs")
+            else ascii(char)[1:-1]
+        )
         for char in str(text)
     )
 
@@ -48,7 +52,9 @@ def print_next_command(*words: object) -> None:
     print(f"next: {escape_control_characters(format_command_line(*words))}")
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> None:
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[int] = ()
+) -> None:
     """Print a table on standard output; `right` lists the indices of right-aligned columns."""
     from rich.console import Console
     from rich.table import Table
@@ -73,7 +79,11 @@ def parse_duration(text: str, flag: str) -> float:
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*", text.lower())
     if match is None or match[2] not in _SECONDS_PER_UNIT or float(match[1]) == 0:
         raise UsageError(
-            "duration", "This is not a time.", where=flag, found=text, do=f"write {flag} 15min, {flag} 1h or {flag} 90s"
+            "duration",
+            "This is not a time.",
+            where=flag,
+            found=text,
+            do=f"write {flag} 15min, {flag} 1h or {flag} 90s",
         )
     return float(match[1]) * _SECONDS_PER_UNIT[match[2]]
 
@@ -87,11 +97,16 @@ def parse_columns(text: str | None) -> dict[str, str]:
     if text and text.lstrip().startswith("{"):
         return _parse_json_columns(text)
     pairs = [part.strip() for part in text.split(",")] if text else []
-    if any(pair.count("=") != 1 or not all(side.strip() for side in pair.split("=")) for pair in pairs):
+    if any(
+        pair.count("=") != 1 or not all(side.strip() for side in pair.split("=")) for pair in pairs
+    ):
         raise UsageError(
-            "columns", "This is not a column mapping.", where="--columns", found=str(text),
+            "columns",
+            "This is not a column mapping.",
+            where="--columns",
+            found=str(text),
             do="write ours=theirs pairs, for example --columns prompt=question,completion=answer",
-        )  # fmt: skip
+        )
     return {ours.strip(): theirs.strip() for ours, theirs in (pair.split("=") for pair in pairs)}
 
 
@@ -100,9 +115,14 @@ def _parse_json_columns(text: str) -> dict[str, str]:
         columns = json.loads(text)
     except ValueError:
         columns = None
-    if not isinstance(columns, dict) or not all(isinstance(theirs, str) for theirs in columns.values()):
+    if not isinstance(columns, dict) or not all(
+        isinstance(theirs, str) for theirs in columns.values()
+    ):
         raise UsageError(
-            "columns", "This is not a column mapping.", where="--columns", found=text,
+            "columns",
+            "This is not a column mapping.",
+            where="--columns",
+            found=text,
             do='write an object of names: --columns \'{"prompt": "question, in full"}\'',
-        )  # fmt: skip
+        )
     return columns

@@ -28,30 +28,57 @@ if TYPE_CHECKING:
 def decide(
     data: Annotated[
         Path,
-        typer.Argument(help="Your examples: JSONL, CSV, Parquet, a Hugging Face dataset folder; or an earlier run."),
+        typer.Argument(
+            help=(
+                "Your examples: JSONL, CSV, Parquet, a Hugging Face dataset folder; or an earlier"
+                " run."
+            )
+        ),
     ],
-    model: Annotated[str | None, typer.Option(help="Base model: a known name, a folder, or org/name.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="A recipe file (YAML) or the name of a preset.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Time for tuning; the schedule fits itself to it.")] = None,
-    columns: Annotated[str | None, typer.Option(help="Column mapping: prompt=question,completion=answer.")] = None,
-    budget: Annotated[
-        str | None, typer.Option(help="Time for all of it (15min, 1h, 90s): what you leave open is picked to fit.")
+    model: Annotated[
+        str | None, typer.Option(help="Base model: a known name, a folder, or org/name.")
     ] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key.", metavar="KEY=VALUE")] = None,
-    out: Annotated[Path, typer.Option(help="Folder in which the run's folder is made.")] = Path("runs"),
+    recipe: Annotated[
+        str | None, typer.Option(help="A recipe file (YAML) or the name of a preset.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Time for tuning; the schedule fits itself to it.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Column mapping: prompt=question,completion=answer.")
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Time for all of it (15min, 1h, 90s): what you leave open is picked to fit."
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a recipe key.", metavar="KEY=VALUE")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder in which the run's folder is made.")] = Path(
+        "runs"
+    ),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Should I prompt, retrieve or fine-tune? Measures all of them on the same held-out examples.
 
-    Every recipe key is a flag too (tunesmith keys lists them): --min-gain 0.02, --max-latency 2, --strict,
-    --answers other.csv, --documents FOLDER. An earlier run's folder is decided again from its stored answers, without
-    a model.
+    Every recipe key is a flag too (tunesmith keys lists them): --min-gain 0.02, --max-latency 2,
+    --strict, --answers other.csv, --documents FOLDER. An earlier run's folder is decided again from
+    its stored answers, without a model.
     """
     from tunesmith.recipe.recipe_loader import load_recipe
 
     if _is_run(data):
-        _check_no_new_inputs({"--model": model, "--recipe": recipe, "--minutes": minutes, "--columns": columns,
-                           "--budget": budget})  # fmt: skip
+        _check_no_new_inputs(
+            {
+                "--model": model,
+                "--recipe": recipe,
+                "--minutes": minutes,
+                "--columns": columns,
+                "--budget": budget,
+            }
+        )
         redecide_and_print(data, set_ or (), json)
         return
     given = {"model": model, "data.path": data}
@@ -64,7 +91,9 @@ def decide(
     decide_and_print(load_recipe(recipe, [*changes, *(set_ or ())]), out, json, seconds)
 
 
-def decide_and_print(recipe: "Recipe", out: Path, as_json: bool, budget_seconds: float | None = None) -> None:
+def decide_and_print(
+    recipe: "Recipe", out: Path, as_json: bool, budget_seconds: float | None = None
+) -> None:
     """Decide, then print the verdict, or with `--json` the report's document. With a budget, what
     the recipe leaves open is chosen so that the whole decision fits.
     """
@@ -93,9 +122,11 @@ def _check_no_new_inputs(flags: Mapping[str, object]) -> None:
     given = [flag for flag, value in flags.items() if value is not None]
     if given:
         raise UsageError(
-            "not-for-a-run", "An earlier run is decided again from the answers that it has.", found=", ".join(given),
+            "not-for-a-run",
+            "An earlier run is decided again from the answers that it has.",
+            found=", ".join(given),
             do="leave them out, or decide on the data again",
-        )  # fmt: skip
+        )
 
 
 def redecide_and_print(run: Path, changes: Sequence[str], as_json: bool) -> None:
@@ -111,11 +142,18 @@ def redecide_and_print(run: Path, changes: Sequence[str], as_json: bool) -> None
         print_lines("")
         print_contenders(again.evaluation)
         print_lines(
-            "", "the same as when it was made" if again.is_same else f"when it was made: {again.previous.verdict}"
+            "",
+            (
+                "the same as when it was made"
+                if again.is_same
+                else f"when it was made: {again.previous.verdict}"
+            ),
         )
         other = again.decision.winner if again.decision.winner != again.previous.winner else None
         words = suggest_next_command(again.decision.verdict, again.decision.winner, run)
-        print_next_command(*words, *(("--contender", other) if other and words[0] == "chat" else ()))
+        print_next_command(
+            *words, *(("--contender", other) if other and words[0] == "chat" else ())
+        )
     # After the table, so that a refused verdict is still visible.
     if again.is_strict:
         fail_on_warnings(again.decision, str(run))
@@ -127,7 +165,11 @@ def print_decision(decision: "Decision") -> None:
     """Print the verdict in three lines, the warnings, then the details."""
     from tunesmith.records import format_verdict
 
-    print_lines("", f"verdict: {format_verdict(decision.verdict)}", *(f"  {line}" for line in decision.summary))
+    print_lines(
+        "",
+        f"verdict: {format_verdict(decision.verdict)}",
+        *(f"  {line}" for line in decision.summary),
+    )
     print_lines(*(f"  ! {warning}" for warning in decision.warnings))
     print_lines("", "details:")
     for reason in decision.reasons:
@@ -148,7 +190,9 @@ def print_result(outcome: "DecisionResult", as_json: bool) -> None:
     print_lines("")
     print_contenders(outcome.evaluation)
     print_lines("")
-    print_next_command(*suggest_next_command(outcome.decision.verdict, outcome.decision.winner, folder))
+    print_next_command(
+        *suggest_next_command(outcome.decision.verdict, outcome.decision.winner, folder)
+    )
     for path in outcome.reports:
         print_lines(str(path))
 
@@ -170,7 +214,11 @@ def print_summary_table(evaluation: "Evaluation", decision: "Decision") -> None:
         score, cost = one.metrics.get(evaluation.metric), one.usd_per_1000_or_none
         scored = format_percent(score.value) if score and score.n else "no score"
         rows.append((role, one.name, scored, "not known" if cost is None else format_usd(cost)))
-    print_table(("", "contender", format_metric_name(evaluation.metric), "1,000 requests"), rows, right=(2, 3))
+    print_table(
+        ("", "contender", format_metric_name(evaluation.metric), "1,000 requests"),
+        rows,
+        right=(2, 3),
+    )
 
 
 def print_contenders(evaluation: "Evaluation") -> None:
@@ -182,11 +230,23 @@ def print_contenders(evaluation: "Evaluation") -> None:
     rows = []
     for contender, score in zip(evaluation.contenders, scores, strict=True):
         seconds, cost = contender.seconds_per_request_or_none, contender.usd_per_1000_or_none
-        scored = (f"{score.value:.3f}", f"{score.low:.3f} to {score.high:.3f}") if score.n else ("no score", "")
+        scored = (
+            (f"{score.value:.3f}", f"{score.low:.3f} to {score.high:.3f}")
+            if score.n
+            else ("no score", "")
+        )
         failed = (f"{score.failed:,}",) if has_failed else ()
         time = "not known" if seconds is None else f"{seconds:.2f}"
         price = "not known" if cost is None else f"{cost:.4f}"
         rows.append((contender.name, *scored, score.n, *failed, time, price))
     failed_head = ("failed",) if has_failed else ()
-    columns = ("contender", evaluation.metric, "95 % interval", "n", *failed_head, "s/request", "USD/1,000")
+    columns = (
+        "contender",
+        evaluation.metric,
+        "95 % interval",
+        "n",
+        *failed_head,
+        "s/request",
+        "USD/1,000",
+    )
     print_table(columns, rows, right=tuple(range(1, len(columns))))

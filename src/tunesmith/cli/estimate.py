@@ -15,13 +15,24 @@ if TYPE_CHECKING:
 
 
 def estimate(
-    source: Annotated[str, typer.Argument(help="A recipe file (YAML), the name of a preset, or your examples.")],
-    data: Annotated[Path | None, typer.Argument(help="Your examples, behind a recipe that names none.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="A recipe file or preset, where your examples come first.")] = None,
+    source: Annotated[
+        str, typer.Argument(help="A recipe file (YAML), the name of a preset, or your examples.")
+    ],
+    data: Annotated[
+        Path | None, typer.Argument(help="Your examples, behind a recipe that names none.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="A recipe file or preset, where your examples come first.")
+    ] = None,
     measure: Annotated[
-        bool, typer.Option("--measure", help="Load the whole model and time real steps instead of a few layers.")
+        bool,
+        typer.Option(
+            "--measure", help="Load the whole model and time real steps instead of a few layers."
+        ),
     ] = False,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key.", metavar="KEY=VALUE")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a recipe key.", metavar="KEY=VALUE")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Estimate time, memory and cost of a training: low, expected, high. Nothing is trained.
@@ -43,7 +54,9 @@ def estimate(
         return
     print_estimate(found)
     print_next_command(
-        "train", *([recipe] if recipe else []), *(word for change in changes for word in ("--set", change))
+        "train",
+        *([recipe] if recipe else []),
+        *(word for change in changes for word in ("--set", change)),
     )
 
 
@@ -54,7 +67,9 @@ def print_estimate(found: "Estimate") -> None:
     from tunesmith.records.training_estimate import sum_intervals
     from tunesmith.workflow.estimate import format_short_training_warning
 
-    def build_row(name: str, of: "EstimateInterval", tell: Callable[[float], str]) -> tuple[str, ...]:
+    def build_row(
+        name: str, of: "EstimateInterval", tell: Callable[[float], str]
+    ) -> tuple[str, ...]:
         return (name, *(tell(value) for value in (of.low, of.expected, of.high)))
 
     rows = [
@@ -70,14 +85,20 @@ def print_estimate(found: "Estimate") -> None:
             build_row("decide costs", found.decide_usd, format_usd),
         ]
     print_table(("", "low", "expected", "high"), rows, right=(1, 2, 3))
-    parts = ", ".join(f"{name} {format_duration(seconds)}" for name, seconds in found.parts.items() if seconds)
+    parts = ", ".join(
+        f"{name} {format_duration(seconds)}" for name, seconds in found.parts.items() if seconds
+    )
     shared = found.tokens_read / max(1, found.tokens_computed)
     plan = found.plan
     print_lines(
         "",
-        f"tuned for {format_epochs(found.extent)}: {parts}" if found.extent else f"{found.steps:,} steps: {parts}",
-        f"{found.tokens_read:,} tokens read, {found.tokens_trained:,} trained; {found.tokens_computed:,} computed"
-        + f" ({shared:.1f} times fewer)" * (shared >= 1.05),
+        (
+            f"tuned for {format_epochs(found.extent)}: {parts}"
+            if found.extent
+            else f"{found.steps:,} steps: {parts}"
+        ),
+        f"{found.tokens_read:,} tokens read, {found.tokens_trained:,} trained;"
+        f" {found.tokens_computed:,} computed" + f" ({shared:.1f} times fewer)" * (shared >= 1.05),
         f"at most {plan.most_tokens:,} tokens at once, {plan.bytes_per_token / 1e6:.2f} MB each"
         + ", layers computed twice" * plan.checkpointing,
     )

@@ -12,10 +12,18 @@ from tunesmith.cli.progress import open_listener
 
 def evaluate(
     data: Annotated[Path, typer.Option(help="The test examples.")],
-    models: Annotated[list[str] | None, typer.Argument(help="Known names, folders, org/name, or run folders.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="A recipe or preset: instruction, scorer, columns ...")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key.", metavar="KEY=VALUE")] = None,
-    out: Annotated[Path | None, typer.Option(help="Keep the evaluation and the answers in this folder.")] = None,
+    models: Annotated[
+        list[str] | None, typer.Argument(help="Known names, folders, org/name, or run folders.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="A recipe or preset: instruction, scorer, columns ...")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a recipe key.", metavar="KEY=VALUE")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Keep the evaluation and the answers in this folder.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Score every model on the same examples and compare them pair by pair.
@@ -36,7 +44,10 @@ def evaluate(
     if json:
         print_json(evaluation.model_dump(mode="json"))
         return
-    print_lines(f"{evaluation.task}: {len(evaluation.examples)} test examples, {evaluation.scorer_reason}", "")
+    print_lines(
+        f"{evaluation.task}: {len(evaluation.examples)} test examples, {evaluation.scorer_reason}",
+        "",
+    )
     print_contenders(evaluation)
     print_lines("")
     rows = [

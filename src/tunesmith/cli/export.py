@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunesmith.cli.console import escape_control_characters, print_json, print_lines, print_next_command
+from tunesmith.cli.console import (
+    escape_control_characters,
+    print_json,
+    print_lines,
+    print_next_command,
+)
 from tunesmith.cli.progress import open_listener
 
 if TYPE_CHECKING:
@@ -17,10 +22,16 @@ if TYPE_CHECKING:
 
 
 def export(
-    run: Annotated[str, typer.Argument(help="A run's id, the beginning of one, its folder, or an adapter's folder.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="A run's id, the beginning of one, its folder, or an adapter's folder."
+        ),
+    ],
     to: Annotated[Path, typer.Option(help="The folder to write; it must not exist yet.")],
     contender: Annotated[
-        str | None, typer.Option(help="Another contender of the run (default: the winner of its verdict).")
+        str | None,
+        typer.Option(help="Another contender of the run (default: the winner of its verdict)."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -55,25 +66,33 @@ def export(
         _print_merge_proof(exported.merge)
     if exported.sampling:
         print_lines(
-            f"generation_config.json has {', '.join(exported.sampling)}, by which servers answer unless they are told "
-            "otherwise; what was measured is the likeliest answer: ask with temperature 0 and no penalties"
+            f"generation_config.json has {', '.join(exported.sampling)}, by which servers answer"
+            " unless they are told otherwise; what was measured is the likeliest answer: ask with"
+            " temperature 0 and no penalties"
         )
     _print_answers_proof(exported)
 
 
 def _print_merge_proof(proof: "MergeProof") -> None:
     print_lines(
-        f"proof: on {proof.places:,} places of {proof.probes} prompts no log-probability moved by more than "
-        f"{max(proof.merged, proof.read_back):.1e} nats ({proof.tolerance:.0e} is allowed"
-        + (f"; the adapter moves them by up to {proof.moved:.2g})" if proof.moved is not None else ")")
+        f"proof: on {proof.places:,} places of {proof.probes} prompts no log-probability moved by"
+        f" more than {max(proof.merged, proof.read_back):.1e} nats ({proof.tolerance:.0e} is"
+        " allowed"
+        + (
+            f"; the adapter moves them by up to {proof.moved:.2g})"
+            if proof.moved is not None
+            else ")"
+        )
     )
     if proof.from_four_bits:
         print_lines(
-            "merged onto the values that the 4-bit weights stood for: those were trained on, not the original weights"
+            "merged onto the values that the 4-bit weights stood for: those were trained on, not"
+            " the original weights"
         )
     beside = proof.bf16_other_token_beside
     print_lines(
-        f"computed in bfloat16 the likeliest token differs at {proof.bf16_other_token:.1%} of the places"
+        f"computed in bfloat16 the likeliest token differs at {proof.bf16_other_token:.1%} of the"
+        " places"
         + (f"; with the adapter beside the model at {beside:.1%}" if beside is not None else "")
     )
 

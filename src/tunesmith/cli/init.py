@@ -13,18 +13,26 @@ if TYPE_CHECKING:
 
 
 def init(
-    recipe: Annotated[Path, typer.Argument(help="The recipe to write into; it is made where there is none.")] = Path(
-        "recipe.yaml"
-    ),
+    recipe: Annotated[
+        Path, typer.Argument(help="The recipe to write into; it is made where there is none.")
+    ] = Path("recipe.yaml"),
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Answer without being asked: circumstances.used=once.")
+        list[str] | None,
+        typer.Option("--set", help="Answer without being asked: circumstances.used=once."),
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Ask also what was answered before.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Ask also what was answered before.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Ask what no data answers (how often things change, how many requests) and write it into a recipe."""
+    """Ask what no data answers (how often things change, how many requests) and write it into a
+    recipe."""
     from tunesmith.errors import UsageError
-    from tunesmith.recipe.recipe_edit import QUESTIONS, list_unanswered_questions, write_usage_context
+    from tunesmith.recipe.recipe_edit import (
+        QUESTIONS,
+        list_unanswered_questions,
+        write_usage_context,
+    )
 
     changes = list(set_ or ())
     questions = list_unanswered_questions(recipe)
@@ -33,11 +41,15 @@ def init(
         # In a script or CI job a prompt would hang or read unrelated input.
         if questions and not sys.stdin.isatty():
             raise UsageError(
-                "nobody-to-ask", "Nobody is there to answer.", found="standard input is not a terminal",
+                "nobody-to-ask",
+                "Nobody is there to answer.",
+                found="standard input is not a terminal",
                 do="answer with --set, for example --set circumstances.requests_per_month=5000",
-            )  # fmt: skip
+            )
         changes = [
-            f"{question.key}={answer}" for question in questions if (answer := _ask_question(question)) is not None
+            f"{question.key}={answer}"
+            for question in questions
+            if (answer := _ask_question(question)) is not None
         ]
     said = write_usage_context(recipe, changes)
     if json:
@@ -54,7 +66,9 @@ def _ask_question(question: "Question") -> str | None:
     """The answer as it is written in a recipe; None if unknown."""
     print(f"\n{question.text}", file=sys.stderr)
     if question.choices:
-        listed = "  ".join(f"{number} {choice}" for number, choice in enumerate(question.choices, 1))
+        listed = "  ".join(
+            f"{number} {choice}" for number, choice in enumerate(question.choices, 1)
+        )
     else:
         listed = f"a number of {question.unit}"
     while True:

@@ -11,7 +11,9 @@ from tunesmith.errors import UsageError
 
 
 def list_keys(
-    word: Annotated[str | None, typer.Argument(help="Only keys with this word in them, or a group.")] = None,
+    word: Annotated[
+        str | None, typer.Argument(help="Only keys with this word in them, or a group.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """List the keys of a recipe by group, with the flags that set them."""
@@ -23,17 +25,28 @@ def list_keys(
     if word is not None and (ours := find_own_key(word)) is not None and ours.key:
         word = ours.key  # the name that another tool uses
     wanted = {
-        name: [key for key in keys if word is None or name == word or word.replace("-", "_") in key.path]
+        name: [
+            key
+            for key in keys
+            if word is None or name == word or word.replace("-", "_") in key.path
+        ]
         for name, (_, keys) in groups.items()
     }
     if not any(wanted.values()):
         raise UsageError(
-            "no-such-key", f"No key of a recipe has {word!r} in it.", found=f"groups: {', '.join(groups)}",
+            "no-such-key",
+            f"No key of a recipe has {word!r} in it.",
+            found=f"groups: {', '.join(groups)}",
             do=suggest_flag(f"--{word}", ()) or "see all keys: tunesmith keys",
-        )  # fmt: skip
+        )
     if json:
         listed = [
-            {"key": key.path, "flag": get_flag(key.path), "default": key.default, "allowed": key.allowed}
+            {
+                "key": key.path,
+                "flag": get_flag(key.path),
+                "default": key.default,
+                "allowed": key.allowed,
+            }
             for keys in wanted.values()
             for key in keys
         ]
@@ -48,5 +61,7 @@ def list_keys(
             [(key.path, get_flag(key.path), key.default, key.allowed) for key in keys],
         )
         print_lines("")
-    print_lines("in a recipe file the last name stands below its group; --set KEY=VALUE sets any of them")
+    print_lines(
+        "in a recipe file the last name stands below its group; --set KEY=VALUE sets any of them"
+    )
     print_next_command("decide", "--help")

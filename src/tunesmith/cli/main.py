@@ -34,12 +34,20 @@ from tunesmith.cli import (
 from tunesmith.cli.console import print_error
 from tunesmith.cli.recipe_flags import expand_recipe_flags, suggest_flag
 from tunesmith.errors import InputError, Interrupted, TunesmithError, UsageError
-from tunesmith.runs.signals import describe_saved_work, exit_immediately, get_stop_exit_code, install_signal_handlers
+from tunesmith.runs.signals import (
+    describe_saved_work,
+    exit_immediately,
+    get_stop_exit_code,
+    install_signal_handlers,
+)
 
 app = typer.Typer(
     name="tunesmith",
-    epilog="Start with: tunesmith demo. Every command has --json and --help; --debug shows the traceback of an error. "
-    "tunesmith keys lists what recipes, and so the flags of decide, estimate, train and evaluate, can say.",
+    epilog=(
+        "Start with: tunesmith demo. Every command has --json and --help; --debug shows the"
+        " traceback of an error. tunesmith keys lists what recipes, and so the flags of decide,"
+        " estimate, train and evaluate, can say."
+    ),
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -61,16 +69,30 @@ def _print_version(is_asked: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
-    """Should I prompt, retrieve or fine-tune? A measured answer, the tuned model, and the proof that it is better."""
+    """Should I prompt, retrieve or fine-tune? A measured answer, the tuned model, and the proof
+    that it is better."""
 
 
 COMMANDS = (
-    demo.demo, check.check, decide.decide, estimate.estimate, train.train, resume.resume, evaluate.evaluate, chat.chat,
-    compare.compare, export.export, prices.prices, init.init,
-)  # fmt: skip
+    demo.demo,
+    check.check,
+    decide.decide,
+    estimate.estimate,
+    train.train,
+    resume.resume,
+    evaluate.evaluate,
+    chat.chat,
+    compare.compare,
+    export.export,
+    prices.prices,
+    init.init,
+)
 COMMAND_NAMES: dict[Callable[..., None], str] = {
     runs.list_runs: "runs",
     runs.show_run: "show",
@@ -80,7 +102,9 @@ COMMAND_NAMES: dict[Callable[..., None], str] = {
 ALL_COMMANDS: tuple[Callable[..., None], ...] = (*COMMANDS, *COMMAND_NAMES)
 for command in ALL_COMMANDS:
     # The whole first line of its help: typer would truncate it at the width of the terminal.
-    app.command(COMMAND_NAMES.get(command), short_help=(command.__doc__ or "").partition("\n")[0])(command)
+    app.command(COMMAND_NAMES.get(command), short_help=(command.__doc__ or "").partition("\n")[0])(
+        command
+    )
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -91,7 +115,11 @@ def run(arguments: Sequence[str]) -> int:
     words = [word for word in words if word != "--debug"]
     as_json = "--json" in words
     try:
-        result = app(_spell_out_recipe_flags(words) or ["--help"], prog_name="tunesmith", standalone_mode=False)
+        result = app(
+            _spell_out_recipe_flags(words) or ["--help"],
+            prog_name="tunesmith",
+            standalone_mode=False,
+        )
         sys.stdout.flush()
         if result == Interrupted.exit_code:  # typer turns a KeyboardInterrupt into this code
             raise KeyboardInterrupt
@@ -118,7 +146,9 @@ def run(arguments: Sequence[str]) -> int:
             "defect",
             "Something went wrong that is not your fault.",
             found=f"{type(error).__name__}: {error}",
-            do="; ".join(["run the command again with --debug and report what it prints", *_get_notes(error)]),
+            do="; ".join(
+                ["run the command again with --debug and report what it prints", *_get_notes(error)]
+            ),
         )
         return _fail(defect, 70, as_json, debug=False)
 
@@ -131,7 +161,11 @@ def _get_notes(error: BaseException) -> list[str]:
 def _spell_out_recipe_flags(words: list[str]) -> list[str]:
     """The command line with recipe flags expanded, if the command accepts a recipe."""
     commands = getattr(typer.main.get_command(app), "commands", {})
-    declared = {flag for one in getattr(commands.get(words[0]), "params", ()) for flag in one.opts} if words else set()
+    declared = (
+        {flag for one in getattr(commands.get(words[0]), "params", ()) for flag in one.opts}
+        if words
+        else set()
+    )
     return expand_recipe_flags(words, declared | {"--help"}) if "--set" in declared else words
 
 
@@ -155,7 +189,9 @@ def _build_usage_error(error: typer.TyperException) -> UsageError:
         declared = {name for one in context.command.params for name in one.opts}
         if advice := suggest_flag(flag, declared, with_keys="--set" in declared):
             return UsageError("arguments", f"There is no flag {flag}.", do=advice)
-    return UsageError("arguments", said if said.endswith(("?", ".")) else f"{said}.", do=f"see {command} --help")
+    return UsageError(
+        "arguments", said if said.endswith(("?", ".")) else f"{said}.", do=f"see {command} --help"
+    )
 
 
 def _fail(error: TunesmithError, exit_code: int, as_json: bool, debug: bool) -> int:

@@ -8,7 +8,9 @@ from tunesmith.cli.console import print_json, print_lines, print_next_command, p
 
 
 def list_models(
-    fetch: Annotated[bool, typer.Option("--fetch", help="Fetch the embedded model and the sample data now.")] = False,
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="Fetch the embedded model and the sample data now.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """List the embedded model, the models in the cache, and what runs left."""
@@ -20,6 +22,13 @@ def list_models(
     if json:
         print_json({"models": rows})
         return
-    print_table(("model", "kind", "ready", "where"), [(r["name"], r["kind"], r["ready"], r["where"]) for r in rows])
-    print_lines("", "also: any folder with safetensors weights, or org/name from a hub (revision in a recipe pins it)")
+    print_table(
+        ("model", "kind", "ready", "where"),
+        [(r["name"], r["kind"], r["ready"], r["where"]) for r in rows],
+    )
+    print_lines(
+        "",
+        "also: any folder with safetensors weights, or org/name from a hub (revision in a recipe"
+        " pins it)",
+    )
     print_next_command("chat", rows[0]["name"])

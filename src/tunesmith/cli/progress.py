@@ -42,7 +42,10 @@ class RateEstimator:
             self._advances.clear()
         if done and (not self._advances or done > self._advances[-1][1]):
             self._advances.append((now, done))
-        while len(self._advances) > self.MIN_ADVANCES + 1 and self._advances[1][0] < now - self.RECENT_SECONDS:
+        while (
+            len(self._advances) > self.MIN_ADVANCES + 1
+            and self._advances[1][0] < now - self.RECENT_SECONDS
+        ):
             self._advances.popleft()
 
     def estimate_seconds_left(self, now: float, total: float) -> float | None:
@@ -87,7 +90,9 @@ class LogListener:
         """Print the first example with the trained text marked."""
         self.note("trained text stands between ⟦ and ⟧")
         for example in proof.examples[:1]:
-            self.note("".join(f"⟦{piece.text}⟧" if piece.trained else piece.text for piece in example))
+            self.note(
+                "".join(f"⟦{piece.text}⟧" if piece.trained else piece.text for piece in example)
+            )
 
     def close(self) -> None:
         """Nothing to release."""
@@ -98,15 +103,25 @@ class TerminalListener(LogListener):
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            TaskProgressColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
 
         super().__init__()
         self.console = Console(stderr=True, highlight=False)
         self.bars: Progress = Progress(
-            TextColumn("   {task.description:<28}", markup=False), BarColumn(24), TaskProgressColumn(),
-            TimeRemainingColumn(), TextColumn("{task.fields[detail]}", markup=False),
-            console=self.console, transient=False,
-        )  # fmt: skip
+            TextColumn("   {task.description:<28}", markup=False),
+            BarColumn(24),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[detail]}", markup=False),
+            console=self.console,
+            transient=False,
+        )
         self.tasks: dict[str, TaskID] = {}
         self.bars.start()
 
@@ -129,7 +144,8 @@ class TerminalListener(LogListener):
             text = Text("   ")
             for piece in example:
                 text.append(
-                    escape_control_characters(piece.text), style="bold green underline" if piece.trained else "dim"
+                    escape_control_characters(piece.text),
+                    style="bold green underline" if piece.trained else "dim",
                 )
             self.console.print(text)
 

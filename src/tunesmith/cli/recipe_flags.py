@@ -64,7 +64,9 @@ def suggest_flag(flag: str, declared: Collection[str], *, with_keys: bool = True
     flags = set(declared)
     if with_keys:
         flags |= {get_flag(key) for key in get_known_keys() if not is_section(key)}
-        flags |= {_build_negated_flag(key) for key, kind in get_known_keys().items() if kind is bool}
+        flags |= {
+            _build_negated_flag(key) for key, kind in get_known_keys().items() if kind is bool
+        }
     near = get_close_matches(flag, sorted(one for one in flags if " " not in one), n=1, cutoff=0.7)
     return f"did you mean {near[0]}?" if near else ""
 
@@ -94,15 +96,23 @@ def _resolve_key(word: str, declared: Collection[str]) -> tuple[str, bool]:
     flag, equals, _ = word.partition("=")
     keys, is_negated = _find_keys(flag), False
     if not keys and flag.startswith("--no-") and not equals:
-        keys = [key for key in _find_keys(f"--{flag.removeprefix('--no-')}") if get_known_keys()[key] is bool]
+        keys = [
+            key
+            for key in _find_keys(f"--{flag.removeprefix('--no-')}")
+            if get_known_keys()[key] is bool
+        ]
         is_negated = True
     if len(keys) > 1:
         raise UsageError(
-            "two-keys", f"{flag} may mean several keys of a recipe.", found=", ".join(keys),
+            "two-keys",
+            f"{flag} may mean several keys of a recipe.",
+            found=", ".join(keys),
             do=f"write --set {keys[0]}=VALUE",
-        )  # fmt: skip
+        )
     if not keys:
-        advice = suggest_flag(flag, declared) or "see --help, and tunesmith keys for those of recipes"
+        advice = (
+            suggest_flag(flag, declared) or "see --help, and tunesmith keys for those of recipes"
+        )
         raise UsageError("arguments", f"There is no flag {flag}.", do=advice)
     return keys[0], is_negated
 
@@ -114,7 +124,9 @@ def _find_keys(flag: str) -> list[str]:
     if name in get_known_keys() and not is_section(name):
         return [name]  # a top-level key takes precedence over keys of the same name: --model
     spelled = {name, *(f"{name}{unit}" for unit in _UNIT_SUFFIXES)}
-    return [key for key in get_known_keys() if key.rpartition(".")[2] in spelled and not is_section(key)]
+    return [
+        key for key in get_known_keys() if key.rpartition(".")[2] in spelled and not is_section(key)
+    ]
 
 
 def _take_value(word: str, key: str, waiting: list[str]) -> str:

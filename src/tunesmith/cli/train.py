@@ -14,11 +14,21 @@ if TYPE_CHECKING:
 
 
 def train(
-    source: Annotated[str, typer.Argument(help="A recipe file (YAML), the name of a preset, or your examples.")],
-    data: Annotated[Path | None, typer.Argument(help="Your examples, behind a recipe that names none.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="A recipe file or preset, where your examples come first.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key.", metavar="KEY=VALUE")] = None,
-    out: Annotated[Path, typer.Option(help="Folder in which the run's folder is made.")] = Path("runs"),
+    source: Annotated[
+        str, typer.Argument(help="A recipe file (YAML), the name of a preset, or your examples.")
+    ],
+    data: Annotated[
+        Path | None, typer.Argument(help="Your examples, behind a recipe that names none.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="A recipe file or preset, where your examples come first.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a recipe key.", metavar="KEY=VALUE")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder in which the run's folder is made.")] = Path(
+        "runs"
+    ),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Tune a model on the recipe's examples. Ctrl-C stops after the current step; resume continues.
@@ -48,15 +58,22 @@ def print_training_result(run: "Run", folder: Path, as_json: bool) -> None:
         print_json(run.model_dump(mode="json"))
         return
     assert result is not None
-    early = ", early: the last looks at held-out examples were no better" if result.ended_early else ""
-    print_lines(f"run {run.id}: {result.status} after {result.steps} steps in {result.seconds:.0f} s{early}")
+    early = (
+        ", early: the last looks at held-out examples were no better" if result.ended_early else ""
+    )
+    print_lines(
+        f"run {run.id}: {result.status} after {result.steps} steps in {result.seconds:.0f} s{early}"
+    )
     if result.extent is not None:
         print_lines(f"tuned for {result.extent.summary}")
         if result.extent.is_short:
             print_lines(
-                f"warning: too little to judge fine-tuning by; {format_needed_minutes(result.extent)}".rstrip("; ")
+                "warning: too little to judge fine-tuning by;"
+                f" {format_needed_minutes(result.extent)}".rstrip("; ")
             )
     if result.best_validation_loss is not None:
-        print_lines(f"kept step {result.best_step}, held-out loss {result.best_validation_loss:.4f}")
+        print_lines(
+            f"kept step {result.best_step}, held-out loss {result.best_validation_loss:.4f}"
+        )
     print_lines(f"folder {folder}")
     print_next_command("chat", folder)

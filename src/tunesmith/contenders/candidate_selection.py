@@ -24,7 +24,14 @@ from tunesmith.evaluation.harness import compute_primary_scores
 from tunesmith.evaluation.judge.caching_completer import CachingCompleter
 from tunesmith.evaluation.scorers.scorer_protocol import Scorer
 from tunesmith.progress_listener import ProgressListener
-from tunesmith.records import CandidateScores, Completer, Example, OptimizedPrompt, SelectionRecord, TokenPrice
+from tunesmith.records import (
+    CandidateScores,
+    Completer,
+    Example,
+    OptimizedPrompt,
+    SelectionRecord,
+    TokenPrice,
+)
 from tunesmith.runs.interruption import build_interruption
 from tunesmith.runs.run_folder import RunFolder
 from tunesmith.runs.signals import StopSignal
@@ -98,31 +105,52 @@ class CandidateSelector:
         self.listener.note(f"{what}: {choice.result.sentences[0]}")
         return choice
 
-    def _restore_selection(self, what: str, candidates: Sequence[Candidate], variants: Variants) -> Selection | None:
+    def _restore_selection(
+        self, what: str, candidates: Sequence[Candidate], variants: Variants
+    ) -> Selection | None:
         """The choice made before the run was interrupted, if it was among exactly these
         candidates.
         """
         kept = self._stored_selections.get(what)
-        named = {one.name: one for candidate in candidates for one in (candidate, *variants(candidate))}
+        named = {
+            one.name: one for candidate in candidates for one in (candidate, *variants(candidate))
+        }
         tried = {one.name for one in kept.trials} if kept else set()
         # All of today's candidates were tried, and nothing that is unknown today: the recipe or the
         # data have not changed what is offered.
-        if kept is None or not {candidate.name for candidate in candidates} <= tried <= named.keys():
+        if (
+            kept is None
+            or not {candidate.name for candidate in candidates} <= tried <= named.keys()
+        ):
             return None
         trials = tuple(CandidateResult(named[one.name], one.scores) for one in kept.trials)
         if trials[0].scores and not any(trial.has_score for trial in trials):
             return None  # the model failed on all of them; try again, it may work now
-        return Selection(SelectionResult(trials[0].candidate, trials, kept.seconds), kept.usd_charged)
+        return Selection(
+            SelectionResult(trials[0].candidate, trials, kept.seconds), kept.usd_charged
+        )
 
     def _run_trials(
-        self, what: str, candidates: Sequence[Candidate], base: Completer, price: TokenPrice | None, variants: Variants
+        self,
+        what: str,
+        candidates: Sequence[Candidate],
+        base: Completer,
+        price: TokenPrice | None,
+        variants: Variants,
     ) -> Selection:
         charged: list[float] = []
-        measure = self.build_measure(what, count_required_answers(len(candidates), len(self.examples)), price, charged)
+        measure = self.build_measure(
+            what, count_required_answers(len(candidates), len(self.examples)), price, charged
+        )
         chosen = select_candidate(candidates, base, self.examples, measure, self.seed, variants)
-        tried = tuple(CandidateScores(name=trial.candidate.name, scores=trial.scores) for trial in chosen.trials)
+        tried = tuple(
+            CandidateScores(name=trial.candidate.name, scores=trial.scores)
+            for trial in chosen.trials
+        )
         self.folder.append_selection(
-            SelectionRecord(what=what, trials=tried, seconds=chosen.seconds, usd_charged=sum(charged))
+            SelectionRecord(
+                what=what, trials=tried, seconds=chosen.seconds, usd_charged=sum(charged)
+            )
         )
         return Selection(chosen, sum(charged))
 
@@ -143,14 +171,22 @@ class CandidateSelector:
         found = search(asked, self.build_measure(what))
         charged = price.compute_usd(asked.usage.tokens_in, asked.usage.tokens_out) if price else 0.0
         made = SelectionRecord(
-            what=what, trials=(), seconds=time.perf_counter() - began, usd_charged=charged, found=found
+            what=what,
+            trials=(),
+            seconds=time.perf_counter() - began,
+            usd_charged=charged,
+            found=found,
         )
         self.folder.append_selection(made)
         self.seconds += made.seconds
         return made
 
     def build_measure(
-        self, what: str, answers: int = 0, price: TokenPrice | None = None, charged: list[float] | None = None
+        self,
+        what: str,
+        answers: int = 0,
+        price: TokenPrice | None = None,
+        charged: list[float] | None = None,
     ) -> Measure:
         """A function that generates answers and scores them.
 
@@ -161,7 +197,9 @@ class CandidateSelector:
 
         def tell(ready: int, wanted: int) -> None:
             # More rounds may follow when candidates tie, so the total may grow.
-            self.listener.update_progress(f"choosing {what}", before + ready, max(answers, before + wanted))
+            self.listener.update_progress(
+                f"choosing {what}", before + ready, max(answers, before + wanted)
+            )
             if self.stop.is_requested():
                 raise build_interruption(self.folder, self.stop.exit_code)
 
@@ -170,7 +208,9 @@ class CandidateSelector:
             completions = completer.complete([example.prompt for example in examples], tell)
             before += len(completions)
             if price is not None and charged is not None:
-                charged.extend(price.compute_usd(one.tokens_in, one.tokens_out) for one in completions)
+                charged.extend(
+                    price.compute_usd(one.tokens_in, one.tokens_out) for one in completions
+                )
             return compute_primary_scores(completions, examples, self.scorer)
 
         return measured

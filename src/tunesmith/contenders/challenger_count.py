@@ -25,6 +25,9 @@ def count_challengers(recipe: Recipe, has_form: bool, own: int = 0) -> int:
     challengers = 0
     for kind in asked:
         if kind.verdict != simplest.verdict:
-            each = sum(takes_part[one.condition] for one in kind.contenders) + own * kind.takes_custom_prompts
+            each = (
+                sum(takes_part[one.condition] for one in kind.contenders)
+                + own * kind.takes_custom_prompts
+            )
             challengers += each * (1 if kind.is_trained else 1 + len(recipe.evaluation.remote))
     return challengers

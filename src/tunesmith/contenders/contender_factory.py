@@ -23,21 +23,48 @@ when its turn comes.
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from tunesmith.contenders.candidate_selection import CandidateSelector, Selection, constrain_candidate, rank_shot_sets
+from tunesmith.contenders.candidate_selection import (
+    CandidateSelector,
+    Selection,
+    constrain_candidate,
+    rank_shot_sets,
+)
 from tunesmith.contenders.contender_loading import build_inference_config
 from tunesmith.contenders.contender_models import ContenderModel
 from tunesmith.contenders.prompting.dspy_search import build_candidate, search_by_dspy
-from tunesmith.contenders.prompting.few_shot import add_instruction, append_instruction, count_characters, with_shots
+from tunesmith.contenders.prompting.few_shot import (
+    add_instruction,
+    append_instruction,
+    count_characters,
+    with_shots,
+)
 from tunesmith.contenders.prompting.few_shot_candidates import build_shot_candidates
 from tunesmith.contenders.prompting.prompt_builder import PromptBuilder
 from tunesmith.contenders.prompting.prompt_candidates import build_prompt_candidates
-from tunesmith.contenders.prompting.prompt_instructions import NO_INSTRUCTION, Instruction, write_instructions
+from tunesmith.contenders.prompting.prompt_instructions import (
+    NO_INSTRUCTION,
+    Instruction,
+    write_instructions,
+)
 from tunesmith.contenders.prompting.user_prompts import UserPrompt
 from tunesmith.contenders.retrieval.document_passages import DocumentCollection
-from tunesmith.contenders.retrieval.prompt_augmentation import ExampleIndex, PassageIndex, RetrievalIndex
-from tunesmith.contenders.retrieval.retrieval_candidates import DEFAULT_KS, build_retrieval_candidates
+from tunesmith.contenders.retrieval.prompt_augmentation import (
+    ExampleIndex,
+    PassageIndex,
+    RetrievalIndex,
+)
+from tunesmith.contenders.retrieval.retrieval_candidates import (
+    DEFAULT_KS,
+    build_retrieval_candidates,
+)
 from tunesmith.contenders.retrieval.search_index import get_search_factory
-from tunesmith.contenders.successive_halving import EMPTY_BUILDER, Candidate, Measure, Variants, make_no_variants
+from tunesmith.contenders.successive_halving import (
+    EMPTY_BUILDER,
+    Candidate,
+    Measure,
+    Variants,
+    make_no_variants,
+)
 from tunesmith.evaluation.harness import RunnableContender
 from tunesmith.evaluation.stats.intervals import rate_interval
 from tunesmith.providers.embedder import LocalEmbedder
@@ -51,7 +78,14 @@ from tunesmith.records import (
     Quantity,
     Recipe,
 )
-from tunesmith.records.contender_kinds import FEW_SHOT, RETRIEVAL, TUNED, TUNED_RETRIEVAL, ZERO_SHOT, ContenderKind
+from tunesmith.records.contender_kinds import (
+    FEW_SHOT,
+    RETRIEVAL,
+    TUNED,
+    TUNED_RETRIEVAL,
+    ZERO_SHOT,
+    ContenderKind,
+)
 
 PLAIN_CANDIDATE = Candidate.from_builder("as it is", "", EMPTY_BUILDER)
 """The bare question, with no choice to make."""
@@ -88,7 +122,9 @@ class ContenderFactory:
         """Contenders of a model that is not tuned: alone, with fixed examples, with a searched
         prompt, with retrieved texts.
         """
-        yield self._build_contender(model, "zero-shot", ZERO_SHOT, PLAIN_CANDIDATE, model.unconstrained)
+        yield self._build_contender(
+            model, "zero-shot", ZERO_SHOT, PLAIN_CANDIDATE, model.unconstrained
+        )
         yield from self._build_constrained(model, "zero-shot", ZERO_SHOT)
         # An instruction that leaves no room for the longest question would fail on it.
         instructions = [
@@ -100,18 +136,30 @@ class ContenderFactory:
         for prompt in self.prompts:
             choice = self._select(model, prompt.name, [prompt.candidate])
             yield self._build_selected(model, prompt.name, ZERO_SHOT, choice)
-        most, labels = self.recipe.evaluation.shots, len(self.output_constraint.labels) if self.output_constraint else 0
+        most, labels = (
+            self.recipe.evaluation.shots,
+            (len(self.output_constraint.labels) if self.output_constraint else 0),
+        )
         shots = build_shot_candidates(
-            self.train, most, self.recipe.seed, labels, self._find_longest_fitting_prompt(model), model.context_budget
+            self.train,
+            most,
+            self.recipe.seed,
+            labels,
+            self._find_longest_fitting_prompt(model),
+            model.context_budget,
         )
         if shots:
-            choice = self._select(model, "shots", shots, lambda best: self._add_format_to_shots(model, best, shown))
+            choice = self._select(
+                model, "shots", shots, lambda best: self._add_format_to_shots(model, best, shown)
+            )
             yield self._build_selected(model, "few-shot", FEW_SHOT, choice)
             # The prompt search builds on the shot sets that did best.
             shots = rank_shot_sets(shots, choice)
         yield from self._build_searched_prompt(model, shots, instructions)
         for name in self.indexes:
-            yield self._build_retrieval(model, name, name, RETRIEVAL, (NO_INSTRUCTION, self.instruction))
+            yield self._build_retrieval(
+                model, name, name, RETRIEVAL, (NO_INSTRUCTION, self.instruction)
+            )
 
     def build_tuned_contenders(self, model: ContenderModel) -> Iterator[RunnableContender]:
         """Contenders of the tuned model: alone, constrained, with retrieved texts. It was tuned on
@@ -120,13 +168,23 @@ class ContenderFactory:
         yield self._build_contender(model, "tuned", TUNED, PLAIN_CANDIDATE, model.unconstrained)
         yield from self._build_constrained(model, "tuned", TUNED)
         for name in self.indexes:
-            yield self._build_retrieval(model, name, f"tuned+{name}", TUNED_RETRIEVAL, (NO_INSTRUCTION,))
+            yield self._build_retrieval(
+                model, name, f"tuned+{name}", TUNED_RETRIEVAL, (NO_INSTRUCTION,)
+            )
 
-    def _build_constrained(self, model: ContenderModel, name: str, kind: ContenderKind) -> Iterator[RunnableContender]:
+    def _build_constrained(
+        self, model: ContenderModel, name: str, kind: ContenderKind
+    ) -> Iterator[RunnableContender]:
         if model.constrained:
-            candidates = [constrain_candidate(PLAIN_CANDIDATE, completer, how) for how, completer in model.constrained]
+            candidates = [
+                constrain_candidate(PLAIN_CANDIDATE, completer, how)
+                for how, completer in model.constrained
+            ]
             choice = self.selector.select(
-                _format_selection_name(model, f"{name} form"), candidates, model.unconstrained, model.price
+                _format_selection_name(model, f"{name} form"),
+                candidates,
+                model.unconstrained,
+                model.price,
             )
             yield self._build_selected(model, f"{name}-constrained", kind, choice)
 
@@ -135,7 +193,9 @@ class ContenderFactory:
         not shrink all prompts.
         """
         fitting = (
-            one for one in self.prompts_longest_first if model.context_budget is None or model.context_budget.fits(one)
+            one
+            for one in self.prompts_longest_first
+            if model.context_budget is None or model.context_budget.fits(one)
         )
         return next(fitting, self.prompts_longest_first[-1])
 
@@ -143,7 +203,9 @@ class ContenderFactory:
         """Whether the longest question still fits with the instruction."""
         if model.context_budget is None or not instruction.text:
             return True
-        return model.context_budget.fits(append_instruction(self._find_longest_fitting_prompt(model), instruction.text))
+        return model.context_budget.fits(
+            append_instruction(self._find_longest_fitting_prompt(model), instruction.text)
+        )
 
     def _build_with_format_shown(
         self, model: ContenderModel, instructions: Sequence[Instruction]
@@ -159,11 +221,13 @@ class ContenderFactory:
             self.selector.listener.note(
                 f"{_format_selection_name(model, name)} is left out: with the "
                 f"{'labels' if self.output_constraint.labels else 'keys'} and the longest "
-                f"question there is no room for an answer in the model's context"
+                "question there is no room for an answer in the model's context"
             )
             return None
         candidates = [
-            Candidate.from_builder(one.name, f'the instruction "{one.name}"', PromptBuilder(one.text))
+            Candidate.from_builder(
+                one.name, f'the instruction "{one.name}"', PromptBuilder(one.text)
+            )
             for one in showing.values()
         ]
         choice = self._select(model, name, candidates)
@@ -177,28 +241,45 @@ class ContenderFactory:
         constrained, if a question still fits.
         """
         prompt = (
-            with_shots(append_instruction(self._find_longest_fitting_prompt(model), shown.text), best.shots)
+            with_shots(
+                append_instruction(self._find_longest_fitting_prompt(model), shown.text), best.shots
+            )
             if shown
             else ()
         )
-        if shown is None or (model.context_budget is not None and not model.context_budget.fits(prompt)):
+        if shown is None or (
+            model.context_budget is not None and not model.context_budget.fits(prompt)
+        ):
             return []
         name = f"{best.name.removesuffix(f', {best.output_constraint}')} + {shown.name}"
-        given = f'the instruction "{shown.name}" and {best.description.removesuffix(f", {best.output_constraint}")}'
+        given = (
+            f'the instruction "{shown.name}" and'
+            f" {best.description.removesuffix(f', {best.output_constraint}')}"
+        )
         free = Candidate.from_builder(name, given, PromptBuilder(shown.text, best.shots))
-        return [free, *(constrain_candidate(free, completer, how) for how, completer in model.constrained)]
+        return [
+            free,
+            *(constrain_candidate(free, completer, how) for how, completer in model.constrained),
+        ]
 
     def _build_searched_prompt(
         self, model: ContenderModel, shots: Sequence[Candidate], instructions: Sequence[Instruction]
     ) -> Iterator[RunnableContender]:
         trials = self.recipe.evaluation.trials
         prompts = build_prompt_candidates(
-            instructions, shots, trials, self._find_longest_fitting_prompt(model), model.context_budget
+            instructions,
+            shots,
+            trials,
+            self._find_longest_fitting_prompt(model),
+            model.context_budget,
         )
         is_by_dspy = self.recipe.evaluation.optimiser == "dspy"
         by_dspy = (
             self.selector.search(
-                _format_selection_name(model, "prompt (DSPy)"), self._search_with_dspy, model.unconstrained, model.price
+                _format_selection_name(model, "prompt (DSPy)"),
+                self._search_with_dspy,
+                model.unconstrained,
+                model.price,
             )
             if is_by_dspy
             else None
@@ -208,16 +289,22 @@ class ContenderFactory:
         if prompts:
             choice = self._select(model, "prompt", prompts).add_search_cost(by_dspy)
             self.instruction = next(
-                (one for one in instructions if one.text == choice.candidate.instruction), NO_INSTRUCTION
+                (one for one in instructions if one.text == choice.candidate.instruction),
+                NO_INSTRUCTION,
             )
             yield self._build_selected(model, "searched", FEW_SHOT, choice)
 
     def _search_with_dspy(self, completer: Completer, measure: Measure) -> OptimizedPrompt:
         evaluation = self.recipe.evaluation
         return search_by_dspy(
-            completer, self.train, self.selector.examples, measure,
-            trials=max(1, evaluation.trials), shots=evaluation.shots, seed=self.recipe.seed,
-        )  # fmt: skip
+            completer,
+            self.train,
+            self.selector.examples,
+            measure,
+            trials=max(1, evaluation.trials),
+            shots=evaluation.shots,
+            seed=self.recipe.seed,
+        )
 
     def _build_retrieval(
         self,
@@ -229,7 +316,10 @@ class ContenderFactory:
     ) -> RunnableContender:
         index, k = self.indexes[index_name], self.recipe.retrieval.k
         candidates = build_retrieval_candidates(
-            index, (k,) if k else DEFAULT_KS, list(dict.fromkeys(instructions)), model.context_budget
+            index,
+            (k,) if k else DEFAULT_KS,
+            list(dict.fromkeys(instructions)),
+            model.context_budget,
         )
         with self.embedder.remembering():  # all candidates embed the same questions
             choice = self._select(model, name, candidates)
@@ -241,13 +331,19 @@ class ContenderFactory:
         return replace(entrant, spec=entrant.spec.replace(retrieval_hits=quantity))
 
     def _select(
-        self, model: ContenderModel, what: str, candidates: Sequence[Candidate], more: Variants = make_no_variants
+        self,
+        model: ContenderModel,
+        what: str,
+        candidates: Sequence[Candidate],
+        more: Variants = make_no_variants,
     ) -> Selection:
         """The best candidate, unconstrained or with the first constraint; then it with the other
         constraints, and `more`.
         """
         ways = {
-            one.name: [constrain_candidate(one, completer, how) for how, completer in model.constrained]
+            one.name: [
+                constrain_candidate(one, completer, how) for how, completer in model.constrained
+            ]
             for one in candidates
         }
         others = {first.name: rest for first, *rest in filter(None, ways.values())}
@@ -265,7 +361,9 @@ class ContenderFactory:
     def _build_selected(
         self, model: ContenderModel, name: str, kind: ContenderKind, choice: Selection
     ) -> RunnableContender:
-        return self._build_contender(model, name, kind, choice.candidate, model.unconstrained, choice)
+        return self._build_contender(
+            model, name, kind, choice.candidate, model.unconstrained, choice
+        )
 
     def _build_contender(
         self,
@@ -281,12 +379,22 @@ class ContenderFactory:
             kind=kind.name,
             given=", ".join(part for part in (model.description, candidate.description) if part),
             chosen=choice.result.sentences if choice and choice.is_worth_reporting else (),
-            setup_seconds=model.setup_seconds + (choice.seconds if choice and model.price is None else 0.0),
+            setup_seconds=model.setup_seconds
+            + (choice.seconds if choice and model.price is None else 0.0),
             setup_usd_charged=choice.usd_charged if choice else 0.0,
             token_price=model.price,
         )
-        index = next((name for name, index in self.indexes.items() if index is candidate.prompt_builder.index), None)
-        serving = build_inference_config(profile, model, candidate, index, self.recipe, self.output_constraint)
+        index = next(
+            (
+                name
+                for name, index in self.indexes.items()
+                if index is candidate.prompt_builder.index
+            ),
+            None,
+        )
+        serving = build_inference_config(
+            profile, model, candidate, index, self.recipe, self.output_constraint
+        )
         return RunnableContender(profile, candidate.wrap(base), serving)
 
 

@@ -11,7 +11,11 @@ from tunesmith.contenders.contender_models import CALIBRATED_LABEL, ContenderMod
 from tunesmith.contenders.prompting.context_budget import ContextBudget
 from tunesmith.contenders.prompting.prompt_builder import PromptBuilder
 from tunesmith.contenders.retrieval.document_passages import Passage
-from tunesmith.contenders.retrieval.prompt_augmentation import ExampleIndex, PassageIndex, RetrievalIndex
+from tunesmith.contenders.retrieval.prompt_augmentation import (
+    ExampleIndex,
+    PassageIndex,
+    RetrievalIndex,
+)
 from tunesmith.contenders.retrieval.search_index import get_search_factory
 from tunesmith.contenders.successive_halving import Candidate
 from tunesmith.decision.rule_result import VerdictInput
@@ -65,7 +69,9 @@ class LoadedContender:
     def build_prompt(self, prompt: Prompt) -> Prompt:
         """The conversation as the model reads it."""
         has_system = bool(prompt) and prompt[0].role == "system"
-        whole = (Message("system", self.system), *prompt) if self.system and not has_system else prompt
+        whole = (
+            (Message("system", self.system), *prompt) if self.system and not has_system else prompt
+        )
         return self.prompting.rewrite_prompts([whole])[0]
 
     def complete(self, prompts: Sequence[Prompt]) -> list[Completion]:
@@ -112,21 +118,29 @@ def choose_contender(folder: RunFolder, name: str | None = None) -> ChosenConten
         return ChosenContender(_find_named_config(folder, name), "")
     if not folder.has(Decision):
         return ChosenContender(
-            _load_inference_config(folder, TUNED_CONTENDER), "The run has no verdict yet: the tuned model answers."
+            _load_inference_config(folder, TUNED_CONTENDER),
+            "The run has no verdict yet: the tuned model answers.",
         )
     decision, evaluation = folder.read(Decision), folder.read(Evaluation)
     winner = decision.winner
     if winner is not None and not evaluation.get_contender(winner).traits.is_external:
         return ChosenContender(
-            _load_inference_config(folder, winner), f"{winner} answers: the winner, verdict {decision.verdict}."
+            _load_inference_config(folder, winner),
+            f"{winner} answers: the winner, verdict {decision.verdict}.",
         )
     best = _find_best_contender(evaluation, decision)
     if winner is not None:
-        why = f"The verdict is to keep {winner}, which tunesmith cannot ask; {best} answers, its best contender."
+        why = (
+            f"The verdict is to keep {winner}, which tunesmith cannot ask; {best} answers, its best"
+            " contender."
+        )
     elif decision.verdict == "cannot tell":
         why = f"The verdict is cannot tell; {best} answers, the one that it hangs on."
     else:
-        why = f"The verdict is {decision.verdict}, no contender is good enough; {best} answers, the best of them."
+        why = (
+            f"The verdict is {decision.verdict}, no contender is good enough; {best} answers, the"
+            " best of them."
+        )
     return ChosenContender(_load_inference_config(folder, best), why)
 
 
@@ -134,7 +148,9 @@ def _find_best_contender(evaluation: Evaluation, decision: Decision) -> str:
     """If there is no winner: the one that leads an inconclusive verdict, else the highest score, of
     equals the simplest.
     """
-    found = apply_rules(VerdictInput(evaluation, decision.bar, decision.circumstances, decision.forgetting))
+    found = apply_rules(
+        VerdictInput(evaluation, decision.bar, decision.circumstances, decision.forgetting)
+    )
     if decision.verdict == "cannot tell" and found.best and not found.best.traits.is_external:
         return found.best.name
     ours = [contender for contender in found.ranking if not contender.traits.is_external]
@@ -147,14 +163,24 @@ def _find_named_config(folder: RunFolder, name: str) -> InferenceConfig:
     known = folder.list_contenders()
     if name not in known and name != TUNED_CONTENDER:
         raise UsageError(
-            "no-such-contender", "The run has no contender of this name.", where=str(folder.path), found=name,
-            do=f"give one of {', '.join(known)}" if known else "leave --contender out: the tuned model answers",
-        )  # fmt: skip
+            "no-such-contender",
+            "The run has no contender of this name.",
+            where=str(folder.path),
+            found=name,
+            do=(
+                f"give one of {', '.join(known)}"
+                if known
+                else "leave --contender out: the tuned model answers"
+            ),
+        )
     if name in known and folder.read_contender(name).profile.traits.is_external:
         raise UsageError(
-            "outside-system", "Its answers came from a file: tunesmith cannot ask it.", where=str(folder.path),
-            found=name, do="ask that system itself, or give another contender",
-        )  # fmt: skip
+            "outside-system",
+            "Its answers came from a file: tunesmith cannot ask it.",
+            where=str(folder.path),
+            found=name,
+            do="ask that system itself, or give another contender",
+        )
     return _load_inference_config(folder, name)
 
 
@@ -177,13 +203,17 @@ def _load_inference_config(folder: RunFolder, name: str) -> InferenceConfig:
             max_new_tokens=longest,
         )
     raise RunError(
-        "not-kept", f"The run does not say how {name} was asked.", where=str(folder.path),
+        "not-kept",
+        f"The run does not say how {name} was asked.",
+        where=str(folder.path),
         found="a run of an earlier version of tunesmith",
         do="decide on the data again, or give --contender tuned",
-    )  # fmt: skip
+    )
 
 
-def open_contender(folder: RunFolder, chosen: ChosenContender, max_new_tokens: int | None = None) -> LoadedContender:
+def open_contender(
+    folder: RunFolder, chosen: ChosenContender, max_new_tokens: int | None = None
+) -> LoadedContender:
     """Load the model, index and prompt. `max_new_tokens`: another limit than the one it was
     measured with.
 
@@ -206,11 +236,17 @@ def open_contender(folder: RunFolder, chosen: ChosenContender, max_new_tokens: i
             if serving.form
             else model.create_completer(limit)
         )
-    room = ContextBudget(model.resolved.tokenizer, model.loaded.context_length - limit) if model and index else None
+    room = (
+        ContextBudget(model.resolved.tokenizer, model.loaded.context_length - limit)
+        if model and index
+        else None
+    )
     prompting = build_prompting(serving, index, room)
     told = describe_key_use(serving.remote) if serving.remote else None
     why = "; ".join(filter(None, (chosen.reason, told)))
-    return LoadedContender(f"{serving.contender} of {folder.id}", why, serving.system, prompting, completer, model)
+    return LoadedContender(
+        f"{serving.contender} of {folder.id}", why, serving.system, prompting, completer, model
+    )
 
 
 def build_prompting(
@@ -218,7 +254,9 @@ def build_prompting(
 ) -> PromptBuilder:
     """The prompt builder, restored from the stored config."""
     shots = tuple(Example(line=0, messages=messages) for messages in serving.shots)
-    return PromptBuilder(serving.instruction, shots, serving.template, index, serving.k, context_budget)
+    return PromptBuilder(
+        serving.instruction, shots, serving.template, index, serving.k, context_budget
+    )
 
 
 def open_index(folder: RunFolder, serving: InferenceConfig) -> RetrievalIndex:
@@ -229,16 +267,21 @@ def open_index(folder: RunFolder, serving: InferenceConfig) -> RetrievalIndex:
     # Checked before parsing: an edited passage would silently change the answers.
     folder.check_integrity("index")
     entries, vectors = read_index(folder.path / "index", serving.index)
-    search = get_search_factory(serving.search, LocalEmbedder() if serving.search != "bm25" else None, vectors)
+    search = get_search_factory(
+        serving.search, LocalEmbedder() if serving.search != "bm25" else None, vectors
+    )
     try:
         if all("messages" in entry for entry in entries):
             return ExampleIndex([_parse_example(entry["messages"]) for entry in entries], search)
         return PassageIndex([Passage(entry["source"], entry["text"]) for entry in entries], search)
     except (KeyError, TypeError) as error:
         raise RunError(
-            "damaged", f"This run has no {serving.index}.jsonl that can be read.", where=str(folder.path / "index"),
-            found=f"{type(error).__name__}: {error}", do="restore it from a copy, or make the run again",
-        ) from None  # fmt: skip
+            "damaged",
+            f"This run has no {serving.index}.jsonl that can be read.",
+            where=str(folder.path / "index"),
+            found=f"{type(error).__name__}: {error}",
+            do="restore it from a copy, or make the run again",
+        ) from None
 
 
 def _parse_example(messages: Sequence[dict[str, object]]) -> Example:
@@ -261,7 +304,10 @@ def open_base_model(folder: RunFolder, recipe: Recipe) -> ResolvedModel:
     changed = sorted(name for name in measured if named.identity.files.get(name) != measured[name])
     if changed:
         raise ModelError(
-            "changed", "The base model is not the one that was measured.", where=named.identity.folder,
-            found=truncate_list(changed), do="put the model back, or decide again",
-        )  # fmt: skip
+            "changed",
+            "The base model is not the one that was measured.",
+            where=named.identity.folder,
+            found=truncate_list(changed),
+            do="put the model back, or decide again",
+        )
     return named

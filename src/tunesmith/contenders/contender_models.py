@@ -48,12 +48,19 @@ def build_base_model(
     model: LocalModel, recipe: Recipe, form: OutputConstraint | None, listener: ProgressListener
 ) -> ContenderModel:
     """The model in memory, before tuning."""
-    told = f"base model{' held in 4 bits' if recipe.adapter.kind == 'qlora' else ''}, {_describe_prompt(recipe)}"
+    told = (
+        f"base model{' held in 4 bits' if recipe.adapter.kind == 'qlora' else ''},"
+        f" {_describe_prompt(recipe)}"
+    )
     return _build_local_model(told, model, recipe, form, listener, 0.0)
 
 
 def build_tuned_model(
-    model: LocalModel, recipe: Recipe, form: OutputConstraint | None, listener: ProgressListener, setup_seconds: float
+    model: LocalModel,
+    recipe: Recipe,
+    form: OutputConstraint | None,
+    listener: ProgressListener,
+    setup_seconds: float,
 ) -> ContenderModel:
     """The model in memory, after tuning."""
     answerer = _build_local_model(
@@ -75,13 +82,17 @@ def open_remote_models(
     refuses.
     """
     priced = [
-        (one, get_remote_price(one, recipe)) for one in recipe.evaluation.remote if one.name != recipe.judge.model
+        (one, get_remote_price(one, recipe))
+        for one in recipe.evaluation.remote
+        if one.name != recipe.judge.model
     ]
     answerers = []
     for remote, price in priced:
         listener.start_stage(f"reaching {remote.name}")
         free = open_remote(remote, listener)
-        for error in filter(None, (completion.error for completion in free.complete(first_question))):
+        for error in filter(
+            None, (completion.error for completion in free.complete(first_question))
+        ):
             listener.note(f"{remote.name} does not answer a first question: {error}")
         held: tuple[tuple[str, Completer], ...] = ()
         if form is not None and recipe.evaluation.constrained:
@@ -93,10 +104,21 @@ def open_remote_models(
             except ProviderError as error:
                 if error.code != "provider/form-refused":
                     raise
-                listener.note(f"no constrained answers of {remote.name}: {error.what} {error.found}")
+                listener.note(
+                    f"no constrained answers of {remote.name}: {error.what} {error.found}"
+                )
         told = f"{remote.model} at {remote.url}, {_describe_prompt(recipe)}"
         answerers.append(
-            ContenderModel(remote.name, told, free, held, price=price, notes=free.notes, model="remote", remote=remote)
+            ContenderModel(
+                remote.name,
+                told,
+                free,
+                held,
+                price=price,
+                notes=free.notes,
+                model="remote",
+                remote=remote,
+            )
         )
     return answerers
 
@@ -127,7 +149,9 @@ def _build_local_model(
     if form is not None and recipe.evaluation.constrained:
         held = _build_constrained_completers(model, limit, form, listener)
     room = ContextBudget(model.resolved.tokenizer, model.loaded.context_length - limit)
-    return ContenderModel("", description, model.create_completer(limit), held, room, setup_seconds=setup_seconds)
+    return ContenderModel(
+        "", description, model.create_completer(limit), held, room, setup_seconds=setup_seconds
+    )
 
 
 def _build_constrained_completers(
@@ -149,7 +173,11 @@ def _build_constrained_completers(
 
 
 def _describe_prompt(recipe: Recipe) -> str:
-    return "the instruction and the question" if recipe.data.instruction else "the question as it stands in the data"
+    return (
+        "the instruction and the question"
+        if recipe.data.instruction
+        else "the question as it stands in the data"
+    )
 
 
 def get_remote_price(remote: RemoteRecipe, recipe: Recipe) -> TokenPrice | None:
@@ -160,13 +188,20 @@ def get_remote_price(remote: RemoteRecipe, recipe: Recipe) -> TokenPrice | None:
         return None
     if remote.usd_per_million_in is not None and remote.usd_per_million_out is not None:
         return TokenPrice(
-            usd_per_million_in=remote.usd_per_million_in, usd_per_million_out=remote.usd_per_million_out,
-            source="the recipe", date="",
-        )  # fmt: skip
+            usd_per_million_in=remote.usd_per_million_in,
+            usd_per_million_out=remote.usd_per_million_out,
+            source="the recipe",
+            date="",
+        )
     row = find_price(remote.model, load_prices(recipe.cost.prices), remote.url)
     if row is None:
         raise RecipeError(
-            "no-price", f"What {remote.model} costs is not known.", where=f"evaluation.remote {remote.name}",
-            do="give usd_per_million_in and usd_per_million_out, or a row of your own: tunesmith prices --init",
-        )  # fmt: skip
+            "no-price",
+            f"What {remote.model} costs is not known.",
+            where=f"evaluation.remote {remote.name}",
+            do=(
+                "give usd_per_million_in and usd_per_million_out, or a row of your own: tunesmith"
+                " prices --init"
+            ),
+        )
     return build_token_price(row)

@@ -61,14 +61,24 @@ class ExternalContender:
         """The scored contender. Logged scores that differ from ours are counted in its
         description."""
         answers = build_unscored_answers(self.completions, task.examples)
-        answers = list(score_answers(ContenderAnswers(self.spec, answers, self.usage), task).answers)
-        ours = [(one.scores.get(task.scorer.metric), self.logged_scores.get(one.example)) for one in answers]
-        both = [(score, theirs) for score, theirs in ours if score is not None and theirs is not None]
+        answers = list(
+            score_answers(ContenderAnswers(self.spec, answers, self.usage), task).answers
+        )
+        ours = [
+            (one.scores.get(task.scorer.metric), self.logged_scores.get(one.example))
+            for one in answers
+        ]
+        both = [
+            (score, theirs) for score, theirs in ours if score is not None and theirs is not None
+        ]
         others = sum(abs(score - theirs) > SCORE_TOLERANCE for score, theirs in both)
         if not others:
             return ContenderAnswers(self.spec, answers, self.usage)
         mean = sum(theirs for _, theirs in both) / len(both)
-        told = f"{self.spec.given}; {others:,} of {len(both):,} scores are not those of {self.scored_by} in the file"
+        told = (
+            f"{self.spec.given}; {others:,} of {len(both):,} scores are not those of"
+            f" {self.scored_by} in the file"
+        )
         given = f"{told}, where the mean is {mean:.3f}"
         return ContenderAnswers(self.spec.replace(given=given), answers, self.usage)
 
@@ -84,7 +94,9 @@ class ExternalAnswer(NamedTuple):
     score: float | None = None
 
 
-def read_external_answers(path: str | Path, examples: Sequence[Example], name: str | None = None) -> ExternalContender:
+def read_external_answers(
+    path: str | Path, examples: Sequence[Example], name: str | None = None
+) -> ExternalContender:
     """The file's answers to the test examples. Without `name` the contender is named after the
     file.
 
@@ -97,20 +109,25 @@ def read_external_answers(path: str | Path, examples: Sequence[Example], name: s
     given = [matched.get(example.id) for example in examples]
     if not matched:
         raise DataError(
-            "no-matching-answers", "No row of this file answers a test example.", where=str(path),
+            "no-matching-answers",
+            "No row of this file answers a test example.",
+            where=str(path),
             found=f"{len(unknown):,} rows, {len(examples):,} test examples",
             do="give the test examples' id, or their question as it stands in the data",
-        )  # fmt: skip
+        )
     completions = [_build_completion(one) for one in given]
     told = f"answers of another system, read from {path.name} (SHA-256 {compute_sha256(path)})"
     if unknown:
         told += (
-            f"; {len(unknown):,} of its rows are about no test example ({_get_row_unit(path)} {truncate_list(unknown)})"
+            f"; {len(unknown):,} of its rows are about no test example ({_get_row_unit(path)}"
+            f" {truncate_list(unknown)})"
         )
     told = "; ".join((told, *not_understood))
     profile = ContenderSpec(name=name or path.stem, kind=EXTERNAL.name, given=told)
     logged = {id_: one.score for id_, one in matched.items() if one.score is not None}
-    return ExternalContender(profile, completions, _sum_usage([one for one in given if one]), logged, scored_by)
+    return ExternalContender(
+        profile, completions, _sum_usage([one for one in given if one]), logged, scored_by
+    )
 
 
 def _match_rows(
@@ -143,17 +160,21 @@ def _read_rows(path: Path) -> tuple[Iterable[_NumberedRow], tuple[str, ...], str
 
     Errors: `DataError`.
     """
-    return _read_log_rows(path) if detect_tool(path) is not None else (_read_table_rows(path), (), "")
+    return (
+        _read_log_rows(path) if detect_tool(path) is not None else (_read_table_rows(path), (), "")
+    )
 
 
 def _read_table_rows(path: Path) -> Iterator[_NumberedRow]:
     reader = READERS.get(path.suffix.lower())
     if reader is None or not path.is_file():
         raise DataError(
-            "no-answers-file", "The answers of another system cannot be read.", where=str(path),
+            "no-answers-file",
+            "The answers of another system cannot be read.",
+            where=str(path),
             found="no such file" if reader else f"a file ending in {path.suffix!r}",
             do=f"give a file that ends in {', '.join(READERS)}",
-        )  # fmt: skip
+        )
     for row in reader(path):
         if isinstance(row, Row):
             yield row.line, _map_columns(path, row)
@@ -166,9 +187,11 @@ def _read_log_rows(path: Path) -> tuple[Iterable[_NumberedRow], tuple[str, ...],
     found = read_tool_file(path)
     if not isinstance(found, ImportedAnswers):
         raise DataError(
-            "no-answers-in-log", f"This {found.format} file has questions and no answers.", where=str(path),
+            "no-answers-in-log",
+            f"This {found.format} file has questions and no answers.",
+            where=str(path),
             do="give the log of a run",
-        )  # fmt: skip
+        )
     rows = [
         {
             "question": one.question,
@@ -184,20 +207,33 @@ def _read_log_rows(path: Path) -> tuple[Iterable[_NumberedRow], tuple[str, ...],
 def _map_columns(path: Path, row: Row) -> Mapping[str, Any]:
     theirs = {name.strip().lower(): value for name, value in row.values.items()}
     # `reversed`: if a file has more than one alias, the first one of the table wins.
-    ours = {our: theirs[name] for our, names in COLUMN_ALIASES.items() for name in reversed(names) if name in theirs}
+    ours = {
+        our: theirs[name]
+        for our, names in COLUMN_ALIASES.items()
+        for name in reversed(names)
+        if name in theirs
+    }
     if "answer" not in ours or not {"id", "question"} & ours.keys():
         raise DataError(
-            "no-answers-columns", "The answers of another system need a column with the answer, and id or question.",
-            where=f"{path} line {row.line:,}", found=f"columns {truncate_list(sorted(theirs), 8)}",
-            do=f"name them {', '.join(names[0] for names in COLUMN_ALIASES.values())} (the last two may be left out)",
-        )  # fmt: skip
+            "no-answers-columns",
+            "The answers of another system need a column with the answer, and id or question.",
+            where=f"{path} line {row.line:,}",
+            found=f"columns {truncate_list(sorted(theirs), 8)}",
+            do=(
+                f"name them {', '.join(names[0] for names in COLUMN_ALIASES.values())} (the last"
+                " two may be left out)"
+            ),
+        )
     return ours
 
 
 def _parse_answer(path: Path, line: int, values: Mapping[str, Any]) -> ExternalAnswer:
     answer = values["answer"]
     text = answer if isinstance(answer, str) or answer is None else dump_canonical_json(answer)
-    seconds, usd = _parse_number(path, line, values, "seconds"), _parse_number(path, line, values, "usd")
+    seconds, usd = (
+        _parse_number(path, line, values, "seconds"),
+        _parse_number(path, line, values, "usd"),
+    )
     return ExternalAnswer(line, text, seconds, usd, values.get("score"))
 
 
@@ -214,13 +250,17 @@ def _parse_number(path: Path, line: int, values: Mapping[str, Any], name: str) -
     return number
 
 
-def _check_duplicate(path: Path, before: ExternalAnswer | None, now: ExternalAnswer, *, by_id: bool) -> None:
+def _check_duplicate(
+    path: Path, before: ExternalAnswer | None, now: ExternalAnswer, *, by_id: bool
+) -> None:
     """A question may occur twice with the same answer: test sets repeat questions, too."""
     if before is not None and (by_id or before.text != now.text):
         raise DataError(
-            "answered-twice", "Two rows answer the same test example.",
-            where=f"{path} {_get_row_unit(path)} {before.line:,}, {now.line:,}", do="keep one answer for each",
-        )  # fmt: skip
+            "answered-twice",
+            "Two rows answer the same test example.",
+            where=f"{path} {_get_row_unit(path)} {before.line:,}, {now.line:,}",
+            do="keep one answer for each",
+        )
 
 
 def _get_row_unit(path: Path) -> str:
@@ -230,10 +270,12 @@ def _get_row_unit(path: Path) -> str:
 
 def _make_row_error(path: Path, fault: RowError) -> DataError:
     return DataError(
-        "bad-answers-row", "A row with an answer of another system cannot be read.",
+        "bad-answers-row",
+        "A row with an answer of another system cannot be read.",
         where=f"{path} line {fault.line:,}",
-        found=f"{fault.found} ({fault.code})", do="mend the file",
-    )  # fmt: skip
+        found=f"{fault.found} ({fault.code})",
+        do="mend the file",
+    )
 
 
 def _build_completion(given: ExternalAnswer | None) -> Completion:
@@ -245,10 +287,15 @@ def _build_completion(given: ExternalAnswer | None) -> Completion:
 def _sum_usage(given: Sequence[ExternalAnswer]) -> Usage | None:
     """Total usage according to the file; None if neither all times nor all prices are known. Tokens
     are unknown and count as 0, and so do seconds if only prices are known."""
-    seconds, usd = _sum_if_known([one.seconds for one in given]), _sum_if_known([one.usd for one in given])
+    seconds, usd = (
+        _sum_if_known([one.seconds for one in given]),
+        _sum_if_known([one.usd for one in given]),
+    )
     if seconds is None and usd is None:
         return None
-    return Usage(requests=len(given), tokens_in=0, tokens_out=0, seconds=seconds or 0.0, usd_charged=usd)
+    return Usage(
+        requests=len(given), tokens_in=0, tokens_out=0, seconds=seconds or 0.0, usd_charged=usd
+    )
 
 
 def _sum_if_known(values: Sequence[float | None]) -> float | None:

@@ -10,7 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tunesmith.contenders.external_answers import ExternalContender, read_external_answers
-from tunesmith.contenders.prompting.user_prompts import UserPrompt, check_name_conflicts, read_user_prompts
+from tunesmith.contenders.prompting.user_prompts import (
+    UserPrompt,
+    check_name_conflicts,
+    read_user_prompts,
+)
 from tunesmith.errors import UsageError
 from tunesmith.models.resolve import is_folder_path
 from tunesmith.records import Example, Recipe
@@ -35,7 +39,9 @@ def read_custom_prompts(recipe: Recipe) -> list[UserPrompt]:
     if recipe.evaluation.prompts is None:
         return []
     prompts = read_user_prompts(Path(recipe.evaluation.prompts).expanduser())
-    check_name_conflicts(prompts, (*list_planned_names(trained=False), *list_planned_names(trained=True)))
+    check_name_conflicts(
+        prompts, (*list_planned_names(trained=False), *list_planned_names(trained=True))
+    )
     return prompts
 
 
@@ -57,9 +63,11 @@ def _name_files(files: Iterable[str], taken: Iterable[str]) -> Mapping[str, Path
         name = make_contender_name(path.stem)
         if name in taken or name in named:
             raise UsageError(
-                "same-name", f"Another contender is called {name}.", where=f"evaluation.answers {file}",
+                "same-name",
+                f"Another contender is called {name}.",
+                where=f"evaluation.answers {file}",
                 do="rename the file: a contender is called as its file",
-            )  # fmt: skip
+            )
         named[name] = path
     return named
 

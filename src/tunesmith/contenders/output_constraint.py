@@ -26,7 +26,11 @@ def infer_output_constraint(answers: Sequence[str]) -> tuple[OutputConstraint | 
     Errors: `DataError` if there are no answers.
     """
     if not answers:
-        raise DataError("no-answers", "No form can be found without answers.", do="add train examples with an answer")
+        raise DataError(
+            "no-answers",
+            "No form can be found without answers.",
+            do="add train examples with an answer",
+        )
     # Parse each distinct answer once: labels repeat thousands of times.
     value_of = {answer: _parse_value(answer) for answer in set(answers)}
     values = [value for answer in answers if isinstance(value := value_of[answer], dict | list)]
@@ -34,24 +38,40 @@ def infer_output_constraint(answers: Sequence[str]) -> tuple[OutputConstraint | 
         return _infer_json_constraint(values, len(answers))
     n, found = len(answers), find_labels(answers)
     if found is None or any(is_blank(extract_final_answer(answer)) for answer in value_of):
-        return None, f"The {n:,} train answers are neither a small label set nor all JSON: they are left free."
+        return (
+            None,
+            (
+                f"The {n:,} train answers are neither a small label set nor all JSON: they are left"
+                " free."
+            ),
+        )
     # A constraint starts with the first token of the answer and would cut off the reasoning.
     if any(map(has_reasoning, answers)):
         return None, f"The {n:,} train answers reason before they answer: they are left free."
     if len(found.labels) == 1:
         return None, f"The {n:,} train answers are all the same: there is nothing to choose."
-    return OutputConstraint(labels=found.labels), f"The {n:,} train answers are {len(found.labels):,} labels."
+    return (
+        OutputConstraint(labels=found.labels),
+        f"The {n:,} train answers are {len(found.labels):,} labels.",
+    )
 
 
 def _infer_json_constraint(values: Sequence[object], n: int) -> tuple[OutputConstraint | None, str]:
     strays = n - len(values)
-    told = f"All {n:,} train answers are JSON" if not strays else f"{len(values):,} of {n:,} train answers are JSON"
+    told = (
+        f"All {n:,} train answers are JSON"
+        if not strays
+        else f"{len(values):,} of {n:,} train answers are JSON"
+    )
     schema = infer_schema(values)
     if schema is None:
         return None, f"{told}, nested deeper than {MAX_DEPTH} levels: they are left free."
     size = len(dump_canonical_json(schema))
     if size > MAX_SCHEMA_BYTES:
-        return None, f"{told}, too different for a schema ({size:,} characters): they are left free."
+        return (
+            None,
+            f"{told}, too different for a schema ({size:,} characters): they are left free.",
+        )
     return OutputConstraint(json_schema=schema), f"{told} of one schema."
 
 

@@ -1,14 +1,14 @@
 """A JSON schema inferred from values: the tightest of a few simple forms that admits all of them.
 
-| part      | rule                                                                                   |
+| part      | rule |
 |-----------|----------------------------------------------------------------------------------------|
-| types     | those that occur at this place; multiple types become `anyOf`                          |
-| objects   | only the keys that occur; those that every object has are required                     |
+| types     | those that occur at this place; multiple types become `anyOf` |
+| objects   | only the keys that occur; those that every object has are required |
 | many keys | more than `MAX_KEYS` distinct keys are data, not names: any key, one schema for values |
-| arrays    | one schema for all items; non-empty if all lists are                                   |
-| strings   | an `enum` if the values are few, short, and each occurs at least `MIN_USES_PER_VALUE`  |
-|           | times; else any text                                                                   |
-| numbers   | `integer` if all are written as integers, else `number`                                |
+| arrays    | one schema for all items; non-empty if all lists are |
+| strings  | an `enum` if the values are few, short, and each occurs at least `MIN_USES_PER_VALUE`  |
+|           | times; else any text |
+| numbers   | `integer` if all are written as integers, else `number` |
 
 The rule for `enum`: the probability that the next value is a new one is estimated from the values
 that occurred once or twice (Good 1953, "The population frequencies of species",
@@ -18,7 +18,7 @@ Constrained decoding writes keys in the schema's order. So objects whose key ord
 other get separate schemas, joined by `anyOf`, one per order. If there are more than
 `MAX_KEY_ORDERS`, the most common order also stands for the rest: the schema still admits every
 value, some of them only with their keys in another order.
-"""
+"""  # noqa: E501
 
 from collections import Counter
 from collections.abc import Sequence
@@ -37,7 +37,11 @@ Schema = dict[str, Any]
 
 def infer_schema(values: Sequence[Any]) -> Schema | None:
     """The schema of these values; None if one is nested deeper than `MAX_DEPTH`."""
-    return _infer_schema(values) if all(_is_within_depth(value, MAX_DEPTH) for value in values) else None
+    return (
+        _infer_schema(values)
+        if all(_is_within_depth(value, MAX_DEPTH) for value in values)
+        else None
+    )
 
 
 def _is_within_depth(value: Any, levels: int) -> bool:
@@ -54,8 +58,12 @@ def _infer_schema(values: Sequence[Any]) -> Schema:
     if texts := [value for value in values if isinstance(value, str)]:
         kinds.append(_infer_string(texts))
     # In Python a bool is an int; in a JSON schema it is its own type.
-    if numbers := [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]:
-        kinds.append({"type": "integer" if all(isinstance(number, int) for number in numbers) else "number"})
+    if numbers := [
+        value for value in values if isinstance(value, int | float) and not isinstance(value, bool)
+    ]:
+        kinds.append(
+            {"type": "integer" if all(isinstance(number, int) for number in numbers) else "number"}
+        )
     kinds += [{"type": "boolean"}] if any(isinstance(value, bool) for value in values) else []
     kinds += [{"type": "null"}] if any(value is None for value in values) else []
     return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
@@ -64,7 +72,11 @@ def _infer_schema(values: Sequence[Any]) -> Schema:
 def _infer_string(texts: Sequence[str]) -> Schema:
     counts = Counter(texts)
     is_often = min(counts.values()) >= MIN_USES_PER_VALUE
-    is_closed = is_often and len(counts) <= MAX_ENUM_VALUES and max(map(len, counts)) <= MAX_ENUM_VALUE_CHARACTERS
+    is_closed = (
+        is_often
+        and len(counts) <= MAX_ENUM_VALUES
+        and max(map(len, counts)) <= MAX_ENUM_VALUE_CHARACTERS
+    )
     return {"type": "string", "enum": sorted(counts)} if is_closed else {"type": "string"}
 
 
@@ -72,7 +84,9 @@ def _infer_array(lists: Sequence[list[Any]]) -> Schema:
     items = [item for one in lists for item in one]
     if not items:
         return {"type": "array", "maxItems": 0}
-    return {"type": "array", "items": _infer_schema(items)} | ({"minItems": 1} if all(lists) else {})
+    return {"type": "array", "items": _infer_schema(items)} | (
+        {"minItems": 1} if all(lists) else {}
+    )
 
 
 def _infer_objects(objects: Sequence[dict[str, Any]]) -> list[Schema]:
@@ -82,7 +96,9 @@ def _infer_objects(objects: Sequence[dict[str, Any]]) -> list[Schema]:
         return [
             {
                 "type": "object",
-                "additionalProperties": _infer_schema([part for one in objects for part in one.values()]),
+                "additionalProperties": _infer_schema(
+                    [part for one in objects for part in one.values()]
+                ),
             }
         ]
     parts = {key: _infer_schema([one[key] for one in objects if key in one]) for key in keys}
@@ -103,7 +119,9 @@ def _infer_objects(objects: Sequence[dict[str, Any]]) -> list[Schema]:
     ]
 
 
-def _find_key_orders(written: Sequence[tuple[str, ...]]) -> tuple[list[tuple[list[str], set[str]]], bool]:
+def _find_key_orders(
+    written: Sequence[tuple[str, ...]],
+) -> tuple[list[tuple[list[str], set[str]]], bool]:
     """(at most `MAX_KEY_ORDERS` pairs of key order and required keys, the most common order first;
     whether each object's keys fit one of these orders)."""
     orders: list[tuple[list[str], set[str]]] = []

@@ -54,7 +54,9 @@ class Candidate:
     output_constraint: str = ""
 
     @classmethod
-    def from_builder(cls, name: str, description: str, prompt_builder: PromptBuilder) -> "Candidate":
+    def from_builder(
+        cls, name: str, description: str, prompt_builder: PromptBuilder
+    ) -> "Candidate":
         """The candidate that consists of this prompt builder."""
         return cls(name, description, prompt_builder.wrap, prompt_builder)
 
@@ -115,13 +117,15 @@ class SelectionResult:
             told = [f"No validation examples to choose on: {first.candidate.name} was taken."]
         elif others and not any(trial.has_score for trial in self.trials):
             told = [
-                f"None of {len(self.trials):,} candidates got a score on {n:,} validation examples: "
-                f"{first.candidate.name} was taken, as the simplest."
+                f"None of {len(self.trials):,} candidates got a score on {n:,} validation examples:"
+                f" {first.candidate.name} was taken, as the simplest."
             ]
         elif others:
             told = [
-                f"Of {len(self.trials):,} ways tried on {n:,} validation examples in "
-                f"{format_duration(self.seconds)}, this did best: {first}.",
+                (
+                    f"Of {len(self.trials):,} ways tried on {n:,} validation examples in "
+                    f"{format_duration(self.seconds)}, this did best: {first}."
+                ),
                 *_describe_others(others, n),
             ]
         if self.candidate.instruction:
@@ -156,7 +160,9 @@ def select_candidate(
         raise ValueError("there is no candidate to choose")
     began = time.perf_counter()
     # Order by hash: independent of the file's order, and the same for all candidates.
-    order = sorted(examples, key=lambda example: hashlib.sha256(f"{seed}:{example.id}".encode()).digest())
+    order = sorted(
+        examples, key=lambda example: hashlib.sha256(f"{seed}:{example.id}".encode()).digest()
+    )
     scores: list[list[float | None]] = [[] for _ in candidates]
     standing = list(range(len(candidates)))
     dropped: list[int] = []
@@ -173,7 +179,10 @@ def select_candidate(
     whole = [CandidateResult(candidates[c], tuple(scores[c])) for c in ranked]
     # Without scores the winner is arbitrary, and its variants are not worth the time.
     if whole[0].scores:
-        whole += [CandidateResult(one, tuple(measure(one.wrap(base), order))) for one in variants(whole[0].candidate)]
+        whole += [
+            CandidateResult(one, tuple(measure(one.wrap(base), order)))
+            for one in variants(whole[0].candidate)
+        ]
     whole.sort(key=lambda trial: -trial.mean)
     trials = (*whole, *(CandidateResult(candidates[c], tuple(scores[c])) for c in dropped))
     return SelectionResult(trials[0].candidate, trials, time.perf_counter() - began)
@@ -213,5 +222,7 @@ def _describe_others(others: Sequence[CandidateResult], n: int) -> list[str]:
     told = []
     for asked in sorted({len(trial.scores) for trial in others}, reverse=True):
         names = ", ".join(str(trial) for trial in others if len(trial.scores) == asked)
-        told.append(f"Also tried: {names}." if asked == n else f"Dropped after {asked:,} examples: {names}.")
+        told.append(
+            f"Also tried: {names}." if asked == n else f"Dropped after {asked:,} examples: {names}."
+        )
     return told

@@ -52,7 +52,11 @@ class Line:
 
 
 def build_cost_line(
-    cost: ContenderCost, horizon_months: float, scenario: Scenario = EXPECTED_SCENARIO, *, each_correct: bool
+    cost: ContenderCost,
+    horizon_months: float,
+    scenario: Scenario = EXPECTED_SCENARIO,
+    *,
+    each_correct: bool,
 ) -> Line:
     """The monthly cost of a contender, per correct answer if `each_correct`.
 
@@ -62,7 +66,11 @@ def build_cost_line(
     sums = {"once": 0.0, "month": 0.0, "request": 0.0}
     for part in cost.parts:
         sums[part.per] += _get_bound(part.usd, scenario.get(part.moves_with, "expected"))
-    share = _get_bound(cost.correct, scenario.get(_name_score_cause(cost), "expected")) if each_correct else 1.0
+    share = (
+        _get_bound(cost.correct, scenario.get(_name_score_cause(cost), "expected"))
+        if each_correct
+        else 1.0
+    )
     # A contender without a correct answer costs infinitely much per correct answer at every volume.
     if share == 0:
         return Line(inf, inf)
@@ -83,10 +91,14 @@ def compute_lower_envelope(
     while True:
         here = lines[lowest]
         # Right of the current x only a line with a smaller slope can become the lowest.
-        flatter = [i for i, line in enumerate(lines) if line.slope < here.slope and not is_same(lowest, i)]
+        flatter = [
+            i for i, line in enumerate(lines) if line.slope < here.slope and not is_same(lowest, i)
+        ]
         if not flatter:
             return steps
-        at, _, lowest = min((max(at, intersect_lines(here, lines[i])), lines[i].slope, i) for i in flatter)
+        at, _, lowest = min(
+            (max(at, intersect_lines(here, lines[i])), lines[i].slope, i) for i in flatter
+        )
         if at == inf:  # slopes so close that the crossing overflows a float
             return steps
         steps.append((lowest, at))
@@ -133,27 +145,37 @@ def find_break_even_points(
     steps = [BreakEvenPoint(name=before.name, requests=start, before=None, sentence=told)]
     for i, at in later:
         after = contenders[i]
-        span = compute_crossing_interval(before, after, horizon_months, at, each_correct=each_correct)
+        span = compute_crossing_interval(
+            before, after, horizon_months, at, each_correct=each_correct
+        )
         than = (
             f"{_format_cheaper('cheaper', after.name, each_correct)} than "
             f"{'with ' if each_correct else ''}{before.name}"
         )
         told = f"From {_format_volume_interval(span, unit)} on {than}."
-        steps.append(BreakEvenPoint(name=after.name, requests=span, before=before.name, sentence=told))
+        steps.append(
+            BreakEvenPoint(name=after.name, requests=span, before=before.name, sentence=told)
+        )
         before = after
     last = contenders.index(before)
-    equal = [one.name for i, one in enumerate(contenders) if i != last and uncertainty and is_same(last, i)]
+    equal = [
+        one.name
+        for i, one in enumerate(contenders)
+        if i != last and uncertainty and is_same(last, i)
+    ]
     if equal:
         what = "right answer" if each_correct else "request"
         no_difference = (
-            f"Between {before.name} and {join_names(equal)} there is no difference: a {what} costs the same within the "
-            f"{uncertainty:.0%} to which this run could measure it."
+            f"Between {before.name} and {join_names(equal)} there is no difference: a {what} costs"
+            f" the same within the {uncertainty:.0%} to which this run could measure it."
         )
         steps[-1] = steps[-1].replace(sentence=f"{steps[-1].sentence} {no_difference}")
     return tuple(steps)
 
 
-def have_equal_request_cost(both: Sequence[ContenderCost], each: tuple[float, float], uncertainty: float) -> bool:
+def have_equal_request_cost(
+    both: Sequence[ContenderCost], each: tuple[float, float], uncertainty: float
+) -> bool:
     """Whether both requests cost machine time only and differ by less than the uncertainty of the
     machine's rates.
     """
@@ -162,7 +184,12 @@ def have_equal_request_cost(both: Sequence[ContenderCost], each: tuple[float, fl
 
 
 def compute_crossing_interval(
-    before: ContenderCost, after: ContenderCost, horizon_months: float, at: float, *, each_correct: bool
+    before: ContenderCost,
+    after: ContenderCost,
+    horizon_months: float,
+    at: float,
+    *,
+    each_correct: bool,
 ) -> OpenInterval:
     """Requests from which on `after` is cheaper than `before`: expected value `at`, and the
     extremes over all corners.
@@ -195,11 +222,24 @@ def _get_bound(one: EstimateInterval, end: Bound) -> float:
 
 
 def _format_cheaper(how: str, name: str, each_correct: bool) -> str:
-    return f"a right answer is {how} with {name}" if each_correct else f"{name} is {'the ' * (how == 'cheapest')}{how}"
+    return (
+        f"a right answer is {how} with {name}"
+        if each_correct
+        else f"{name} is {'the ' * (how == 'cheapest')}{how}"
+    )
 
 
 def _format_volume_interval(requests: OpenInterval, unit: str) -> str:
     """For example `about 12,000 requests a month (8,200 to 31,000)`."""
-    low, high = format_volume(requests.low), None if requests.high is None else format_volume(requests.high)
-    doubt = f" (perhaps {low}, perhaps never)" if high is None else f" ({low} to {high})" if low != high else ""
+    low, high = (
+        format_volume(requests.low),
+        (None if requests.high is None else format_volume(requests.high)),
+    )
+    doubt = (
+        f" (perhaps {low}, perhaps never)"
+        if high is None
+        else f" ({low} to {high})"
+        if low != high
+        else ""
+    )
     return f"about {format_volume(requests.expected or 0.0)} {unit}{doubt}"

@@ -143,11 +143,16 @@ def build_cost_report(
     hourly = evaluation.machine_usd_per_hour
     tuning_usd = tuning.seconds * hourly / 3600 + tuning.usd_charged if tuning else 0.0
     # Machine time is already in the wall time of the evaluation; only providers' charges are added.
-    charged = sum(_compute_evaluation_usd(one, evaluation) for one in evaluation.contenders if one.token_price)
+    charged = sum(
+        _compute_evaluation_usd(one, evaluation) for one in evaluation.contenders if one.token_price
+    )
     evaluation_usd = evaluation_seconds * hourly / 3600 + charged
-    bill = _CostInputs(evaluation, recipe, data_examples, tuning_usd, evaluation_usd, judge_usd, answers or {})
+    bill = _CostInputs(
+        evaluation, recipe, data_examples, tuning_usd, evaluation_usd, judge_usd, answers or {}
+    )
     contenders = tuple(
-        _exclude_if_worse(_compute_contender_cost(one, bill), evaluation, winner) for one in evaluation.contenders
+        _exclude_if_worse(_compute_contender_cost(one, bill), evaluation, winner)
+        for one in evaluation.contenders
     )
     compared = [one for one in contenders if one.excluded is None]
     machine = evaluation.machine
@@ -161,7 +166,9 @@ def build_cost_report(
     if decision_seconds is not None:
         # The setup's own machine time is inside decision_seconds; what remains was charged by
         # providers.
-        for_choices = sum(one.setup_usd - one.setup_seconds * hourly / 3600 for one in evaluation.contenders)
+        for_choices = sum(
+            one.setup_usd - one.setup_seconds * hourly / 3600 for one in evaluation.contenders
+        )
         for_tuning = tuning.usd_charged if tuning else 0.0
         providers = charged + max(0.0, for_choices) + for_tuning + judge_usd_charged
         spent["decide_usd"] = decision_seconds * hourly / 3600 + providers
@@ -171,7 +178,9 @@ def build_cost_report(
         requests_per_month=circumstances.requests_per_month,
         horizon_months=horizon,
         is_once=is_once,
-        cheapest=find_break_even_points(compared, horizon, is_once=is_once, uncertainty=uncertainty),
+        cheapest=find_break_even_points(
+            compared, horizon, is_once=is_once, uncertainty=uncertainty
+        ),
         cheapest_correct=find_break_even_points(
             right, horizon, is_once=is_once, each_correct=True, uncertainty=uncertainty
         ),
@@ -188,13 +197,18 @@ def _compute_contender_cost(one: Contender, inputs: _CostInputs) -> ContenderCos
             else "no tokens were counted, so its cost is not known"
         )
         return ContenderCost(
-            name=one.name, kind=one.kind, parts=(), correct=_estimate_correct_rate(one, inputs),
+            name=one.name,
+            kind=one.kind,
+            parts=(),
+            correct=_estimate_correct_rate(one, inputs),
             usd_per_1000_correct=None,
             excluded=why,
-        )  # fmt: skip
+        )
     inference = _compute_inference_cost(one, inputs)
     parts = [*_list_one_time_costs(one, inputs), *_list_monthly_costs(one, inputs), inference]
-    excluded = find_disqualification(one, inputs.evaluation.metric, inputs.recipe.bar, inputs.recipe.circumstances)
+    excluded = find_disqualification(
+        one, inputs.evaluation.metric, inputs.recipe.bar, inputs.recipe.circumstances
+    )
     return ContenderCost(
         name=one.name,
         kind=one.kind,
@@ -207,7 +221,9 @@ def _compute_contender_cost(one: Contender, inputs: _CostInputs) -> ContenderCos
     )
 
 
-def _exclude_if_worse(cost: ContenderCost, evaluation: Evaluation, winner: str | None) -> ContenderCost:
+def _exclude_if_worse(
+    cost: ContenderCost, evaluation: Evaluation, winner: str | None
+) -> ContenderCost:
     """The cost, marked as excluded if the paired difference to the winner has the contender
     significantly worse.
     """
@@ -228,7 +244,8 @@ def _estimate_correct_rate(one: Contender, inputs: _CostInputs) -> EstimateInter
     if score is None:
         return make_point_interval(0.0)
     return scale_interval(
-        EstimateInterval(low=score.low, expected=score.value, high=score.high), _compute_answer_rate(score)
+        EstimateInterval(low=score.low, expected=score.value, high=score.high),
+        _compute_answer_rate(score),
     )
 
 
@@ -262,13 +279,20 @@ def _compute_inference_cost(one: Contender, inputs: _CostInputs) -> CostPart:
         return CostPart(what="inference", per="request", usd=asked, moves_with=MACHINE_SPEED)
     price = one.token_price
     each = [
-        (answer.tokens_in * price.usd_per_million_in + answer.tokens_out * price.usd_per_million_out) / 1e6
+        (
+            answer.tokens_in * price.usd_per_million_in
+            + answer.tokens_out * price.usd_per_million_out
+        )
+        / 1e6
         for answer in inputs.answers.get(one.name, ())
     ]
     if len(each) < 2:
         return CostPart(what="inference", per="request", usd=make_point_interval(expected))
     return CostPart(
-        what="inference", per="request", usd=_compute_mean_interval(each), moves_with=f"the tokens of {one.name}"
+        what="inference",
+        per="request",
+        usd=_compute_mean_interval(each),
+        moves_with=f"the tokens of {one.name}",
     )
 
 
@@ -284,10 +308,15 @@ def _estimate_speed_factors(evaluation: Evaluation) -> tuple[float, float]:
     alone = [
         one.usage.latency_seconds / one.seconds_per_request
         for one in evaluation.contenders
-        if one.token_price is None and not one.traits.is_external and one.seconds_per_request > 0
-        and one.usage and one.usage.latency_seconds
-    ]  # fmt: skip
-    return SPEED_FACTORS[0] * idle, max(SPEED_FACTORS[1] / idle, float(np.median(alone)) if alone else 0.0)
+        if one.token_price is None
+        and not one.traits.is_external
+        and one.seconds_per_request > 0
+        and one.usage
+        and one.usage.latency_seconds
+    ]
+    return SPEED_FACTORS[0] * idle, max(
+        SPEED_FACTORS[1] / idle, float(np.median(alone)) if alone else 0.0
+    )
 
 
 def _compute_mean_interval(values: Sequence[float]) -> EstimateInterval:
@@ -316,7 +345,11 @@ def _list_one_time_costs(one: Contender, inputs: _CostInputs) -> list[CostPart]:
 
 
 def _list_monthly_costs(one: Contender, inputs: _CostInputs) -> list[CostPart]:
-    hosting = inputs.recipe.cost.hosting_usd_per_month if one.traits.pays_hosting and not one.token_price else 0.0
+    hosting = (
+        inputs.recipe.cost.hosting_usd_per_month
+        if one.traits.pays_hosting and not one.token_price
+        else 0.0
+    )
     return [
         _build_part("hosting", "month", make_point_interval(hosting)),
         _build_part("upkeep", "month", _estimate_upkeep(one, inputs), "how often the task changes"),
@@ -325,12 +358,17 @@ def _list_monthly_costs(one: Contender, inputs: _CostInputs) -> list[CostPart]:
 
 def _estimate_examples(one: Contender, inputs: _CostInputs) -> EstimateInterval:
     """Number of examples this contender needs, the test examples included."""
-    everything, tests = float(inputs.data_examples), float(min(inputs.test_examples, inputs.data_examples))
+    everything, tests = (
+        float(inputs.data_examples),
+        float(min(inputs.test_examples, inputs.data_examples)),
+    )
     needed = one.traits.examples_needed
     looks_up_examples = needed == "unless documents" and inputs.recipe.retrieval.documents is None
     if needed == "all" or looks_up_examples:
         return make_point_interval(everything)
-    return EstimateInterval(low=tests, expected=tests, high=everything if needed == "shots" else tests)
+    return EstimateInterval(
+        low=tests, expected=tests, high=everything if needed == "shots" else tests
+    )
 
 
 def _compute_search_usd(one: Contender, inputs: _CostInputs) -> float:
@@ -351,14 +389,18 @@ def _estimate_upkeep(one: Contender, inputs: _CostInputs) -> EstimateInterval:
     first time is a one-time cost.
     """
     judged = inputs.judge_usd / len(inputs.evaluation.contenders)
-    again = _compute_search_usd(one, inputs) + _compute_evaluation_usd(one, inputs.evaluation) + judged
+    again = (
+        _compute_search_usd(one, inputs) + _compute_evaluation_usd(one, inputs.evaluation) + judged
+    )
     again += inputs.tuning_usd if one.traits.is_trained else 0.0
     examples = _estimate_examples(one, inputs).expected * inputs.recipe.cost.usd_per_example
     low, expected, high = (
         # 1 / H is the first setup within the horizon, which is already counted as a one-time cost.
         (again + share * examples) * max(0.0, 1 / months - 1 / HORIZON_MONTHS)
         for share, months in zip(
-            NEW_EXAMPLE_FRACTIONS, estimate_months_between_changes(one.kind, inputs.recipe), strict=True
+            NEW_EXAMPLE_FRACTIONS,
+            estimate_months_between_changes(one.kind, inputs.recipe),
+            strict=True,
         )
     )
     return EstimateInterval(low=low, expected=expected, high=high)
@@ -384,7 +426,9 @@ def estimate_months_between_changes(kind: str, recipe: Recipe) -> tuple[float, f
     return most, expected, least
 
 
-def _compare_predictions(estimate: Estimate | None, spent: Mapping[str, float]) -> tuple[CostPrediction, ...]:
+def _compare_predictions(
+    estimate: Estimate | None, spent: Mapping[str, float]
+) -> tuple[CostPrediction, ...]:
     """The estimate compared with the actual cost, for each of tuning and the whole decision."""
     if estimate is None:
         return ()
@@ -394,53 +438,85 @@ def _compare_predictions(estimate: Estimate | None, spent: Mapping[str, float]) 
             what=what,
             foreseen=expected[what],
             actual_usd=actual,
-            ratio=round(actual / expected[what].expected, 4) if expected[what].expected > 0 else None,
+            ratio=(
+                round(actual / expected[what].expected, 4) if expected[what].expected > 0 else None
+            ),
         )
         for what, actual in spent.items()
     )
 
 
-def _list_assumptions(inputs: _CostInputs, contenders: Sequence[ContenderCost], horizon: float) -> tuple[str, ...]:
-    recipe, said, hourly = inputs.recipe, inputs.recipe.circumstances, inputs.evaluation.machine_usd_per_hour
+def _list_assumptions(
+    inputs: _CostInputs, contenders: Sequence[ContenderCost], horizon: float
+) -> tuple[str, ...]:
+    recipe, said, hourly = (
+        inputs.recipe,
+        inputs.recipe.circumstances,
+        inputs.evaluation.machine_usd_per_hour,
+    )
     default = Recipe.model_fields["machine_usd_per_hour"].default
-    why = f": the default, because {MACHINE_PRICE_NOTE}" if hourly == default else ", as the recipe says"
+    why = (
+        f": the default, because {MACHINE_PRICE_NOTE}"
+        if hourly == default
+        else ", as the recipe says"
+    )
     low, high = _estimate_speed_factors(inputs.evaluation)
     sentences = [
-        f"a machine hour costs {format_usd(hourly)}{why} (machine_usd_per_hour); it is paid only while it answers: one "
-        "that "
-        f"stays on costs {format_usd(hourly * HOURS_PER_MONTH)} a month, and where one is not enough there are more",
-        f"machine time later is {low:.2g} to {high:.2g} times what was measured in full batches: other days, and "
-        "requests that come one at a time",
-        f"a right answer is a whole point of {format_metric_name(inputs.evaluation.metric)}; one that failed is paid "
-        "for, not right",
-        "it is used once, so everything counts once" if said.used == "once"
-        else f"what is paid once is spread over {horizon:g} months",
+        (
+            f"a machine hour costs {format_usd(hourly)}{why} (machine_usd_per_hour); it is paid"
+            " only while it answers: one that stays on costs"
+            f" {format_usd(hourly * HOURS_PER_MONTH)} a month, and where one is not enough there"
+            " are more"
+        ),
+        (
+            f"machine time later is {low:.2g} to {high:.2g} times what was measured in full"
+            " batches: other days, and requests that come one at a time"
+        ),
+        (
+            f"a right answer is a whole point of {format_metric_name(inputs.evaluation.metric)};"
+            " one that failed is paid for, not right"
+        ),
+        (
+            "it is used once, so everything counts once"
+            if said.used == "once"
+            else f"what is paid once is spread over {horizon:g} months"
+        ),
         _describe_changes(recipe),
-    ]  # fmt: skip
+    ]
     if machine := inputs.evaluation.machine:
         sentences.append(
-            "what a request costs here follows from its tokens, at the time a token took over all contenders of this "
-            f"run (known to about {machine.uncertainty:.0%})"
+            "what a request costs here follows from its tokens, at the time a token took over all"
+            f" contenders of this run (known to about {machine.uncertainty:.0%})"
         )
         if machine.is_busy:
             sentences.append(format_busy_machine(machine))
     if recipe.cost.usd_per_example == 0:
-        sentences.append("examples cost nothing: you did not say what one costs to make (cost.usd_per_example)")
+        sentences.append(
+            "examples cost nothing: you did not say what one costs to make (cost.usd_per_example)"
+        )
     if recipe.cost.hosting_usd_per_month == 0:
-        sentences.append("hosting a tuned model costs nothing but its requests (cost.hosting_usd_per_month)")
+        sentences.append(
+            "hosting a tuned model costs nothing but its requests (cost.hosting_usd_per_month)"
+        )
     if said.requests_per_month is None:
-        sentences.append("you did not say how many requests come a month (circumstances.requests_per_month)")
+        sentences.append(
+            "you did not say how many requests come a month (circumstances.requests_per_month)"
+        )
     for one in inputs.evaluation.contenders:
         if one.token_price:
             source, date = one.token_price.source, one.token_price.date
             said_by = f"({source}, {date})" if date else f"as {source} says"
             sentences.append(
-                f"{one.name} is charged {one.token_price.usd_per_million_in:g} USD for a million tokens in and "
-                f"{one.token_price.usd_per_million_out:g} out {said_by}"
+                f"{one.name} is charged {one.token_price.usd_per_million_in:g} USD for a million"
+                f" tokens in and {one.token_price.usd_per_million_out:g} out {said_by}"
             )
         if one.traits.is_external and one.usd_per_1000_or_none is not None:
-            sentences.append(f"{one.name} costs what its file says, however many requests there are")
-    sentences += [f"{one.name} is not compared: {one.excluded}" for one in contenders if one.excluded]
+            sentences.append(
+                f"{one.name} costs what its file says, however many requests there are"
+            )
+    sentences += [
+        f"{one.name} is not compared: {one.excluded}" for one in contenders if one.excluded
+    ]
     return tuple(sentences)
 
 
@@ -449,18 +525,25 @@ def _describe_changes(recipe: Recipe) -> str:
     if said.used == "once":
         return "nothing is kept up"
     if months is not None:
-        return f"all is set up again every {months:g} months, as the recipe says (cost.retune_months)"
+        return (
+            f"all is set up again every {months:g} months, as the recipe says (cost.retune_months)"
+        )
     if said.task_changes is None:
         return (
-            "you did not say how often the task changes (circumstances.task_changes): expected is once in "
-            f"{DEFAULT_MONTHS_BETWEEN_CHANGES[1]:g} months, in the range from never to every "
-            f"{DEFAULT_MONTHS_BETWEEN_CHANGES[2]:g}"
+            "you did not say how often the task changes (circumstances.task_changes): expected is"
+            f" once in {DEFAULT_MONTHS_BETWEEN_CHANGES[1]:g} months, in the range from never to"
+            f" every {DEFAULT_MONTHS_BETWEEN_CHANGES[2]:g}"
         )
     if said.task_changes == "never":
         return "the task never changes, as you said, so nothing is set up again"
-    return f"the task changes {said.task_changes}, as you said, and each time all is set up and evaluated again"
+    return (
+        f"the task changes {said.task_changes}, as you said, and each time all is set up and"
+        " evaluated again"
+    )
 
 
-def _build_part(what: str, per: CostUnit, amount: EstimateInterval, moves_with: str = "") -> CostPart:
+def _build_part(
+    what: str, per: CostUnit, amount: EstimateInterval, moves_with: str = ""
+) -> CostPart:
     is_sure = amount.low == amount.high
     return CostPart(what=what, per=per, usd=amount, moves_with="" if is_sure else moves_with)

@@ -63,7 +63,11 @@ class Workload:
 
 
 def estimate_generation_seconds(
-    profile: "TrainingProfile", workload: Workload, prompts: int, recipe: Recipe, longer: float = 1.0
+    profile: "TrainingProfile",
+    workload: Workload,
+    prompts: int,
+    recipe: Recipe,
+    longer: float = 1.0,
 ) -> EstimateInterval:
     """Seconds to answer `prompts` prompts, each `longer` times as long as a question; the high end
     lets every answer run to the limit.
@@ -92,7 +96,9 @@ def estimate_generation_seconds(
     )
 
 
-def estimate_evaluation_seconds(profile: "TrainingProfile", workload: Workload, recipe: Recipe) -> EstimateInterval:
+def estimate_evaluation_seconds(
+    profile: "TrainingProfile", workload: Workload, recipe: Recipe
+) -> EstimateInterval:
     """Seconds for all contenders of the local model and their choices on validation.
 
     Contenders with retrieved texts read that much more; fixed examples are read once for all. An
@@ -101,10 +107,16 @@ def estimate_evaluation_seconds(profile: "TrainingProfile", workload: Workload, 
     Documents and remote models are not included, which the estimate states.
     """
     are_labels, tests = _are_labels(workload, recipe), workload.test_examples
-    asked = [(one, kind.is_trained) for kind in list_contender_kinds() for one in _list_asked(kind, workload, recipe)]
+    asked = [
+        (one, kind.is_trained)
+        for kind in list_contender_kinds()
+        for one in _list_asked(kind, workload, recipe)
+    ]
     parts = []
     for (longer, free, held), is_tuned in asked:
-        one = estimate_generation_seconds(profile, workload, free if are_labels else free + held, recipe, longer)
+        one = estimate_generation_seconds(
+            profile, workload, free if are_labels else free + held, recipe, longer
+        )
         # An untuned model's answers are expected halfway between the reference lengths and the
         # limit.
         expected = one.expected if is_tuned else (one.expected + one.high) / 2
@@ -117,7 +129,9 @@ def estimate_evaluation_seconds(profile: "TrainingProfile", workload: Workload, 
         asked_again = _estimate_labeling_seconds(
             profile, workload, min(MAX_TRAIN_PREDICTIONS, workload.examples), 1.0, is_tuned=True
         )
-        parts.append(EstimateInterval(low=0.0, expected=asked_again.expected / 2, high=asked_again.high))
+        parts.append(
+            EstimateInterval(low=0.0, expected=asked_again.expected / 2, high=asked_again.high)
+        )
     return sum_intervals(parts)
 
 
@@ -125,7 +139,9 @@ def _are_labels(workload: Workload, recipe: Recipe) -> bool:
     return recipe.evaluation.constrained and workload.label_tokens > 0
 
 
-def _list_asked(kind: ContenderKind, workload: Workload, recipe: Recipe) -> list[tuple[float, int, int]]:
+def _list_asked(
+    kind: ContenderKind, workload: Workload, recipe: Recipe
+) -> list[tuple[float, int, int]]:
     """The work of the contenders of a kind, choices included: (prompt length relative to a
     question, unconstrained answers, constrained answers).
     """
@@ -144,10 +160,16 @@ def _list_asked(kind: ContenderKind, workload: Workload, recipe: Recipe) -> list
 
     if kind.is_external:
         return []
-    show, own, trials = workload.format_instructions, workload.custom_prompts, recipe.evaluation.trials
+    show, own, trials = (
+        workload.format_instructions,
+        workload.custom_prompts,
+        recipe.evaluation.trials,
+    )
     if kind.uses_retrieval:
         example = workload.tokens_read / max(1, workload.examples)
-        with_found = 1 + (recipe.retrieval.k or fmean(DEFAULT_KS)) * example / max(1.0, workload.prompt_tokens)
+        with_found = 1 + (recipe.retrieval.k or fmean(DEFAULT_KS)) * example / max(
+            1.0, workload.prompt_tokens
+        )
         ks = 1 if recipe.retrieval.k else len(DEFAULT_KS)
         # the tuned model reads bare questions, as in training; any other is also tried with an
         # instruction
@@ -176,10 +198,14 @@ def _estimate_labeling_seconds(
         prompts * profile.throughput.prompt_seconds * (longer + share * read)
         for share in (CONFIDENT_READ_FRACTION, 0.5, 1.0)
     )
-    return EstimateInterval(low=few, expected=few if is_tuned else all_of_them, high=usual if is_tuned else all_of_them)
+    return EstimateInterval(
+        low=few, expected=few if is_tuned else all_of_them, high=usual if is_tuned else all_of_them
+    )
 
 
-def estimate_probe_seconds(profile: "TrainingProfile", workload: Workload, recipe: Recipe) -> EstimateInterval:
+def estimate_probe_seconds(
+    profile: "TrainingProfile", workload: Workload, recipe: Recipe
+) -> EstimateInterval:
     """Seconds of the general-ability probe before and after tuning: short questions, answers up to
     their limit or half of it.
     """
@@ -190,7 +216,15 @@ def estimate_probe_seconds(profile: "TrainingProfile", workload: Workload, recip
     a_pass = profile.throughput.pass_seconds + rows * profile.throughput.pass_sequence_seconds
     passes = MAX_PROBE_TOKENS * ceil(len(items) / rows) * a_pass
     words = sum(len(item.prompt.split()) for item in items)
-    reading = TOKENS_PER_WORD * words / max(1.0, workload.prompt_tokens) * profile.throughput.prompt_seconds
+    reading = (
+        TOKENS_PER_WORD
+        * words
+        / max(1.0, workload.prompt_tokens)
+        * profile.throughput.prompt_seconds
+    )
     return scale_interval(
-        EstimateInterval(low=reading + passes / 2, expected=reading + passes, high=reading + passes), 2
+        EstimateInterval(
+            low=reading + passes / 2, expected=reading + passes, high=reading + passes
+        ),
+        2,
     )

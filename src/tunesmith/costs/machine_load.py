@@ -11,7 +11,9 @@ STOLEN = 0.05
 """Fraction of the cores' time that the host of a virtual machine may take without a warning."""
 
 
-def busy_with(waiting: float | None, load_per_core: float | None, cores: int, stolen: float) -> tuple[str, ...]:
+def busy_with(
+    waiting: float | None, load_per_core: float | None, cores: int, stolen: float
+) -> tuple[str, ...]:
     """A warning if other programs compute on this machine, because then everything takes longer
     than necessary.
 
@@ -25,15 +27,26 @@ def busy_with(waiting: float | None, load_per_core: float | None, cores: int, st
     is_busy = load >= cores + 0.5 if waiting is None else waiting > MAX_WAITING_FRACTION
     reasons = []
     if is_busy:
-        waited = "" if waiting is None else f"this program waited for a core {waiting:.0%} of the time, "
+        waited = (
+            "" if waiting is None else f"this program waited for a core {waiting:.0%} of the time, "
+        )
         reasons.append(f"{waited}load {load:.1f} on {cores} cores")
     if stolen > STOLEN:
         reasons.append(f"its host takes {stolen:.0%} of the cores' time away")
     if not reasons:
         return ()
     one_thread = os.environ.get("OMP_NUM_THREADS") == "1" or cores == 1
-    advice = "" if one_thread else "; threads that wait for each other lose most, so OMP_NUM_THREADS=1 may be faster"
-    return (f"{BUSY_MACHINE} ({'; '.join(reasons)}): low is an idle machine, expected is one as busy as now{advice}",)
+    advice = (
+        ""
+        if one_thread
+        else "; threads that wait for each other lose most, so OMP_NUM_THREADS=1 may be faster"
+    )
+    return (
+        (
+            f"{BUSY_MACHINE} ({'; '.join(reasons)}): low is an idle machine, expected is one as"
+            f" busy as now{advice}"
+        ),
+    )
 
 
 def stolen_between(before: Any, after: Any) -> float:
@@ -49,4 +62,9 @@ def describe_waiting(timed_at: str | None) -> tuple[str, ...]:
     """The origin of the rates, if they were not measured just now."""
     if timed_at is None:
         return ()
-    return (f"how fast this model is here was measured before (at {timed_at}), and is counted at today's load",)
+    return (
+        (
+            f"how fast this model is here was measured before (at {timed_at}), and is counted at"
+            " today's load"
+        ),
+    )

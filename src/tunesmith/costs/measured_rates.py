@@ -69,10 +69,13 @@ class RatesFile:
 
         here = [machine.platform, machine.processor, machine.cores, machine.memory_bytes]
         own = list_versions().get("tunesmith", "")
-        return cls(compute_fingerprint([FORMAT, own, model.files, here, conditions_of(recipe)])[:32])
+        return cls(
+            compute_fingerprint([FORMAT, own, model.files, here, conditions_of(recipe)])[:32]
+        )
 
     def read(self) -> CachedRates | None:
-        """The stored rates; None if there are none that can be read, or another version wrote others."""
+        """The stored rates; None if there are none that can be read, or another version wrote
+        others."""
         from tunesmith.engine.profiling import Rates
 
         path = get_home_folder() / "rates" / f"{self.key}.json"

@@ -76,12 +76,17 @@ class EstimateCorrection:
         idle machine.
         """
         return EstimateInterval(
-            low=raw.low * self.low * idle, expected=raw.expected * self.middle, high=raw.high * self.high
+            low=raw.low * self.low * idle,
+            expected=raw.expected * self.middle,
+            high=raw.high * self.high,
         )
 
     def __str__(self) -> str:
         least, most = self.low * INTERVAL_MARGIN, self.high / INTERVAL_MARGIN
-        return f"the last {self.runs} runs of a model of this size took {least:.2g} to {most:.2g} times that"
+        return (
+            f"the last {self.runs} runs of a model of this size took {least:.2g} to {most:.2g}"
+            " times that"
+        )
 
 
 @dataclass(frozen=True)
@@ -98,12 +103,23 @@ class ForecastConditions:
     def is_comparable(self, run: Run) -> bool:
         """Whether the run's model has a similar size. A model of unknown size is not comparable."""
         theirs = run.model.parameters
-        return bool(self.parameters and theirs and 1 / MAX_SIZE_RATIO <= theirs / self.parameters <= MAX_SIZE_RATIO)
+        return bool(
+            self.parameters
+            and theirs
+            and 1 / MAX_SIZE_RATIO <= theirs / self.parameters <= MAX_SIZE_RATIO
+        )
 
     def compute_weight(self, run: Run) -> float:
         """Weight of a past run, in (0, 1]."""
-        days = 0.0 if self.now is None else (self.now - datetime.fromisoformat(run.created)).total_seconds() / 86400
-        is_corrected = None not in (run.estimate and run.estimate.waiting, run.result and run.result.waiting)
+        days = (
+            0.0
+            if self.now is None
+            else (self.now - datetime.fromisoformat(run.created)).total_seconds() / 86400
+        )
+        is_corrected = None not in (
+            run.estimate and run.estimate.waiting,
+            run.result and run.result.waiting,
+        )
         # If both waiting times are known, the ratio is already corrected for load
         # (`compute_estimate_ratios`).
         then = run.estimate.load if run.estimate and not is_corrected else None
@@ -121,11 +137,14 @@ def forecast(
 ) -> Estimate:
     """Time, memory and cost of the tuning, and what evaluating all contenders adds."""
     pace, training = profile.throughput, recipe.training
-    lessons = {name: fit_correction(past, name, method, conditions) for name in ("seconds", "memory_bytes")}
+    lessons = {
+        name: fit_correction(past, name, method, conditions) for name in ("seconds", "memory_bytes")
+    }
     step = profile.tokens_per_step * pace.token_seconds + pace.update_seconds
     reading = (training.evaluations + 1) * profile.validation_tokens * pace.validation_token_seconds
     answers = scale_interval(
-        estimate_generation_seconds(profile, workload, len(workload.answer_lengths), recipe), training.evaluations
+        estimate_generation_seconds(profile, workload, len(workload.answer_lengths), recipe),
+        training.evaluations,
     )
     looks = sum_intervals([make_point_interval(reading), answers])
     # the engine skips validation passes to stay in budget (engine/validation_budget.py)
@@ -148,9 +167,14 @@ def forecast(
         # training ends after the step and validation pass in progress
         budget = training.minutes * 60
         over = step * slower + looks.high * slower / (training.evaluations + 1)
-        seconds = EstimateInterval(low=0.95 * budget, expected=budget, high=max(1.1 * budget, budget + over))
+        seconds = EstimateInterval(
+            low=0.95 * budget, expected=budget, high=max(1.1 * budget, budget + over)
+        )
     deciding = sum_intervals(
-        [estimate_evaluation_seconds(profile, workload, recipe), estimate_probe_seconds(profile, workload, recipe)]
+        [
+            estimate_evaluation_seconds(profile, workload, recipe),
+            estimate_probe_seconds(profile, workload, recipe),
+        ]
     )
     asked = lessons["seconds"].apply_to(deciding, idle)
     per_second = recipe.machine_usd_per_hour / 3600
@@ -162,9 +186,15 @@ def forecast(
         tokens_computed=round(profile.tokens_per_step * steps),
         plan=profile.plan,
         seconds=seconds,
-        parts={"steps": steps * step * slower, "looks": looks.expected * slower, "reference": reference * slower},
+        parts={
+            "steps": steps * step * slower,
+            "looks": looks.expected * slower,
+            "reference": reference * slower,
+        },
         asking_seconds=asked,
-        memory_bytes=lessons["memory_bytes"].apply_to(make_point_interval(profile.base_bytes + pace.used_bytes)),
+        memory_bytes=lessons["memory_bytes"].apply_to(
+            make_point_interval(profile.base_bytes + pace.used_bytes)
+        ),
         usd=scale_interval(seconds, per_second),
         decide_usd=scale_interval(sum_intervals([seconds, asked]), per_second),
         extent=_compute_training_length(workload, recipe, steps, step * slower, seconds.expected),
@@ -184,7 +214,10 @@ def fit_correction(
     found = [
         # The stored error is relative to a corrected estimate; times its factor it is relative to
         # the raw one.
-        (run.estimate_error[name] * run.estimate.factors.get(name, 1.0), conditions.compute_weight(run))
+        (
+            run.estimate_error[name] * run.estimate.factors.get(name, 1.0),
+            conditions.compute_weight(run),
+        )
         for run in past
         if run.estimate is not None
         and run.estimate.how == method
@@ -194,11 +227,16 @@ def fit_correction(
     low, high = DEFAULT_INTERVALS["memory_bytes" if name == "memory_bytes" else method]
     if not found:
         return EstimateCorrection(low, 1.0, high)
-    moved = sum(weight * log(max(ratio, 1e-9)) for ratio, weight in found) / (1 + sum(weight for _, weight in found))
+    moved = sum(weight * log(max(ratio, 1e-9)) for ratio, weight in found) / (
+        1 + sum(weight for _, weight in found)
+    )
     middle = exp(min(log(MAX_CORRECTION), max(-log(MAX_CORRECTION), moved)))
     if len(found) == 1:  # a single run gives the middle, but no information about the width
         return EstimateCorrection(low * middle, middle, high * middle, 1)
-    least, most = min(ratio for ratio, _ in found) / INTERVAL_MARGIN, max(ratio for ratio, _ in found) * INTERVAL_MARGIN
+    least, most = (
+        min(ratio for ratio, _ in found) / INTERVAL_MARGIN,
+        max(ratio for ratio, _ in found) * INTERVAL_MARGIN,
+    )
     return EstimateCorrection(
         max(middle / MAX_CORRECTION, min(least, middle / MIN_INTERVAL_FACTOR)),
         middle,
@@ -214,10 +252,15 @@ def _compute_training_length(
     per_pass = ceil(workload.examples / recipe.training.batch_size)
     whole, rest = divmod(steps, per_pass)
     return TrainingLength(
-        steps=steps, examples=whole * workload.examples + min(rest * recipe.training.batch_size, workload.examples),
-        train_examples=workload.examples, seconds=seconds, step_seconds=step_seconds, steps_per_pass=per_pass,
+        steps=steps,
+        examples=whole * workload.examples
+        + min(rest * recipe.training.batch_size, workload.examples),
+        train_examples=workload.examples,
+        seconds=seconds,
+        step_seconds=step_seconds,
+        steps_per_pass=per_pass,
         wanted_passes=get_default_epochs(workload.examples, recipe.method),
-    )  # fmt: skip
+    )
 
 
 def work_share(waiting: float | None) -> float:
@@ -235,9 +278,19 @@ def compute_estimate_ratios(run: Run) -> dict[str, float]:
     that ended early is not informative.
     """
     estimate, result = run.estimate, run.result
-    if estimate is None or result is None or result.status != "finished" or run.resumed or not result.steps:
+    if (
+        estimate is None
+        or result is None
+        or result.status != "finished"
+        or run.resumed
+        or not result.steps
+    ):
         return {}
-    memory = {"memory_bytes": round(result.peak_memory_bytes / max(estimate.memory_bytes.expected, 1.0), 4)}
+    memory = {
+        "memory_bytes": round(
+            result.peak_memory_bytes / max(estimate.memory_bytes.expected, 1.0), 4
+        )
+    }
     if result.ended_early:
         return memory
     is_timed, busier = result.planned_steps is None, 1.0
@@ -246,7 +299,11 @@ def compute_estimate_ratios(run: Run) -> dict[str, float]:
     if is_timed and estimate.extent and result.extent and estimate.extent.step_seconds > 0:
         slower = result.extent.step_seconds / estimate.extent.step_seconds
         return {"seconds": round(slower / busier, 4), **memory}
-    slower = estimate.steps / result.steps if is_timed else result.seconds / max(estimate.seconds.expected, 1e-9)
+    slower = (
+        estimate.steps / result.steps
+        if is_timed
+        else result.seconds / max(estimate.seconds.expected, 1e-9)
+    )
     return {"seconds": round(slower / busier, 4), **memory}
 
 
@@ -257,19 +314,31 @@ def _list_assumptions(
     lessons: Mapping[str, EstimateCorrection],
     method: EstimateMethod,
 ) -> tuple[str, ...]:
-    source = "a few layers of the model with random weights" if method == "quick" else "steps of the whole model"
+    source = (
+        "a few layers of the model with random weights"
+        if method == "quick"
+        else "steps of the whole model"
+    )
     said = [
         f"timed on this machine, with {source}: a few hundred tokens",
         "all steps are like the first 16",
-        "low and expected: answers are as long as the right ones; high: all go to the limit of "
-        f"{workload.max_new_tokens:,} tokens",
+        (
+            "low and expected: answers are as long as the right ones; high: all go to the limit of "
+            f"{workload.max_new_tokens:,} tokens"
+        ),
         f"a machine hour costs {recipe.machine_usd_per_hour:g} USD (machine_usd_per_hour)",
         "reading and preparing the data, loading the model and writing the report are not counted",
     ]
     if recipe.retrieval.documents is not None or recipe.evaluation.remote:
         said.append("what documents and remote models add to deciding is not counted")
-    if recipe.training.patience is not None and recipe.training.patience < recipe.training.evaluations:
-        said.append(f"it goes to its end: {recipe.training.patience} looks in a row without gain would end it earlier")
+    if (
+        recipe.training.patience is not None
+        and recipe.training.patience < recipe.training.evaluations
+    ):
+        said.append(
+            f"it goes to its end: {recipe.training.patience} looks in a row without gain would end"
+            " it earlier"
+        )
     if profile.no_sharing_message:
         said.append(profile.no_sharing_message)
     if profile.plan.checkpointing:
@@ -277,8 +346,15 @@ def _list_assumptions(
     for name, word in (("seconds", "time"), ("memory_bytes", "memory")):
         lesson = lessons[name]
         said.append(
-            f"{word}: {lesson}, which is counted in" if lesson.runs > 1
-            else f"{word}: corrected by the one run before on this machine" if lesson.runs
-            else f"{word}: no estimate of a finished run on this machine to learn from yet; the interval is a guess"
-        )  # fmt: skip
+            f"{word}: {lesson}, which is counted in"
+            if lesson.runs > 1
+            else (
+                f"{word}: corrected by the one run before on this machine"
+                if lesson.runs
+                else (
+                    f"{word}: no estimate of a finished run on this machine to learn from yet; the"
+                    " interval is a guess"
+                )
+            )
+        )
     return tuple(said)

@@ -90,7 +90,12 @@ def _hash_text(text: str) -> str:
 
 
 def prepare_with_cache(
-    name: str, examples: Sequence[Example], tokenizer: ChatTokenizer, max_tokens: int, train_on: TrainOn, method: Method
+    name: str,
+    examples: Sequence[Example],
+    tokenizer: ChatTokenizer,
+    max_tokens: int,
+    train_on: TrainOn,
+    method: Method,
 ) -> tuple[PreparedSplit, TokenArrays]:
     """`prepare_split`, from the cache when it ran before. Errors: as `prepare_split`."""
     if len(examples) < MIN_EXAMPLES:
@@ -107,15 +112,23 @@ def prepare_with_cache(
 
 
 def _compute_key(
-    name: str, examples: Sequence[Example], tokenizer: ChatTokenizer, max_tokens: int, train_on: TrainOn, method: Method
+    name: str,
+    examples: Sequence[Example],
+    tokenizer: ChatTokenizer,
+    max_tokens: int,
+    train_on: TrainOn,
+    method: Method,
 ) -> str:
     # An id covers the content without the instruction that the recipe prepends, and ignores the
     # order of arguments and the ids of calls, all of which the template may write.
-    contents = [[e.id, *(m.content for m in e.messages[:1] if m.role == "system"), *_dump_calls(e)] for e in examples]
-    hashes = _list_tokenizer_hashes(tokenizer)
-    return compute_fingerprint([CACHE_VERSION, _get_version(), name, hashes, max_tokens, train_on, method, contents])[
-        :32
+    contents = [
+        [e.id, *(m.content for m in e.messages[:1] if m.role == "system"), *_dump_calls(e)]
+        for e in examples
     ]
+    hashes = _list_tokenizer_hashes(tokenizer)
+    return compute_fingerprint(
+        [CACHE_VERSION, _get_version(), name, hashes, max_tokens, train_on, method, contents]
+    )[:32]
 
 
 def _list_tokenizer_hashes(tokenizer: ChatTokenizer) -> list[str]:
@@ -126,7 +139,11 @@ def _list_tokenizer_hashes(tokenizer: ChatTokenizer) -> list[str]:
 
 def _dump_calls(example: Example) -> list[str]:
     messages = example.messages + example.rejected
-    return [json.dumps([m.tool_calls, m.tool_call_id]) for m in messages if m.tool_calls or m.tool_call_id]
+    return [
+        json.dumps([m.tool_calls, m.tool_call_id])
+        for m in messages
+        if m.tool_calls or m.tool_call_id
+    ]
 
 
 def _get_version() -> str:
@@ -142,7 +159,11 @@ def _load_arrays(path: Path) -> TokenArrays | None:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no dictionary)
             known_hash, per_example = json.loads((file.metadata() or {})["arrays"])
         arrays = TokenArrays(
-            tensors["tokens_N"], tensors["weights_N"], tensors["starts_S1"], per_example, tensors.get("is_desirable_E")
+            tensors["tokens_N"],
+            tensors["weights_N"],
+            tensors["starts_S1"],
+            per_example,
+            tensors.get("is_desirable_E"),
         )
     except (OSError, SafetensorError, KeyError, ValueError):
         return None
@@ -154,19 +175,29 @@ def _load_arrays(path: Path) -> TokenArrays | None:
 
 
 def _save_arrays(path: Path, arrays: TokenArrays) -> None:
-    tensors = {"tokens_N": arrays.tokens_N, "weights_N": arrays.weights_N, "starts_S1": arrays.starts_S1}
+    tensors = {
+        "tokens_N": arrays.tokens_N,
+        "weights_N": arrays.weights_N,
+        "starts_S1": arrays.starts_S1,
+    }
     if arrays.is_desirable_E is not None:
         tensors["is_desirable_E"] = arrays.is_desirable_E
     with replace_atomically(path) as temporary:
         save_file(
-            tensors, temporary, metadata={"arrays": json.dumps([_hash_arrays(arrays), arrays.sequences_per_example])}
+            tensors,
+            temporary,
+            metadata={"arrays": json.dumps([_hash_arrays(arrays), arrays.sequences_per_example])},
         )
     _remove_old_files(path)
 
 
 def _remove_old_files(path: Path) -> None:
     """Delete all but the `MAX_FILES` most recently used files with this suffix."""
-    ours = (kept for kept in path.parent.iterdir() if re.fullmatch(rf"[0-9a-f]{{32}}\{path.suffix}", kept.name))
+    ours = (
+        kept
+        for kept in path.parent.iterdir()
+        if re.fullmatch(rf"[0-9a-f]{{32}}\{path.suffix}", kept.name)
+    )
     newest_first = sorted(ours, key=lambda kept: kept.stat().st_mtime, reverse=True)
     for old in newest_first[MAX_FILES:]:
         old.unlink(missing_ok=True)

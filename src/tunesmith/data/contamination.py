@@ -63,11 +63,17 @@ def find_contamination(
             if i in found and (j, side) in in_training:
                 continue
             leak = ContaminatedExample(
-                kind=kind, side=side, held_out=held_out[i].id, held_out_line=held_out[i].line,
-                train=train[j].id, train_line=train[j].line,
-                held_out_text=shorten_question(held_out[i]), train_text=shorten_question(train[j]),
-                held_out_origin=held_out[i].origin, train_origin=train[j].origin,
-            )  # fmt: skip
+                kind=kind,
+                side=side,
+                held_out=held_out[i].id,
+                held_out_line=held_out[i].line,
+                train=train[j].id,
+                train_line=train[j].line,
+                held_out_text=shorten_question(held_out[i]),
+                train_text=shorten_question(train[j]),
+                held_out_origin=held_out[i].origin,
+                train_origin=train[j].origin,
+            )
             found.setdefault(i, leak)
             in_training.setdefault((j, side), leak)
     return ContaminationReport(
@@ -119,7 +125,10 @@ def resolve_contamination(
 
 
 def _select_splits(
-    split: Split, examples: Sequence[Example], test: Sequence[Example] | None, declared_splits: Sequence[str] | None
+    split: Split,
+    examples: Sequence[Example],
+    test: Sequence[Example] | None,
+    declared_splits: Sequence[str] | None,
 ) -> Iterator[list[Example]]:
     """The examples of train, test and validation, each from its own split (lines differ)."""
     given: dict[str, dict[str, Example]] = {"train": {}, "test": {}, "validation": {}}
@@ -136,51 +145,69 @@ def describe_contamination(leaks: ContaminationReport, train: int) -> list[str]:
     notes = []
     if leaks.left_out:
         notes.append(
-            f"{len(leaks.left_out):,} of {train:,} train examples were left out because a held-out one is nearly the "
-            f"same ({leaks.format_summary(stays_in_training=False)}): {leaks.format_pairs(stays_in_training=False)}"
+            f"{len(leaks.left_out):,} of {train:,} train examples were left out because a held-out"
+            f" one is nearly the same ({leaks.format_summary(stays_in_training=False)}):"
+            f" {leaks.format_pairs(stays_in_training=False)}"
         )
     if leaks.templated:
         notes.append(
-            f"warning: held-out examples are like {len(leaks.in_training) / train:.0%} of the train examples "
-            f"({leaks.format_summary()}), which looks like data made from templates: "
-            f"nothing is left out. Name the column of "
-            f"what belongs together (data.group). For example {leaks.format_pairs()}"
+            f"warning: held-out examples are like {len(leaks.in_training) / train:.0%} of the train"
+            f" examples ({leaks.format_summary()}), which looks like data made from templates:"
+            " nothing is left out. Name the column of what belongs together (data.group). For"
+            f" example {leaks.format_pairs()}"
         )
     elif leaks.leaked:
         notes.append(
-            f"warning: {_format_resembling(len(leaks.leaked))} ({leaks.format_summary(stays_in_training=True)})"
-            f"{'; you allowed it' if set(leaks.count_by_kind()) & set(BLOCKING_KINDS) else ''}. "
-            f"The score on the others is shown "
-            f"beside the full one. For example {leaks.format_pairs(stays_in_training=True)}"
+            f"warning: {_format_resembling(len(leaks.leaked))}"
+            f" ({leaks.format_summary(stays_in_training=True)}){'; you allowed it' if set(leaks.count_by_kind()) & set(BLOCKING_KINDS) else ''}."  # noqa: E501
+            " The score on the others is shown beside the full one. For example"
+            f" {leaks.format_pairs(stays_in_training=True)}"
         )
     return notes
 
 
 def _format_resembling(count: int) -> str:
-    return "1 test example resembles training" if count == 1 else f"{count:,} test examples resemble training"
+    return (
+        "1 test example resembles training"
+        if count == 1
+        else f"{count:,} test examples resemble training"
+    )
 
 
-def _check_allowed(found: Sequence[ContaminatedExample], split: Split, allow: Sequence[ContaminationKind]) -> None:
+def _check_allowed(
+    found: Sequence[ContaminatedExample], split: Split, allow: Sequence[ContaminationKind]
+) -> None:
     refused = [leak for leak in found if leak.kind in BLOCKING_KINDS and leak.kind not in allow]
     if not refused:
         return
     names = [side for side in ("test", "validation") if any(leak.side == side for leak in refused)]
     total = sum(len(getattr(split, side)) for side in names)
     kinds = ", ".join(
-        kind for kind in CONTAMINATION_KINDS if kind in allow or any(leak.kind == kind for leak in refused)
+        kind
+        for kind in CONTAMINATION_KINDS
+        if kind in allow or any(leak.kind == kind for leak in refused)
     )
     same_group = {leak.kind for leak in refused} == {"group"}
-    what = "are of a group that training has too." if same_group else "are in the training data too."
+    what = (
+        "are of a group that training has too." if same_group else "are in the training data too."
+    )
     raise GateFailed(
         "leak",
-        format_example_count(len(refused), total, what).replace(" ex", f" {' and '.join(names)} ex", 1),
-        where="; ".join(
-            f"{side} {name_places([leak.places[0] for leak in refused if leak.side == side])}" for side in names
+        format_example_count(len(refused), total, what).replace(
+            " ex", f" {' and '.join(names)} ex", 1
         ),
-        found=f"{ContaminationReport(found=tuple(refused)).format_summary()}: "
-        f"{ContaminationReport(found=tuple(refused)).format_pairs()}",
-        do=f"take them out of one side, or allow them: --set 'data.allow_leaks=[{kinds}]' keeps them in training and "
-        "shows the score on the other test examples too",
+        where="; ".join(
+            f"{side} {name_places([leak.places[0] for leak in refused if leak.side == side])}"
+            for side in names
+        ),
+        found=(
+            f"{ContaminationReport(found=tuple(refused)).format_summary()}: "
+            f"{ContaminationReport(found=tuple(refused)).format_pairs()}"
+        ),
+        do=(
+            f"take them out of one side, or allow them: --set 'data.allow_leaks=[{kinds}]' keeps"
+            " them in training and shows the score on the other test examples too"
+        ),
     )
 
 
@@ -192,11 +219,17 @@ def _find_pairs_by_kind(
         return
     yield (
         "exact",
-        _find_equal([_get_prompt_text(example) for example in test], [_get_prompt_text(example) for example in train]),
+        _find_equal(
+            [_get_prompt_text(example) for example in test],
+            [_get_prompt_text(example) for example in train],
+        ),
     )
     yield (
         "normalised",
-        _find_equal([build_prompt_key(example) for example in test], [build_prompt_key(example) for example in train]),
+        _find_equal(
+            [build_prompt_key(example) for example in test],
+            [build_prompt_key(example) for example in train],
+        ),
     )
     from tunesmith.data.ngrams import (
         NgramIndex,
@@ -214,7 +247,10 @@ def _find_pairs_by_kind(
     yield "13-gram", [(i, j - len(test)) for i, j in find_shared_ngrams(phrases, common, len(test))]
     words = phrases.texts
     yield "near", _find_near_copies(train, test, words[len(test) :], words[: len(test)])
-    yield "group", _find_equal([example.group for example in test], [example.group for example in train])
+    yield (
+        "group",
+        _find_equal([example.group for example in test], [example.group for example in train]),
+    )
 
 
 def _get_prompt_text(example: Example) -> str:
@@ -238,10 +274,14 @@ def _find_equal(test: Sequence[str | None], train: Sequence[str | None]) -> Inde
 
 
 def _find_near_copies(
-    train: Sequence[Example], test: Sequence[Example], train_words: Sequence[Sequence[str]],
+    train: Sequence[Example],
+    test: Sequence[Example],
+    train_words: Sequence[Sequence[str]],
     test_words: Sequence[Sequence[str]],
-) -> IndexPairs:  # fmt: skip
-    from tunesmith.data.check.minhash import find_similar_across  # imports numpy: load it only when needed
+) -> IndexPairs:
+    from tunesmith.data.check.minhash import (
+        find_similar_across,
+    )  # imports numpy: load it only when needed
 
     long_test = [i for i, words in enumerate(test_words) if len(words) >= MIN_WORDS]
     long_train = [j for j, words in enumerate(train_words) if len(words) >= MIN_WORDS]

@@ -41,11 +41,17 @@ def find_content_ranges(
     if not any(contains_control_token(tokenizer, message.content) for message in messages):
         return []
     marked = [replace(message, content=f"\ue000{i}\ue001") for i, message in enumerate(messages)]
-    first, *rest = re.split("\ue000[0-9]+\ue001", tokenizer.render(marked, tools, open_answer=open_answer))
+    first, *rest = re.split(
+        "\ue000[0-9]+\ue001", tokenizer.render(marked, tools, open_answer=open_answer)
+    )
     ranges, rebuilt = [], first
     for message, after in zip(messages, rest, strict=False):
         # Many templates trim contents: accept the content as it is or stripped, nothing else.
-        words = message.content if text.startswith(message.content, len(rebuilt)) else message.content.strip()
+        words = (
+            message.content
+            if text.startswith(message.content, len(rebuilt))
+            else message.content.strip()
+        )
         ranges.append((len(rebuilt), len(rebuilt) + len(words)))
         rebuilt += words + after
     return ranges if rebuilt == text and len(rest) == len(messages) else None

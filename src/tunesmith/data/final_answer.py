@@ -22,7 +22,16 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
-_TAG_NAMES = ("think", "thinking", "thought", "thoughts", "reasoning", "reflection", "scratchpad", "seed:think")
+_TAG_NAMES = (
+    "think",
+    "thinking",
+    "thought",
+    "thoughts",
+    "reasoning",
+    "reflection",
+    "scratchpad",
+    "seed:think",
+)
 _TAG_PAIRS: dict[str, str] = {
     **{f"<{name}>": f"</{name}>" for name in _TAG_NAMES},
     "[think]": "[/think]",
@@ -33,12 +42,16 @@ _TAG_PAIRS: dict[str, str] = {
 }
 """Opening tag -> closing tag, in lower case."""
 _CLOSINGS = frozenset(_TAG_PAIRS.values())
-_TAG = re.compile("|".join(re.escape(tag) for tag in [*_TAG_PAIRS, *_TAG_PAIRS.values()]), re.IGNORECASE)
+_TAG = re.compile(
+    "|".join(re.escape(tag) for tag in [*_TAG_PAIRS, *_TAG_PAIRS.values()]), re.IGNORECASE
+)
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
 _CHANNEL = re.compile(r"<\|channel\|>[ ]*(\w+)[^\n]{0,200}?<\|message\|>")
 _HARMONY_END = re.compile(r"<\|(?:end|return|start|call|channel)\|>")
 _BARE_HARMONY = re.compile(r"\A\s*analysis(?=[A-Z\s]).*assistantfinal", re.DOTALL)
-_RESPONSE = re.compile(r"\A<\|START_RESPONSE\|>|<\|END_RESPONSE\|>\Z|\A<\|begin_of_solution\|>|<\|end_of_solution\|>\Z")
+_RESPONSE = re.compile(
+    r"\A<\|START_RESPONSE\|>|<\|END_RESPONSE\|>\Z|\A<\|begin_of_solution\|>|<\|end_of_solution\|>\Z"
+)
 _ANSWER_OPEN, _ANSWER_CLOSE = "<answer>", "</answer>"
 
 
@@ -50,7 +63,9 @@ def extract_final_answer(text: str) -> str:
 def is_blank(text: str) -> bool:
     """Whether nothing is visible: empty, white space, or zero-width and control characters."""
     # Most texts begin with a letter or digit, which settles it without visiting every character.
-    return not text[:1].isalnum() and all(one.isspace() or unicodedata.category(one) in ("Cf", "Cc") for one in text)
+    return not text[:1].isalnum() and all(
+        one.isspace() or unicodedata.category(one) in ("Cf", "Cc") for one in text
+    )
 
 
 def has_reasoning(text: str) -> bool:
@@ -61,7 +76,12 @@ def has_reasoning(text: str) -> bool:
 def split_reasoning(text: str) -> tuple[str, bool]:
     """(the final answer, whether reasoning was removed)."""
     # Nearly all texts have no tag: four substring tests are much cheaper than the regexes below.
-    if "<" not in text and "[" not in text and "◁" not in text and not text.lstrip().startswith("analysis"):
+    if (
+        "<" not in text
+        and "[" not in text
+        and "◁" not in text
+        and not text.lstrip().startswith("analysis")
+    ):
         return text, False
     channels = list(_CHANNEL.finditer(text))
     if channels:
@@ -79,7 +99,9 @@ def _unwrap_answer_tag(text: str) -> str:
     """The content of `<answer>...</answer>` at the end, or of an unclosed one at the start."""
     bare = text.strip()
     # More than one tag: it is not clear which is the answer, so the text stays as it is.
-    if bare.lower().count(_ANSWER_OPEN) != 1 or (bare.startswith("<") and not bare.lower().startswith(_ANSWER_OPEN)):
+    if bare.lower().count(_ANSWER_OPEN) != 1 or (
+        bare.startswith("<") and not bare.lower().startswith(_ANSWER_OPEN)
+    ):
         return text
     before, inside = (
         bare[: bare.lower().index(_ANSWER_OPEN)],
@@ -95,7 +117,10 @@ def explain_reasoning(answers: Sequence[str]) -> str:
     number = sum(map(has_reasoning, answers))
     if not number:
         return ""
-    return f"{number:,} of {len(answers):,} contain reasoning: only the final answer behind it is compared."
+    return (
+        f"{number:,} of {len(answers):,} contain reasoning: only the final answer behind it is"
+        " compared."
+    )
 
 
 def _extract_final_channel(text: str, channels: Sequence[re.Match[str]]) -> str:
@@ -113,7 +138,9 @@ def _find_reasoning_blocks(text: str) -> Iterator[tuple[int, int]]:
     A closing tag without an opening one ends a block that begins with the text: the chat template
     wrote its opening tag, or it is the outer tag of nested blocks.
     """
-    code = [place for match in _CODE.finditer(text) for place in match.span()] if "`" in text else []
+    code = (
+        [place for match in _CODE.finditer(text) for place in match.span()] if "`" in text else []
+    )
     # `code` holds alternating begins and ends, so an odd insertion point lies inside code.
     begin, closing, behind = 0, "", 0
     for tag in _TAG.finditer(text):

@@ -68,11 +68,17 @@ def build_label_set(answers: Sequence[str]) -> LabelSet:
     for answer, count in Counter(answers).items():
         spellings[folding(answer)][answer.strip()] += count
     by_uses = sorted(spellings.items(), key=lambda item: (-item[1].total(), item[0]))
-    found = LabelSet(tuple(min(spelt, key=lambda text: (-spelt[text], text)) for _, spelt in by_uses), folding)
+    found = LabelSet(
+        tuple(min(spelt, key=lambda text: (-spelt[text], text)) for _, spelt in by_uses), folding
+    )
     lists = replace(found, is_multi_label=True)
     has_lists = any(re.search("[,;|]", label) for label in found.labels)
     # Read as lists only if that merges no two labels: "a, b" and "b, a" may be different classes.
-    return lists if has_lists and len({*map(lists.normalize_label, lists.labels)}) == len(lists.labels) else found
+    return (
+        lists
+        if has_lists and len({*map(lists.normalize_label, lists.labels)}) == len(lists.labels)
+        else found
+    )
 
 
 def find_labels(answers: Sequence[str]) -> LabelSet | None:
@@ -86,7 +92,11 @@ def find_labels(answers: Sequence[str]) -> LabelSet | None:
     counts: Counter[str] = Counter()
     for answer, count in uses.items():
         counts[found.normalize_label(answer)] += count
-    wanted = MIN_LABEL_USES if found.max_characters <= MAX_SHORT_LABEL_CHARACTERS else MIN_LONG_LABEL_USES
+    wanted = (
+        MIN_LABEL_USES
+        if found.max_characters <= MAX_SHORT_LABEL_CHARACTERS
+        else MIN_LONG_LABEL_USES
+    )
     # Counted after folding: several spellings of a label are one label.
     are_used = len(counts) <= MAX_LABELS and wanted * len(counts) <= len(finals)
     once = sum(count == 1 for count in counts.values())

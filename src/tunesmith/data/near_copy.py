@@ -63,7 +63,12 @@ def is_near_copy(a: Sequence[str], b: Sequence[str]) -> bool:
 def is_trivially_equal(a: Sequence[str], b: Sequence[str]) -> bool:
     """Whether both have the same words in any order, except for at most one misspelled word."""
     lost, added = set(a) - set(b), set(b) - set(a)
-    return max(len(lost), len(added)) <= 1 and _remove_misspellings(lost, added) <= 1 and not lost and not added
+    return (
+        max(len(lost), len(added)) <= 1
+        and _remove_misspellings(lost, added) <= 1
+        and not lost
+        and not added
+    )
 
 
 def _select_numbers(words: set[str]) -> set[str]:
@@ -72,7 +77,12 @@ def _select_numbers(words: set[str]) -> set[str]:
 
 def _remove_misspellings(lost: set[str], added: set[str]) -> int:
     """Remove pairs of a word and its misspelling from the two sets; return how many there were."""
-    pairs = [(word, other) for word in sorted(lost) for other in sorted(added) if _is_misspelling(word, other)]
+    pairs = [
+        (word, other)
+        for word in sorted(lost)
+        for other in sorted(added)
+        if _is_misspelling(word, other)
+    ]
     count = 0
     for word, other in pairs:
         if word in lost and other in added:

@@ -36,7 +36,9 @@ class NgramIndex:
         words = (numbers.setdefault(word, len(numbers)) for word in chain.from_iterable(texts))
         # An odd factor is invertible modulo 2^64, so different words keep different numbers.
         drawn = np.random.default_rng(0).integers(1, 2**63, 1, np.uint64)[0] | np.uint64(1)
-        self._word_hashes_N = (np.fromiter(words, np.uint64, int(lengths_T.sum())) + np.uint64(1)) * drawn
+        self._word_hashes_N = (
+            np.fromiter(words, np.uint64, int(lengths_T.sum())) + np.uint64(1)
+        ) * drawn
         self.starts_T = np.cumsum(lengths_T) - lengths_T
         self.text_index_N = np.repeat(np.arange(len(texts)), lengths_T)
 
@@ -76,7 +78,9 @@ def flag_common_ngrams(phrases: NgramIndex, held_out: int) -> NgramFlags:
     return NgramFlags(is_phrase_N, is_form_N)
 
 
-def find_shared_ngrams(phrases: NgramIndex, common: NgramFlags, held_out: int) -> list[tuple[int, int]]:
+def find_shared_ngrams(
+    phrases: NgramIndex, common: NgramFlags, held_out: int
+) -> list[tuple[int, int]]:
     """(held-out text, train text) pairs that share a run of 13 words.
 
     Each text with a shared run is paired with the first text on the other side that has it. The
@@ -100,7 +104,9 @@ def find_shared_ngrams(phrases: NgramIndex, common: NgramFlags, held_out: int) -
     ]
 
 
-def _find_first_partners(hash_R: np.ndarray, text_R: np.ndarray, held_out: int, texts: int) -> list[tuple[int, int]]:
+def _find_first_partners(
+    hash_R: np.ndarray, text_R: np.ndarray, held_out: int, texts: int
+) -> list[tuple[int, int]]:
     """Pairs of a held-out and a train text with a common hash, except hashes that many texts have.
 
     P = distinct (hash, text) pairs, sorted by hash, then text; every hash occurs on both sides.
@@ -109,16 +115,23 @@ def _find_first_partners(hash_R: np.ndarray, text_R: np.ndarray, held_out: int, 
     hash_P, text_P = np.unique(np.stack([hash_R.view(np.int64), text_R], axis=1), axis=0).T
     run_P = np.unique(hash_P, return_inverse=True)[1]
     is_other_P = text_P >= held_out
-    is_rare_P = (np.bincount(run_P, is_other_P) <= max(MIN_COMMON_COUNT, MAX_COMMON_FRACTION * (texts - held_out)))[
-        run_P
-    ]
+    is_rare_P = (
+        np.bincount(run_P, is_other_P)
+        <= max(MIN_COMMON_COUNT, MAX_COMMON_FRACTION * (texts - held_out))
+    )[run_P]
     run_P, text_P, is_other_P = run_P[is_rare_P], text_P[is_rare_P], is_other_P[is_rare_P]
     # Reversed, so that of several texts with a hash the first one is written last and stays.
-    first_held_out = dict(zip(run_P[~is_other_P][::-1].tolist(), text_P[~is_other_P][::-1].tolist(), strict=True))
-    first_other = dict(zip(run_P[is_other_P][::-1].tolist(), text_P[is_other_P][::-1].tolist(), strict=True))
+    first_held_out = dict(
+        zip(run_P[~is_other_P][::-1].tolist(), text_P[~is_other_P][::-1].tolist(), strict=True)
+    )
+    first_other = dict(
+        zip(run_P[is_other_P][::-1].tolist(), text_P[is_other_P][::-1].tolist(), strict=True)
+    )
     pairs = {
         (first_held_out[run], text) if is_other else (text, first_other[run])
-        for run, text, is_other in zip(run_P.tolist(), text_P.tolist(), is_other_P.tolist(), strict=True)
+        for run, text, is_other in zip(
+            run_P.tolist(), text_P.tolist(), is_other_P.tolist(), strict=True
+        )
     }
     return sorted(pairs)
 
@@ -138,7 +151,9 @@ def _is_among(values: np.ndarray, others: np.ndarray) -> np.ndarray:
     if not len(others):
         return np.zeros(len(values), bool)
     others = np.sort(others)
-    is_found: np.ndarray = others[np.minimum(np.searchsorted(others, values), len(others) - 1)] == values
+    is_found: np.ndarray = (
+        others[np.minimum(np.searchsorted(others, values), len(others) - 1)] == values
+    )
     return is_found
 
 

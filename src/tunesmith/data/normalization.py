@@ -26,12 +26,14 @@ def build_prompt_key(example: Example) -> str:
         return f"answer {normalize_text(example.answer_with_calls)}"
     if example.tools or any(message.tool_calls for message in example.prompt):
         turns = [
-            [message.role, normalize_text(message.content), message.called_functions] for message in example.prompt
+            [message.role, normalize_text(message.content), message.called_functions]
+            for message in example.prompt
         ]
         return dump_canonical_json([turns, example.tools] if example.tools else turns)
     # The text of dump_canonical_json, assembled by hand: this runs several times per example.
     plain = [
-        f'["{message.role}",{encode_basestring(normalize_text(message.content))},[]]' for message in example.prompt
+        f'["{message.role}",{encode_basestring(normalize_text(message.content))},[]]'
+        for message in example.prompt
     ]
     return f"[{','.join(plain)}]"
 
@@ -43,7 +45,12 @@ def hash_prompt(example: Example) -> int:
     made to collide with it.
     """
     messages = example.messages
-    if len(messages) == 2 and messages[0].role == "user" and not example.tools and not messages[0].tool_calls:
+    if (
+        len(messages) == 2
+        and messages[0].role == "user"
+        and not example.tools
+        and not messages[0].tool_calls
+    ):
         return hash((normalize_text(messages[0].content),))
     return hash(build_prompt_key(example))
 

@@ -59,7 +59,9 @@ def prepare_split(
     cannot be prepared unchanged (all are listed together).
     """
     if not examples:
-        raise DataError("empty-split", f"The {name} split has no examples.", do="give more examples")
+        raise DataError(
+            "empty-split", f"The {name} split has no examples.", do="give more examples"
+        )
     sequences = build_sequences(name, examples, method)
     conversations = sequences.conversations
     ids: list[np.ndarray] = []
@@ -68,13 +70,17 @@ def prepare_split(
     refusals: list[RejectedExample] = []
     too_long: list[tuple[Place, float]] = []
     beyond: list[tuple[Place, frozenset[int]]] = []
-    for batch, rendered, encoded in iterate_tokenized_batches(conversations, tokenizer, train_on, refusals):
+    for batch, rendered, encoded in iterate_tokenized_batches(
+        conversations, tokenizer, train_on, refusals
+    ):
         batch_weights = compute_loss_weights(rendered, encoded)
         batch_lengths = np.fromiter((len(e.ids) for e in encoded), np.int64, len(encoded))
         too_long += _find_too_long(batch, batch_weights, batch_lengths, max_tokens)
         if tokenizer.ids_without_embedding:
             found = (tokenizer.ids_without_embedding.intersection(one.ids) for one in encoded)
-            beyond += [(example.place, own) for example, own in zip(batch, found, strict=True) if own]
+            beyond += [
+                (example.place, own) for example, own in zip(batch, found, strict=True) if own
+            ]
         ids.append(np.concatenate([np.asarray(e.ids, np.int32) for e in encoded]))
         weights.append(batch_weights)
         lengths.append(batch_lengths)
@@ -103,7 +109,9 @@ def compute_content_hash(arrays: TokenArrays) -> str:
     return content.hexdigest()
 
 
-def build_split_record(name: str, arrays: TokenArrays, tokenizer: ChatTokenizer, max_tokens: int) -> PreparedSplit:
+def build_split_record(
+    name: str, arrays: TokenArrays, tokenizer: ChatTokenizer, max_tokens: int
+) -> PreparedSplit:
     """The record of a prepared split: counts, limit and hashes."""
     return PreparedSplit(
         split=name,
@@ -128,7 +136,9 @@ def _find_too_long(
         yield batch[e].place, float(own[max_tokens:].sum() / max(own.sum(), 1))
 
 
-def _check_lengths(too_long: list[tuple[Place, float]], total: int, max_tokens: int, name: str) -> None:
+def _check_lengths(
+    too_long: list[tuple[Place, float]], total: int, max_tokens: int, name: str
+) -> None:
     if too_long:
         worst = max(share for _, share in too_long)
         raise DataError(
@@ -145,7 +155,10 @@ def _check_embeddings(beyond: list[tuple[Place, frozenset[int]]], total: int, na
         what, do = describe_missing_embeddings(frozenset[int]().union(*(ids for _, ids in beyond)))
         places = name_places([place for place, _ in beyond])
         raise DataError(
-            "no-embedding", f"{format_example_count(len(beyond), total, what)}.", where=f"{name} {places}", do=do
+            "no-embedding",
+            f"{format_example_count(len(beyond), total, what)}.",
+            where=f"{name} {places}",
+            do=do,
         )
 
 
@@ -184,16 +197,24 @@ def prove_mask(
                 )
             shown.append(_cut_spans(text, one, weights_T > 0))
     raise_rejected(refusals, len(first), "train")
-    return MaskProof(examples=tuple(shown), end_of_turn=tokenizer.end_of_turn, end_of_turn_trained=True)
+    return MaskProof(
+        examples=tuple(shown), end_of_turn=tokenizer.end_of_turn, end_of_turn_trained=True
+    )
 
 
 def format_mask(proof: MaskProof) -> str:
     """The proof as plain text: spans between ⟦ and ⟧ are trained, the rest is only read."""
     blocks = [
-        "".join(f"{MASK_OPEN}{piece.text}{MASK_CLOSE}" if piece.trained else piece.text for piece in example)
+        "".join(
+            f"{MASK_OPEN}{piece.text}{MASK_CLOSE}" if piece.trained else piece.text
+            for piece in example
+        )
         for example in proof.examples
     ]
-    head = f"Trained is what stands between {MASK_OPEN} and {MASK_CLOSE}. Every answer ends with {proof.end_of_turn}."
+    head = (
+        f"Trained is what stands between {MASK_OPEN} and {MASK_CLOSE}. Every answer ends with"
+        f" {proof.end_of_turn}."
+    )
     return "\n\n".join([head, *blocks]) + "\n"
 
 
@@ -208,7 +229,9 @@ def _cut_spans(text: str, encoded: TokenizedText, is_trained_T: np.ndarray) -> t
     return tuple(pieces)
 
 
-def _check_trained(arrays: TokenArrays, is_trained_N: np.ndarray, sequences: TrainingSequences) -> None:
+def _check_trained(
+    arrays: TokenArrays, is_trained_N: np.ndarray, sequences: TrainingSequences
+) -> None:
     # reduceat sums between consecutive starts; no sequence is empty, for which it would be wrong.
     trained_S = np.add.reduceat(is_trained_N, arrays.starts_S1[:-1], dtype=np.int64)
     _raise_for_sequences(
@@ -222,7 +245,10 @@ def _check_trained(arrays: TokenArrays, is_trained_N: np.ndarray, sequences: Tra
 
 
 def _check_end_of_turn(
-    arrays: TokenArrays, is_trained_N: np.ndarray, tokenizer: ChatTokenizer, sequences: TrainingSequences
+    arrays: TokenArrays,
+    is_trained_N: np.ndarray,
+    tokenizer: ChatTokenizer,
+    sequences: TrainingSequences,
 ) -> None:
     """A span begins where a trained token follows an untrained one: one answer, or a whole text."""
     is_begin_N = is_trained_N & ~np.append(False, is_trained_N[:-1])
@@ -243,7 +269,9 @@ def _check_end_of_turn(
     )
 
 
-def _check_double_bos(arrays: TokenArrays, tokenizer: ChatTokenizer, sequences: TrainingSequences) -> None:
+def _check_double_bos(
+    arrays: TokenArrays, tokenizer: ChatTokenizer, sequences: TrainingSequences
+) -> None:
     if tokenizer.bos_id is None:
         return
     is_bos_N = arrays.tokens_N == tokenizer.bos_id

@@ -100,7 +100,9 @@ class Renderer:
                 text = self.render(replace(example, messages=placed)).text
             except RenderError:
                 return None
-            sizes.append(len(text.encode("utf-8")) - sum(_count_bytes(message.content) for message in placed))
+            sizes.append(
+                len(text.encode("utf-8")) - sum(_count_bytes(message.content) for message in placed)
+            )
         return max(sizes)
 
     def render_ahead(self, examples: Sequence[Example]) -> None:
@@ -116,7 +118,11 @@ class Renderer:
     def render(self, example: Example) -> RenderedExample:
         """Render an example. Errors: `RenderError`; `ResourceLimitExceeded` by the template."""
         try:
-            return self._render_text(example) if example.text is not None else self._render_chat(example)
+            return (
+                self._render_text(example)
+                if example.text is not None
+                else self._render_chat(example)
+            )
         except ResourceLimitExceeded:
             raise
         except TunesmithError as error:  # the template's own refusal, e.g. of two user turns
@@ -137,7 +143,9 @@ class Renderer:
             raise RenderError("no-answer", "an empty text")
         begin = len(self._tokenizer.text_prefix)
         whole = self._tokenizer.text_prefix + text + self._tokenizer.end_of_turn
-        content = ((begin, begin + len(text)),) if contains_control_token(self._tokenizer, text) else ()
+        content = (
+            ((begin, begin + len(text)),) if contains_control_token(self._tokenizer, text) else ()
+        )
         return RenderedExample(whole, (WeightedSpan(begin, len(whole), 1.0),), content)
 
     def _render_chat(self, example: Example) -> RenderedExample:
@@ -147,7 +155,8 @@ class Renderer:
         turns = {
             i: turn
             for i, message in enumerate(example.messages)
-            if message.role == "assistant" and (turn := self._find_turn_span(example, i, whole)) is not None
+            if message.role == "assistant"
+            and (turn := self._find_turn_span(example, i, whole)) is not None
         }
         spans = list(turns.values())
         # Cut after the last answer: the line end behind the end-of-turn token is never generated.
@@ -156,7 +165,9 @@ class Renderer:
         if lost := self._coverage.describe_lost_parts(example, whole, answers):
             raise RenderError("template-drops", lost)
         content = self._find_content_ranges(example, whole)
-        return RenderedExample(text, tuple(spans if self._train_on == "answers" else _fill_gaps(spans)), content)
+        return RenderedExample(
+            text, tuple(spans if self._train_on == "answers" else _fill_gaps(spans)), content
+        )
 
     def _find_turn_span(self, example: Example, i: int, whole: str) -> WeightedSpan | None:
         """The characters of assistant turn i, including its end-of-turn token.
@@ -167,17 +178,23 @@ class Renderer:
         messages, end_of_turn = example.messages, self._tokenizer.end_of_turn
         message, is_last = messages[i], i == len(messages) - 1
         if (is_last or message.is_trained) and not (message.content.strip() or message.tool_calls):
-            raise RenderError("no-answer" if is_last else "empty-answer", f"turn {i + 1} is an empty answer")
+            raise RenderError(
+                "no-answer" if is_last else "empty-answer", f"turn {i + 1} is an empty answer"
+            )
         before = self._tokenizer.render(messages[:i], example.tools, open_answer=True)
         after = whole if is_last else self._tokenizer.render(messages[: i + 1], example.tools)
         if not (after.startswith(before) and whole.startswith(after)):
             if not is_last and not message.is_trained and self._train_on == "answers":
                 return None
-            raise RenderError("template-not-prefix-preserving", _describe_difference(i, before, after, whole))
+            raise RenderError(
+                "template-not-prefix-preserving", _describe_difference(i, before, after, whole)
+            )
         # rfind: the answer itself may contain the end-of-turn text; only the last one ends it.
         end = after.rfind(end_of_turn, len(before))
         if end < 0 or after[end + len(end_of_turn) :].strip():
-            raise RenderError("end-of-turn-not-trained", f"turn {i + 1} does not end with {end_of_turn}")
+            raise RenderError(
+                "end-of-turn-not-trained", f"turn {i + 1} does not end with {end_of_turn}"
+            )
         weight = message.weight
         return WeightedSpan(len(before), end + len(end_of_turn), 1.0 if weight is None else weight)
 
@@ -186,16 +203,22 @@ class Renderer:
         self._check_structured_parts(example)
         ranges = find_content_ranges(self._tokenizer, example.messages, example.tools, whole)
         if ranges is None:
-            raise RenderError("control-token-in-text", "the template rewrites a message that spells a control token")
+            raise RenderError(
+                "control-token-in-text",
+                "the template rewrites a message that spells a control token",
+            )
         return tuple(ranges)
 
     def _check_structured_parts(self, example: Example) -> None:
         """Refuse control tokens in tools, calls, names and reasoning: their place is unknown."""
         beside = [[m.tool_calls, m.name, m.tool_call_id, m.reasoning] for m in example.messages]
         is_plain = not example.tools and not any(any(parts) for parts in beside)
-        if not is_plain and contains_control_token(self._tokenizer, dump_canonical_json([example.tools, beside])):
+        if not is_plain and contains_control_token(
+            self._tokenizer, dump_canonical_json([example.tools, beside])
+        ):
             raise RenderError(
-                "control-token-in-text", "a control token inside a tool definition, call, name or reasoning"
+                "control-token-in-text",
+                "a control token inside a tool definition, call, name or reasoning",
             )
 
 
@@ -229,9 +252,15 @@ def _describe_difference(i: int, before: str, after: str, whole: str) -> str:
             "where the answered turn has none of it"
         )
     shared = _count_shared_characters(after, whole)
-    return f"turn {i + 1} is written differently later on, from {after[shared:][:MAX_SHOWN_CHARACTERS]!r} on"
+    return (
+        f"turn {i + 1} is written differently later on, from"
+        f" {after[shared:][:MAX_SHOWN_CHARACTERS]!r} on"
+    )
 
 
 def _count_shared_characters(one: str, other: str) -> int:
     """The length of the common prefix in characters."""
-    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    return next(
+        (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
+        min(len(one), len(other)),
+    )

@@ -10,9 +10,9 @@ labels lose the word "Corporation" and, where more follows, "Name", so that answ
 
     CorporationName -> name                          CorporationNameAndCompany -> and_company
     CorporationNameOrganization -> organization      CorporationNameBranchType -> branch_type
-    CorporationLegalType -> legal_type               CorporationNameBranchIdentifier -> branch_identifier
-    CorporationCommitteeType -> committee_type       ShortForm, ProxyFor, CareOf -> short_form, proxy_for, care_of
-"""
+    CorporationLegalType -> legal_type  CorporationNameBranchIdentifier -> branch_identifier
+    CorporationCommitteeType -> committee_type  ShortForm, ProxyFor, CareOf -> short_form, proxy_for, care_of
+"""  # noqa: E501
 
 import json
 import re
@@ -51,9 +51,14 @@ def _build_sample(archive: Path, path: Path) -> None:
     with tarfile.open(archive) as members:
         licence = _read_member(members, LICENSE_MEMBER).decode("utf-8")
         rows = [
-            row for kind, member in MEMBERS.items() for row in parse_labeled_names(kind, _read_member(members, member))
+            row
+            for kind, member in MEMBERS.items()
+            for row in parse_labeled_names(kind, _read_member(members, member))
         ]
-    note = f"names.jsonl is made from the labelled names in {REQUIREMENT} (SHA-256 {SHA256}).\n\n{licence}"
+    note = (
+        f"names.jsonl is made from the labelled names in {REQUIREMENT} (SHA-256"
+        f" {SHA256}).\n\n{licence}"
+    )
     write_atomically(path.with_name("names.LICENCE.txt"), note)
     # The data file last: it exists only together with its license.
     write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

@@ -69,7 +69,9 @@ def split_examples(
     validation = [example for example in given["validation"] if units[example.id] not in in_test]
     return Split(
         seed=seed,
-        method="given-test" if test is not None else "given" if declared_splits is not None else "hash",
+        method=(
+            "given-test" if test is not None else "given" if declared_splits is not None else "hash"
+        ),
         grouped_by=grouped_by,
         stratified=labels is not None and bool(wanted),
         train=_sort_ids([*chosen["train"], *bound], seed),
@@ -88,7 +90,11 @@ def select_examples(examples: Iterable[Example], ids: Iterable[str]) -> list[Exa
 
 def _sort_ids(examples: Iterable[Example], seed: int) -> tuple[str, ...]:
     """Each id once, ordered by its own hash, so that the first n are a fair sample."""
-    return tuple(sorted({example.id for example in examples}, key=lambda id_: _hash_to_unit_interval(seed, id_)))
+    return tuple(
+        sorted(
+            {example.id for example in examples}, key=lambda id_: _hash_to_unit_interval(seed, id_)
+        )
+    )
 
 
 def _group_units(examples: Sequence[Example]) -> dict[str, str]:
@@ -141,14 +147,20 @@ def _iterate_prefix_keys(example: Example) -> Iterator[str]:
     """
     turns = hashlib.blake2b(digest_size=16)
     for message in example.messages:
-        turn = dump_canonical_json([message.role, normalize_text(message.content), message.called_functions])
+        turn = dump_canonical_json(
+            [message.role, normalize_text(message.content), message.called_functions]
+        )
         turns.update(turn.encode("utf-8", "surrogatepass"))
         if message.role == "assistant":
             yield f"~{turns.hexdigest()}"
 
 
 def _hold_out(
-    examples: list[Example], units: dict[str, str], labels: list[str] | None, seed: int, fractions: dict[str, float]
+    examples: list[Example],
+    units: dict[str, str],
+    labels: list[str] | None,
+    seed: int,
+    fractions: dict[str, float],
 ) -> dict[str, list[Example]]:
     """Assign every unit to train or to one of the splits in `fractions`."""
     label_of: dict[str, str] = {}
@@ -162,7 +174,10 @@ def _hold_out(
             "too-few",
             "There are too few different examples to split.",
             found=f"{len(numbers)} different prompts or groups",
-            do=f"give at least {len(fractions) + 1}; {len(fractions) * 50} and more give an answer that can be trusted",
+            do=(
+                f"give at least {len(fractions) + 1}; {len(fractions) * 50} and more give an answer"
+                " that can be trusted"
+            ),
         )
     allot = _assign_by_label if labels else _assign_by_hash
     side_of = allot(numbers, label_of, fractions)
@@ -175,11 +190,15 @@ def _hold_out(
 
 def _hash_to_unit_interval(seed: int, unit: str) -> float:
     """Uniform in [0, 1): the top 53 bits of BLAKE2b, which a float represents exactly."""
-    digest = hashlib.blake2b(f"{seed} {unit}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    digest = hashlib.blake2b(
+        f"{seed} {unit}".encode("utf-8", "surrogatepass"), digest_size=8
+    ).digest()
     return (int.from_bytes(digest, "big") >> 11) / 2**53
 
 
-def _assign_by_hash(numbers: dict[str, float], label_of: dict[str, str], fractions: dict[str, float]) -> dict[str, str]:
+def _assign_by_hash(
+    numbers: dict[str, float], label_of: dict[str, str], fractions: dict[str, float]
+) -> dict[str, str]:
     def choose_split(number: float) -> str:
         begin = 0.0
         for name, share in fractions.items():
@@ -213,7 +232,9 @@ def _make_even_picker(share: float) -> Callable[[int], bool]:
     return lambda i: math.floor((i + 1) * share + 0.5) > math.floor(i * share + 0.5)
 
 
-def _fill_empty_splits(numbers: dict[str, float], split_by_unit: dict[str, str], names: list[str]) -> None:
+def _fill_empty_splits(
+    numbers: dict[str, float], split_by_unit: dict[str, str], names: list[str]
+) -> None:
     """Give each empty split a unit of the largest one: three units suffice for three splits."""
     for name in names:
         if name in split_by_unit.values():

@@ -35,7 +35,9 @@ class TemplateCoverage:
         self._lost_parts_cache: dict[Any, tuple[str, ...]] = {}
         self._dropped_names_cache: dict[Any, bool] = {}
 
-    def describe_lost_parts(self, example: Example, whole: str, answers: dict[int, str]) -> str | None:
+    def describe_lost_parts(
+        self, example: Example, whole: str, answers: dict[int, str]
+    ) -> str | None:
         """The parts missing from the text as a sentence for an error message; None when complete.
 
         `whole` is the rendered example; `answers` maps the message index of each trained turn to
@@ -55,7 +57,9 @@ class TemplateCoverage:
 
     def _is_name_dropped(self, example: Example) -> bool:
         mark = f"qzx{_FIRST_MARKER}q"
-        marked = [replace(m, name=mark) if m.name and m.role != "tool" else m for m in example.messages]
+        marked = [
+            replace(m, name=mark) if m.name and m.role != "tool" else m for m in example.messages
+        ]
         try:
             text = self._tokenizer.render(marked, example.tools)
         except ResourceLimitExceeded:
@@ -81,7 +85,9 @@ class TemplateCoverage:
             _find_lost_values(messages, tools, whole, answers or {})
         )
 
-    def _find_lost_by_markers(self, messages: Sequence[Message], tools: Tools, open_answer: bool) -> tuple[str, ...]:
+    def _find_lost_by_markers(
+        self, messages: Sequence[Message], tools: Tools, open_answer: bool
+    ) -> tuple[str, ...]:
         """The kinds of parts that the template does not write in conversations like this one."""
         marks = _MarkerFactory()
         marked_tools = [marks.mark_tool(tool) for tool in tools]
@@ -101,7 +107,9 @@ def _drop_redundant_parts(lost: Iterable[str]) -> tuple[str, ...]:
     return tuple(
         what
         for what in found
-        if TOOL_CALLS not in found or what in (TOOL_CALLS, TOOL_DEFINITIONS) or "argument" not in what
+        if TOOL_CALLS not in found
+        or what in (TOOL_CALLS, TOOL_DEFINITIONS)
+        or "argument" not in what
     )
 
 
@@ -118,16 +126,25 @@ class _MarkerFactory:
         calls = tuple(self._mark_call(call) for call in message.tool_calls)
         return replace(
             message,
-            content=self._new_marker(_name_content(message)) if message.content.strip() else message.content,
-            reasoning=None
-            if message.reasoning is None
-            else self._new_marker("reasoning" if message.is_trained else None),
+            content=(
+                self._new_marker(_name_content(message))
+                if message.content.strip()
+                else message.content
+            ),
+            reasoning=(
+                None
+                if message.reasoning is None
+                else self._new_marker("reasoning" if message.is_trained else None)
+            ),
             tool_calls=calls,
         )
 
     def mark_tool(self, tool: dict[str, Any]) -> dict[str, Any]:
         """The tool with a marker as its name."""
-        return {**tool, "function": {**tool.get("function", {}), "name": self._new_marker(TOOL_DEFINITIONS)}}
+        return {
+            **tool,
+            "function": {**tool.get("function", {}), "name": self._new_marker(TOOL_DEFINITIONS)},
+        }
 
     def find_missing(self, text: str) -> Iterator[str]:
         """Each kind whose marker is missing, and arguments that are written in a wrong form."""
@@ -135,7 +152,10 @@ class _MarkerFactory:
         for key in self._keys:
             # Quotes show the form: \" is JSON inside a string, ' is Python's repr.
             if f'\\"{key}' in text or f"'{key}'" in text:
-                yield "arguments of tool calls as JSON (it writes them as text in quotes, or in Python's form)"
+                yield (
+                    "arguments of tool calls as JSON (it writes them as text in quotes, or in"
+                    " Python's form)"
+                )
 
     def _new_marker(self, what: str | None, form: str = "qzx{}q") -> str:
         """A new marker that stands for `what`; None for a part that may be missing."""
@@ -193,10 +213,14 @@ def _get_value_key(value: Any) -> Any:
 def _name_content(message: Message) -> str:
     if message.role == "assistant":
         return "text of answers that call tools" if message.tool_calls else "answers"
-    return {"system": "system messages", "user": "user messages", "tool": "tool results"}[message.role]
+    return {"system": "system messages", "user": "user messages", "tool": "tool results"}[
+        message.role
+    ]
 
 
-def _find_lost_values(messages: Sequence[Message], tools: Tools, whole: str, answers: dict[int, str]) -> Iterator[str]:
+def _find_lost_values(
+    messages: Sequence[Message], tools: Tools, whole: str, answers: dict[int, str]
+) -> Iterator[str]:
     for tool in tools:
         if not _is_contained(str(tool.get("function", {}).get("name", "")), whole):
             yield TOOL_DEFINITIONS
@@ -206,12 +230,18 @@ def _find_lost_values(messages: Sequence[Message], tools: Tools, whole: str, ans
             i in answers or not _is_contained(_strip_thinking(message), text)
         ):
             yield _name_content(message)
-        if i in answers and message.reasoning is not None and not _is_contained(message.reasoning, text):
+        if (
+            i in answers
+            and message.reasoning is not None
+            and not _is_contained(message.reasoning, text)
+        ):
             yield "reasoning"
         for function in message.called_functions if message.tool_calls else ():
             if not _is_contained(str(function.get("name", "")), text):
                 yield TOOL_CALLS
-            if not all(_is_contained(value, text) for value in _iterate_leaves(function.get("arguments"))):
+            if not all(
+                _is_contained(value, text) for value in _iterate_leaves(function.get("arguments"))
+            ):
                 yield "arguments of tool calls"
 
 

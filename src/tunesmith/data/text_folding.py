@@ -42,7 +42,9 @@ class Folding:
     compared_differences: str
 
     def __call__(self, text: str) -> str:
-        return _fold_cached(self.fold, text) if len(text) <= MAX_CACHED_CHARACTERS else self.fold(text)
+        return (
+            _fold_cached(self.fold, text) if len(text) <= MAX_CACHED_CHARACTERS else self.fold(text)
+        )
 
 
 @lru_cache(maxsize=4096)
@@ -93,7 +95,9 @@ def _fold_edges(text: str) -> str:
 
 EDGE_AND_CASE_FOLDING = Folding(normalize_answer, _fold_case, "case and marks at the edges are", "")
 EDGE_FOLDING = Folding(_fold_edges, _fold_spaces, "marks at the edges are", "case counts")
-SPACE_FOLDING = Folding(_fold_spaces, _fold_spaces, "white space is", "case and marks at the edges count")
+SPACE_FOLDING = Folding(
+    _fold_spaces, _fold_spaces, "white space is", "case and marks at the edges count"
+)
 NO_FOLDING = Folding(str.strip, str.strip, "nothing is", "every character counts")
 FOLDINGS = (EDGE_AND_CASE_FOLDING, EDGE_FOLDING, SPACE_FOLDING, NO_FOLDING)
 
@@ -105,11 +109,15 @@ def choose_folding(answers: Iterable[str], min_uses: int = 2) -> Folding:
     """
     uses = Counter(answer.strip() for answer in answers)
     return next(
-        folding for folding in FOLDINGS if folding is NO_FOLDING or not find_merged_spellings(folding, uses, min_uses)
+        folding
+        for folding in FOLDINGS
+        if folding is NO_FOLDING or not find_merged_spellings(folding, uses, min_uses)
     )
 
 
-def find_merged_spellings(folding: Folding, uses: Counter[str], min_uses: int = 2) -> list[tuple[str, str]]:
+def find_merged_spellings(
+    folding: Folding, uses: Counter[str], min_uses: int = 2
+) -> list[tuple[str, str]]:
     """Pairs of spellings in use that become equal under the folding, the more common one first.
 
     A spelling is in use, and not a typo, if it occurs `min_uses` times and has more than
@@ -134,7 +142,9 @@ def _trim_edges(folded: str) -> str:
     begin, end = 0, len(folded)
     while begin < end and is_edge_character(folded[begin]):
         begin += 1
-    while end > begin and (is_edge_character(folded[end - 1]) or folded[end - 1] in SENTENCE_PUNCTUATION):
+    while end > begin and (
+        is_edge_character(folded[end - 1]) or folded[end - 1] in SENTENCE_PUNCTUATION
+    ):
         end -= 1
     # Text of nothing but marks, such as "?", stays: as an answer it differs from an empty one.
     return folded[begin:end] or folded

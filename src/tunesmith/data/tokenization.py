@@ -35,9 +35,14 @@ RENDER_ERROR_MESSAGES: dict[str, tuple[str, str]] = {
         "choose a model whose chat template writes it, or take it out of the data",
     ),
     "template-not-prefix-preserving": (
-        "are rewritten by the chat template as the conversation goes on, so what is trained is not what will be seen",
-        "train the last answer only (weight 0 on the earlier ones), keep one answer per example, or choose another "
-        "model",
+        (
+            "are rewritten by the chat template as the conversation goes on, so what is trained is"
+            " not what will be seen"
+        ),
+        (
+            "train the last answer only (weight 0 on the earlier ones), keep one answer per"
+            " example, or choose another model"
+        ),
     ),
     "end-of-turn-not-trained": (
         "would not teach the model to stop",
@@ -59,7 +64,10 @@ def describe_missing_embeddings(ids: Iterable[int]) -> tuple[str, str]:
     """(what is wrong, what to do) for examples with these ids, as in `RENDER_ERROR_MESSAGES`."""
     some = truncate_list(sorted(ids))
     what = f"have tokens that the model has no row for (ids {some})"
-    return what, "take the tokenizer that belongs to these weights, or take what spells these tokens out"
+    return (
+        what,
+        "take the tokenizer that belongs to these weights, or take what spells these tokens out",
+    )
 
 
 class RejectedExample(NamedTuple):
@@ -71,7 +79,10 @@ class RejectedExample(NamedTuple):
 
 
 def iterate_tokenized_batches(
-    examples: Sequence[Example], tokenizer: ChatTokenizer, train_on: TrainOn, rejected: list[RejectedExample]
+    examples: Sequence[Example],
+    tokenizer: ChatTokenizer,
+    train_on: TrainOn,
+    rejected: list[RejectedExample],
 ) -> Iterator[tuple[list[Example], list[RenderedExample], list[TokenizedText]]]:
     """The examples that can be rendered, batch by batch; the others are appended to `rejected`."""
     renderer = Renderer(tokenizer, train_on)
@@ -91,14 +102,21 @@ def iterate_tokenized_batches(
 
 
 def _tokenize_batch(
-    batch: list[Example], rendered: list[RenderedExample], tokenizer: ChatTokenizer, rejected: list[RejectedExample]
+    batch: list[Example],
+    rendered: list[RenderedExample],
+    tokenizer: ChatTokenizer,
+    rejected: list[RejectedExample],
 ) -> list[TokenizedText]:
     encoded = tokenizer.encode([r.text for r in rendered], [r.content for r in rendered])
     # Rare, so only the examples concerned are encoded a second time.
     for i in np.unique(_find_tokens_across_borders(rendered, encoded)):
         whole, encoded[i] = encoded[i], _tokenize_in_pieces(rendered[i], tokenizer)
         if tokenizer.decode(whole.ids) != tokenizer.decode(encoded[i].ids):
-            rejected.append(RejectedExample("token-across-border", batch[i].place, "cutting there changes the text"))
+            rejected.append(
+                RejectedExample(
+                    "token-across-border", batch[i].place, "cutting there changes the text"
+                )
+            )
     return encoded
 
 
@@ -107,12 +125,20 @@ def _tokenize_in_pieces(rendered: RenderedExample, tokenizer: ChatTokenizer) -> 
     borders = {border for span in rendered.spans for border in span[:2]}
     cuts = list(pairwise(sorted({0, len(rendered.text), *borders})))
     content = [
-        [(max(b, begin) - begin, min(e, end) - begin) for b, e in rendered.content if b < end and e > begin]
+        [
+            (max(b, begin) - begin, min(e, end) - begin)
+            for b, e in rendered.content
+            if b < end and e > begin
+        ]
         for begin, end in cuts
     ]
     pieces = tokenizer.encode([rendered.text[begin:end] for begin, end in cuts], content)
     ids = [id_ for piece in pieces for id_ in piece.ids]
-    offsets = [(begin + b, begin + e) for (begin, _), piece in zip(cuts, pieces, strict=True) for b, e in piece.offsets]
+    offsets = [
+        (begin + b, begin + e)
+        for (begin, _), piece in zip(cuts, pieces, strict=True)
+        for b, e in piece.offsets
+    ]
     return TokenizedText(ids, offsets)
 
 
@@ -136,13 +162,22 @@ def _flatten(rendered: Sequence[RenderedExample], encoded: Sequence[TokenizedTex
     offsets_N2 = np.array([pair for e in encoded for pair in e.offsets], np.int64).reshape(-1, 2)
     example_of_N = np.repeat(np.arange(len(encoded)), counts_E)
     spans_S3 = np.array(
-        [(base + b, base + e, w) for base, r in zip(base_E, rendered, strict=True) for b, e, w in r.spans], np.float64
+        [
+            (base + b, base + e, w)
+            for base, r in zip(base_E, rendered, strict=True)
+            for b, e, w in r.spans
+        ],
+        np.float64,
     ).reshape(-1, 3)
     base_N = base_E[example_of_N]
-    return _FlatOffsets(offsets_N2[:, 0] + base_N, offsets_N2[:, 1] + base_N, spans_S3, example_of_N)
+    return _FlatOffsets(
+        offsets_N2[:, 0] + base_N, offsets_N2[:, 1] + base_N, spans_S3, example_of_N
+    )
 
 
-def _find_tokens_across_borders(rendered: Sequence[RenderedExample], encoded: Sequence[TokenizedText]) -> np.ndarray:
+def _find_tokens_across_borders(
+    rendered: Sequence[RenderedExample], encoded: Sequence[TokenizedText]
+) -> np.ndarray:
     """Indices of the examples with a token that begins before a span's border and ends after it."""
     flat = _flatten(rendered, encoded)
     # A sentinel after the last border, so that every token has a next one.
@@ -151,7 +186,9 @@ def _find_tokens_across_borders(rendered: Sequence[RenderedExample], encoded: Se
     return flat.example_index_N[next_border_N < flat.ends_N]
 
 
-def compute_loss_weights(rendered: Sequence[RenderedExample], encoded: Sequence[TokenizedText]) -> np.ndarray:
+def compute_loss_weights(
+    rendered: Sequence[RenderedExample], encoded: Sequence[TokenizedText]
+) -> np.ndarray:
     """The loss weight of each token, shape (N,) float32.
 
     It is the weight of the span that contains the token, else 0; 0 for the first token of an
@@ -179,7 +216,11 @@ def raise_rejected(rejected: Sequence[RejectedExample], total: int, name: str) -
     slug = max(sorted(set(slugs)), key=slugs.count)
     own = [refusal for refusal in rejected if refusal.slug == slug]
     what, do = RENDER_ERROR_MESSAGES[slug]
-    others = f"; {len(rejected) - len(own):,} more are refused for other reasons" if len(own) < len(rejected) else ""
+    others = (
+        f"; {len(rejected) - len(own):,} more are refused for other reasons"
+        if len(own) < len(rejected)
+        else ""
+    )
     raise DataError(
         slug,
         f"{format_example_count(len(own), total, what)}.",

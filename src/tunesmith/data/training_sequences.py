@@ -48,20 +48,28 @@ def find_mismatch(examples: Sequence[Example], method: Method) -> MethodMismatch
     data = METHODS.load(method).data
     if data == "answers":
         return _collect_mismatch(
-            examples, lambda e: e.is_desirable is False, "unwanted-answers",
-            f"are rated as unwanted, and {method} would imitate them", "set method=kto, or take them out",
-        )  # fmt: skip
+            examples,
+            lambda e: e.is_desirable is False,
+            "unwanted-answers",
+            f"are rated as unwanted, and {method} would imitate them",
+            "set method=kto, or take them out",
+        )
     if data == "ratings":
         return _collect_mismatch(
-            examples, lambda e: not e.rejected and e.is_desirable is None, "not-rated",
+            examples,
+            lambda e: not e.rejected and e.is_desirable is None,
+            "not-rated",
             f"have neither a rating nor a rejected answer, and {method} needs one of them",
-            'give a column "label" with true and false, or "chosen" and "rejected", or set method=sft',
-        )  # fmt: skip
+            'give a column "label" with true and false, or "chosen" and "rejected", or set'
+            " method=sft",
+        )
     return _collect_mismatch(
-        examples, lambda e: not e.rejected, "not-pairs",
+        examples,
+        lambda e: not e.rejected,
+        "not-pairs",
         f"have no rejected answer, and {method} learns from pairs",
         'give columns "chosen" and "rejected", or set method=sft',
-    )  # fmt: skip
+    )
 
 
 def _collect_mismatch(
@@ -76,9 +84,12 @@ def check_method_fit(name: str, examples: Sequence[Example], method: Method) -> 
     if misfit := find_mismatch(examples, method):
         wrong = [examples[i].place for i in misfit.positions]
         raise DataError(
-            misfit.slug, f"{len(wrong):,} of {len(examples):,} examples {misfit.description}.",
-            where=f"{name} {name_places(wrong)}", found=_count_kinds(examples), do=misfit.hint,
-        )  # fmt: skip
+            misfit.slug,
+            f"{len(wrong):,} of {len(examples):,} examples {misfit.description}.",
+            where=f"{name} {name_places(wrong)}",
+            found=_count_kinds(examples),
+            do=misfit.hint,
+        )
 
 
 def build_sequences(name: str, examples: Sequence[Example], method: Method) -> TrainingSequences:
@@ -90,8 +101,14 @@ def build_sequences(name: str, examples: Sequence[Example], method: Method) -> T
     if data == "ratings":
         # A pair has no rating and contributes to both lists, a rated answer to one.
         wanted = [_train_last_turn_only(e) for e in examples if e.is_desirable is not False]
-        unwanted = [split_answers(e)[-1] for e in map(_train_last_turn_only, examples) if e.is_desirable is not True]
-        return TrainingSequences([*wanted, *unwanted], is_desirable=(True,) * len(wanted) + (False,) * len(unwanted))
+        unwanted = [
+            split_answers(e)[-1]
+            for e in map(_train_last_turn_only, examples)
+            if e.is_desirable is not True
+        ]
+        return TrainingSequences(
+            [*wanted, *unwanted], is_desirable=(True,) * len(wanted) + (False,) * len(unwanted)
+        )
     # Chosen and rejected are adjacent: 2e and 2e + 1 are the sequences of example e.
     pairs = [answer for e in examples for answer in (_train_last_turn_only(e), _with_rejected(e))]
     return TrainingSequences(pairs, per_example=2)
@@ -108,12 +125,18 @@ def _train_last_turn_only(example: Example) -> Example:
 
 
 def _with_rejected(example: Example) -> Example:
-    return _train_last_turn_only(replace(example, messages=(*example.prompt, *example.rejected), rejected=()))
+    return _train_last_turn_only(
+        replace(example, messages=(*example.prompt, *example.rejected), rejected=())
+    )
 
 
 def _count_kinds(examples: Sequence[Example]) -> str:
     """Counts for an error message, as `12 pairs, 3 rated answers, 40 single answers`."""
     pairs = sum(bool(example.rejected) for example in examples)
     rated = sum(example.is_desirable is not None for example in examples)
-    counts = {"pairs": pairs, "rated answers": rated, "single answers": len(examples) - pairs - rated}
+    counts = {
+        "pairs": pairs,
+        "rated answers": rated,
+        "single answers": len(examples) - pairs - rated,
+    }
     return ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)

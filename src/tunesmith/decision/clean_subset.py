@@ -27,9 +27,16 @@ def exclude_contaminated(evaluation: Evaluation) -> Evaluation | None:
     comparisons = tuple(
         _rescale_comparison(one, contenders[one.a], contenders[one.b], share)
         for one in evaluation.comparisons
-        if one.metric == metric and metric in contenders[one.a].metrics and metric in contenders[one.b].metrics
+        if one.metric == metric
+        and metric in contenders[one.a].metrics
+        and metric in contenders[one.b].metrics
     )
-    changed = {"contenders": tuple(contenders.values()), "comparisons": comparisons, "examples": kept, "leaked": ()}
+    changed = {
+        "contenders": tuple(contenders.values()),
+        "comparisons": comparisons,
+        "examples": kept,
+        "leaked": (),
+    }
     return evaluation.replace(**changed)
 
 
@@ -41,7 +48,9 @@ def _keep_clean_score(contender: Contender, metric: str) -> Contender:
     return contender.replace(metrics=metrics, clean=None)
 
 
-def _rescale_comparison(whole: Comparison, a: Contender, b: Contender, fraction: float) -> Comparison:
+def _rescale_comparison(
+    whole: Comparison, a: Contender, b: Contender, fraction: float
+) -> Comparison:
     """The comparison a - b shifted to the clean scores, with its interval widened; `fraction` =
     clean n / n.
     """
@@ -54,7 +63,11 @@ def _rescale_comparison(whole: Comparison, a: Contender, b: Contender, fraction:
     normal = NormalDist()
     errors = normal.inv_cdf(0.975) * abs(difference) / towards_zero if towards_zero > 0 else 0.0
     changed = {
-        "difference": difference, "low": low, "high": high, "p": 2 * normal.cdf(-errors),
-        "n": round(whole.n * fraction), "needed_n": None,
-    }  # fmt: skip
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "p": 2 * normal.cdf(-errors),
+        "n": round(whole.n * fraction),
+        "needed_n": None,
+    }
     return whole.replace(**changed)

@@ -58,10 +58,15 @@ def list_context_preferences(usage_context: UsageContext) -> list[ContextPrefere
     """
     found = []
     if usage_context.task_changes in ("weekly", "daily"):
-        because = f"the task changes {usage_context.task_changes}, and each change means tuning again"
+        because = (
+            f"the task changes {usage_context.task_changes}, and each change means tuning again"
+        )
         found.append(ContextPreference(list_trained_verdicts(), because, "prompting"))
     if usage_context.facts_change in ("weekly", "daily"):
-        because = f"the facts change {usage_context.facts_change}, and a tuned model keeps those it was trained on"
+        because = (
+            f"the facts change {usage_context.facts_change}, and a tuned model keeps those it was"
+            " trained on"
+        )
         found.append(ContextPreference(list_verdicts(_keeps_facts), because, "retrieval"))
     if usage_context.used == "once":
         because = "it is used once, and neither an index nor a tuning is used a second time"
@@ -81,7 +86,9 @@ def _has_setup(kind: ContenderKind) -> bool:
 
 def find_disfavored_verdicts(usage_context: UsageContext) -> frozenset[Verdict]:
     """All verdicts that at least one preference speaks against."""
-    return frozenset().union(*(leaning.against for leaning in list_context_preferences(usage_context)))
+    return frozenset().union(
+        *(leaning.against for leaning in list_context_preferences(usage_context))
+    )
 
 
 def list_missing_context(usage_context: UsageContext, requirements: Requirements) -> list[str]:

@@ -18,7 +18,9 @@ from tunesmith.records.quantity import format_percent, format_points
 RuleFunction = Callable[[VerdictInput], RuleResult]
 
 
-def find_decisive_answers(result: RuleResult, inputs: VerdictInput, judge: RuleFunction) -> list[str]:
+def find_decisive_answers(
+    result: RuleResult, inputs: VerdictInput, judge: RuleFunction
+) -> list[str]:
     """Sentences, each with the recipe key to set and the verdict that follows; empty if the verdict
     is already settled.
     """
@@ -32,7 +34,9 @@ def find_decisive_answers(result: RuleResult, inputs: VerdictInput, judge: RuleF
     return sentences
 
 
-def _list_alternatives(result: RuleResult, inputs: VerdictInput) -> Iterator[tuple[str, VerdictInput]]:
+def _list_alternatives(
+    result: RuleResult, inputs: VerdictInput
+) -> Iterator[tuple[str, VerdictInput]]:
     """(condition, input) for each change of the requirements or of the usage context that may
     settle the verdict.
     """
@@ -42,7 +46,9 @@ def _list_alternatives(result: RuleResult, inputs: VerdictInput) -> Iterator[tup
         # open.
         gain = ceil(100 * max(duel.gain.difference for duel in result.open_comparisons)) / 100
         if 0 < gain < 1:
-            condition = f"If {format_points(gain)} more are not worth it to you (bar.min_gain={gain:g})"
+            condition = (
+                f"If {format_points(gain)} more are not worth it to you (bar.min_gain={gain:g})"
+            )
             yield condition, replace(inputs, requirements=bar.replace(min_gain=gain))
     if result.best is not None and not has_proven_min_score(inputs.get_score(result.best), bar):
         # Rounded down, so that the lower bound of the interval still reaches it.

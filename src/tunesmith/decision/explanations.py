@@ -53,7 +53,9 @@ the same fraction of training examples up to which `data/contamination.py` remov
 """
 
 
-def explain_verdict(result: RuleResult, inputs: VerdictInput, decisive_answers: Sequence[str]) -> Iterator[str]:
+def explain_verdict(
+    result: RuleResult, inputs: VerdictInput, decisive_answers: Sequence[str]
+) -> Iterator[str]:
     """Why this verdict and no other; `decisive_answers` are the user's answers that would settle an
     inconclusive one.
     """
@@ -69,43 +71,59 @@ def explain_verdict(result: RuleResult, inputs: VerdictInput, decisive_answers: 
     yield from _describe_context(result, inputs)
 
 
-def list_warnings(result: RuleResult, on_clean: RuleResult | None, inputs: VerdictInput) -> Iterator[str]:
+def list_warnings(
+    result: RuleResult, on_clean: RuleResult | None, inputs: VerdictInput
+) -> Iterator[str]:
     """What a strict run refuses: warnings do not change the verdict, but must be visible.
 
     `max_forgetting` is compared with the point estimate of the drop, not with its interval: it is a
     limit, so uncertainty counts against tuning.
     """
-    if inputs.training_length is not None and inputs.undertuned and result.verdict not in list_trained_verdicts():
+    if (
+        inputs.training_length is not None
+        and inputs.undertuned
+        and result.verdict not in list_trained_verdicts()
+    ):
         yield (
             "Nothing can be said about fine-tuning: the model was tuned for "
             f"{explain_short_training(inputs.training_length)}."
             f"{_format_minutes(inputs.training_length)}"
         )
     limit, drop = inputs.requirements.max_forgetting, inputs.forgetting
-    if result.verdict in list_trained_verdicts() and limit is not None and drop is not None and drop.value > limit:
-        sure = "" if drop.low > limit else "; it may be less, and the limit is held against the estimate"
+    if (
+        result.verdict in list_trained_verdicts()
+        and limit is not None
+        and drop is not None
+        and drop.value > limit
+    ):
+        sure = (
+            ""
+            if drop.low > limit
+            else "; it may be less, and the limit is held against the estimate"
+        )
         yield (
-            f"Tuning costs general ability: it falls by {_format_drop(drop)}, more than the {format_points(limit)} "
-            "allowed "
-            f"(bar.max_forgetting){sure}."
+            f"Tuning costs general ability: it falls by {_format_drop(drop)}, more than the"
+            f" {format_points(limit)} allowed (bar.max_forgetting){sure}."
         )
     leaked, asked = len(inputs.evaluation.leaked), len(inputs.evaluation.examples)
     if leaked > MAX_CONTAMINATED_FRACTION * asked:
         yield (
-            f"{leaked:,} of {asked:,} test examples ({format_percent(leaked / asked)}) resemble training examples that "
-            "were "
-            "kept, so scores measure memory too: the gain of tuning may be smaller on new questions."
+            f"{leaked:,} of {asked:,} test examples ({format_percent(leaked / asked)}) resemble"
+            " training examples that were kept, so scores measure memory too: the gain of tuning"
+            " may be smaller on new questions."
         )
     if on_clean is not None and on_clean.verdict != result.verdict:
         yield (
-            f"The verdict rests on leaked test examples: on the {asked - leaked:,} that nothing in training resembles "
-            f"it would be {VERDICT_PHRASES[on_clean.verdict]!r} instead of {VERDICT_PHRASES[result.verdict]!r}."
+            f"The verdict rests on leaked test examples: on the {asked - leaked:,} that nothing in"
+            f" training resembles it would be {VERDICT_PHRASES[on_clean.verdict]!r} instead of"
+            f" {VERDICT_PHRASES[result.verdict]!r}."
         )
     for leaning in list_context_preferences(inputs.usage_context):
         if result.verdict in leaning.against:
             yield (
-                f"You said that {leaning.reason}: that speaks for {leaning.favored}. What was measured speaks "
-                f"against it: {VERDICT_PHRASES[result.verdict]}. Which weighs more is for you to say."
+                f"You said that {leaning.reason}: that speaks for {leaning.favored}. What was"
+                f" measured speaks against it: {VERDICT_PHRASES[result.verdict]}. Which weighs more"
+                " is for you to say."
             )
 
 
@@ -113,11 +131,20 @@ def _explain_winner(result: RuleResult, winner: Contender, inputs: VerdictInput)
     """Why this contender: its score, the simpler ones it beats, and why no more elaborate one takes
     its place.
     """
-    metric, score, bar = format_metric_name(inputs.evaluation.metric), inputs.get_score(winner), inputs.requirements
-    asked = (
-        f", which reaches the {format_percent(bar.min_score)} that you asked for" if bar.min_score is not None else ""
+    metric, score, bar = (
+        format_metric_name(inputs.evaluation.metric),
+        inputs.get_score(winner),
+        inputs.requirements,
     )
-    yield f"{VERDICT_ADVICE[result.verdict]}: {winner.name} scores {format_with_interval(score)} in {metric}{asked}."
+    asked = (
+        f", which reaches the {format_percent(bar.min_score)} that you asked for"
+        if bar.min_score is not None
+        else ""
+    )
+    yield (
+        f"{VERDICT_ADVICE[result.verdict]}: {winner.name} scores {format_with_interval(score)} in"
+        f" {metric}{asked}."
+    )
     if winner.clean is not None:
         yield (
             f"On the test examples that nothing in training resembles {winner.name} scores "
@@ -154,15 +181,22 @@ def select_strongest(
     by_side: dict[tuple[bool, str], list[PairwiseComparison]] = {}
     for duel in comparisons:
         is_dearer = duel.simpler is winner
-        by_side.setdefault((is_dearer, (duel.costlier if is_dearer else duel.simpler).kind), []).append(duel)
+        by_side.setdefault(
+            (is_dearer, (duel.costlier if is_dearer else duel.simpler).kind), []
+        ).append(duel)
     chosen = []
     for (is_dearer, _), some in by_side.items():
-        best = max(some, key=lambda d: d.gain.difference if is_dearer else inputs.get_score(d.simpler).value)
+        best = max(
+            some,
+            key=lambda d: d.gain.difference if is_dearer else inputs.get_score(d.simpler).value,
+        )
         chosen.append((best, len(some) - 1))
     return chosen
 
 
-def _explain_inconclusive(result: RuleResult, best: Contender, inputs: VerdictInput) -> Iterator[str]:
+def _explain_inconclusive(
+    result: RuleResult, best: Contender, inputs: VerdictInput
+) -> Iterator[str]:
     """What the data cannot separate, and how many more examples would."""
     score, bar = inputs.get_score(best), inputs.requirements
     metric = format_metric_name(inputs.evaluation.metric)
@@ -171,8 +205,8 @@ def _explain_inconclusive(result: RuleResult, best: Contender, inputs: VerdictIn
         yield _explain_undertuning(inputs)
     if short:
         yield (
-            f"Of those that are not tuned {best.name} is the one to take: it scores {format_with_interval(score)} in "
-            f"{metric}."
+            f"Of those that are not tuned {best.name} is the one to take: it scores"
+            f" {format_with_interval(score)} in {metric}."
         )
     if not has_proven_min_score(score, bar):
         yield (
@@ -181,18 +215,25 @@ def _explain_inconclusive(result: RuleResult, best: Contender, inputs: VerdictIn
         )
     others = [duel for duel in result.open_comparisons if duel.outcome != "short"]
     for duel in others:
-        yield _describe_underpowered(duel, inputs) if duel.outcome == "blind" else _describe_possible_gain(duel, inputs)
+        yield (
+            _describe_underpowered(duel, inputs)
+            if duel.outcome == "blind"
+            else _describe_possible_gain(duel, inputs)
+        )
     n = len(inputs.evaluation.examples)
     if best.name in inputs.undertuned or (not others and has_proven_min_score(score, bar)):
         return  # more tuning would settle it, not more examples
     if result.required_n is None:
         yield (
-            "No number of test examples that would settle it can be promised: what was measured lies too close to "
-            "what you asked for, or too few answers were given."
+            "No number of test examples that would settle it can be promised: what was measured"
+            " lies too close to what you asked for, or too few answers were given."
         )
     else:
         more = max(result.required_n - n, 1)
-        yield f"About {result.required_n:,} test examples would settle it, {more:,} more than the {n:,} now."
+        yield (
+            f"About {result.required_n:,} test examples would settle it, {more:,} more than the"
+            f" {n:,} now."
+        )
 
 
 def _explain_undertuning(inputs: VerdictInput) -> str:
@@ -223,14 +264,15 @@ def _explain_stop(result: RuleResult, inputs: VerdictInput) -> str:
     answering = [one for one in scored if not fails_too_often(inputs.get_score(one))]
     if not answering:
         return (
-            "Keep what you have: no contender gave enough answers to be judged by them. Fix what fails and ask again."
+            "Keep what you have: no contender gave enough answers to be judged by them. Fix what"
+            " fails and ask again."
         )
     best = max(answering, key=lambda one: inputs.get_score(one).value)
     score = inputs.get_score(best)
     if score.value <= 0:
         return (
-            f"Keep what you have: no contender gets a single one of {score.n:,} test examples right in "
-            f"{format_metric_name(metric)}."
+            f"Keep what you have: no contender gets a single one of {score.n:,} test examples right"
+            f" in {format_metric_name(metric)}."
         )
     return (
         f"Keep what you have: no contender is good enough. The best score is that of {best.name}: "
@@ -249,12 +291,15 @@ def _describe_others(result: RuleResult, inputs: VerdictInput) -> Iterator[str]:
         if score is not None and score.failed:
             asked = score.n + score.failed
             yield (
-                f"{contender.name} has no score for {score.failed:,} of {asked:,} requests (failed, or could not be "
-                f"judged); were they all wrong, it would score {format_percent(score.value * score.n / asked)}."
+                f"{contender.name} has no score for {score.failed:,} of {asked:,} requests (failed,"
+                " or could not be judged); were they all wrong, it would score"
+                f" {format_percent(score.value * score.n / asked)}."
             )
     if not any(contender.traits.is_trained for contender in result.ranking):
         yield "No tuned model was among the contenders."
-    elif inputs.training_length is not None and not (inputs.undertuned and result.verdict == "cannot tell"):
+    elif inputs.training_length is not None and not (
+        inputs.undertuned and result.verdict == "cannot tell"
+    ):
         yield f"The tuned model was tuned for {explain_short_training(inputs.training_length)}."
 
 
@@ -263,7 +308,9 @@ def _describe_costs(result: RuleResult, inputs: VerdictInput) -> Iterator[str]:
     the monthly cost.
     """
     unknown = [
-        one for one in result.ranking if one.usd_per_1000_or_none is None and one.seconds_per_request_or_none is None
+        one
+        for one in result.ranking
+        if one.usd_per_1000_or_none is None and one.seconds_per_request_or_none is None
     ]
     # The ranking runs from cheap to expensive within a kind, so in reverse the cheapest is written
     # last.
@@ -274,7 +321,8 @@ def _describe_costs(result: RuleResult, inputs: VerdictInput) -> Iterator[str]:
     if known:
         prices = [one.usd_per_1000_or_none or 0.0 for one in known]
         yield (
-            f"1,000 requests take and cost: {'; '.join(_format_contender_cost(one, prices, inputs) for one in known)}."
+            "1,000 requests take and cost:"
+            f" {'; '.join(_format_contender_cost(one, prices, inputs) for one in known)}."
         )
     if unknown:
         names = join_names([one.name for one in unknown])
@@ -285,14 +333,25 @@ def _describe_costs(result: RuleResult, inputs: VerdictInput) -> Iterator[str]:
     monthly, winner = inputs.usage_context.requests_per_month, result.winner
     cost = winner.usd_per_1000_or_none if winner is not None else None
     if monthly is not None and winner is not None and cost is not None:
-        yield f"{monthly:,.0f} requests a month cost {format_usd(monthly / 1000 * cost)} with {winner.name}."
+        yield (
+            f"{monthly:,.0f} requests a month cost {format_usd(monthly / 1000 * cost)} with"
+            f" {winner.name}."
+        )
 
 
-def _format_contender_cost(contender: Contender, prices: Sequence[float], inputs: VerdictInput) -> str:
+def _format_contender_cost(
+    contender: Contender, prices: Sequence[float], inputs: VerdictInput
+) -> str:
     """For example `tuned 42 s, $0.0012`; unknown values are stated as unknown."""
-    seconds, cost = estimate_request_seconds(contender, inputs.evaluation), contender.usd_per_1000_or_none
+    seconds, cost = (
+        estimate_request_seconds(contender, inputs.evaluation),
+        contender.usd_per_1000_or_none,
+    )
     time = "a time that is not known" if seconds is None else format_duration(1000 * seconds)
-    return f"{contender.name} {time}, {'a cost that is not known' if cost is None else format_usd(cost, prices)}"
+    return (
+        f"{contender.name} {time},"
+        f" {'a cost that is not known' if cost is None else format_usd(cost, prices)}"
+    )
 
 
 def _describe_context(result: RuleResult, inputs: VerdictInput) -> Iterator[str]:
@@ -303,10 +362,12 @@ def _describe_context(result: RuleResult, inputs: VerdictInput) -> Iterator[str]
         if result.verdict in leaning.against:
             continue  # `list_warnings` reports it
         unsettled = [
-            duel for duel in result.comparisons
-            if duel.simpler is result.winner and duel.outcome == "open"
+            duel
+            for duel in result.comparisons
+            if duel.simpler is result.winner
+            and duel.outcome == "open"
             and duel.costlier.traits.verdict in leaning.against
-        ]  # fmt: skip
+        ]
         so = ""
         if unsettled:
             names = join_names([duel.costlier.name for duel in unsettled])
@@ -317,9 +378,15 @@ def _describe_context(result: RuleResult, inputs: VerdictInput) -> Iterator[str]
         yield f"Not known: {', '.join(missing)}; tunesmith init asks."
 
 
-def _explain_rejection(comparison: PairwiseComparison, result: RuleResult, inputs: VerdictInput) -> str:
+def _explain_rejection(
+    comparison: PairwiseComparison, result: RuleResult, inputs: VerdictInput
+) -> str:
     """Why the simpler contender of this comparison loses, to this winner or for another reason."""
-    simpler, metric, bar = comparison.simpler, format_metric_name(inputs.evaluation.metric), inputs.requirements
+    simpler, metric, bar = (
+        comparison.simpler,
+        format_metric_name(inputs.evaluation.metric),
+        inputs.requirements,
+    )
     its = [one for one in result.comparisons if one.simpler is simpler]
     beaten_by = next((one for one in (comparison, *its) if one.outcome == "beaten"), None)
     if beaten_by is not None:
@@ -336,37 +403,47 @@ def _explain_rejection(comparison: PairwiseComparison, result: RuleResult, input
     score = inputs.get_score(simpler)
     if not has_proven_min_score(score, bar):
         return (
-            f"{simpler.name} may or may not reach {format_min_score(bar)}: {format_with_interval(score)} in {metric}."
+            f"{simpler.name} may or may not reach {format_min_score(bar)}:"
+            f" {format_with_interval(score)} in {metric}."
         )
     equal = min(
-        (one for one in result.comparisons if one.costlier is simpler), key=lambda d: d.gain.difference, default=None
+        (one for one in result.comparisons if one.costlier is simpler),
+        key=lambda d: d.gain.difference,
+        default=None,
     )
     if equal is not None and equal.gain.difference <= 0:
         return (
-            f"{simpler.name} is no better than {equal.simpler.name}, which is simpler: {format_gain(equal)} in "
-            f"{metric}."
+            f"{simpler.name} is no better than {equal.simpler.name}, which is simpler:"
+            f" {format_gain(equal)} in {metric}."
         )
     # All other reasons are excluded above, so an open comparison with another verdict exists.
-    doubt = next(one for one in its if one.is_between_verdicts and one.outcome in ("open", "short", "blind"))
+    doubt = next(
+        one for one in its if one.is_between_verdicts and one.outcome in ("open", "short", "blind")
+    )
     return (
-        f"{simpler.name} may be as good, but {doubt.costlier.name} scores more than it by {format_gain(doubt)} in "
-        f"{metric}; "
-        f"against {comparison.costlier.name} that question falls away."
+        f"{simpler.name} may be as good, but {doubt.costlier.name} scores more than it by"
+        f" {format_gain(doubt)} in {metric}; against {comparison.costlier.name} that question falls"
+        " away."
     )
 
 
 def _compare_with_costlier(comparison: PairwiseComparison, inputs: VerdictInput) -> str:
     name, gain = comparison.costlier.name, comparison.gain
-    metric, worthwhile = format_metric_name(inputs.evaluation.metric), get_min_relevant_gain(inputs.requirements)
+    metric, worthwhile = (
+        format_metric_name(inputs.evaluation.metric),
+        get_min_relevant_gain(inputs.requirements),
+    )
     is_same = comparison.simpler.kind == comparison.costlier.kind and compute_cost_bucket(
         comparison.simpler
     ) == compute_cost_bucket(comparison.costlier)
     if comparison.outcome == "short":
         return (
-            f"{name} was tuned too little to be compared: {format_gain(comparison)} in {metric} after so short a "
-            "tuning."
+            f"{name} was tuned too little to be compared: {format_gain(comparison)} in {metric}"
+            " after so short a tuning."
         )
-    elaborate = "about as elaborate" if is_same else f"more elaborate ({comparison.costlier.traits.needs})"
+    elaborate = (
+        "about as elaborate" if is_same else f"more elaborate ({comparison.costlier.traits.needs})"
+    )
     if gain.high < 0:
         return f"{name} is {elaborate} and worse: {format_gain(comparison)} in {metric}."
     if gain.high < worthwhile:
@@ -376,17 +453,16 @@ def _compare_with_costlier(comparison: PairwiseComparison, inputs: VerdictInput)
         )
     if gain.low > 0 and comparison.p_value > ALPHA and gain.low > inputs.requirements.min_gain:
         return (
-            f"{name} is {elaborate} and scores more by {format_gain(comparison)} in {metric}, but the best of "
-            f"{comparison.family_size} more "
-            "elaborate contenders does so by chance more than one time in twenty "
-            f"({format_p_value(comparison.p_value)} by Holm)"
-            f"{_format_required_n(comparison)}."
+            f"{name} is {elaborate} and scores more by {format_gain(comparison)} in {metric}, but"
+            f" the best of {comparison.family_size} more elaborate contenders does so by chance"
+            f" more than one time in twenty ({format_p_value(comparison.p_value)} by"
+            f" Holm){_format_required_n(comparison)}."
         )
     if gain.low > 0:
         return (
-            f"{name} is {elaborate} and better, but not shown to be better by the {format_points(worthwhile)} that you "
-            "asked "
-            f"for: {format_gain(comparison)} in {metric}."
+            f"{name} is {elaborate} and better, but not shown to be better by the"
+            f" {format_points(worthwhile)} that you asked for: {format_gain(comparison)} in"
+            f" {metric}."
         )
     if comparison.outcome == "blind":
         return _describe_underpowered(comparison, inputs)
@@ -404,11 +480,14 @@ def _compare_with_costlier(comparison: PairwiseComparison, inputs: VerdictInput)
 def _describe_possible_gain(comparison: PairwiseComparison, inputs: VerdictInput) -> str:
     doubt = f"which may be chance{_format_correction(comparison)}"
     if inputs.requirements.min_gain > 0:
-        doubt = f"but is not shown to be better by the {format_points(inputs.requirements.min_gain)} that you asked for"
+        doubt = (
+            f"but is not shown to be better by the {format_points(inputs.requirements.min_gain)}"
+            " that you asked for"
+        )
     metric = format_metric_name(inputs.evaluation.metric)
     return (
-        f"{comparison.costlier.name} scores more than {comparison.simpler.name} by {format_gain(comparison)} in "
-        f"{metric}, {doubt}."
+        f"{comparison.costlier.name} scores more than {comparison.simpler.name} by"
+        f" {format_gain(comparison)} in {metric}, {doubt}."
     )
 
 
@@ -429,7 +508,11 @@ def _format_correction(comparison: PairwiseComparison) -> str:
 
 
 def _format_required_n(comparison: PairwiseComparison) -> str:
-    return f"; about {comparison.required_n:,} test examples would be needed to tell" if comparison.required_n else ""
+    return (
+        f"; about {comparison.required_n:,} test examples would be needed to tell"
+        if comparison.required_n
+        else ""
+    )
 
 
 def _format_drop(drop: Quantity) -> str:

@@ -17,13 +17,23 @@ def build_pair_table(evaluation: Evaluation) -> tuple[PairSummary, ...]:
     """
     metric = evaluation.metric
     compared = {frozenset((one.a, one.b)) for one in evaluation.comparisons if one.metric == metric}
-    pool = [one for one in sorted(evaluation.contenders, key=compute_simplicity_key) if metric in one.metrics]
+    pool = [
+        one
+        for one in sorted(evaluation.contenders, key=compute_simplicity_key)
+        if metric in one.metrics
+    ]
     # `compare_all_pairs` raises for a pair that was not compared; imported records may lack some.
-    pool = [one for one in pool if all(o is one or frozenset((o.name, one.name)) in compared for o in pool)]
+    pool = [
+        one
+        for one in pool
+        if all(o is one or frozenset((o.name, one.name)) in compared for o in pool)
+    ]
     return tuple(
         PairSummary(
-            a=duel.costlier.name, b=duel.simpler.name, p=duel.p_value,
+            a=duel.costlier.name,
+            b=duel.simpler.name,
+            p=duel.p_value,
             needed_n=None if duel.p_value <= ALPHA else duel.required_n,
         )
         for duel in compare_all_pairs(evaluation, pool, Requirements())
-    )  # fmt: skip
+    )

@@ -83,7 +83,10 @@ def compare_all_pairs(
     gains = _index_comparisons(evaluation)
     duels: list[PairwiseComparison] = []
     for at, simpler in enumerate(pool):
-        against = [_build_comparison(gains, evaluation, simpler, dearer, requirements) for dearer in pool[at + 1 :]]
+        against = [
+            _build_comparison(gains, evaluation, simpler, dearer, requirements)
+            for dearer in pool[at + 1 :]
+        ]
         duels += [duel for duel in against if not duel.is_between_verdicts]
         duels += _correct_p_values([duel for duel in against if duel.is_between_verdicts])
     return [_classify_outcome(duel, requirements, evaluation.metric, undertuned) for duel in duels]
@@ -132,7 +135,9 @@ def compute_required_standard_errors(rivals: int = 1) -> float:
     return normal.inv_cdf(1 - ALPHA / (2 * rivals)) + normal.inv_cdf(POWER)
 
 
-def estimate_required_examples(distance: float, low: float, high: float, n: int, rivals: int = 1) -> int | None:
+def estimate_required_examples(
+    distance: float, low: float, high: float, n: int, rivals: int = 1
+) -> int | None:
     """The number of examples at which a value `distance` from its threshold is significantly
     different from it; always more than `n`.
 
@@ -141,12 +146,16 @@ def estimate_required_examples(distance: float, low: float, high: float, n: int,
     if distance == 0 or n == 0:
         return None
     standard_error = (high - low) / (2 * NormalDist().inv_cdf(1 - ALPHA / 2))
-    return max(n + 1, ceil(n * (compute_required_standard_errors(rivals) * standard_error / distance) ** 2))
+    return max(
+        n + 1, ceil(n * (compute_required_standard_errors(rivals) * standard_error / distance) ** 2)
+    )
 
 
 def _index_comparisons(evaluation: Evaluation) -> dict[tuple[str, str], Comparison]:
     """The comparisons of the deciding metric by (a, b)."""
-    return {(one.a, one.b): one for one in evaluation.comparisons if one.metric == evaluation.metric}
+    return {
+        (one.a, one.b): one for one in evaluation.comparisons if one.metric == evaluation.metric
+    }
 
 
 def _build_comparison(
@@ -182,11 +191,17 @@ def _correct_p_values(family: Sequence[PairwiseComparison]) -> list[PairwiseComp
     )
 
     lucks = holm_adjust([duel.p_value for duel in family])
-    return [replace(duel, p_value=luck, family_size=len(family)) for duel, luck in zip(family, lucks, strict=True)]
+    return [
+        replace(duel, p_value=luck, family_size=len(family))
+        for duel, luck in zip(family, lucks, strict=True)
+    ]
 
 
 def _classify_outcome(
-    comparison: PairwiseComparison, requirements: Requirements, metric: str, undertuned: frozenset[str]
+    comparison: PairwiseComparison,
+    requirements: Requirements,
+    metric: str,
+    undertuned: frozenset[str],
 ) -> PairwiseComparison:
     """The comparison with its outcome, by the second table of `verdict.py`; the order of the tests
     matters.
@@ -195,15 +210,27 @@ def _classify_outcome(
     if gain.low > requirements.min_gain and comparison.p_value <= ALPHA:
         return replace(comparison, outcome="beaten")
     could_gain = 1 - comparison.simpler.metrics[metric].value > worthwhile
-    if comparison.costlier.name in undertuned and not comparison.simpler.traits.is_trained and could_gain:
+    if (
+        comparison.costlier.name in undertuned
+        and not comparison.simpler.traits.is_trained
+        and could_gain
+    ):
         return replace(comparison, outcome="short")
     if gain.difference > worthwhile and comparison.p_value <= MAX_INCONCLUSIVE_P:
-        return replace(comparison, outcome="open", required_n=_estimate_n_to_prove(comparison, requirements))
+        return replace(
+            comparison, outcome="open", required_n=_estimate_n_to_prove(comparison, requirements)
+        )
     if gain.high > worthwhile and is_underpowered(gain):
-        return replace(comparison, outcome="blind", required_n=_estimate_n_to_detect(comparison, requirements))
+        return replace(
+            comparison, outcome="blind", required_n=_estimate_n_to_detect(comparison, requirements)
+        )
     return replace(
         comparison,
-        required_n=_estimate_n_to_prove(comparison, requirements) if gain.difference > requirements.min_gain else None,
+        required_n=(
+            _estimate_n_to_prove(comparison, requirements)
+            if gain.difference > requirements.min_gain
+            else None
+        ),
     )
 
 
@@ -216,7 +243,11 @@ def _estimate_n_to_prove(comparison: PairwiseComparison, requirements: Requireme
         return max(
             ceil(
                 gain.needed_n
-                * (compute_required_standard_errors(comparison.family_size) / compute_required_standard_errors()) ** 2
+                * (
+                    compute_required_standard_errors(comparison.family_size)
+                    / compute_required_standard_errors()
+                )
+                ** 2
             ),
             gain.n + 1,
         )
@@ -231,5 +262,7 @@ def _estimate_n_to_detect(comparison: PairwiseComparison, requirements: Requirem
     """
     gain = comparison.gain
     distance = get_min_relevant_gain(requirements) - min(gain.difference, 0.0)
-    needed = estimate_required_examples(distance, gain.low, gain.high, gain.n, comparison.family_size)
+    needed = estimate_required_examples(
+        distance, gain.low, gain.high, gain.n, comparison.family_size
+    )
     return needed and max(needed, MIN_TEST_EXAMPLES)

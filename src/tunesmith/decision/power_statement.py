@@ -80,7 +80,9 @@ def build_power_statement(
     # that.
     spread = Disagreement(max(spread.disagreement_rate, wanted), spread.standard_deviation)
     rivals = max(comparisons, 1)
-    least = requirements.min_gain + _compute_detectable_distance(n, requirements, spread, rivals, groups)
+    least = requirements.min_gain + _compute_detectable_distance(
+        n, requirements, spread, rivals, groups
+    )
     shows = least if least <= 1 else None
     needed = max(_estimate_required_n(n, beyond, spread, rivals, groups), MIN_TEST_EXAMPLES)
     is_enough = n >= needed
@@ -95,13 +97,17 @@ def build_power_statement(
         comparisons=rivals,
         groups=groups,
         is_enough=is_enough,
-        sentence=_format_statement(n, groups, shows, requirements, wanted, None if is_enough else needed)
+        sentence=_format_statement(
+            n, groups, shows, requirements, wanted, None if is_enough else needed
+        )
         + _format_basis(n, groups, spread, measured is None),
         options=() if is_enough else tuple(_list_options(n, needed, shows, train, unused)),
     )
 
 
-def measure_disagreement(evaluation: Evaluation, answers: Mapping[str, Sequence[Answer]]) -> Disagreement | None:
+def measure_disagreement(
+    evaluation: Evaluation, answers: Mapping[str, Sequence[Answer]]
+) -> Disagreement | None:
     """How the best contender and the best one of another verdict differ; None if no two can be
     compared.
     """
@@ -123,7 +129,9 @@ def measure_disagreement(evaluation: Evaluation, answers: Mapping[str, Sequence[
     discordant = sum(difference != 0 for difference in differences) / n
     if n < 2 or all(difference in (-1, 0, 1) for difference in differences):
         return Disagreement(discordant)
-    deviation = math.sqrt(math.fsum((difference - mean) ** 2 for difference in differences) / (n - 1))
+    deviation = math.sqrt(
+        math.fsum((difference - mean) ** 2 for difference in differences) / (n - 1)
+    )
     return Disagreement(discordant, deviation or None)
 
 
@@ -146,23 +154,31 @@ def _compute_detectable_distance(
     strangers = int(n / _compute_design_effect(n, groups))
     harder = _compute_error_ratio(rivals, groups)
     if disagreement.standard_deviation is not None:
-        return minimum_detectable_mean_difference(strangers, disagreement.standard_deviation) * harder
+        return (
+            minimum_detectable_mean_difference(strangers, disagreement.standard_deviation) * harder
+        )
     distance = minimum_detectable_difference(strangers, disagreement.disagreement_rate)
     # One fixed-point step: two contenders that differ by this distance disagree at least as often,
     # which raises the distance in turn.
     return (
         minimum_detectable_difference(
-            strangers, min(1.0, max(disagreement.disagreement_rate, requirements.min_gain + distance))
+            strangers,
+            min(1.0, max(disagreement.disagreement_rate, requirements.min_gain + distance)),
         )
         * harder
     )
 
 
-def _estimate_required_n(n: int, beyond: float, disagreement: Disagreement, rivals: int, groups: int | None) -> int:
+def _estimate_required_n(
+    n: int, beyond: float, disagreement: Disagreement, rivals: int, groups: int | None
+) -> int:
     """The number of examples that detect a distance of `beyond`, in groups of the present mean
     size.
     """
-    from tunesmith.evaluation.stats.power_analysis import compute_required_n, compute_required_n_for_means
+    from tunesmith.evaluation.stats.power_analysis import (
+        compute_required_n,
+        compute_required_n_for_means,
+    )
 
     if disagreement.standard_deviation is None:
         strangers = compute_required_n(beyond, disagreement.disagreement_rate)
@@ -177,11 +193,15 @@ def _estimate_required_n(n: int, beyond: float, disagreement: Disagreement, riva
         # More examples mean more groups and a smaller t quantile, so the requirement depends on the
         # count itself; at least two groups, as one says nothing about others.
         there = max(2, int(count * groups / n))
-        return math.ceil(strangers * _compute_error_ratio(rivals, there) ** 2 * _compute_design_effect(n, groups))
+        return math.ceil(
+            strangers * _compute_error_ratio(rivals, there) ** 2 * _compute_design_effect(n, groups)
+        )
 
     # count_required falls as count grows, so the first count that meets its own requirement is
     # found by bisection; count_required(0) is the largest requirement.
-    return bisect_left(range(count_required(0)), True, key=lambda count: count >= count_required(count))
+    return bisect_left(
+        range(count_required(0)), True, key=lambda count: count >= count_required(count)
+    )
 
 
 def _compute_design_effect(n: int, groups: int | None) -> float:
@@ -202,12 +222,19 @@ def _compute_error_ratio(rivals: int, groups: int | None) -> float:
 
 
 def _format_statement(
-    n: int, groups: int | None, shows: float | None, requirements: Requirements, target_gain: float, needed: int | None
+    n: int,
+    groups: int | None,
+    shows: float | None,
+    requirements: Requirements,
+    target_gain: float,
+    needed: int | None,
 ) -> str:
     """For example `With 60 test examples only gains of 20 points or more can be proven. To prove 5
     points you need about 1,050.`
     """
-    examples = f"{n:,} test {'example' if n == 1 else 'examples'}" + (f" in {groups:,} groups" if groups else "")
+    examples = f"{n:,} test {'example' if n == 1 else 'examples'}" + (
+        f" in {groups:,} groups" if groups else ""
+    )
     over = (
         f" to exceed the {_format_points(requirements.min_gain)} that you asked for"
         if requirements.min_gain > 0
@@ -220,10 +247,13 @@ def _format_statement(
     )
     named = "" if requirements.min_gain > 0 else " (you named no min_gain)"
     if needed is None:
-        return f"With {examples} {can}{over}: that is enough to prove {_format_points(target_gain)}{named}."
+        return (
+            f"With {examples} {can}{over}: that is enough to prove"
+            f" {_format_points(target_gain)}{named}."
+        )
     return (
-        f"With {examples} {can}{over}. To prove {_format_points(target_gain)} points{named} you need about "
-        f"{_round_up(needed):,}."
+        f"With {examples} {can}{over}. To prove {_format_points(target_gain)} points{named} you"
+        f" need about {_round_up(needed):,}."
     )
 
 
@@ -233,7 +263,10 @@ def _format_basis(n: int, groups: int | None, disagreement: Disagreement, is_ass
     """
     share = format_percent(disagreement.disagreement_rate)
     if is_assumed:
-        told = f"Assumed: two contenders disagree on {share} of the examples; nothing was measured yet."
+        told = (
+            f"Assumed: two contenders disagree on {share} of the examples; nothing was measured"
+            " yet."
+        )
     else:
         told = f"Measured: the best two of different verdicts disagree on {share} of the examples"
         told += (
@@ -244,32 +277,37 @@ def _format_basis(n: int, groups: int | None, disagreement: Disagreement, is_ass
     if groups:
         strangers = int(n / _compute_design_effect(n, groups))
         told += (
-            f" Assumed: differences inside a group correlate with {DEFAULT_GROUP_CORRELATION:g}, so that {n:,} tell as "
-            "much as "
-            f"{strangers:,} ungrouped ones."
+            f" Assumed: differences inside a group correlate with {DEFAULT_GROUP_CORRELATION:g}, so"
+            f" that {n:,} tell as much as {strangers:,} ungrouped ones."
         )
     return f" ({told})"
 
 
-def _list_options(n: int, needed: int, shows: float | None, train: int, unused: int) -> Iterator[str]:
+def _list_options(
+    n: int, needed: int, shows: float | None, train: int, unused: int
+) -> Iterator[str]:
     """Ways to get enough evidence, cheapest first: existing examples, then new ones, then none."""
     missing = _round_up(needed) - n
     if unused:
-        more = "that is enough" if unused >= missing else f"{missing - unused:,} would still be missing"
+        more = (
+            "that is enough"
+            if unused >= missing
+            else f"{missing - unused:,} would still be missing"
+        )
         yield f"Use the {unused:,} test examples that evaluation.test_limit leaves out: {more}."
         missing -= unused
     if missing > 0 and train >= 2 * missing:
         share = math.ceil(100 * (n + unused + missing) / (n + unused + train)) / 100
         yield (
-            f"Move {missing:,} of the {train:,} train examples to the test side (data.test_share={share:g} of "
-            "train and test together)."
+            f"Move {missing:,} of the {train:,} train examples to the test side"
+            f" (data.test_share={share:g} of train and test together)."
         )
     if missing > 0:
         yield f"Label {missing:,} more test examples."
     lost = f"true gains below {_format_points(shows)} points" if shows is not None else "true gains"
     yield (
-        f"Go on as it is: {lost} will mostly not be told from chance, and end in the simplest contender or in "
-        "'cannot tell'."
+        f"Go on as it is: {lost} will mostly not be told from chance, and end in the simplest"
+        " contender or in 'cannot tell'."
     )
 
 

@@ -78,8 +78,14 @@ def find_disqualification(
     score = contender.metrics.get(metric)
     if score is None or score.n == 0:
         return f"it gave no answer that could be scored for {format_metric_name(metric)}"
-    found = [*_check_failure_rate(score), *(_check_score(score, metric, requirements) if with_score else ())]
-    found += [*_check_cost(contender, requirements), *_check_latency(contender, requirements, usage_context)]
+    found = [
+        *_check_failure_rate(score),
+        *(_check_score(score, metric, requirements) if with_score else ()),
+    ]
+    found += [
+        *_check_cost(contender, requirements),
+        *_check_latency(contender, requirements, usage_context),
+    ]
     found += _check_data_location(contender, usage_context)
     return " and ".join(found) or None
 
@@ -101,14 +107,18 @@ def format_min_score(requirements: Requirements) -> str:
     """The minimum score as part of a sentence, with its origin."""
     if requirements.min_score is not None:
         return f"the {format_percent(requirements.min_score)} that you asked for"
-    return f"the {format_percent(DEFAULT_MIN_SCORE)} that anything of use must reach (min_score changes it)"
+    return (
+        f"the {format_percent(DEFAULT_MIN_SCORE)} that anything of use must reach (min_score"
+        " changes it)"
+    )
 
 
 def _check_failure_rate(score: Quantity) -> Iterator[str]:
     if fails_too_often(score):
         yield (
-            f"it gave no answer that could be scored to {score.failed:,} of {score.n + score.failed:,} requests, "
-            f"more than the {format_percent(MAX_FAILURE_RATE)} that may fail"
+            f"it gave no answer that could be scored to {score.failed:,} of"
+            f" {score.n + score.failed:,} requests, more than the"
+            f" {format_percent(MAX_FAILURE_RATE)} that may fail"
         )
 
 
@@ -125,27 +135,32 @@ def _check_cost(contender: Contender, requirements: Requirements) -> Iterator[st
     cost, most = contender.usd_per_1000_or_none, requirements.max_usd_per_1000
     if most is not None and cost is None:
         yield (
-            f"what it costs is not known, so it is not shown to cost at most {format_usd(most)} per 1,000 requests "
-            f"({_suggest_source('usd', contender)})"
+            f"what it costs is not known, so it is not shown to cost at most {format_usd(most)} per"
+            f" 1,000 requests ({_suggest_source('usd', contender)})"
         )
     if most is not None and cost is not None and cost > most:
         yield f"it costs {format_usd(cost)} per 1,000 requests, more than {format_usd(most)}"
 
 
-def _check_latency(contender: Contender, requirements: Requirements, usage_context: UsageContext) -> Iterator[str]:
+def _check_latency(
+    contender: Contender, requirements: Requirements, usage_context: UsageContext
+) -> Iterator[str]:
     """The shorter of `max_latency_seconds` and the wait that users accept applies.
 
     An unknown latency violates the requirement, but not the wait of the usage context: users
     already accept a system in use today.
     """
     named = [
-        limit for limit in (requirements.max_latency_seconds, usage_context.longest_wait_seconds) if limit is not None
+        limit
+        for limit in (requirements.max_latency_seconds, usage_context.longest_wait_seconds)
+        if limit is not None
     ]
     wait = get_latency_seconds(contender)
     if requirements.max_latency_seconds is not None and wait is None:
         yield (
-            "how long it takes is not known, so it is not shown to take at most "
-            f"{format_duration(requirements.max_latency_seconds)} a request ({_suggest_source('seconds', contender)})"
+            "how long it takes is not known, so it is not shown to take at most"
+            f" {format_duration(requirements.max_latency_seconds)} a request"
+            f" ({_suggest_source('seconds', contender)})"
         )
     if named and wait is not None and wait > min(named):
         yield f"it takes {format_duration(wait)} a request, more than {format_duration(min(named))}"

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from tunesmith.decision.context_preferences import EMPTY_CONTEXT
 from tunesmith.decision.pairwise_comparison import PairwiseComparison
 from tunesmith.decision.requirements import find_disqualification
-from tunesmith.records import Contender, Evaluation, Quantity, Requirements, TrainingLength, UsageContext, Verdict
+from tunesmith.records import (
+    Contender,
+    Evaluation,
+    Quantity,
+    Requirements,
+    TrainingLength,
+    UsageContext,
+    Verdict,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,11 @@ class VerdictInput:
         """
         is_judged = contender.name not in self.undertuned
         return find_disqualification(
-            contender, self.evaluation.metric, self.requirements, self.usage_context, with_score=is_judged
+            contender,
+            self.evaluation.metric,
+            self.requirements,
+            self.usage_context,
+            with_score=is_judged,
         )
 
 

@@ -9,7 +9,13 @@ from collections.abc import Callable
 from tunesmith.decision.rule_result import RuleResult, VerdictInput
 from tunesmith.decision.simplicity import compute_simplicity_key
 from tunesmith.decision.verdict_phrases import VERDICT_ADVICE, estimate_request_seconds
-from tunesmith.records import Comparison, Contender, Evaluation, TrainingLength, format_needed_minutes
+from tunesmith.records import (
+    Comparison,
+    Contender,
+    Evaluation,
+    TrainingLength,
+    format_needed_minutes,
+)
 from tunesmith.records.quantity import (
     format_duration,
     format_metric_name,
@@ -22,7 +28,11 @@ from tunesmith.records.quantity import (
 
 def summarize_verdict(result: RuleResult, inputs: VerdictInput) -> tuple[str, ...]:
     """What, how certain, at what cost: one sentence each."""
-    return _format_winner(result, inputs), _format_certainty(result, inputs), _format_costs(result, inputs)
+    return (
+        _format_winner(result, inputs),
+        _format_certainty(result, inputs),
+        _format_costs(result, inputs),
+    )
 
 
 def _format_winner(result: RuleResult, inputs: VerdictInput) -> str:
@@ -30,13 +40,14 @@ def _format_winner(result: RuleResult, inputs: VerdictInput) -> str:
     if result.winner is not None:
         score = inputs.get_score(result.winner)
         return (
-            f"{VERDICT_ADVICE[result.verdict]}: {result.winner.name} scores {format_percent(score.value)} in {metric}."
+            f"{VERDICT_ADVICE[result.verdict]}: {result.winner.name} scores"
+            f" {format_percent(score.value)} in {metric}."
         )
     if result.best is not None:
         score = inputs.get_score(result.best)
         return (
-            f"It cannot be told yet. The one to beat is {result.best.name} with {format_percent(score.value)} in "
-            f"{metric}."
+            f"It cannot be told yet. The one to beat is {result.best.name} with"
+            f" {format_percent(score.value)} in {metric}."
         )
     return "Keep what you have: nothing that was tried is good enough."
 
@@ -45,23 +56,25 @@ def _format_certainty(result: RuleResult, inputs: VerdictInput) -> str:
     n = len(inputs.evaluation.examples)
     if result.winner is None:
         if inputs.undertuned and inputs.training_length is not None and result.best is not None:
-            return f"The model was tuned too little to judge fine-tuning.{_format_minutes(inputs.training_length)}"
+            return (
+                "The model was tuned too little to judge"
+                f" fine-tuning.{_format_minutes(inputs.training_length)}"
+            )
         if result.required_n is not None:
             return f"{n:,} test examples are too few: about {result.required_n:,} would settle it."
         return f"Measured on {n:,} test examples that no contender was trained on."
     score = inputs.get_score(result.winner)
     sure = (
-        f"The true score lies between {format_points_number(score.low)} and {format_percent(score.high)} (95 % "
-        f"interval, {score.n:,} "
-        "test examples)"
+        f"The true score lies between {format_points_number(score.low)} and"
+        f" {format_percent(score.high)} (95 % interval, {score.n:,} test examples)"
     )
     gain = find_reference_gain(inputs.evaluation, result.winner.name)
     if gain is None:
         return f"{sure}."
     way = "more" if gain.difference >= 0 else "less"
     return (
-        f"{sure}; {gain.a} scores {format_points(abs(gain.difference))} {way} than {gain.b} (95 % interval "
-        f"{format_points_number(gain.low)} to {format_points_number(gain.high)})."
+        f"{sure}; {gain.a} scores {format_points(abs(gain.difference))} {way} than {gain.b} (95 %"
+        f" interval {format_points_number(gain.low)} to {format_points_number(gain.high)})."
     )
 
 
@@ -89,7 +102,9 @@ def find_reference_gain(evaluation: Evaluation, winner: str) -> Comparison | Non
     """The winner compared with the user's current system (the best of several), or else with the
     simplest contender; None if the winner is that one itself.
     """
-    other = find_current_system(evaluation) or min(evaluation.contenders, key=compute_simplicity_key, default=None)
+    other = find_current_system(evaluation) or min(
+        evaluation.contenders, key=compute_simplicity_key, default=None
+    )
     if other is None or other.name == winner:
         return None
     return _find_comparison(evaluation, winner, other.name)
@@ -117,7 +132,9 @@ def find_current_system(evaluation: Evaluation) -> Contender | None:
     )
 
 
-def list_summary_contenders(evaluation: Evaluation, winner: Contender | None) -> tuple[tuple[str, str], ...]:
+def list_summary_contenders(
+    evaluation: Evaluation, winner: Contender | None
+) -> tuple[tuple[str, str], ...]:
     """Rows (role, name) of the short table: the verdict's contender, the user's current system, the
     best other one.
     """
@@ -133,7 +150,9 @@ def list_summary_contenders(evaluation: Evaluation, winner: Contender | None) ->
     return tuple(shown)
 
 
-def _build_ranking_key(evaluation: Evaluation) -> Callable[[Contender], tuple[float, tuple[int, int, float, str]]]:
+def _build_ranking_key(
+    evaluation: Evaluation,
+) -> Callable[[Contender], tuple[float, tuple[int, int, float, str]]]:
     """Sort key: highest deciding score first, contenders without a score last, the simpler one
     first among equals.
     """

@@ -12,7 +12,7 @@ the noise of the steps. It counts only if the validation loss was lowest at the 
 (a loss that falls on the training examples alone is overfitting, and more steps would make it
 worse), and if the training had fewer passes than the recipe's default: at the end of those the
 learning rate has decayed to zero on purpose. docs/decisions/110 has the simulation.
-"""
+"""  # noqa: E501
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -53,10 +53,16 @@ def compute_training_length(
     if is_unfinished and len(held_out) > 1 and held_out[-1] <= min(held_out):
         falls = estimate_final_loss_drop([line.loss for line in steps if line.loss is not None])
     return TrainingLength(
-        steps=len(steps), examples=examples, train_examples=train_examples, seconds=seconds,
-        step_seconds=_compute_mean_step_seconds(lines), wanted_passes=wanted_passes, steps_per_pass=per_pass,
-        validation_seconds=validation_seconds, fall=falls,
-    )  # fmt: skip
+        steps=len(steps),
+        examples=examples,
+        train_examples=train_examples,
+        seconds=seconds,
+        step_seconds=_compute_mean_step_seconds(lines),
+        wanted_passes=wanted_passes,
+        steps_per_pass=per_pass,
+        validation_seconds=validation_seconds,
+        fall=falls,
+    )
 
 
 def estimate_final_loss_drop(losses: Sequence[float]) -> float | None:

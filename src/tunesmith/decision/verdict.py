@@ -85,7 +85,11 @@ from tunesmith.decision.pairwise_comparison import (
 from tunesmith.decision.requirements import MIN_TEST_EXAMPLES, get_min_score, has_proven_min_score
 from tunesmith.decision.rule_result import RuleResult, VerdictInput
 from tunesmith.decision.simplicity import compute_simplicity_key
-from tunesmith.decision.summary import find_reference_gain, list_summary_contenders, summarize_verdict
+from tunesmith.decision.summary import (
+    find_reference_gain,
+    list_summary_contenders,
+    summarize_verdict,
+)
 from tunesmith.records import (
     Contender,
     Decision,
@@ -121,7 +125,9 @@ def decide(
         winner=found.winner.name if found.winner else None,
         metric=evaluation.metric,
         bar=requirements,
-        reasons=tuple(explain_verdict(found, case, find_decisive_answers(found, case, apply_rules))),
+        reasons=tuple(
+            explain_verdict(found, case, find_decisive_answers(found, case, apply_rules))
+        ),
         needed_test_examples=found.required_n,
         evaluation=evaluation.fingerprint,
         circumstances=usage_context,
@@ -147,14 +153,16 @@ def apply_rules(inputs: VerdictInput) -> RuleResult:
     judged = [one for one in pool if one.name not in inputs.undertuned]
     # Also true for an empty pool: no contender is eligible.
     if judged == pool and all(
-        inputs.get_score(one).value <= 0 and inputs.get_score(one).n >= MIN_TEST_EXAMPLES for one in pool
+        inputs.get_score(one).value <= 0 and inputs.get_score(one).n >= MIN_TEST_EXAMPLES
+        for one in pool
     ):
         return RuleResult("stop", ladder, duels)
     standing = find_undominated(pool, duels)
     verdict = standing[0].traits.verdict
     same = [one for one in standing if one.traits.verdict == verdict]
     doubts = {
-        one.name: find_open_comparisons(one, duels, find_disfavored_verdicts(inputs.usage_context)) for one in same
+        one.name: find_open_comparisons(one, duels, find_disfavored_verdicts(inputs.usage_context))
+        for one in same
     }
     sure = [one for one in same if has_proven_min_score(inputs.get_score(one), bar)]
     best = next((one for one in sure if not doubts[one.name]), None)
@@ -177,7 +185,9 @@ def find_beaten(comparisons: Sequence[PairwiseComparison]) -> set[str]:
     return {duel.simpler.name for duel in comparisons if duel.outcome == "beaten"}
 
 
-def find_undominated(pool: Sequence[Contender], comparisons: Sequence[PairwiseComparison]) -> list[Contender]:
+def find_undominated(
+    pool: Sequence[Contender], comparisons: Sequence[PairwiseComparison]
+) -> list[Contender]:
     """The contenders that no costlier one beats and no simpler one equals, simplest first.
 
     The costliest is never beaten. If answers failed, paired differences may contradict each other
@@ -200,11 +210,19 @@ def find_open_comparisons(
     """
     beaten = find_beaten(comparisons)
     return tuple(
-        duel for duel in comparisons
-        if duel.simpler is contender and duel.is_between_verdicts and duel.costlier.name not in beaten
-        and (duel.outcome == "blind"
-             or (duel.outcome in ("open", "short") and duel.costlier.traits.verdict not in disfavoured))
-    )  # fmt: skip
+        duel
+        for duel in comparisons
+        if duel.simpler is contender
+        and duel.is_between_verdicts
+        and duel.costlier.name not in beaten
+        and (
+            duel.outcome == "blind"
+            or (
+                duel.outcome in ("open", "short")
+                and duel.costlier.traits.verdict not in disfavoured
+            )
+        )
+    )
 
 
 def estimate_examples_to_decide(
@@ -216,7 +234,9 @@ def estimate_examples_to_decide(
     needed = [duel.required_n for duel in open_comparisons if duel.outcome != "short"]
     if not has_proven_min_score(score, requirements):
         needed.append(
-            estimate_required_examples(score.value - get_min_score(requirements), score.low, score.high, score.n)
+            estimate_required_examples(
+                score.value - get_min_score(requirements), score.low, score.high, score.n
+            )
         )
     known = [count for count in needed if count is not None]
     return max(known) if known and len(known) == len(needed) else None

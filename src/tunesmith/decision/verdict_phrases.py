@@ -40,8 +40,8 @@ def format_busy_machine(machine: MachineTime) -> str:
     of time spent waiting.
     """
     return (
-        f"the machine was busy: this program waited for a core {machine.waiting or 0.0:.0%} of the time, so times and "
-        "costs are uncertain"
+        f"the machine was busy: this program waited for a core {machine.waiting or 0.0:.0%} of the"
+        " time, so times and costs are uncertain"
     )
 
 

@@ -68,7 +68,9 @@ def train_adapter(
                 ready = _add_reference(state, splits, on_progress, stop)
                 trainer = None
                 if ready is not None:
-                    trainer = Trainer(state, **ready, recipe=recipe, on_line=on_line, checkpointer=checkpointer)
+                    trainer = Trainer(
+                        state, **ready, recipe=recipe, on_line=on_line, checkpointer=checkpointer
+                    )
                 if trainer and not is_resumed:  # else the plan came with the checkpoint
                     trainer.plan(score)
             if trainer:
@@ -102,18 +104,26 @@ def _add_reference(
         if logps is None:
             return None
         state.reference = logps
-    return {name: with_reference_logps(name, arrays, state.reference) for name, arrays in splits.items()}
+    return {
+        name: with_reference_logps(name, arrays, state.reference) for name, arrays in splits.items()
+    }
 
 
 def _build_result(state: TrainerState, status: RunStatus) -> TrainingResult:
     progress, best = state.progress, state.best
     return TrainingResult(
-        status=status, steps=progress.step, planned_steps=progress.planned_steps,
-        best_step=best.step, best_validation_loss=best.loss, best_score=best.score,
-        seconds=progress.seconds, tokens_trained=progress.tokens_trained, tokens_read=progress.tokens_read,
+        status=status,
+        steps=progress.step,
+        planned_steps=progress.planned_steps,
+        best_step=best.step,
+        best_validation_loss=best.loss,
+        best_score=best.score,
+        seconds=progress.seconds,
+        tokens_trained=progress.tokens_trained,
+        tokens_read=progress.tokens_read,
         peak_memory_bytes=get_peak_memory_bytes(state.device),
         trainable_parameters=sum(weight.numel() for weight in state.weights.values()),
         plan=state.training_step.plan,
         ended_early=status == "finished" and progress.looks < progress.evaluations,
         validation_seconds=progress.validation_seconds,
-    )  # fmt: skip
+    )

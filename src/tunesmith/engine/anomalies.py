@@ -18,10 +18,16 @@ SPIKE_FLOOR_NATS = 0.01
 NON_FINITE_CODES = ("training/loss-not-finite", "training/gradient-not-finite")
 
 
-def should_skip_step(error: TrainingError, policy: Literal["stop", "skip"], progress: TrainingProgress) -> bool:
+def should_skip_step(
+    error: TrainingError, policy: Literal["stop", "skip"], progress: TrainingProgress
+) -> bool:
     """Whether this failed step may be skipped; counts consecutive failed steps in `progress`."""
     progress.bad_in_a_row += 1
-    return policy == "skip" and error.code in NON_FINITE_CODES and progress.bad_in_a_row <= MAX_CONSECUTIVE_BAD_STEPS
+    return (
+        policy == "skip"
+        and error.code in NON_FINITE_CODES
+        and progress.bad_in_a_row <= MAX_CONSECUTIVE_BAD_STEPS
+    )
 
 
 def describe_loss_spike(loss: float, progress: TrainingProgress) -> str | None:

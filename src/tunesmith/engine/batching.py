@@ -63,7 +63,12 @@ def iterate_batches(examples: int, batch_size: int, seed: int) -> Iterator[list[
 
 
 def split_into_micro_batches(
-    arrays: TokenArrays, batch: Sequence[int], max_examples: int, max_tokens: int, *, as_forest: bool
+    arrays: TokenArrays,
+    batch: Sequence[int],
+    max_examples: int,
+    max_tokens: int,
+    *,
+    as_forest: bool,
 ) -> list[list[int]]:
     """Split a batch into as few micro-batches as fit, of about equal size.
 
@@ -72,7 +77,10 @@ def split_into_micro_batches(
     """
     first = [select_needed_tokens(arrays, arrays.get_sequence_range(e)[0]) for e in batch]
     if as_forest:
-        order, added = [batch[k] for k in sort_by_prefix(first)], partial(_count_added_forest_tokens, arrays)
+        order, added = (
+            [batch[k] for k in sort_by_prefix(first)],
+            partial(_count_added_forest_tokens, arrays),
+        )
     else:
         order, added = (
             sorted(batch, key=lambda e: (-_count_longest_tokens(arrays, e), e)),
@@ -83,7 +91,9 @@ def split_into_micro_batches(
     # loosened until the number of micro-batches is the same again: equal
     # sizes lower the peak.
     for slack in (1.0, 1.05, 1.15, 1.3):
-        even, _ = _pack_pieces(order, added, max_examples, min(max_tokens, int(slack * total / len(pieces)) + 1))
+        even, _ = _pack_pieces(
+            order, added, max_examples, min(max_tokens, int(slack * total / len(pieces)) + 1)
+        )
         if len(even) == len(pieces):
             return even
     return pieces
@@ -109,10 +119,14 @@ def _count_added_forest_tokens(arrays: TokenArrays, piece: list[int], e: int) ->
     """Tokens that an example adds to a forest that ends with its neighbor in sorted order."""
     tokens = [select_needed_tokens(arrays, s) for s in arrays.get_sequence_range(e)]
     # Approximate for more than two answers: what they share beyond the first one is counted twice.
-    alone = sum(map(len, tokens)) - sum(count_common_prefix(tokens[0], other) for other in tokens[1:])
+    alone = sum(map(len, tokens)) - sum(
+        count_common_prefix(tokens[0], other) for other in tokens[1:]
+    )
     if not piece:
         return alone
-    return alone - count_common_prefix(tokens[0], select_needed_tokens(arrays, arrays.get_sequence_range(piece[-1])[0]))
+    return alone - count_common_prefix(
+        tokens[0], select_needed_tokens(arrays, arrays.get_sequence_range(piece[-1])[0])
+    )
 
 
 def _count_added_padded_tokens(arrays: TokenArrays, piece: list[int], e: int) -> int:
@@ -137,7 +151,9 @@ def sort_by_length_desc(arrays: TokenArrays) -> list[int]:
     is_predicted_N[starts_S] = False
     last_S = np.maximum.reduceat(np.where(is_predicted_N, places_N, 0), starts_S)
     read_S = np.maximum(1, last_S - starts_S)
-    return np.argsort(-read_S.reshape(-1, arrays.sequences_per_example).sum(1), kind="stable").tolist()
+    return np.argsort(
+        -read_S.reshape(-1, arrays.sequences_per_example).sum(1), kind="stable"
+    ).tolist()
 
 
 def _count_longest_tokens(arrays: TokenArrays, e: int) -> int:
@@ -151,25 +167,37 @@ def select_needed_tokens(arrays: TokenArrays, s: int) -> np.ndarray:
     return tokens_T[: trained[-1] + 1 if len(trained) else 1]
 
 
-def collate(arrays: TokenArrays, examples: Sequence[int], device: torch.device, *, as_forest: bool) -> MicroBatch:
+def collate(
+    arrays: TokenArrays, examples: Sequence[int], device: torch.device, *, as_forest: bool
+) -> MicroBatch:
     """The tensors of one micro-batch on `device`, as a forest or as right-padded rows."""
     numbers = [s for e in examples for s in arrays.get_sequence_range(e)]
-    sequences, tokens = [arrays.get_sequence(s) for s in numbers], [select_needed_tokens(arrays, s) for s in numbers]
+    sequences, tokens = (
+        [arrays.get_sequence(s) for s in numbers],
+        [select_needed_tokens(arrays, s) for s in numbers],
+    )
     forest = build_forest(tokens) if as_forest else None
     if forest is None:
         tokens_BT = np.zeros((len(tokens), max(map(len, tokens))), np.int64)
         for row, sequence_T in enumerate(tokens):
             tokens_BT[row, : len(sequence_T)] = sequence_T
-        places = [row * tokens_BT.shape[1] + np.arange(len(sequence_T)) for row, sequence_T in enumerate(tokens)]
+        places = [
+            row * tokens_BT.shape[1] + np.arange(len(sequence_T))
+            for row, sequence_T in enumerate(tokens)
+        ]
     else:
         tokens_BT, places = forest.tokens_N[None], list(forest.token_indices)
     trained = [np.flatnonzero(weights_T[1:]) + 1 for _, weights_T in sequences]
     # Token t is predicted at t - 1.
     place_K = np.concatenate([p[t - 1] for p, t in zip(places, trained, strict=True)])
-    target_K = np.concatenate([all_T[t] for (all_T, _), t in zip(sequences, trained, strict=True)]).astype(np.int64)
+    target_K = np.concatenate(
+        [all_T[t] for (all_T, _), t in zip(sequences, trained, strict=True)]
+    ).astype(np.int64)
     # Sequences with the same prefix predict the same targets at the same positions: each such pair
     # is computed once.
-    pairs_U2, prediction_K = np.unique(np.stack([place_K, target_K], 1), axis=0, return_inverse=True)
+    pairs_U2, prediction_K = np.unique(
+        np.stack([place_K, target_K], 1), axis=0, return_inverse=True
+    )
     return MicroBatch(
         examples=tuple(examples),
         forest=forest,
@@ -178,9 +206,13 @@ def collate(arrays: TokenArrays, examples: Sequence[int], device: torch.device, 
         indices_U=torch.from_numpy(pairs_U2[:, 0].copy()).to(device),
         targets_U=torch.from_numpy(pairs_U2[:, 1].copy()).to(device),
         prediction_K=torch.from_numpy(prediction_K.reshape(-1)).to(device),
-        sequence_K=torch.from_numpy(np.repeat(np.arange(len(trained)), [len(t) for t in trained])).to(device),
+        sequence_K=torch.from_numpy(
+            np.repeat(np.arange(len(trained)), [len(t) for t in trained])
+        ).to(device),
         weight_K=torch.from_numpy(
-            np.concatenate([weights_T[t] for (_, weights_T), t in zip(sequences, trained, strict=True)])
+            np.concatenate(
+                [weights_T[t] for (_, weights_T), t in zip(sequences, trained, strict=True)]
+            )
         ).to(device),
         sequences=len(sequences),
     )

@@ -56,7 +56,9 @@ class BestCheckpoint:
             self.step, self.loss, self.score = state["step"], state["loss"], state["score"]
             self.write()
         elif state["step"] and state["sha256"] == self._hash_folder():
-            self.step, self.loss, self.score, self.sha256 = (state[k] for k in ("step", "loss", "score", "sha256"))
+            self.step, self.loss, self.score, self.sha256 = (
+                state[k] for k in ("step", "loss", "score", "sha256")
+            )
 
     def _hash_folder(self) -> str:
         return compute_fingerprint(hash_folder(self.folder))

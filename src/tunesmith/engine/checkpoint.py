@@ -34,14 +34,24 @@ from tunesmith import failpoints
 from tunesmith.atomic_io import compute_sha256, get_path_kind, is_real_folder, sync_folder
 from tunesmith.errors import DiskFull, RunError, TrainingError, truncate_list
 from tunesmith.records import Record, dump_canonical_json
-from tunesmith.temporary_files import make_temporary_path, remove_stale_temporaries, remove_temporary
+from tunesmith.temporary_files import (
+    make_temporary_path,
+    remove_stale_temporaries,
+    remove_temporary,
+)
 
 MAX_CHECKPOINTS = 2
 MANIFEST_FILE = "checkpoint.json"
 DTYPE_NAMES = {
-    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
-    torch.int64: "I64", torch.int32: "I32", torch.uint8: "U8", torch.bool: "BOOL",
-}  # fmt: skip
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 _FOLDER_PATTERN = re.compile(r"step-([0-9]{8,})")
 _FILE_PATTERN = re.compile(r"[a-z]+\.safetensors")
 
@@ -72,7 +82,9 @@ class _Manifest(Record):
     state: dict[str, Any]
 
     def to_signed_json(self) -> bytes:
-        return dump_canonical_json({**self.model_dump(mode="json"), "sha256": self.fingerprint}).encode()
+        return dump_canonical_json(
+            {**self.model_dump(mode="json"), "sha256": self.fingerprint}
+        ).encode()
 
 
 class DamagedCheckpoint(Exception):
@@ -125,7 +137,10 @@ class Checkpoints:
 
         Errors: `RunError` when checkpoints exist and every one is damaged.
         """
-        passed_over = [f"{path.name} is {get_path_kind(path)}, not a folder" for path in self._list_non_folders()]
+        passed_over = [
+            f"{path.name} is {get_path_kind(path)}, not a folder"
+            for path in self._list_non_folders()
+        ]
         for step, path in self._list_checkpoints():
             try:
                 state, groups = read_checkpoint(path)
@@ -135,9 +150,12 @@ class Checkpoints:
             return LoadedCheckpoint(step, state, groups, tuple(passed_over))
         if passed_over:
             raise RunError(
-                "no-good-checkpoint", "Every checkpoint of this run is damaged.", where=str(self.folder),
-                found="; ".join(passed_over), do="restore one from a copy, or remove the folder to begin anew",
-            )  # fmt: skip
+                "no-good-checkpoint",
+                "Every checkpoint of this run is damaged.",
+                where=str(self.folder),
+                found="; ".join(passed_over),
+                do="restore one from a copy, or remove the folder to begin anew",
+            )
         return None
 
     def remove_temporaries(self) -> None:
@@ -162,7 +180,9 @@ class Checkpoints:
         need = bytes_of_one * max(1, MAX_CHECKPOINTS + 1 - len(self._list_checkpoints()))
         free = shutil.disk_usage(place).free
         if need > free:
-            raise DiskFull(str(self.folder), need, free, "make room, or choose another disk with --out")
+            raise DiskFull(
+                str(self.folder), need, free, "make room, or choose another disk with --out"
+            )
 
     def _list_checkpoints(self) -> list[tuple[int, Path]]:
         """(step, path) of the visible checkpoints, newest first."""
@@ -175,22 +195,34 @@ class Checkpoints:
     def _list_named_paths(self) -> list[tuple[int, Path]]:
         paths = self.folder.iterdir() if is_real_folder(self.folder) else ()
         return sorted(
-            ((int(name[1]), path) for path in paths if (name := _FOLDER_PATTERN.fullmatch(path.name))), reverse=True
+            (
+                (int(name[1]), path)
+                for path in paths
+                if (name := _FOLDER_PATTERN.fullmatch(path.name))
+            ),
+            reverse=True,
         )
 
     def _build_write_error(self, error: OSError, groups: TensorGroups) -> TrainingError:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             need, free = estimate_bytes(groups), shutil.disk_usage(self.folder.parent).free
-            return DiskFull(str(self.folder), need, free, "make room, then go on from the checkpoint before it")
+            return DiskFull(
+                str(self.folder), need, free, "make room, then go on from the checkpoint before it"
+            )
         return TrainingError(
-            "checkpoint-unwritable", "A checkpoint cannot be written; those before it are whole.",
-            where=str(error.filename or self.folder), found=error.strerror or str(error), do="mend that, then go on",
-        )  # fmt: skip
+            "checkpoint-unwritable",
+            "A checkpoint cannot be written; those before it are whole.",
+            where=str(error.filename or self.folder),
+            found=error.strerror or str(error),
+            do="mend that, then go on",
+        )
 
 
 def estimate_bytes(groups: TensorGroups) -> int:
     """Approximate size of a checkpoint of these tensors, in bytes."""
-    return sum(tensor.nbytes + 200 for group in groups.values() for tensor in group.values()) + 10_000
+    return (
+        sum(tensor.nbytes + 200 for group in groups.values() for tensor in group.values()) + 10_000
+    )
 
 
 def _write_files(folder: Path, state: Mapping[str, Any], groups: TensorGroups) -> None:
@@ -200,10 +232,14 @@ def _write_files(folder: Path, state: Mapping[str, Any], groups: TensorGroups) -
         with _open_new(path) as file:
             sha256 = _write_tensors(file, tensors)
             _sync(file)
-        files[path.name] = _FileEntry(bytes=path.stat().st_size, sha256=sha256, tensors=_describe_tensors(tensors))
+        files[path.name] = _FileEntry(
+            bytes=path.stat().st_size, sha256=sha256, tensors=_describe_tensors(tensors)
+        )
         failpoints.hit("checkpoint.file", path)
     with _open_new(folder / MANIFEST_FILE) as file:
-        failpoints.write_bytes("checkpoint.write", file, _Manifest(files=files, state=dict(state)).to_signed_json())
+        failpoints.write_bytes(
+            "checkpoint.write", file, _Manifest(files=files, state=dict(state)).to_signed_json()
+        )
         _sync(file)
     failpoints.hit("checkpoint.file", folder / MANIFEST_FILE)
     sync_folder(folder)
@@ -212,7 +248,11 @@ def _write_files(folder: Path, state: Mapping[str, Any], groups: TensorGroups) -
 def _open_new(path: Path) -> BinaryIO:
     # O_EXCL and O_NOFOLLOW: never write through a link or into a file that another process has
     # placed there.
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666), "wb", buffering=0)
+    return os.fdopen(
+        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666),
+        "wb",
+        buffering=0,
+    )
 
 
 def _sync(file: BinaryIO) -> None:
@@ -230,14 +270,21 @@ def _write_tensors(file: BinaryIO, tensors: Mapping[str, Tensor]) -> str:
     header, end = {}, 0
     for name in order:
         begin, end = end, end + tensors[name].nbytes
-        header[name] = {"dtype": DTYPE_NAMES[tensors[name].dtype], "shape": list(tensors[name].shape),
-                        "data_offsets": [begin, end]}  # fmt: skip
+        header[name] = {
+            "dtype": DTYPE_NAMES[tensors[name].dtype],
+            "shape": list(tensors[name].shape),
+            "data_offsets": [begin, end],
+        }
     text = json.dumps(header).encode()
     # The format: header length as 8 bytes little-endian, the JSON header padded to 8 bytes, then
     # the data.
     text += b" " * (-len(text) % 8)
     sha256 = hashlib.sha256()
-    for piece in (len(text).to_bytes(8, "little"), text, *(_view_bytes(tensors[name]) for name in order)):
+    for piece in (
+        len(text).to_bytes(8, "little"),
+        text,
+        *(_view_bytes(tensors[name]) for name in order),
+    ):
         sha256.update(piece)
         failpoints.write_bytes("checkpoint.write", file, piece)
     return sha256.hexdigest()
@@ -249,15 +296,21 @@ def _view_bytes(tensor: Tensor) -> bytes | memoryview:
 
 
 def _describe_tensors(tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, tuple[int, ...]]]:
-    return {name: (DTYPE_NAMES[tensor.dtype], tuple(tensor.shape)) for name, tensor in tensors.items()}
+    return {
+        name: (DTYPE_NAMES[tensor.dtype], tuple(tensor.shape)) for name, tensor in tensors.items()
+    }
 
 
 def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
     """(state, groups) of a checkpoint, verified byte by byte. Errors: `DamagedCheckpoint`."""
     manifest = _read_manifest(folder / MANIFEST_FILE)
-    if extra := sorted({path.name for path in folder.iterdir()} - manifest.files.keys() - {MANIFEST_FILE}):
+    if extra := sorted(
+        {path.name for path in folder.iterdir()} - manifest.files.keys() - {MANIFEST_FILE}
+    ):
         raise DamagedCheckpoint(f"{folder.name}/{truncate_list(extra)} does not belong there")
-    groups = {Path(name).stem: _read_tensors(folder / name, file) for name, file in manifest.files.items()}
+    groups = {
+        Path(name).stem: _read_tensors(folder / name, file) for name, file in manifest.files.items()
+    }
     return manifest.state, groups
 
 
@@ -276,7 +329,9 @@ def _read_manifest(path: Path) -> _Manifest:
         raise DamagedCheckpoint(f"{where} is not what was written") from None
     # Serialized again and compared as bytes: detects any change that JSON parsing would forgive.
     # The name pattern keeps a manipulated manifest from naming files outside of the folder.
-    if raw != manifest.to_signed_json() or any(not _FILE_PATTERN.fullmatch(name) for name in manifest.files):
+    if raw != manifest.to_signed_json() or any(
+        not _FILE_PATTERN.fullmatch(name) for name in manifest.files
+    ):
         raise DamagedCheckpoint(f"{where} is not what was written")
     return manifest
 

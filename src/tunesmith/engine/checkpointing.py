@@ -37,8 +37,12 @@ def build_numerics_key(loaded: LoadedModel) -> dict[str, str]:
     return {
         "torch": torch.__version__,
         "threads": str(torch.get_num_threads()),
-        "processor": torch.backends.cpu.get_cpu_capability() + (" bf16" if has_bfloat16_matmul(CPU) else ""),
-        "device": torch.cuda.get_device_name(loaded.device) if loaded.device.type == "cuda" else "cpu",
+        "processor": (
+            torch.backends.cpu.get_cpu_capability() + (" bf16" if has_bfloat16_matmul(CPU) else "")
+        ),
+        "device": (
+            torch.cuda.get_device_name(loaded.device) if loaded.device.type == "cuda" else "cpu"
+        ),
         "dtype": str(loaded.dtype).removeprefix("torch."),
     }
 
@@ -77,7 +81,10 @@ class Checkpointer:
 
         Errors: as `Checkpoints.save`.
         """
-        if self.config is None or self.saved_progress == (state.progress.step, state.progress.looks):
+        if self.config is None or self.saved_progress == (
+            state.progress.step,
+            state.progress.looks,
+        ):
             return
         values = state.state_dict()
         tensors = {name: values.pop(name) for name in TENSOR_GROUPS if name in values}

@@ -87,7 +87,10 @@ class Generator:
             done += len(finished)
             if progress:
                 progress(done, len(prompts))
-        return [GeneratedAnswer(row.tokens, row.is_finished, row.seconds, row.log_probabilities) for row in rows]
+        return [
+            GeneratedAnswer(row.tokens, row.is_finished, row.seconds, row.log_probabilities)
+            for row in rows
+        ]
 
     def stream(
         self,
@@ -109,7 +112,10 @@ class Generator:
             told = len(row.tokens)
 
     def score_labels(
-        self, prompts: Sequence[list[int]], labels: Sequence[Sequence[int]], progress: ProgressCallback | None = None
+        self,
+        prompts: Sequence[list[int]],
+        labels: Sequence[Sequence[int]],
+        progress: ProgressCallback | None = None,
     ) -> Tensor:
         """Log-probability in nats of every label after every prompt: (prompts, labels), float32.
 
@@ -120,7 +126,12 @@ class Generator:
         with self._use_inference_mode():
             reader, most_tokens = self._get_prefix_model(prompts, labels)
             return score_labels(
-                self.model, reader, prompts, labels, most_tokens, _count_progress(progress, len(prompts))
+                self.model,
+                reader,
+                prompts,
+                labels,
+                most_tokens,
+                _count_progress(progress, len(prompts)),
             )
 
     def find_best_labels(
@@ -146,10 +157,16 @@ class Generator:
                 less_PA = None if less is None else less.double().numpy()
                 return find_best_labels(reader, prompts, labels, most_tokens, less_PA, tell)
             scores_PA = score_labels(self.model, None, prompts, labels, most_tokens, tell)
-            return [int(row_A.argmax()) for row_A in (scores_PA if less is None else scores_PA - less).numpy()]
+            return [
+                int(row_A.argmax())
+                for row_A in (scores_PA if less is None else scores_PA - less).numpy()
+            ]
 
     def compute_log_probabilities(
-        self, texts: Sequence[Sequence[int]], begins: Sequence[int], progress: ProgressCallback | None = None
+        self,
+        texts: Sequence[Sequence[int]],
+        begins: Sequence[int],
+        progress: ProgressCallback | None = None,
     ) -> list[float]:
         """Log-probability in nats of each text from its token number `begin` on, given the tokens
         before.
@@ -172,7 +189,11 @@ class Generator:
         )
 
     def _iterate_passes(
-        self, prompts: Sequence[list[int]], sequences: Sequence[SequenceState], max_new_tokens: int, stop_ids: set[int]
+        self,
+        prompts: Sequence[list[int]],
+        sequences: Sequence[SequenceState],
+        max_new_tokens: int,
+        stop_ids: set[int],
     ) -> Iterator[list[SequenceState]]:
         """Yield the finished sequences after each pass; while suspended, the model is unchanged."""
         steps = self._iterate_steps(prompts, sequences, max_new_tokens, stop_ids)
@@ -186,18 +207,28 @@ class Generator:
             yield done
 
     def _iterate_steps(
-        self, prompts: Sequence[list[int]], sequences: Sequence[SequenceState], max_new_tokens: int, stop_ids: set[int]
+        self,
+        prompts: Sequence[list[int]],
+        sequences: Sequence[SequenceState],
+        max_new_tokens: int,
+        stop_ids: set[int],
     ) -> Iterator[list[SequenceState]]:
         if not prompts:
             return
         reader = get_prefix_model(self.model, max(map(len, prompts)) + max_new_tokens)
         if reader is None:
             for prompt, row in zip(prompts, sequences, strict=True):
-                for is_done in generate_unbatched(self.model, prompt, row, max_new_tokens, stop_ids):
+                for is_done in generate_unbatched(
+                    self.model, prompt, row, max_new_tokens, stop_ids
+                ):
                     yield [row] if is_done else []
             return
-        most_tokens = count_tokens_that_fit(self.model, compute_cache_budget_bytes(self.model.device))
-        batch = DecodingBatch(reader, prompts, sequences, max_new_tokens, stop_ids, self.batch_size, most_tokens)
+        most_tokens = count_tokens_that_fit(
+            self.model, compute_cache_budget_bytes(self.model.device)
+        )
+        batch = DecodingBatch(
+            reader, prompts, sequences, max_new_tokens, stop_ids, self.batch_size, most_tokens
+        )
         yield from batch.iterate_steps()
 
     @contextmanager

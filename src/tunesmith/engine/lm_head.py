@@ -1,12 +1,12 @@
 """Hidden states and logits as separate steps: only the needed positions reach the LM head.
 
-    logits = softcap(scale * hidden W^T)      for nearly every model the scale is 1 and there is no softcap
+    logits = softcap(scale * hidden W^T)  for nearly every model the scale is 1 and there is no softcap
 
 `check_head` verifies on load that this computation gives the model's own logits; a model with
 another head is rejected instead of being trained wrongly.
 
 Shapes: B rows, T tokens, N positions, D hidden, V vocabulary.
-"""
+"""  # noqa: E501
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +55,9 @@ def compute_logits(model: PreTrainedModel, hidden_ND: Tensor) -> Tensor:
     logits_NV = logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32))
     config = model.config
     # Two conventions: Cohere multiplies by `logit_scale`, Granite divides by `logits_scaling`.
-    scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
+    scale = (getattr(config, "logit_scale", None) or 1.0) / (
+        getattr(config, "logits_scaling", None) or 1.0
+    )
     softcap = getattr(config, "final_logit_softcapping", None)
     logits_NV = logits_NV if scale == 1.0 else logits_NV * scale
     return torch.tanh(logits_NV / softcap) * softcap if softcap else logits_NV
@@ -81,19 +83,28 @@ def check_causal(model: PreTrainedModel) -> None:
         if not _is_near(begin_TD, whole_TD[:PROBE_PREFIX_TOKENS]):
             raise ModelError(
                 "not-causal",
-                "In this model a token sees those that come after it, so it cannot be trained to predict.",
-                where=type(model).__name__, found=f"model_type {model.config.model_type}",
+                "In this model a token sees those that come after it, so it cannot be trained to"
+                " predict.",
+                where=type(model).__name__,
+                found=f"model_type {model.config.model_type}",
                 do="choose a decoder-only text model",
-            )  # fmt: skip
+            )
         cache = DynamicCache(config=model.config)
-        for tokens_BT in whole_BT.split([PROBE_PREFIX_TOKENS, *[1] * (PROBE_TOKENS - PROBE_PREFIX_TOKENS)], dim=1):
+        for tokens_BT in whole_BT.split(
+            [PROBE_PREFIX_TOKENS, *[1] * (PROBE_TOKENS - PROBE_PREFIX_TOKENS)], dim=1
+        ):
             last_TD = compute_hidden_states(model, tokens_BT, cache=cache)[0].float()
     if not _is_near(last_TD, whole_TD[-1:]):
         raise ModelError(
-            "no-answers", "This architecture answers in a way that is not supported.", where=type(model).__name__,
-            found=f"model_type {model.config.model_type}; read token by token it is another model than read at once",
+            "no-answers",
+            "This architecture answers in a way that is not supported.",
+            where=type(model).__name__,
+            found=(
+                f"model_type {model.config.model_type}; read token by token it is another model"
+                " than read at once"
+            ),
             do="choose a model with plain attention (docs/guide/models.md lists families)",
-        )  # fmt: skip
+        )
 
 
 def _build_probe(model: PreTrainedModel, tokens: int) -> Tensor:

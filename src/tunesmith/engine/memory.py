@@ -41,7 +41,11 @@ def get_peak_memory_bytes(device: torch.device) -> int:
 
 def get_used_memory_bytes(device: torch.device) -> int:
     """Memory in use now, in bytes: by the process on a CPU, by our tensors on CUDA."""
-    return torch.cuda.memory_allocated(device) if device.type == "cuda" else psutil.Process().memory_info().rss
+    return (
+        torch.cuda.memory_allocated(device)
+        if device.type == "cuda"
+        else psutil.Process().memory_info().rss
+    )
 
 
 def get_free_memory_bytes(device: torch.device, root: Path = Path("/")) -> int:
@@ -49,7 +53,12 @@ def get_free_memory_bytes(device: torch.device, root: Path = Path("/")) -> int:
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused
-    return max(0, min([psutil.virtual_memory().available, *_list_cgroup_limits(root), *_list_address_limits()]))
+    return max(
+        0,
+        min(
+            [psutil.virtual_memory().available, *_list_cgroup_limits(root), *_list_address_limits()]
+        ),
+    )
 
 
 def _list_cgroup_limits(root: Path) -> Iterator[int]:
@@ -153,13 +162,19 @@ class _StorageCounter(TorchDispatchMode):
         self.live_storages: dict[int, weakref.ref[torch.UntypedStorage]] = {}
         self.used_bytes = self.peak_bytes = 0
 
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         result = function(*args, **(kwargs or {}))
         known: set[int] | None = None
         for tensor in _list_tensors(result):
             storage = tensor.untyped_storage()
             if storage._cdata not in self.live_storages:
-                known = {given.untyped_storage()._cdata for given in _list_tensors(args)} if known is None else known
+                known = (
+                    {given.untyped_storage()._cdata for given in _list_tensors(args)}
+                    if known is None
+                    else known
+                )
                 # A view shares the storage of an argument that is older than this block, which does
                 # not count.
                 if storage._cdata not in known:

@@ -75,7 +75,9 @@ class MemoryRequest:
 
     def split_step(self, arrays: TokenArrays, batch: Sequence[int], tokens: int) -> list[list[int]]:
         """The micro-batches of a step with at most `tokens` tokens each."""
-        return split_into_micro_batches(arrays, batch, self.example_limit, tokens, as_forest=self.as_forest)
+        return split_into_micro_batches(
+            arrays, batch, self.example_limit, tokens, as_forest=self.as_forest
+        )
 
     def count_all_tokens(self, tokens: int) -> int:
         """Tokens that the sampled steps compute in micro-batches of at most `tokens` tokens."""
@@ -84,16 +86,29 @@ class MemoryRequest:
     def count_step_tokens(self, arrays: TokenArrays, batch: Sequence[int], tokens: int) -> int:
         """Tokens that one step computes in micro-batches of at most `tokens` tokens."""
         pieces = self.split_step(arrays, batch, tokens)
-        return sum(count_computed_tokens(arrays, piece, as_forest=self.as_forest) for piece in pieces)
+        return sum(
+            count_computed_tokens(arrays, piece, as_forest=self.as_forest) for piece in pieces
+        )
 
 
-def plan_memory(training_step: "TrainingStep", train: TokenArrays, recipe: TrainingRecipe, seed: int) -> MemoryPlan:
+def plan_memory(
+    training_step: "TrainingStep", train: TokenArrays, recipe: TrainingRecipe, seed: int
+) -> MemoryPlan:
     """The plan for training this model in its current state. Errors: as `find_plan`."""
     device = training_step.loaded.device
     release_unused_memory()
-    trained = sum(weight.numel() for weight in training_step.loaded.model.parameters() if weight.requires_grad)
-    budget = compute_memory_budget(device, recipe, get_used_memory_bytes(device)) - OPTIMIZER_STATE_BYTES * trained
-    plan = find_plan(build_memory_request(training_step, train, recipe, seed), training_step.measure_bytes, budget)
+    trained = sum(
+        weight.numel() for weight in training_step.loaded.model.parameters() if weight.requires_grad
+    )
+    budget = (
+        compute_memory_budget(device, recipe, get_used_memory_bytes(device))
+        - OPTIMIZER_STATE_BYTES * trained
+    )
+    plan = find_plan(
+        build_memory_request(training_step, train, recipe, seed),
+        training_step.measure_bytes,
+        budget,
+    )
     release_unused_memory()
     return plan
 
@@ -115,7 +130,9 @@ def build_memory_request(
     """The request for these examples; the first `MAX_SAMPLED_STEPS` steps represent all."""
     steps = list(islice(iterate_batches(len(train), recipe.batch_size, seed), MAX_SAMPLED_STEPS))
     preferred = get_preferred_tokens(training_step.loaded)
-    return MemoryRequest(train, steps, training_step.no_forest_reason is None, preferred, recipe.micro_batch)
+    return MemoryRequest(
+        train, steps, training_step.no_forest_reason is None, preferred, recipe.micro_batch
+    )
 
 
 def get_preferred_tokens(loaded: "LoadedModel") -> int:
@@ -139,11 +156,17 @@ def find_plan(request: MemoryRequest, trial: MemoryTrial, budget_bytes: int) -> 
     saving = search.find_largest(checkpointing=True)
     if saving.tokens < longest and plain.tokens < longest:
         raise TrainingError(
-            "out-of-memory", "The longest example does not fit into memory.",
-            found=f"{longest:,} tokens of it are needed; about {max(plain.tokens, saving.tokens):,} fit into "
-            f"{max(budget_bytes, 0) / 1e9:,.1f} GB",
-            do="lower data.max_tokens, raise training.memory_gb if it is set, or use a smaller model",
-        )  # fmt: skip
+            "out-of-memory",
+            "The longest example does not fit into memory.",
+            found=(
+                f"{longest:,} tokens of it are needed; about {max(plain.tokens, saving.tokens):,}"
+                f" fit into {max(budget_bytes, 0) / 1e9:,.1f} GB"
+            ),
+            do=(
+                "lower data.max_tokens, raise training.memory_gb if it is set, or use a smaller"
+                " model"
+            ),
+        )
     costs = [
         request.count_all_tokens(plain.tokens),
         CHECKPOINTING_COST_FACTOR * request.count_all_tokens(saving.tokens),
@@ -180,9 +203,12 @@ class _ProbeResult:
 
     def to_plan(self, request: MemoryRequest, budget_bytes: int) -> MemoryPlan:
         return MemoryPlan(
-            most_tokens=self.tokens, most_examples=request.example_limit, checkpointing=self.checkpointing,
-            bytes_per_token=self.bytes_per_token, budget_bytes=budget_bytes,
-        )  # fmt: skip
+            most_tokens=self.tokens,
+            most_examples=request.example_limit,
+            checkpointing=self.checkpointing,
+            bytes_per_token=self.bytes_per_token,
+            budget_bytes=budget_bytes,
+        )
 
 
 @dataclass(frozen=True)
@@ -231,13 +257,18 @@ class _MemoryProbe:
             for s in self.request.arrays.get_sequence_range(e)
         )
         pieces = self.request.split_step(arrays, range(len(arrays)), tokens)
-        sizes = [count_computed_tokens(arrays, piece, as_forest=self.request.as_forest) for piece in pieces]
+        sizes = [
+            count_computed_tokens(arrays, piece, as_forest=self.request.as_forest)
+            for piece in pieces
+        ]
         largest = int(np.argmax(sizes))
         # Attention grows with the square of a sequence: the piece of the longest example (the first
         # of `worst`) can need more than the piece with the most tokens.
         longest = next(number for number, piece in enumerate(pieces) if 0 in piece)
         try:
-            need = max(self.trial(arrays, pieces[number], checkpointing) for number in {largest, longest})
+            need = max(
+                self.trial(arrays, pieces[number], checkpointing) for number in {largest, longest}
+            )
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -272,7 +303,9 @@ def truncate_to_tail(arrays: TokenArrays, examples: Iterable[int], tokens: int) 
     chosen = list(examples)
     numbers = [s for e in chosen for s in arrays.get_sequence_range(e)]
     ends = [len(select_needed_tokens(arrays, s)) + 1 for s in numbers]
-    pieces = [[x_T[:end] for x_T in arrays.get_sequence(s)] for s, end in zip(numbers, ends, strict=True)]
+    pieces = [
+        [x_T[:end] for x_T in arrays.get_sequence(s)] for s, end in zip(numbers, ends, strict=True)
+    ]
     weights = [weights_T[-most:].copy() for _, weights_T in pieces]
     for weights_T in weights:
         weights_T[0] = 0.0

@@ -46,7 +46,11 @@ class LoadedModel:
 
 
 def load_model(
-    folder: str | Path, precision: Precision = "auto", adapter: Path | None = None, *, four_bits: bool = False
+    folder: str | Path,
+    precision: Precision = "auto",
+    adapter: Path | None = None,
+    *,
+    four_bits: bool = False,
 ) -> LoadedModel:
     """Load a folder's weights, frozen, in evaluation mode, with an adapter if one is given.
 
@@ -123,19 +127,29 @@ def _check_weights(report: Mapping[str, Any], model: PreTrainedModel, folder: Pa
     """Check that the folder's weights and the model's are the same set. Errors: `ModelError`."""
     if report["missing_keys"]:  # transformers fills them with random numbers
         raise ModelError(
-            "missing-weights", "This model folder lacks weights.", where=str(folder),
-            found=f"no {truncate_list(sorted(report['missing_keys']))}", do="fetch or save the model again",
-        )  # fmt: skip
+            "missing-weights",
+            "This model folder lacks weights.",
+            where=str(folder),
+            found=f"no {truncate_list(sorted(report['missing_keys']))}",
+            do="fetch or save the model again",
+        )
     buffers = {name for name, _ in model.named_buffers()}
     unread = sorted(
-        name for name in report["unexpected_keys"] if name not in buffers and not name.endswith(LEGACY_BUFFERS)
+        name
+        for name in report["unexpected_keys"]
+        if name not in buffers and not name.endswith(LEGACY_BUFFERS)
     )
     if unread:
         raise ModelError(
-            "unread-weights", "The folder holds weights that this architecture does not read.", where=str(folder),
+            "unread-weights",
+            "The folder holds weights that this architecture does not read.",
+            where=str(folder),
             found=f"{truncate_list(unread)}; model_type {model.config.model_type}",
-            do="check that config.json is the one of these weights; fetch the folder again from its source",
-        )  # fmt: skip
+            do=(
+                "check that config.json is the one of these weights; fetch the folder again from"
+                " its source"
+            ),
+        )
 
 
 def get_accelerator_name(device: torch.device) -> str | None:

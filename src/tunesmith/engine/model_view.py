@@ -49,7 +49,15 @@ ROTARY_KEYS = {
     "partial_rotary_factor",
 }
 ALLOWED_COMMON_KEYS = {"is_encoder_decoder", "tie_word_embeddings"}
-IGNORED_KEYS = {"dtype", "torch_dtype", "transformers_version", "id2label", "label2id", "problem_type", "num_labels"}
+IGNORED_KEYS = {
+    "dtype",
+    "torch_dtype",
+    "transformers_version",
+    "id2label",
+    "label2id",
+    "problem_type",
+    "num_labels",
+}
 """Declared by every configuration, but not for the file to decide: how a model is loaded, and
 classification.
 """
@@ -61,9 +69,19 @@ MAX_BUFFER_ELEMENTS = 2**28
 positions squared."""
 # Contradictory settings end in any of these, wherever transformers first computes with them.
 LOAD_ERRORS = (
-    OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError, RuntimeError, ImportError,
-    AssertionError, SafetensorError, StrictDataclassError,
-)  # fmt: skip
+    OSError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    ImportError,
+    AssertionError,
+    SafetensorError,
+    StrictDataclassError,
+)
 # Finds the settings that a configuration's source code reads from `kwargs` without declaring them.
 KWARGS_PATTERN = re.compile(r"""kwargs\.(?:pop|get)\(\s*["'](\w+)["']""")
 
@@ -102,7 +120,8 @@ def read_model_config(folder: Path) -> dict[str, Any]:
     kind = settings.get("model_type")
     if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
         raise _build_load_error(
-            folder, f"model_type {str(kind)[:40]!r}, which this version of transformers does not know"
+            folder,
+            f"model_type {str(kind)[:40]!r}, which this version of transformers does not know",
         )
     return _select_declared(settings, CONFIG_MAPPING[kind])
 
@@ -151,7 +170,11 @@ def _list_config_names(kind: type[PreTrainedConfig]) -> frozenset[str]:
     fields = {field.name for field in dataclasses.fields(kind)} | set(kind.attribute_map)
     fields |= set(inspect.signature(kind.__init__).parameters)
     read = set(KWARGS_PATTERN.findall(inspect.getsource(inspect.getmodule(kind) or kind)))
-    steering = base | IGNORED_KEYS | {"self", "kwargs", "args", "name_or_path", "revision", "token", "cache_dir"}
+    steering = (
+        base
+        | IGNORED_KEYS
+        | {"self", "kwargs", "args", "name_or_path", "revision", "token", "cache_dir"}
+    )
     return frozenset((fields | read | ROTARY_KEYS) - (steering - ALLOWED_COMMON_KEYS))
 
 
@@ -167,16 +190,23 @@ def choose_attention(config: PreTrainedConfig) -> AttentionImplementation:
     # mean nothing.
     if config.is_encoder_decoder or type(config).is_encoder_decoder or kind is None:
         raise ModelError(
-            "not-causal", "This is not a causal language model, and only those are tuned and asked.",
-            where=config.name_or_path or "", found=f"model_type {config.model_type}",
+            "not-causal",
+            "This is not a causal language model, and only those are tuned and asked.",
+            where=config.name_or_path or "",
+            found=f"model_type {config.model_type}",
             do="choose a decoder-only text model",
-        )  # fmt: skip
+        )
     if config.model_type == "falcon" and config.alibi:
         raise ModelError(
-            "unsure-attention", "What this model computes is not certain.", where=config.name_or_path or "",
-            found="Falcon with ALiBi, for which the two implementations of attention in transformers differ",
+            "unsure-attention",
+            "What this model computes is not certain.",
+            where=config.name_or_path or "",
+            found=(
+                "Falcon with ALiBi, for which the two implementations of attention in transformers"
+                " differ"
+            ),
             do="choose a model with rotary positions",
-        )  # fmt: skip
+        )
     kind = kind[0] if isinstance(kind, tuple) else kind
     return "sdpa" if kind._supports_sdpa else "eager"
 
@@ -190,17 +220,24 @@ def check_sizes(view: Path) -> AttentionImplementation:
     config = AutoConfig.from_pretrained(str(view), local_files_only=True, trust_remote_code=False)
     attention = choose_attention(config)
     with torch.device("meta"):
-        made = AutoModelForCausalLM.from_config(config, attn_implementation=attention, trust_remote_code=False)
+        made = AutoModelForCausalLM.from_config(
+            config, attn_implementation=attention, trust_remote_code=False
+        )
     weights = sum(weight.numel() for weight in made.parameters())  # a tied weight counts once
     buffers = sum(buffer.numel() for buffer in made.buffers())
     stored = sum(math.prod(shape) for shape in _read_shapes(view).values())
     # Missing weights are reported when they are read; this check is about memory only.
     if weights > 2 * stored + SIZE_SLACK or buffers > max(stored, MAX_BUFFER_ELEMENTS):
         raise ModelError(
-            "wrong-size", "The model's settings do not fit its weights.", where=str(view),
-            found=f"the settings ask for {weights:,} weights and {buffers:,} other numbers, the files hold {stored:,}",
+            "wrong-size",
+            "The model's settings do not fit its weights.",
+            where=str(view),
+            found=(
+                f"the settings ask for {weights:,} weights and {buffers:,} other numbers, the files"
+                f" hold {stored:,}"
+            ),
             do="fetch the folder again from its source",
-        )  # fmt: skip
+        )
     return attention
 
 
@@ -220,14 +257,18 @@ def convert_load_errors(folder: Path) -> Iterator[None]:
             yield
     except ModelError as error:
         # The temporary view is gone when the user reads the message, so its path is left out.
-        found = "; ".join(part for part in (error.found, error.where) if part and VIEW_NAME not in part)
+        found = "; ".join(
+            part for part in (error.found, error.where) if part and VIEW_NAME not in part
+        )
         raise ModelError(
             error.code.partition("/")[2], error.what, where=str(folder), found=found, do=error.do
         ) from None
     except MemoryError:
         raise _build_load_error(folder, "not enough memory") from None
     except LOAD_ERRORS as error:
-        raise _build_load_error(folder, " ".join(str(error).split())[:300] or type(error).__name__) from None
+        raise _build_load_error(
+            folder, " ".join(str(error).split())[:300] or type(error).__name__
+        ) from None
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 Tokens are stored in depth-first order, a token's position is its depth, and
 
-    token i may attend to token j  exactly when  j <= i < end[j],    end[j] = one past the last token of j's subtree
+    token i may attend to token j  exactly when  j <= i < end[j],  end[j] = one past the last token of j's subtree
 
 so every sequence attends to its own tokens and to nothing else. Packing without sharing is the
 forest whose trees have nothing in common, and there is no padding. Loss and gradient equal those of
@@ -12,7 +12,7 @@ A prefix is shared only where that saves at least `MIN_SAVED_TOKENS` tokens: man
 cost more in small matrix products than they save. Every choice is exact.
 
 Shapes: N tokens of the forest, S sequences, T tokens of a sequence, P tokens of a node's prefix.
-"""
+"""  # noqa: E501
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -79,7 +79,9 @@ def build_forest(sequences: Sequence[np.ndarray], min_saved: int = MIN_SAVED_TOK
             size, depth, parent = size + common - depth, common, len(nodes) - 1
         for s in (s for s in order[low:high] if len(sequences[s]) == depth):
             places[s] = path_P
-        runs = _split_runs([s for s in range(low, high) if len(sequences[order[s]]) > depth], shared, common)
+        runs = _split_runs(
+            [s for s in range(low, high) if len(sequences[order[s]]) > depth], shared, common
+        )
         # The stack pops from its end, so the reversed order keeps the nodes depth-first.
         waiting += [(a, b, depth, parent, path_P) for a, b in reversed(list(runs))]
     return _assemble_forest(np.concatenate(tokens), nodes, places)

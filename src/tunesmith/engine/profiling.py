@@ -47,7 +47,12 @@ from tunesmith.engine.memory_plan import (
 )
 from tunesmith.engine.methods.method_registry import build_method
 from tunesmith.engine.model_loading import LoadedModel, choose_dtype, get_accelerator_name
-from tunesmith.engine.model_view import LOAD_ERRORS, choose_attention, open_view, silence_transformers
+from tunesmith.engine.model_view import (
+    LOAD_ERRORS,
+    choose_attention,
+    open_view,
+    silence_transformers,
+)
 from tunesmith.engine.prefix_forest import build_forest
 from tunesmith.engine.reference_logprobs import add_mismatched
 from tunesmith.engine.training_step import TrainingStep, build_optimizer
@@ -99,8 +104,14 @@ class Throughput(Rates):
 
     def at(self, rates: Rates) -> "Throughput":
         """The same data at other rates; the time per prompt scales with the time per read token."""
-        per_token = self.prompt_seconds / self.validation_token_seconds if self.validation_token_seconds else 0.0
-        return replace(self, **vars(rates), prompt_seconds=per_token * rates.validation_token_seconds)
+        per_token = (
+            self.prompt_seconds / self.validation_token_seconds
+            if self.validation_token_seconds
+            else 0.0
+        )
+        return replace(
+            self, **vars(rates), prompt_seconds=per_token * rates.validation_token_seconds
+        )
 
 
 @dataclass(frozen=True)
@@ -160,7 +171,11 @@ def conditions_of(recipe: Recipe) -> dict[str, str]:
 
 
 def _profile_slices(
-    folder: str, train: TokenArrays, validation: TokenArrays, recipe: Recipe, recall: Callable[[], Rates | None]
+    folder: str,
+    train: TokenArrays,
+    validation: TokenArrays,
+    recipe: Recipe,
+    recall: Callable[[], Rates | None],
 ) -> TrainingProfile:
     base_bytes = _measure_base_bytes()
     with torch.random.fork_rng():
@@ -172,29 +187,49 @@ def _profile_slices(
         # Noise can make three layers look cheaper than one; a whole model is never cheaper than one
         # layer.
         def extrapolate(one: float, three: float) -> float:
-            return max(one, one + (all_layers - SLICE_LAYERS[0]) * (three - one) / (SLICE_LAYERS[1] - SLICE_LAYERS[0]))
+            return max(
+                one,
+                one
+                + (all_layers - SLICE_LAYERS[0])
+                * (three - one)
+                / (SLICE_LAYERS[1] - SLICE_LAYERS[0]),
+            )
 
         def run_trial(arrays: TokenArrays, piece: Sequence[int], checkpointing: bool) -> int:
-            return int(extrapolate(*(stepper.measure_bytes(arrays, piece, checkpointing) for stepper in steppers)))
+            return int(
+                extrapolate(
+                    *(stepper.measure_bytes(arrays, piece, checkpointing) for stepper in steppers)
+                )
+            )
 
         weights = extrapolate(*(_count_weight_bytes(stepper.loaded) for stepper in steppers))
         trained = extrapolate(*(_count_trained_weights(stepper.loaded) for stepper in steppers))
         # While a file is read, its pages and the weights are both resident on a CPU.
         loading = weights + _count_file_bytes(folder) if slices[0].device.type == "cpu" else 0
         prospect = _build_profile(
-            steppers[-1], run_trial, train, validation, recipe, base_bytes, (weights, trained, loading)
+            steppers[-1],
+            run_trial,
+            train,
+            validation,
+            recipe,
+            base_bytes,
+            (weights, trained, loading),
         )
         rates = recall()
         if rates is None and parameters <= MAX_FULLY_TIMED_PARAMETERS:
             timed = _build_training_step(_build_slice(folder, recipe, all_layers), train, recipe)
             rates = _rates(timed, train, validation, recipe, prospect)
         elif rates is None:
-            one, three = (vars(_rates(stepper, train, validation, recipe, prospect)) for stepper in steppers)
+            one, three = (
+                vars(_rates(stepper, train, validation, recipe, prospect)) for stepper in steppers
+            )
             rates = Rates(**{name: extrapolate(one[name], three[name]) for name in one})
     return replace(prospect, throughput=prospect.throughput.at(rates))
 
 
-def profile_model(loaded: LoadedModel, train: TokenArrays, validation: TokenArrays, recipe: Recipe) -> TrainingProfile:
+def profile_model(
+    loaded: LoadedModel, train: TokenArrays, validation: TokenArrays, recipe: Recipe
+) -> TrainingProfile:
     """Measure the whole model, which gets the recipe's adapter attached.
 
     Errors: `TrainingError`.
@@ -205,7 +240,9 @@ def profile_model(loaded: LoadedModel, train: TokenArrays, validation: TokenArra
         torch.manual_seed(recipe.seed)
         stepper = _build_training_step(loaded, train, recipe)
         known = (weights, _count_trained_weights(loaded), 0)
-        prospect = _build_profile(stepper, stepper.measure_bytes, train, validation, recipe, base_bytes, known)
+        prospect = _build_profile(
+            stepper, stepper.measure_bytes, train, validation, recipe, base_bytes, known
+        )
         rates = _rates(stepper, train, validation, recipe, prospect)
     return replace(prospect, throughput=prospect.throughput.at(rates))
 
@@ -214,18 +251,25 @@ def _count_layers_and_parameters(folder: str | Path) -> tuple[int, int]:
     """(layers, parameters) of the model, without allocating weights. Errors: as `_build_slice`."""
     try:
         with silence_transformers(), torch.device("meta"):
-            config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+            config = AutoConfig.from_pretrained(
+                str(folder), local_files_only=True, trust_remote_code=False
+            )
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except LOAD_ERRORS as error:
         raise _build_slice_error(folder, error) from None
-    return config.get_text_config().num_hidden_layers, sum(weight.numel() for weight in model.parameters())
+    return config.get_text_config().num_hidden_layers, sum(
+        weight.numel() for weight in model.parameters()
+    )
 
 
 def _build_slice_error(folder: str | Path, error: BaseException) -> ModelError:
     return ModelError(
-        "no-slice", "The first layers of this model cannot be built to measure them.", where=str(folder),
-        found=" ".join(str(error).split())[:300] or type(error).__name__, do="estimate with --measure",
-    )  # fmt: skip
+        "no-slice",
+        "The first layers of this model cannot be built to measure them.",
+        where=str(folder),
+        found=" ".join(str(error).split())[:300] or type(error).__name__,
+        do="estimate with --measure",
+    )
 
 
 def _build_slice(folder: str | Path, recipe: Recipe, layers: int) -> LoadedModel:
@@ -234,13 +278,18 @@ def _build_slice(folder: str | Path, recipe: Recipe, layers: int) -> LoadedModel
     dtype = choose_dtype(recipe.training.precision, device)
     try:
         with open_view(Path(folder), weights_needed=False) as view, silence_transformers():
-            config = AutoConfig.from_pretrained(str(view), local_files_only=True, trust_remote_code=False)
+            config = AutoConfig.from_pretrained(
+                str(view), local_files_only=True, trust_remote_code=False
+            )
             text = config.get_text_config()
             text.num_hidden_layers = layers
             if getattr(text, "layer_types", None):
                 text.layer_types = text.layer_types[:layers]
             model = AutoModelForCausalLM.from_config(
-                config, dtype=dtype, attn_implementation=choose_attention(config), trust_remote_code=False
+                config,
+                dtype=dtype,
+                attn_implementation=choose_attention(config),
+                trust_remote_code=False,
             )
     except LOAD_ERRORS as error:
         raise _build_slice_error(folder, error) from None
@@ -259,9 +308,14 @@ def _build_training_step(loaded: LoadedModel, train: TokenArrays, recipe: Recipe
 
 
 def _build_profile(
-    training_step: TrainingStep, trial: MemoryTrial, train: TokenArrays, validation: TokenArrays, recipe: Recipe,
-    base_bytes: int, known: tuple[float, float, float],
-) -> TrainingProfile:  # fmt: skip
+    training_step: TrainingStep,
+    trial: MemoryTrial,
+    train: TokenArrays,
+    validation: TokenArrays,
+    recipe: Recipe,
+    base_bytes: int,
+    known: tuple[float, float, float],
+) -> TrainingProfile:
     """The plan and all that follows from it; of the throughput only memory and prompt tokens are
     known yet.
 
@@ -271,7 +325,9 @@ def _build_profile(
     """
     weights, trained, loading = known
     device = training_step.loaded.device
-    kept = int(trained * (OPTIMIZER_STATE_BYTES + (MASTER_BYTES if recipe.adapter.kind == "full" else 0)))
+    kept = int(
+        trained * (OPTIMIZER_STATE_BYTES + (MASTER_BYTES if recipe.adapter.kind == "full" else 0))
+    )
     wish = build_memory_request(training_step, train, recipe.training, recipe.seed)
     budget = compute_memory_budget(device, recipe.training, int(base_bytes + weights)) - kept
     plan = find_plan(wish, trial, budget)
@@ -287,7 +343,12 @@ def _build_profile(
     times_read = training_step.method.uses_reference + training_step.method.estimates_kl
     return TrainingProfile(
         throughput=Throughput(
-            0, 1, 0, 0, prompt_seconds=_prompt_tokens(validation, as_forest=wish.as_forest), used_bytes=held
+            0,
+            1,
+            0,
+            0,
+            prompt_seconds=_prompt_tokens(validation, as_forest=wish.as_forest),
+            used_bytes=held,
         ),
         plan=plan,
         tokens_per_step=sum(computed) / len(computed),
@@ -301,33 +362,48 @@ def _build_profile(
 
 
 def _rates(
-    stepper: TrainingStep, train: TokenArrays, validation: TokenArrays, recipe: Recipe, prospect: TrainingProfile
-) -> Rates:  # fmt: skip
+    stepper: TrainingStep,
+    train: TokenArrays,
+    validation: TokenArrays,
+    recipe: Recipe,
+    prospect: TrainingProfile,
+) -> Rates:
     """Measured rates: for each kind of work the shortest of some repetitions after a warm-up."""
     stepper.set_plan(prospect.plan)
     model = stepper.loaded.model
     batch = next(iterate_batches(len(train), recipe.training.batch_size, recipe.seed))
     most_tokens = min(prospect.plan.most_tokens, MAX_TIMED_TOKENS)
-    arrays = _add_blank_reference(add_mismatched(stepper.method, truncate_to_tail(train, batch, most_tokens)))
+    arrays = _add_blank_reference(
+        add_mismatched(stepper.method, truncate_to_tail(train, batch, most_tokens))
+    )
     wish = build_memory_request(stepper, arrays, recipe.training, recipe.seed)
     piece = wish.split_step(arrays, range(len(arrays)), most_tokens)[0]
     tokens = wish.count_step_tokens(arrays, piece, prospect.plan.most_tokens)
     model.train()
     step_seconds = _measure_seconds(lambda: stepper.backward(arrays, piece, 1))
     masters = [_get_master_weight(weight) for weight in model.parameters() if weight.requires_grad]
-    update_seconds = _measure_seconds(build_optimizer(masters, stepper.loaded.device, lr=0.0, weight_decay=0.0).step)
+    update_seconds = _measure_seconds(
+        build_optimizer(masters, stepper.loaded.device, lr=0.0, weight_decay=0.0).step
+    )
     model.zero_grad(set_to_none=True)
     model.eval()
     look_seconds = _measure_seconds(lambda: stepper.compute_sequence_logps(arrays, piece))
-    prompts = [_get_prompt_tokens(validation, e)[-PROMPT_TOKENS:] for e in range(prospect.timed_prompts)]
+    prompts = [
+        _get_prompt_tokens(validation, e)[-PROMPT_TOKENS:] for e in range(prospect.timed_prompts)
+    ]
     generator = Generator(stepper.loaded, recipe.evaluation.batch_size)
 
     def pass_seconds(rows: int) -> float:
-        took = _measure_seconds(lambda: generator.generate(prompts[:rows], 1 + TIMED_NEW_TOKENS, set()))
+        took = _measure_seconds(
+            lambda: generator.generate(prompts[:rows], 1 + TIMED_NEW_TOKENS, set())
+        )
         read = sum(map(len, prompts[:rows])) * look_seconds / tokens
         # The first token comes from reading the prompt. If noise makes the rest negative, half of
         # the proportional time is the lower bound.
-        return max(took - read, took * TIMED_NEW_TOKENS / (1 + TIMED_NEW_TOKENS) / 2) / TIMED_NEW_TOKENS
+        return (
+            max(took - read, took * TIMED_NEW_TOKENS / (1 + TIMED_NEW_TOKENS) / 2)
+            / TIMED_NEW_TOKENS
+        )
 
     all_rows, one_row = pass_seconds(len(prompts)), pass_seconds(1)
     a_row = max(0.0, all_rows - one_row) / max(1, len(prompts) - 1)
@@ -363,7 +439,10 @@ def _get_prompt_tokens(arrays: TokenArrays, e: int) -> list[int]:
 
 def _prompt_tokens(validation: TokenArrays, *, as_forest: bool) -> float:
     """Average tokens that are computed per prompt: shared prefixes count once."""
-    prompts = [np.array(_get_prompt_tokens(validation, e)) for e in range(min(len(validation), COUNTED_PROMPTS))]
+    prompts = [
+        np.array(_get_prompt_tokens(validation, e))
+        for e in range(min(len(validation), COUNTED_PROMPTS))
+    ]
     computed = len(build_forest(prompts)) if as_forest else sum(map(len, prompts))
     return computed / max(1, len(prompts))
 
@@ -390,7 +469,10 @@ def _count_weight_bytes(loaded: LoadedModel) -> int:
     tensors = [*loaded.model.parameters(), *loaded.model.buffers()]
     # Tied weights share a storage, which counts once.
     return sum(
-        storage.nbytes() for storage in {t.untyped_storage().data_ptr(): t.untyped_storage() for t in tensors}.values()
+        storage.nbytes()
+        for storage in {
+            t.untyped_storage().data_ptr(): t.untyped_storage() for t in tensors
+        }.values()
     )
 
 

@@ -40,21 +40,30 @@ def compute_reference_logps(
     """
     parts = _collect_splits(splits)
     wanted, done = sum(map(len, parts.values())), 0
-    logps = {name: torch.empty(len(arrays.starts_S1) - 1, dtype=torch.float64) for name, arrays in parts.items()}
+    logps = {
+        name: torch.empty(len(arrays.starts_S1) - 1, dtype=torch.float64)
+        for name, arrays in parts.items()
+    }
     for name, arrays in parts.items():
         # Sorted, so that examples with the same prompt are in the same forest.
-        order = sort_by_prefix([arrays.get_sequence(arrays.get_sequence_range(e)[0])[0] for e in range(len(arrays))])
+        order = sort_by_prefix(
+            [arrays.get_sequence(arrays.get_sequence_range(e)[0])[0] for e in range(len(arrays))]
+        )
         for begin in range(0, len(order), MAX_CHUNK_EXAMPLES):
             if stop():
                 return None
             examples = order[begin : begin + MAX_CHUNK_EXAMPLES]
-            logps[name][arrays.list_sequence_indices(examples)] = training_step.compute_sequence_logps(arrays, examples)
+            logps[name][arrays.list_sequence_indices(examples)] = (
+                training_step.compute_sequence_logps(arrays, examples)
+            )
             done += len(examples)
             on_progress("reference", done, wanted)
     return logps
 
 
-def with_reference_logps(name: str, arrays: TokenArrays, logps: Mapping[str, Tensor]) -> TokenArrays:
+def with_reference_logps(
+    name: str, arrays: TokenArrays, logps: Mapping[str, Tensor]
+) -> TokenArrays:
     """A split with the reference log-probabilities of `compute_reference_logps`."""
     beside = arrays.mismatched
     if beside is not None:

@@ -32,9 +32,20 @@ def compute_lr_multiplier(progress: float, warmup_share: float, decay: Decay) ->
 
 
 STATE_FIELDS = (
-    "step", "step_seconds", "look_seconds", "looks", "looks_without_gain", "lowest_loss", "tokens_read",
-    "tokens_trained", "bad_in_a_row", "usual_loss", "evaluations", "look_examples", "validation_seconds",
-)  # fmt: skip
+    "step",
+    "step_seconds",
+    "look_seconds",
+    "looks",
+    "looks_without_gain",
+    "lowest_loss",
+    "tokens_read",
+    "tokens_trained",
+    "bad_in_a_row",
+    "usual_loss",
+    "evaluations",
+    "look_examples",
+    "validation_seconds",
+)
 """The fields of `TrainingProgress` that a checkpoint stores, in addition to the elapsed seconds."""
 
 

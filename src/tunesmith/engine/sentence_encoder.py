@@ -39,7 +39,11 @@ class SentenceEncoder:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with open_view(folder) as view, silence_transformers():
             model = AutoModel.from_pretrained(
-                str(view), dtype=torch.float32, use_safetensors=True, local_files_only=True, trust_remote_code=False
+                str(view),
+                dtype=torch.float32,
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
             )
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._model = model.requires_grad_(False).eval().to(self._device)
@@ -61,10 +65,15 @@ class SentenceEncoder:
         for b, row in enumerate(ids):
             tokens_BT[b, : len(row)] = torch.tensor(row)
             mask_BT[b, : len(row)] = 1
-        given: dict[str, Any] = {"input_ids": tokens_BT.to(self._device), "attention_mask": mask_BT.to(self._device)}
+        given: dict[str, Any] = {
+            "input_ids": tokens_BT.to(self._device),
+            "attention_mask": mask_BT.to(self._device),
+        }
         hidden_BTD = self._model(**given).last_hidden_state
         weights_BT1 = given["attention_mask"].unsqueeze(-1).to(hidden_BTD.dtype)
-        return normalize((hidden_BTD * weights_BT1).sum(1) / weights_BT1.sum(1).clamp(min=1e-9), dim=-1)
+        return normalize(
+            (hidden_BTD * weights_BT1).sum(1) / weights_BT1.sum(1).clamp(min=1e-9), dim=-1
+        )
 
 
 def _batch_by_length(ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:

@@ -9,14 +9,14 @@ that a method computes from the losses, the backward pass is one elementwise pro
 computed twice. The ideas are those of Liger Kernel's fused linear cross-entropy (arXiv:2410.10989)
 and of the online softmax of Milakov and Gimelshein (arXiv:1805.02867).
 
-    d(-log p_u) / dh_u = sum_v e_uv (W_v - W_t) / sum_v e_uv,    e_uv = exp(z_uv - max z_u),    t the target of u
+    d(-log p_u) / dh_u = sum_v e_uv (W_v - W_t) / sum_v e_uv,  e_uv = exp(z_uv - max z_u),  t the target of u
 
 The target is excluded from the sums: with a target of probability near 1 the result is a small
 difference, which would be lost as the difference of two large sums.
 
 Shapes: U positions, D hidden, V vocabulary, P tokens of a vocabulary chunk, T the targets' rows of
 W.
-"""
+"""  # noqa: E501
 
 from typing import Any
 
@@ -45,15 +45,24 @@ def compute_token_losses(model: PreTrainedModel, hidden_UD: Tensor, targets_U: T
     at_once = MAX_FULL_VOCABULARY_POSITIONS[hidden_UD.device.type]
     pieces = zip(hidden_UD.split(at_once), targets_U.split(at_once), strict=True)
     # Checkpointed, so that the logits of one chunk at a time exist in the backward pass too.
-    return torch.cat([checkpoint(_compute_losses, model, *piece, use_reentrant=False) for piece in pieces])
+    return torch.cat(
+        [checkpoint(_compute_losses, model, *piece, use_reentrant=False) for piece in pieces]
+    )
 
 
 def has_plain_head(model: PreTrainedModel) -> bool:
     """Whether logits are `hidden @ W.T` without bias, scale or softcap."""
     head, config = model.get_output_embeddings(), model.config
-    changes = [getattr(config, name, None) for name in ("logit_scale", "logits_scaling", "final_logit_softcapping")]
+    changes = [
+        getattr(config, name, None)
+        for name in ("logit_scale", "logits_scaling", "final_logit_softcapping")
+    ]
     has_bias = getattr(head, "bias", None) is not None
-    return type(head) is nn.Linear and not has_bias and all(change in (None, 1.0) for change in changes)
+    return (
+        type(head) is nn.Linear
+        and not has_bias
+        and all(change in (None, 1.0) for change in changes)
+    )
 
 
 def _compute_losses(model: PreTrainedModel, hidden_UD: Tensor, targets_U: Tensor) -> Tensor:
@@ -71,7 +80,9 @@ class _ChunkedLosses(torch.autograd.Function):
         gradient_UD = torch.empty_like(hidden_UD) if ctx.needs_input_grad[0] else None
         for begin in range(0, len(targets_U), MAX_CHUNK_POSITIONS):
             piece = slice(begin, begin + MAX_CHUNK_POSITIONS)
-            others = _NonTargetSums(hidden_UD[piece], targets_U[piece], head_VD, with_gradient=gradient_UD is not None)
+            others = _NonTargetSums(
+                hidden_UD[piece], targets_U[piece], head_VD, with_gradient=gradient_UD is not None
+            )
             losses_U[piece] = others.compute_losses_U()
             if gradient_UD is not None:
                 gradient_UD[piece] = others.compute_gradient_UD()
@@ -92,7 +103,9 @@ class _NonTargetSums:
     rescaled.
     """
 
-    def __init__(self, hidden_UD: Tensor, targets_U: Tensor, head_VD: Tensor, *, with_gradient: bool) -> None:
+    def __init__(
+        self, hidden_UD: Tensor, targets_U: Tensor, head_VD: Tensor, *, with_gradient: bool
+    ) -> None:
         exact = torch.promote_types(hidden_UD.dtype, torch.float32)
         self.head_TD = head_VD[targets_U]
         self.target_U1 = torch.linalg.vecdot(hidden_UD.to(exact), self.head_TD.to(exact))[:, None]
@@ -134,5 +147,7 @@ class _NonTargetSums:
         too.
         """
         assert self.weighted_UD is not None
-        away_UD = self.weighted_UD.addcmul_(self.sum_U1, self.head_TD.to(self.sum_U1.dtype), value=-1)
+        away_UD = self.weighted_UD.addcmul_(
+            self.sum_U1, self.head_TD.to(self.sum_U1.dtype), value=-1
+        )
         return away_UD.div_(self.sum_U1 + (self.target_U1 - self.largest_U1).exp_())

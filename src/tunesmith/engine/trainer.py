@@ -61,7 +61,11 @@ class Trainer:
         self.seed, self.recipe = recipe.seed, recipe.training
         assert self.recipe.learning_rate is not None  # `complete_recipe` fills it
         self.peak_rate = self.recipe.learning_rate
-        self.progress, self.training_step, self.best = state.progress, state.training_step, state.best
+        self.progress, self.training_step, self.best = (
+            state.progress,
+            state.training_step,
+            state.best,
+        )
         self.model = state.training_step.loaded.model
         self.parameters = list(state.weights.values())
         self.steps_per_epoch = count_steps_per_epoch(len(train), self.recipe.batch_size)
@@ -76,7 +80,9 @@ class Trainer:
         self.training_step.set_plan(plan)
         self._fit_validation(score)
 
-    def run(self, score: ScoreFunction | None, stop: Callable[[], bool], at_once: AtOnce = nullcontext) -> RunStatus:
+    def run(
+        self, score: ScoreFunction | None, stop: Callable[[], bool], at_once: AtOnce = nullcontext
+    ) -> RunStatus:
         """Train to the end: optimizer steps, with validation passes spread evenly over them.
 
         Returns "finished" when the length or the patience is used up, "interrupted" when `stop`
@@ -86,16 +92,22 @@ class Trainer:
         progress = self.progress
         # The order follows from the seed alone, so a resumed run skips the batches that it has
         # used.
-        order = islice(iterate_batches(len(self.train), self.recipe.batch_size, self.seed), progress.step, None)
+        order = islice(
+            iterate_batches(len(self.train), self.recipe.batch_size, self.seed), progress.step, None
+        )
         while True:
             # Number of the validation pass that is due. The base model's pass (0) comes first even
             # when planning and trials have used a part of the time budget.
-            due = 0 if progress.looks < 0 else int(progress.completed_fraction * progress.evaluations)
+            due = (
+                0 if progress.looks < 0 else int(progress.completed_fraction * progress.evaluations)
+            )
             # Skip a pass in the middle that would leave too little time for the last one.
             if 0 <= progress.looks < due < progress.evaluations and is_last_pass_at_risk(progress):
                 progress.looks = due
             is_interrupted = due > progress.looks and not self._validate(score, due, at_once)
-            is_over = due == progress.evaluations or progress.has_exhausted_patience(self.recipe.patience)
+            is_over = due == progress.evaluations or progress.has_exhausted_patience(
+                self.recipe.patience
+            )
             if is_interrupted or (stop() and not is_over):
                 self.checkpointer.save(self.state)
                 # A stop during the last step still ends as "finished", because nothing is left to
@@ -109,7 +121,9 @@ class Trainer:
     def _take_step(self, batch: list[int]) -> None:
         progress, recipe, began = self.progress, self.recipe, self.progress.seconds
         failpoints.hit("train.step")
-        rate = self.peak_rate * compute_lr_multiplier(progress.next_step_midpoint, recipe.warmup_share, recipe.decay)
+        rate = self.peak_rate * compute_lr_multiplier(
+            progress.next_step_midpoint, recipe.warmup_share, recipe.decay
+        )
         # `train()` walks over all modules, so it is called only when needed.
         if not self.model.training:
             self.model.train()
@@ -130,12 +144,20 @@ class Trainer:
         failpoints.hit("train.stepped")
         progress.step += 1
         progress.step_seconds = progress.seconds - began
-        for tokens_T, weights_T in map(self.train.get_sequence, self.train.list_sequence_indices(batch)):
+        for tokens_T, weights_T in map(
+            self.train.get_sequence, self.train.list_sequence_indices(batch)
+        ):
             progress.tokens_read += len(tokens_T)
             progress.tokens_trained += int((weights_T > 0).sum())
-        warning = "; ".join(filter(None, (self.untold, describe_loss_spike(loss, progress)))) or None
+        warning = (
+            "; ".join(filter(None, (self.untold, describe_loss_spike(loss, progress)))) or None
+        )
         self.untold = None
-        self.on_line(self._build_metric_line("step", loss, learning_rate=rate, gradient_norm=norm, warning=warning))
+        self.on_line(
+            self._build_metric_line(
+                "step", loss, learning_rate=rate, gradient_norm=norm, warning=warning
+            )
+        )
 
     def _skip(self, error: TrainingError) -> None:
         """Skip a step with a non-finite loss or gradient, if allowed; no weight has changed."""
@@ -148,7 +170,11 @@ class Trainer:
         # The step number still advances: the data order and the schedule stay those of an
         # undisturbed run.
         self.progress.step += 1
-        self.on_line(self._build_metric_line("skipped", None, warning=f"left out: {error.found} ({error.where})"))
+        self.on_line(
+            self._build_metric_line(
+                "skipped", None, warning=f"left out: {error.found} ({error.where})"
+            )
+        )
 
     def _fit_validation(self, score: ScoreFunction | None) -> None:
         """With a time budget, choose how many validation examples fit; the trials count too."""
@@ -162,13 +188,19 @@ class Trainer:
             self.training_step.validate(self.validation, examples)
             try:
                 if score:
-                    score(examples, is_trial=True, seconds=TRIAL_SHARE * allowance - (progress.seconds - begin))
+                    score(
+                        examples,
+                        is_trial=True,
+                        seconds=TRIAL_SHARE * allowance - (progress.seconds - begin),
+                    )
             except TooLong:
                 return None
             return progress.seconds - began
 
         begin = progress.seconds
-        progress.look_examples = count_examples_that_fit(len(self.validation), allowance, seconds_of)
+        progress.look_examples = count_examples_that_fit(
+            len(self.validation), allowance, seconds_of
+        )
         progress.validation_seconds += progress.seconds - begin
         if progress.look_examples == 0:
             self.untold = describe_unvalidated(progress)
@@ -196,7 +228,11 @@ class Trainer:
                 loss, accuracy = self.training_step.validate(self.validation, examples)
                 failpoints.hit("train.look")
                 left = get_seconds_left(progress) - (progress.seconds - began)
-                scored = score(examples, seconds=left) if score and (progress.step or left < math.inf) else (None, None)
+                scored = (
+                    score(examples, seconds=left)
+                    if score and (progress.step or left < math.inf)
+                    else (None, None)
+                )
         except TooLong:
             self._cut(number, progress.seconds - began, loss)
             return True
@@ -210,7 +246,10 @@ class Trainer:
         found = {"score": scored[1], "score_name": scored[0], "reward_accuracy": accuracy}
         self.on_line(
             self._build_metric_line(
-                "validation", loss, **found, warning=None if progress.step else self._describe_validation()
+                "validation",
+                loss,
+                **found,
+                warning=None if progress.step else self._describe_validation(),
             )
         )
         # Before the adapter is written: `BestCheckpoint.restore` handles a crash between the two
@@ -245,6 +284,12 @@ class Trainer:
     ) -> MetricLine:
         progress = self.progress
         return MetricLine(
-            kind=kind, step=progress.step, epoch=progress.step / self.steps_per_epoch, loss=loss,
-            seconds=progress.seconds, tokens_trained=progress.tokens_trained, tokens_read=progress.tokens_read, **more,
-        )  # fmt: skip
+            kind=kind,
+            step=progress.step,
+            epoch=progress.step / self.steps_per_epoch,
+            loss=loss,
+            seconds=progress.seconds,
+            tokens_trained=progress.tokens_trained,
+            tokens_read=progress.tokens_read,
+            **more,
+        )

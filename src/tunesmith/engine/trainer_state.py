@@ -58,7 +58,9 @@ class TrainerState:
         steps_per_epoch = count_steps_per_epoch(len(train), training.batch_size)
         return cls(
             best=best,
-            optimizer=build_optimizer(parameters, loaded.device, weight_decay=training.weight_decay),
+            optimizer=build_optimizer(
+                parameters, loaded.device, weight_decay=training.weight_decay
+            ),
             training_step=TrainingStep(loaded, build_method(recipe), longest=longest),
             progress=TrainingProgress.from_recipe(training, steps_per_epoch),
             weights=weights,
@@ -136,11 +138,12 @@ class TrainerState:
                 odd.append(key)
         if odd:
             raise RunError(
-                "checkpoint-misfit", "This checkpoint is not of this training.",
+                "checkpoint-misfit",
+                "This checkpoint is not of this training.",
                 where=f"step {state['progress']['step']}",
                 found=f"{len(odd):,} tensors differ, first {odd[0]!r}",
                 do="go on with its own recipe and model",
-            )  # fmt: skip
+            )
 
 
 def collect_random_state(device: torch.device) -> dict[str, Tensor]:

@@ -49,7 +49,11 @@ class TrainingStep:
     """
 
     def __init__(
-        self, loaded: LoadedModel, method: TrainingMethod, plan: MemoryPlan | None = None, longest: int = 0
+        self,
+        loaded: LoadedModel,
+        method: TrainingMethod,
+        plan: MemoryPlan | None = None,
+        longest: int = 0,
     ) -> None:
         self.loaded = loaded
         self.method = method
@@ -60,7 +64,10 @@ class TrainingStep:
     def no_sharing_message(self) -> str | None:
         """Why prefixes are not shared, for the user; None where they are."""
         why = self.no_forest_reason
-        return why and f"what examples have in common at their beginning is computed for each of them, because {why}"
+        return (
+            why
+            and f"what examples have in common at their beginning is computed for each of them, because {why}"  # noqa: E501
+        )
 
     def set_plan(self, plan: MemoryPlan) -> None:
         """Use this plan from now on, for micro-batch sizes and for activation checkpointing."""
@@ -81,7 +88,10 @@ class TrainingStep:
         # pass over mismatched answers stores no activations, so it never sets the peak.
         arrays = replace(arrays, reference_S=np.zeros(len(arrays.starts_S1) - 1), mismatched=None)
         try:
-            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), self._use_forest_attention():
+            with (
+                torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+                self._use_forest_attention(),
+            ):
                 with track_peak_memory(device) as most_bytes:
                     self.method.compute_loss(
                         self._compute_scores(arrays, piece), self._compute_totals(arrays, piece)
@@ -129,7 +139,9 @@ class TrainingStep:
     def _use_forest_attention(self) -> AbstractContextManager[None]:
         return nullcontext() if self.no_forest_reason else use_forest_attention(self.loaded.model)
 
-    def _shrink_plan(self, error: BaseException, arrays: TokenArrays, batch: Sequence[int], where: str) -> None:
+    def _shrink_plan(
+        self, error: BaseException, arrays: TokenArrays, batch: Sequence[int], where: str
+    ) -> None:
         """After a failed allocation, halve the micro-batch or turn on checkpointing.
 
         Errors: `TrainingError` when neither is left; any other error is raised again.
@@ -144,7 +156,9 @@ class TrainingStep:
             self.set_plan(self.plan.replace(checkpointing=True))
             return
         if most == 1:
-            longest = max(len(arrays.get_sequence(s)[0]) for e in batch for s in arrays.get_sequence_range(e))
+            longest = max(
+                len(arrays.get_sequence(s)[0]) for e in batch for s in arrays.get_sequence_range(e)
+            )
             raise TrainingError(
                 "out-of-memory",
                 "Memory ran out with a single example at once.",
@@ -154,7 +168,9 @@ class TrainingStep:
             ) from None
         self.set_plan(self.plan.replace(most_examples=most // 2))
 
-    def validate(self, arrays: TokenArrays, examples: int | None = None) -> tuple[float, float | None]:
+    def validate(
+        self, arrays: TokenArrays, examples: int | None = None
+    ) -> tuple[float, float | None]:
         """Validation loss over the first `examples` examples (None: all), and the fraction of them
         where the model prefers the right answer (None for methods without preferences). Trains
         nothing.
@@ -169,7 +185,9 @@ class TrainingStep:
             except (RuntimeError, MemoryError) as error:
                 self._shrink_plan(error, arrays, everything, "validation split")
 
-    def _validate(self, arrays: TokenArrays, everything: Sequence[int]) -> tuple[float, float | None]:
+    def _validate(
+        self, arrays: TokenArrays, everything: Sequence[int]
+    ) -> tuple[float, float | None]:
         totals = self._compute_totals(arrays, everything)
         loss, won = 0.0, None
         for piece in self._split_batch(arrays, everything):
@@ -191,9 +209,15 @@ class TrainingStep:
         logps_S = torch.empty(len(examples) * arrays.sequences_per_example, dtype=torch.float64)
         while True:
             try:
-                with torch.no_grad(), disable_dropout(self.loaded.model), self._use_forest_attention():
+                with (
+                    torch.no_grad(),
+                    disable_dropout(self.loaded.model),
+                    self._use_forest_attention(),
+                ):
                     for piece in self._split_batch(arrays, examples):
-                        places = [place[e] + k for e in piece for k in range(arrays.sequences_per_example)]
+                        places = [
+                            place[e] + k for e in piece for k in range(arrays.sequences_per_example)
+                        ]
                         logps_S[places] = self._compute_scores(arrays, piece).logps_S.double().cpu()
                 return logps_S
             except (RuntimeError, MemoryError) as error:
@@ -226,7 +250,9 @@ class TrainingStep:
         device = self.loaded.device
         batch = collate(arrays, piece, device, as_forest=self.no_forest_reason is None)
         losses_U = compute_token_losses(
-            self.loaded.model, _compute_batch_hidden_states(self.loaded, batch)[batch.indices_U], batch.targets_U
+            self.loaded.model,
+            _compute_batch_hidden_states(self.loaded, batch)[batch.indices_U],
+            batch.targets_U,
         )
         zeros_S = torch.zeros(batch.sequences, dtype=losses_U.dtype, device=device)
         weight_K = batch.weight_K.to(losses_U.dtype)
@@ -235,8 +261,16 @@ class TrainingStep:
         return SequenceLogprobs(
             logps_S=logps_S,
             weights_S=zeros_S.index_add(0, batch.sequence_K, weight_K),
-            reference_S=get_reference_logps(arrays, piece).to(device, losses_U.dtype) if has_reference else None,
-            is_desirable_E=None if is_desirable_E is None else torch.from_numpy(is_desirable_E[piece]).to(device),
+            reference_S=(
+                get_reference_logps(arrays, piece).to(device, losses_U.dtype)
+                if has_reference
+                else None
+            ),
+            is_desirable_E=(
+                None
+                if is_desirable_E is None
+                else torch.from_numpy(is_desirable_E[piece]).to(device)
+            ),
         )
 
 
@@ -252,11 +286,12 @@ def _build_non_finite_error(
     what: Literal["loss", "gradient"], found: float, examples: Sequence[int], step: int
 ) -> TrainingError:
     return TrainingError(
-        f"{what}-not-finite", f"The {what} is not finite; the step was not applied.",
+        f"{what}-not-finite",
+        f"The {what} is not finite; the step was not applied.",
         where=f"step {step}, train examples number {truncate_list(examples, 8)}",
         found=f"{'norm' if what == 'gradient' else what} {found}",
         do="lower training.learning_rate, or set training.precision to float32",
-    )  # fmt: skip
+    )
 
 
 def get_reference_logps(arrays: TokenArrays, examples: Sequence[int]) -> Tensor:
@@ -292,24 +327,36 @@ def set_checkpointing(model: PreTrainedModel, is_on: bool) -> None:
     if is_on == was_on or not model.supports_gradient_checkpointing:
         return
     if not is_on:
-        (getattr(model, "activation_checkpointing_disable", None) or model.gradient_checkpointing_disable)()
+        (
+            getattr(model, "activation_checkpointing_disable", None)
+            or model.gradient_checkpointing_disable
+        )()
         return
     # transformers renamed these methods within version 5; both names are supported.
-    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable = (
+        getattr(model, "activation_checkpointing_enable", None)
+        or model.gradient_checkpointing_enable
+    )
     enable({"use_reentrant": False})
     # Only reentrant checkpointing needs gradients of the embedded tokens.
     model.disable_input_require_grads()
 
 
-def build_optimizer(parameters: Sequence[nn.Parameter], device: torch.device, **options: float) -> torch.optim.AdamW:
+def build_optimizer(
+    parameters: Sequence[nn.Parameter], device: torch.device, **options: float
+) -> torch.optim.AdamW:
     """AdamW as every training uses it (betas 0.9 and 0.95), with the fused kernel on CUDA."""
     return torch.optim.AdamW(parameters, betas=(0.9, 0.95), fused=device.type == "cuda", **options)  # type: ignore[arg-type]
 
 
-def clip_gradient(parameters: Sequence[nn.Parameter], max_norm: float, batch: Sequence[int], step: int) -> float:
+def clip_gradient(
+    parameters: Sequence[nn.Parameter], max_norm: float, batch: Sequence[int], step: int
+) -> float:
     """Scale the gradient down to norm `max_norm`; return its L2 norm before that. Errors:
     `TrainingError` when it is not finite."""
-    norm = failpoints.inject_nan("train.gradient", float(nn.utils.clip_grad_norm_(parameters, max_norm)))
+    norm = failpoints.inject_nan(
+        "train.gradient", float(nn.utils.clip_grad_norm_(parameters, max_norm))
+    )
     if not math.isfinite(norm):
         raise _build_non_finite_error("gradient", norm, batch, step)
     return norm

@@ -26,8 +26,8 @@ TRIAL_SHARE = 1 / 3
 
 
 CUT_NOTICE = (
-    "a validation pass was cut short: it would have taken validation past a fifth of the time; the best weights so far "
-    "are taken, or the last ones where no pass was made"
+    "a validation pass was cut short: it would have taken validation past a fifth of the time; the"
+    " best weights so far are taken, or the last ones where no pass was made"
 )
 
 
@@ -41,7 +41,9 @@ class ScoreFunction(Protocol):
     With `is_trial` the pass is only timed and its score is ignored.
     """
 
-    def __call__(self, examples: int, *, is_trial: bool = False, seconds: float = math.inf) -> tuple[str, float] | None:
+    def __call__(
+        self, examples: int, *, is_trial: bool = False, seconds: float = math.inf
+    ) -> tuple[str, float] | None:
         """(name of the metric, value; higher is better); None if the pass was interrupted.
 
         Errors: `TooLong` when it takes more than `seconds`.
@@ -50,7 +52,11 @@ class ScoreFunction(Protocol):
 
 def get_validation_allowance(progress: TrainingProgress) -> float | None:
     """Seconds for all validation passes together; None for a length in epochs."""
-    return None if progress.budget_seconds is None else progress.budget_seconds * MAX_VALIDATION_FRACTION
+    return (
+        None
+        if progress.budget_seconds is None
+        else progress.budget_seconds * MAX_VALIDATION_FRACTION
+    )
 
 
 def get_seconds_left(progress: TrainingProgress) -> float:
@@ -59,7 +65,9 @@ def get_seconds_left(progress: TrainingProgress) -> float:
     return math.inf if allowance is None else allowance - progress.validation_seconds
 
 
-def count_examples_that_fit(examples: int, allowance: float, time_pass: Callable[[int], float | None]) -> int:
+def count_examples_that_fit(
+    examples: int, allowance: float, time_pass: Callable[[int], float | None]
+) -> int:
     """Number of validation examples of which two passes fit into `allowance` seconds; may be 0.
 
     `time_pass` makes a trial pass over the first so many examples and returns its seconds, or None
@@ -95,7 +103,10 @@ def count_passes_that_fit(planned: int, progress: TrainingProgress) -> int:
 def is_last_pass_at_risk(progress: TrainingProgress) -> bool:
     """Whether a pass as long as the previous one would leave too little time for the last."""
     allowance = get_validation_allowance(progress)
-    return allowance is not None and progress.validation_seconds + 2 * progress.look_seconds > allowance
+    return (
+        allowance is not None
+        and progress.validation_seconds + 2 * progress.look_seconds > allowance
+    )
 
 
 def describe_thinning(progress: TrainingProgress, planned: int, examples: int) -> str | None:
@@ -104,7 +115,9 @@ def describe_thinning(progress: TrainingProgress, planned: int, examples: int) -
     fewer_examples = progress.look_examples is not None and progress.look_examples < examples
     if not (fewer_passes or fewer_examples) or progress.budget_seconds is None:
         return None
-    count = f"{progress.evaluations:,} validation pass{'es' * (progress.evaluations != 1)} after step 0"
+    count = (
+        f"{progress.evaluations:,} validation pass{'es' * (progress.evaluations != 1)} after step 0"
+    )
     parts = [f"{count} in place of {planned:,}"] if fewer_passes else []
     if fewer_examples:
         parts.append(f"{progress.look_examples:,} of {examples:,} validation examples")
@@ -117,6 +130,6 @@ def describe_thinning(progress: TrainingProgress, planned: int, examples: int) -
 def describe_unvalidated(progress: TrainingProgress) -> str:
     """The sentence that there is no validation pass, with the reason."""
     return (
-        "no validation pass is made: two passes over a single example would take more than a fifth of the "
-        f"{progress.budget_seconds or 0.0:,.0f} s; the weights of the last step are taken"
+        "no validation pass is made: two passes over a single example would take more than a fifth"
+        f" of the {progress.budget_seconds or 0.0:,.0f} s; the weights of the last step are taken"
     )

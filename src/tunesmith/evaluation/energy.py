@@ -43,7 +43,9 @@ class EnergyCounters:
         found = {name: (joules, 0.0) for name, joules in self._gpus.read_joules().items()}
         for package in self._packages:
             try:
-                counted, whole = ((package / name).read_text() for name in ("energy_uj", "max_energy_range_uj"))
+                counted, whole = (
+                    (package / name).read_text() for name in ("energy_uj", "max_energy_range_uj")
+                )
                 found[package.name] = (int(counted) / 1e6, int(whole) / 1e6)
             except (OSError, ValueError):  # often readable by root only
                 continue
@@ -75,6 +77,8 @@ class _NvmlDevices:
         """Joules of each GPU since its driver was loaded; GPUs before Volta do not report."""
         found, millijoules = {}, ctypes.c_ulonglong()
         for index, device in enumerate(self._devices):
-            if not self._nvml.nvmlDeviceGetTotalEnergyConsumption(device, ctypes.byref(millijoules)):
+            if not self._nvml.nvmlDeviceGetTotalEnergyConsumption(
+                device, ctypes.byref(millijoules)
+            ):
                 found[f"gpu{index}"] = millijoules.value / 1000
         return found

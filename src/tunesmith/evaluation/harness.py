@@ -124,16 +124,25 @@ def check_task(task: Task) -> None:
     """
     if not task.examples:
         raise DataError(
-            "no-test-examples", "There is nothing to evaluate on.", do="give a larger file or a larger test share"
+            "no-test-examples",
+            "There is nothing to evaluate on.",
+            do="give a larger file or a larger test share",
         )
-    without = [example for example in task.examples if not example.messages or example.messages[-1].role != "assistant"]
+    without = [
+        example
+        for example in task.examples
+        if not example.messages or example.messages[-1].role != "assistant"
+    ]
     if without:
         raise DataError(
             "not-a-question",
             f"{len(without):,} test examples have no question and answer.",
             where=format_example_places(without),
             found="plain text, or a conversation without an answer",
-            do="say which columns hold question and answer (--columns), or leave them out of the test set",
+            do=(
+                "say which columns hold question and answer (--columns), or leave them out of the"
+                " test set"
+            ),
         )
     with_tools = [example for example in task.examples if example.uses_tools]
     if with_tools:
@@ -149,7 +158,9 @@ def check_task(task: Task) -> None:
 
 def format_example_places(examples: Sequence[Example]) -> str:
     """The examples' locations, file by file, in the order of their lines."""
-    return name_places(sorted((one.place for one in examples), key=lambda at: (at[0].file if at[0] else "", at[1])))
+    return name_places(
+        sorted((one.place for one in examples), key=lambda at: (at[0].file if at[0] else "", at[1]))
+    )
 
 
 def _check_references(task: Task) -> None:
@@ -160,8 +171,8 @@ def _check_references(task: Task) -> None:
     if len(faulty) > max(1, MAX_OUTLIER_FRACTION * len(task.examples)):
         raise DataError(
             "unfit-references",
-            f"{len(faulty):,} of {len(task.examples):,} test examples have an answer that does not fit the scorer "
-            f"{task.scorer.name}.",
+            f"{len(faulty):,} of {len(task.examples):,} test examples have an answer that does not"
+            f" fit the scorer {task.scorer.name}.",
             where=format_example_places([example for example, _ in faulty]),
             found=f"{faulty[0][0].answer[:80]!r}: {faulty[0][1]}",
             do="mend them, or name another scorer: --set evaluation.scorer=normalised",
@@ -184,9 +195,13 @@ def collect_answers(
     """One contender's scored answers, in the order of the examples. `save` receives them before
     they are scored, because scoring may take longer than answering."""
     name, tell = contender.spec.name, progress
-    report: ProgressCallback | None = (lambda ready, wanted: tell(name, ready, wanted)) if tell else None
+    report: ProgressCallback | None = (
+        (lambda ready, wanted: tell(name, ready, wanted)) if tell else None
+    )
     with UsageMeter() as meter:
-        completions = contender.completer.complete([example.prompt for example in task.examples], report)
+        completions = contender.completer.complete(
+            [example.prompt for example in task.examples], report
+        )
     told = sum(completion.seconds for completion in completions)
     # Wall time that no answer accounts for (retrieval, batching) is distributed evenly.
     rest = max(0.0, meter.seconds - told) / max(len(completions), 1)
@@ -201,12 +216,21 @@ def score_answers(asked: ContenderAnswers, task: Task) -> ContenderAnswers:
     """The contender with its answers scored."""
     answers, scorer = asked.answers, task.scorer
     items = [
-        ScoringInput(extract_final_answer(answer.text), extract_final_answer(example.answer), example.question)
+        ScoringInput(
+            extract_final_answer(answer.text),
+            extract_final_answer(example.answer),
+            example.question,
+        )
         for answer, example in zip(answers, task.examples, strict=True)
         if answer.error is None
     ]
     scored = iter(score_items(scorer, items))
-    return replace(asked, answers=[one if one.error is not None else _add_score(one, next(scored)) for one in answers])
+    return replace(
+        asked,
+        answers=[
+            one if one.error is not None else _add_score(one, next(scored)) for one in answers
+        ],
+    )
 
 
 def _add_score(answer: Answer, score: dict[str, float] | ScoringFailure) -> Answer:
@@ -242,7 +266,11 @@ def score_completions(
 ) -> list[dict[str, float] | ScoringFailure]:
     """One entry per completion: its scores, a scoring failure, or {} if the completion failed."""
     items = [
-        ScoringInput(extract_final_answer(completion.text), extract_final_answer(example.answer), example.question)
+        ScoringInput(
+            extract_final_answer(completion.text),
+            extract_final_answer(example.answer),
+            example.question,
+        )
         for completion, example in zip(completions, examples, strict=True)
         if completion.error is None
     ]
@@ -281,12 +309,19 @@ def evaluate_answers(answered: Sequence[ContenderAnswers], task: Task) -> Evalua
         examples=tuple(wanted),
         contenders=tuple(_summarize_contender(contender, task, machine) for contender in answered),
         comparisons=tuple(
-            compare_contenders(a, b, task.scorer.metric, task.groups) for a, b in combinations(answered, 2)
+            compare_contenders(a, b, task.scorer.metric, task.groups)
+            for a, b in combinations(answered, 2)
         ),
         machine_usd_per_hour=task.machine_usd_per_hour,
-        leaked=tuple(example.id for example in task.examples if example.id in task.contaminated_ids),
+        leaked=tuple(
+            example.id for example in task.examples if example.id in task.contaminated_ids
+        ),
         clusters=len(set(task.groups)) if task.groups else None,
-        judging=sum_usage(judging) if (judging := [one.judge_usage for one in answered if one.judge_usage]) else None,
+        judging=(
+            sum_usage(judging)
+            if (judging := [one.judge_usage for one in answered if one.judge_usage])
+            else None
+        ),
         machine=machine,
     )
 
@@ -296,8 +331,15 @@ def compare_contenders(
 ) -> Comparison:
     """The paired difference a - b over the examples that both answered; `groups` names the group of
     each example."""
-    both = [i for i, (x, y) in enumerate(zip(a.answers, b.answers, strict=True)) if x.scores and y.scores]
-    a_N, b_N = (np.array([asked.answers[i].scores[metric] for i in both], dtype=np.float64) for asked in (a, b))
+    both = [
+        i
+        for i, (x, y) in enumerate(zip(a.answers, b.answers, strict=True))
+        if x.scores and y.scores
+    ]
+    a_N, b_N = (
+        np.array([asked.answers[i].scores[metric] for i in both], dtype=np.float64)
+        for asked in (a, b)
+    )
     kept = None if groups is None else [groups[i] for i in both]
     difference = paired_difference(a_N, b_N, kept)
     # Significant at 5 % if and only if the interval excludes 0; only otherwise more examples help.
@@ -321,11 +363,16 @@ def _check_names(names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError(
-            "same-name", "Contenders need different names.", found=f"{truncate_list(twice)} twice", do="name each once"
+            "same-name",
+            "Contenders need different names.",
+            found=f"{truncate_list(twice)} twice",
+            do="name each once",
         )
 
 
-def _summarize_contender(asked: ContenderAnswers, task: Task, machine: MachineTime | None) -> Contender:
+def _summarize_contender(
+    asked: ContenderAnswers, task: Task, machine: MachineTime | None
+) -> Contender:
     requests = len(asked.answers)
     profile = asked.spec
     seconds = sum(answer.seconds for answer in asked.answers) / requests
@@ -337,7 +384,11 @@ def _summarize_contender(asked: ContenderAnswers, task: Task, machine: MachineTi
     # A provider's price is exact; time on this machine is converted to USD below.
     charged = price.compute_usd(tokens_in, tokens_out) if price else (told or 0.0) / requests
     metrics = _compute_metrics(asked, task)
-    worked = seconds if machine is None or profile.traits.is_external else estimate_seconds(asked, machine) / requests
+    worked = (
+        seconds
+        if machine is None or profile.traits.is_external
+        else estimate_seconds(asked, machine) / requests
+    )
     return Contender(
         name=profile.name,
         kind=profile.kind,
@@ -375,7 +426,10 @@ def explain_answers(answers_given: Sequence[Answer], scorer: Scorer) -> str:
         if without:
             first = " ".join(without[0].split())[:MAX_EXCERPT_CHARACTERS]
             shown = f"the first: {first!r}" if first else "the first is empty"
-            parts.append(f"{len(without):,} of {len(answers):,} {scorer.failure_text} ({shown}), so are wrong")
+            parts.append(
+                f"{len(without):,} of {len(answers):,} {scorer.failure_text} ({shown}), so are"
+                " wrong"
+            )
     return ", ".join(filter(None, parts))
 
 
@@ -392,24 +446,33 @@ def _score_without_contaminated(asked: ContenderAnswers, task: Task) -> Quantity
     if not task.contaminated_ids or not kept:
         return None
     fewer = replace(task, examples=[task.examples[i] for i in kept], contaminated_ids=frozenset())
-    return _compute_mean(replace(asked, answers=[asked.answers[i] for i in kept]), task.scorer.metric, fewer.groups)
+    return _compute_mean(
+        replace(asked, answers=[asked.answers[i] for i in kept]), task.scorer.metric, fewer.groups
+    )
 
 
 def _compute_metrics(asked: ContenderAnswers, task: Task) -> dict[str, Quantity]:
     """Every metric with its interval, the primary one first."""
-    names = dict.fromkeys([task.scorer.metric, *(name for answer in asked.answers for name in answer.scores)])
+    names = dict.fromkeys(
+        [task.scorer.metric, *(name for answer in asked.answers for name in answer.scores)]
+    )
     groups = task.groups
     metrics = {name: _compute_mean(asked, name, groups) for name in names}
     which = [i for i, answer in enumerate(asked.answers) if answer.scores]
     for name, metric in task.scorer.corpus_metrics.items():
         counts_ND = np.array(
             [
-                metric.count(extract_final_answer(asked.answers[i].text), extract_final_answer(task.examples[i].answer))
+                metric.count(
+                    extract_final_answer(asked.answers[i].text),
+                    extract_final_answer(task.examples[i].answer),
+                )
                 for i in which
             ]
         )
         # A corpus metric has no per-example scores, so only the bootstrap gives its interval.
-        interval = bootstrap_interval(counts_ND, metric.combine, task.seed, _select_groups(groups, which))
+        interval = bootstrap_interval(
+            counts_ND, metric.combine, task.seed, _select_groups(groups, which)
+        )
         metrics[name] = _build_quantity(interval, len(asked.answers) - len(which))
     return metrics
 
@@ -418,7 +481,9 @@ def _compute_mean(asked: ContenderAnswers, name: str, groups: Sequence[str] | No
     """The mean of one metric over the answers that have it."""
     which = [i for i, answer in enumerate(asked.answers) if name in answer.scores]
     # Answers without this score count as failed, not as 0.
-    interval = mean_interval([asked.answers[i].scores[name] for i in which], _select_groups(groups, which))
+    interval = mean_interval(
+        [asked.answers[i].scores[name] for i in which], _select_groups(groups, which)
+    )
     return _build_quantity(interval, len(asked.answers) - len(which))
 
 
@@ -427,4 +492,6 @@ def _select_groups(groups: Sequence[str] | None, which: Sequence[int]) -> list[s
 
 
 def _build_quantity(interval: Interval, failed: int) -> Quantity:
-    return Quantity(value=interval.value, low=interval.low, high=interval.high, n=interval.n, failed=failed)
+    return Quantity(
+        value=interval.value, low=interval.low, high=interval.high, n=interval.n, failed=failed
+    )

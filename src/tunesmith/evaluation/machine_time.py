@@ -51,10 +51,14 @@ def fit_machine_time(asked: Sequence[ContenderAnswers]) -> MachineTime | None:
         return None  # some contender did none of the work that has a rate above 0
     errors_N = seconds_N / fitted_N - 1
     freedom = max(len(here) - int((rates_K > 0).sum()), 0) + PRIOR_CONTENDERS
-    deviation = sqrt((float(errors_N @ errors_N) + PRIOR_CONTENDERS * PRIOR_RELATIVE_ERROR**2) / freedom)
+    deviation = sqrt(
+        (float(errors_N @ errors_N) + PRIOR_CONTENDERS * PRIOR_RELATIVE_ERROR**2) / freedom
+    )
     waits = [one.usage.waiting for one in here if one.usage and one.usage.waiting is not None]
     return MachineTime(
-        seconds={kind: float(rate) for kind, rate in zip(WORK_KINDS, rates_K, strict=True) if rate > 0},
+        seconds={
+            kind: float(rate) for kind, rate in zip(WORK_KINDS, rates_K, strict=True) if rate > 0
+        },
         uncertainty=1.96 * deviation,
         waiting=sum(waits) / len(waits) if waits else None,
     )
@@ -62,7 +66,10 @@ def fit_machine_time(asked: Sequence[ContenderAnswers]) -> MachineTime | None:
 
 def estimate_seconds(one: ContenderAnswers, machine: MachineTime) -> float:
     """The seconds that all its requests take at these rates."""
-    return sum(machine.seconds.get(kind, 0.0) * work for kind, work in zip(WORK_KINDS, _count_work(one), strict=True))
+    return sum(
+        machine.seconds.get(kind, 0.0) * work
+        for kind, work in zip(WORK_KINDS, _count_work(one), strict=True)
+    )
 
 
 def is_run_locally(one: ContenderAnswers) -> bool:

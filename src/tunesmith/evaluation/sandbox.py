@@ -83,19 +83,24 @@ def run_in_sandbox(
                 return results
             if time.monotonic() >= ends:
                 late = TaskFailure(
-                    f"the {limits.total_timeout_seconds:g} seconds for all answers were over", is_not_started=True
+                    f"the {limits.total_timeout_seconds:g} seconds for all answers were over",
+                    is_not_started=True,
                 )
                 return [*results, *[late] * (len(tasks) - len(results))]
 
 
-def _run_worker(folder: Path, order: dict[str, Any], limits: SandboxLimits, deadline: float) -> list[Any | TaskFailure]:
+def _run_worker(
+    folder: Path, order: dict[str, Any], limits: SandboxLimits, deadline: float
+) -> list[Any | TaskFailure]:
     """One child's results, up to and including the task that ended it."""
     wanted = len(order["pieces"])
     results: list[Any | TaskFailure] = []
     with _WorkerProcess(folder, order, limits) as child:
         opened = child.read_message(time.monotonic() + STARTUP_TIMEOUT_SECONDS)
         if isinstance(opened, TaskFailure) or "broken" in opened:
-            raise WorkerSetupError(opened.reason if isinstance(opened, TaskFailure) else opened["broken"])
+            raise WorkerSetupError(
+                opened.reason if isinstance(opened, TaskFailure) else opened["broken"]
+            )
         while len(results) < wanted:
             told = child.read_message(min(time.monotonic() + limits.task_timeout_seconds, deadline))
             # Out of total time: the caller reports this task as not started, not as too slow.
@@ -173,7 +178,9 @@ class _WorkerProcess:
                 return TaskFailure(f"its process ended: {self._describe_exit()}")
             self._buffer += got
             if len(self._buffer) > self._limits.output_bytes:
-                return TaskFailure(f"what it gave is longer than {self._limits.output_bytes // 2**20} MiB")
+                return TaskFailure(
+                    f"what it gave is longer than {self._limits.output_bytes // 2**20} MiB"
+                )
         line, _, self._buffer = self._buffer.partition(b"\n")
         # The child's own code knows the token; a line without it comes from the code it runs.
         try:
@@ -196,7 +203,8 @@ class _WorkerProcess:
             if size > limits.folder_bytes or files > limits.folder_files:
                 mebibytes = limits.folder_bytes // 2**20
                 return TaskFailure(
-                    f"its files took more than {mebibytes} MiB or were more than {limits.folder_files:,}"
+                    f"its files took more than {mebibytes} MiB or were more than"
+                    f" {limits.folder_files:,}"
                 )
         return None
 
@@ -216,4 +224,10 @@ def _build_environment(place: Path) -> dict[str, str]:
     """A minimal environment without any of the user's variables. Numerical libraries get one
     thread, because each thread's stack counts against the memory limit."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": str(place), "TMPDIR": str(place), **threads}
+    return {
+        "PATH": os.defpath,
+        "LANG": "C.UTF-8",
+        "HOME": str(place),
+        "TMPDIR": str(place),
+        **threads,
+    }

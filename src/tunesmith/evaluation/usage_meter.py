@@ -51,7 +51,10 @@ class UsageMeter:
             cuda.reset_peak_memory_stats()
         self._counters = EnergyCounters()
         self._process = psutil.Process()
-        self._initial_peak_bytes, self._max_rss_bytes = _read_peak_rss_bytes(), self._process.memory_info().rss
+        self._initial_peak_bytes, self._max_rss_bytes = (
+            _read_peak_rss_bytes(),
+            self._process.memory_info().rss,
+        )
         self._is_stopped = threading.Event()
         self._watcher = threading.Thread(target=self._sample_memory, name="meter", daemon=True)
         self._watcher.start()
@@ -60,16 +63,25 @@ class UsageMeter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.seconds = time.perf_counter() - self._started
-        self.waiting_fraction = compute_waiting_fraction(self._scheduler_stats, read_scheduler_stats())
+        self.waiting_fraction = compute_waiting_fraction(
+            self._scheduler_stats, read_scheduler_stats()
+        )
         self._is_stopped.set()
         self._watcher.join()
         mark = _read_peak_rss_bytes()
         cuda = _get_cuda()
         # A mark that did not rise belongs to an earlier, larger peak: then use the samples.
-        held = mark if mark > self._initial_peak_bytes else max(self._max_rss_bytes, self._process.memory_info().rss)
+        held = (
+            mark
+            if mark > self._initial_peak_bytes
+            else max(self._max_rss_bytes, self._process.memory_info().rss)
+        )
         self.peak_memory_bytes = held if cuda is None else int(cuda.max_memory_allocated())
         self.energy_joules = self._counters.accumulate_joules()
 
@@ -107,7 +119,9 @@ def read_scheduler_stats(tasks: Path = Path("/proc/self/task")) -> dict[str, tup
     return found
 
 
-def compute_waiting_fraction(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]) -> float | None:
+def compute_waiting_fraction(
+    before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]
+) -> float | None:
     """Time queued as a fraction of all runnable time, in [0, 1]; None if nothing was counted."""
     run = waited = 0
     for thread, (ran, stood) in after.items():
@@ -167,14 +181,19 @@ def measure_latency(
     try:
         for i in range(count):
             began = time.perf_counter()
-            (completion,) = completer.complete([prompts[i * len(prompts) // count]], report_progress)
+            (completion,) = completer.complete(
+                [prompts[i * len(prompts) // count]], report_progress
+            )
             asked.append(completion)
             if completion.error is None:
                 waits.append(time.perf_counter() - began)
     except (_StopRequested, KeyboardInterrupt):
         if not stop():  # a Ctrl-C that did not come from our own stop request
             raise
-    tokens_in, tokens_out = sum(one.tokens_in for one in asked), sum(one.tokens_out for one in asked)
+    tokens_in, tokens_out = (
+        sum(one.tokens_in for one in asked),
+        sum(one.tokens_out for one in asked),
+    )
     took = time.perf_counter() - first
     usage = Usage(requests=len(asked), tokens_in=tokens_in, tokens_out=tokens_out, seconds=took)
     return SingleRequestLatency(median(waits) if waits else None, usage)

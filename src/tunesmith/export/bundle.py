@@ -68,7 +68,10 @@ def write_bundle(
     Errors: `RunError` if the search index is damaged; `OSError`.
     """
     programs = files("tunesmith.engine.standalone")
-    names = {"answer.py": "answer_remote.py" if serving.remote else "answer_local.py", "messages.py": "messages.py"}
+    names = {
+        "answer.py": "answer_remote.py" if serving.remote else "answer_local.py",
+        "messages.py": "messages.py",
+    }
     if serving.index:
         names["retrieve.py"] = "retrieve.py"
         entries, vectors = read_index(folder.path / "index", serving.index)
@@ -89,9 +92,11 @@ def write_bundle(
 
 def _build_settings(serving: InferenceConfig, to: Path) -> dict[str, Any]:
     retrieval = {
-        "k": serving.k, "search": serving.search, "passages_head": PASSAGES_HEADER,
+        "k": serving.k,
+        "search": serving.search,
+        "passages_head": PASSAGES_HEADER,
         "embedding_tokens": get_embedding_models()[DEFAULT_MODEL].context_tokens,
-    }  # fmt: skip
+    }
     return {
         "contender": serving.contender,
         "system": serving.system,
@@ -132,7 +137,12 @@ def _build_local_settings(
 
 def _build_service_settings(serving: InferenceConfig, remote: RemoteRecipe) -> dict[str, Any]:
     # The settings under which the answers were measured; see the remote completer.
-    settings = {"temperature": 0, "seed": 0, "max_tokens": remote.max_tokens, **build_response_format(serving.form)}
+    settings = {
+        "temperature": 0,
+        "seed": 0,
+        "max_tokens": remote.max_tokens,
+        **build_response_format(serving.form),
+    }
     return {
         "service": {
             "endpoint": build_endpoint_url(remote.url),
@@ -148,7 +158,11 @@ def _build_service_settings(serving: InferenceConfig, remote: RemoteRecipe) -> d
 def _format_readme(folder: RunFolder, serving: InferenceConfig, model: ResolvedModel | None) -> str:
     needs = ["numpy"] if serving.index else []
     if not serving.remote:
-        needs += ["torch", "transformers", *(["llguidance"] if serving.form and serving.form.json_schema else [])]
+        needs += [
+            "torch",
+            "transformers",
+            *(["llguidance"] if serving.form and serving.form.json_schema else []),
+        ]
     lines = [
         f"# {serving.contender} of run {folder.id}",
         "",
@@ -160,25 +174,41 @@ def _format_readme(folder: RunFolder, serving: InferenceConfig, model: ResolvedM
         "",
         "| file | what it is |",
         "|---|---|",
-        "| prompt.json | everything that stands around a question, and what the answer is held to |",
+        (
+            "| prompt.json | everything that stands around a question, and what the answer is held"
+            " to |"
+        ),
         "| answer.py, messages.py | the program; read it, it is short |",
     ]
     if serving.index:
         lines.append("| retrieve.py, index.jsonl, index.safetensors | what is searched, and how |")
     if serving.remote:
         variable = serving.remote.key_variable
-        lines += ["", f"The key is read from the environment variable {variable}. A setting that the service",
-                  'declines can be taken out of "settings" in prompt.json.']  # fmt: skip
+        lines += [
+            "",
+            f"The key is read from the environment variable {variable}. A setting that the service",
+            'declines can be taken out of "settings" in prompt.json.',
+        ]
     elif model is not None and serving.model == "base":
-        lines += ["", f"The model is {model.identity.name}; its weights are not in this folder. Elsewhere:",
-                  "`python answer.py --model FOLDER`; prompt.json has the SHA-256 of its files."]  # fmt: skip
-    lines += ["", f"How many of the stored answers it gave again: {PROOF_FILE}. A question that spells a control token "
-        "of",
-              "the model (such as an end-of-turn mark) is refused."]  # fmt: skip
+        lines += [
+            "",
+            f"The model is {model.identity.name}; its weights are not in this folder. Elsewhere:",
+            "`python answer.py --model FOLDER`; prompt.json has the SHA-256 of its files.",
+        ]
+    lines += [
+        "",
+        (
+            f"How many of the stored answers it gave again: {PROOF_FILE}. A question that spells a"
+            " control token of"
+        ),
+        "the model (such as an end-of-turn mark) is refused.",
+    ]
     return "\n".join(lines) + "\n"
 
 
-def verify_bundle(folder: RunFolder, serving: InferenceConfig, to: Path, *, is_exact: bool) -> AnswersProof:
+def verify_bundle(
+    folder: RunFolder, serving: InferenceConfig, to: Path, *, is_exact: bool
+) -> AnswersProof:
     """Run the bundle on every test example and compare. `is_exact`: it computes at the same
     precision as the run.
 
@@ -186,12 +216,18 @@ def verify_bundle(folder: RunFolder, serving: InferenceConfig, to: Path, *, is_e
     or if it answers differently although it is exact.
     """
     stored = {one.example: one for one in folder.read_answers(serving.contender).records}
-    examples = [one for one in folder.read(TestSet).examples if one.id in stored] if folder.has(TestSet) else []
+    examples = (
+        [one for one in folder.read(TestSet).examples if one.id in stored]
+        if folder.has(TestSet)
+        else []
+    )
     # A remote bundle would be charged for every test example.
     if serving.remote or not examples:
         return AnswersProof(contender=serving.contender, asked=0, same=0)
     asked = [one.prompt or (Message("user", one.question),) for one in examples]
-    lines = [json.dumps({"messages": [message.as_dict() for message in prompt]}) for prompt in asked]
+    lines = [
+        json.dumps({"messages": [message.as_dict() for message in prompt]}) for prompt in asked
+    ]
     said = _run_bundle(to, "\n".join(lines) + "\n", len(lines))
     differing = tuple(
         AnswerMismatch(example=one.id, stored=stored[one.id].text, bundle=text)
@@ -199,16 +235,24 @@ def verify_bundle(folder: RunFolder, serving: InferenceConfig, to: Path, *, is_e
         if text != stored[one.id].text
     )
     proof = AnswersProof(
-        contender=serving.contender, asked=len(said), same=len(said) - len(differing), differing=differing
+        contender=serving.contender,
+        asked=len(said),
+        same=len(said) - len(differing),
+        differing=differing,
     )
     if is_exact and proof.same < MIN_MATCH_FRACTION * proof.asked:
         # One pair of answers shows more than a count of mismatches.
         first = differing[0]
         raise GateFailed(
-            "bundle-differs", "The bundle does not answer as the run did; it was not written.", where=str(folder.path),
-            found=f"{proof.sentence}; the first other one: {first.bundle[:80]!r} in place of {first.stored[:80]!r}",
+            "bundle-differs",
+            "The bundle does not answer as the run did; it was not written.",
+            where=str(folder.path),
+            found=(
+                f"{proof.sentence}; the first other one: {first.bundle[:80]!r} in place of"
+                f" {first.stored[:80]!r}"
+            ),
             do="report this; tunesmith chat RUN answers as it was measured",
-        )  # fmt: skip
+        )
     return proof
 
 
@@ -217,26 +261,46 @@ def _run_bundle(to: Path, questions: str, count: int) -> list[str]:
     done = subprocess.run(
         # -P keeps the current directory off sys.path, and the environment is rebuilt, so that an
         # import of tunesmith would fail.
-        [sys.executable, "-P", str((to / "answer.py").resolve()), "--json"], input=questions, capture_output=True,
-        text=True, encoding="utf-8", check=False, env=_build_environment(to),
-    )  # fmt: skip
+        [sys.executable, "-P", str((to / "answer.py").resolve()), "--json"],
+        input=questions,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        env=_build_environment(to),
+    )
     said = done.stdout.splitlines()
     if done.returncode or len(said) != count:
         raise GateFailed(
-            "bundle-fails", "The bundle's answer.py does not run here; it was not written.", where=str(to),
-            found=f"exit code {done.returncode}, {len(said):,} of {count:,} answers: {done.stderr[-300:].strip()}",
+            "bundle-fails",
+            "The bundle's answer.py does not run here; it was not written.",
+            where=str(to),
+            found=(
+                f"exit code {done.returncode}, {len(said):,} of {count:,} answers:"
+                f" {done.stderr[-300:].strip()}"
+            ),
             do="report this; tunesmith chat RUN answers as it was measured",
-        )  # fmt: skip
+        )
     try:
         return [json.loads(line)["text"] for line in said]
     except (ValueError, KeyError, TypeError):
-        raise RunError("bundle-unreadable", "The bundle's answers cannot be read.", where=str(to)) from None
+        raise RunError(
+            "bundle-unreadable", "The bundle's answers cannot be read.", where=str(to)
+        ) from None
 
 
 def _build_environment(to: Path) -> dict[str, str]:
     import os
 
-    names = ("PATH", "HOME", "LANG", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+    names = (
+        "PATH",
+        "HOME",
+        "LANG",
+        "OMP_NUM_THREADS",
+        "CUDA_VISIBLE_DEVICES",
+        "LD_LIBRARY_PATH",
+        "VIRTUAL_ENV",
+    )
     # An allow list: PYTHONPATH or HF_* variables of this shell would hide what the bundle lacks.
     kept = {name: os.environ[name] for name in names if name in os.environ}
     return {**kept, "PYTHONPATH": str(to.resolve()), "HF_HUB_OFFLINE": "1", "PYTHONUTF8": "1"}

@@ -53,10 +53,18 @@ def read_adapter_settings(folder: Path) -> dict[str, Any]:
     # A falsy value is the default that PEFT writes for each option that is not in use.
     found = [key for key in UNSUPPORTED_KEYS if settings.get(key)]
     found += ["bias"] if settings.get("bias", "none") != "none" else []
-    found += ["init_lora_weights"] if str(settings.get("init_lora_weights")).startswith(BASE_CHANGING_INITS) else []
-    found += [key for key in ("alpha_pattern", "rank_pattern") if not _is_pattern(settings.get(key))]
+    found += (
+        ["init_lora_weights"]
+        if str(settings.get("init_lora_weights")).startswith(BASE_CHANGING_INITS)
+        else []
+    )
+    found += [
+        key for key in ("alpha_pattern", "rank_pattern") if not _is_pattern(settings.get(key))
+    ]
     # A text such as "16" would otherwise fail later, with an error that does not name this file.
-    found += [key for key in ("lora_alpha", "r", "lora_dropout") if not _is_number(settings.get(key, 0))]
+    found += [
+        key for key in ("lora_alpha", "r", "lora_dropout") if not _is_number(settings.get(key, 0))
+    ]
     if found:
         raise build_unsupported_error(folder, ", ".join(found))
     return settings

@@ -18,12 +18,31 @@ CUSTOM_CODE_KEYS = {"auto_map", "custom_pipelines", "trust_remote_code", "custom
 QUANTIZATION_KEYS = {"quantization_config", "quantization", "compression_config", "quant_config"}
 # Attributes from which transformers takes files, kernels, devices or renamed keys while loading.
 LOADING_KEYS = {
-    "transformers_weights", "extra_files", "extra_config_files", "gguf_file", "weights_name",
-    "use_kernels", "kernel_config", "kernel_mapping", "device_map", "max_memory", "offload_folder",
-    "distributed_config", "tp_plan", "base_model_tp_plan", "base_model_ep_plan",
-    "base_model_pp_plan", "base_model_fsdp_plan", "attribute_map", "sub_configs",
-    "sub_configs_defaults", "per_layer_config", "adapter_kwargs", "key_mapping", "weight_mapping",
-}  # fmt: skip
+    "transformers_weights",
+    "extra_files",
+    "extra_config_files",
+    "gguf_file",
+    "weights_name",
+    "use_kernels",
+    "kernel_config",
+    "kernel_mapping",
+    "device_map",
+    "max_memory",
+    "offload_folder",
+    "distributed_config",
+    "tp_plan",
+    "base_model_tp_plan",
+    "base_model_ep_plan",
+    "base_model_pp_plan",
+    "base_model_fsdp_plan",
+    "attribute_map",
+    "sub_configs",
+    "sub_configs_defaults",
+    "per_layer_config",
+    "adapter_kwargs",
+    "key_mapping",
+    "weight_mapping",
+}
 IMPLEMENTATION_KEY = re.compile(r"_*(attn|attention|experts|moe|cache)_implementation(_\w+)?")
 KNOWN_IMPLEMENTATIONS = {
     None,
@@ -54,7 +73,10 @@ def check_config_keys(config: Mapping[str, Any], path: Path) -> None:
                 "The model's settings select how it is loaded, which is not for a model to say.",
                 where=str(path),
                 found=f"{key}: {str(value)[:80]}",
-                do="take this key out of config.json if the model works without it, or choose another model",
+                do=(
+                    "take this key out of config.json if the model works without it, or choose"
+                    " another model"
+                ),
             )
 
 
@@ -82,7 +104,10 @@ def build_quantized_error(path: Path, found: str) -> ModelError:
         "The model's weights are stored quantized, and such weights are not read.",
         where=str(path),
         found=found,
-        do="take the model's original weights (bfloat16 or float32); adapter.kind=qlora holds those in 4 bits",
+        do=(
+            "take the model's original weights (bfloat16 or float32); adapter.kind=qlora holds"
+            " those in 4 bits"
+        ),
     )
 
 
@@ -110,13 +135,18 @@ def _is_known_implementation(value: Any) -> bool:
     # One implementation for each sub-model, as {"": "sdpa", "vision_config": "eager"}.
     if isinstance(value, Mapping):
         return all(_is_known_implementation(inner) for inner in value.values())
-    return isinstance(value, str | bool | None) and value in KNOWN_IMPLEMENTATIONS | KNOWN_EXPERT_IMPLEMENTATIONS
+    return (
+        isinstance(value, str | bool | None)
+        and value in KNOWN_IMPLEMENTATIONS | KNOWN_EXPERT_IMPLEMENTATIONS
+    )
 
 
 def _describe_quantization(value: Any) -> str:
     """Method and bits, as `awq, 4 bits`, `bitsandbytes, 8 bits`, `torchao`."""
     if not isinstance(value, Mapping):
         return str(value)[:80]
-    bits = value.get("bits") or (8 if value.get("load_in_8bit") else 4 if value.get("load_in_4bit") else None)
+    bits = value.get("bits") or (
+        8 if value.get("load_in_8bit") else 4 if value.get("load_in_4bit") else None
+    )
     method = str(value.get("quant_method") or value.get("quant_type") or "of an unknown kind")[:40]
     return f"{method}, {bits} bits" if bits else method

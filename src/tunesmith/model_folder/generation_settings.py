@@ -46,14 +46,20 @@ def _is_token_id_lists(value: Any) -> bool:
 
 ValueRule = tuple[str, Callable[[Any], bool]]
 _ONE_ID: ValueRule = ("a token id", _is_token_id)
-_IDS: ValueRule = ("a token id or a list of them", lambda value: _is_token_id(value) or _is_token_id_list(value))
+_IDS: ValueRule = (
+    "a token id or a list of them",
+    lambda value: _is_token_id(value) or _is_token_id_list(value),
+)
 _ID_LIST: ValueRule = ("a list of token ids", _is_token_id_list)
 _COUNT: ValueRule = ("a whole number of 0 or more", _is_whole)
 _AT_LEAST_1: ValueRule = ("a whole number of 1 or more", lambda value: _is_whole(value, 1))
 _FRACTION: ValueRule = ("a number from 0 to 1", lambda value: _is_number(value, 0, 1))
 # The smallest positive float as the minimum turns "at least" into "above 0".
 _POSITIVE: ValueRule = ("a number above 0", lambda value: _is_number(value, math.nextafter(0, 1)))
-_ANY_NUMBER: ValueRule = ("a number", lambda value: _is_number(value, -math.inf) and value > -math.inf)
+_ANY_NUMBER: ValueRule = (
+    "a number",
+    lambda value: _is_number(value, -math.inf) and value > -math.inf,
+)
 _SWITCH: ValueRule = ("true or false", lambda value: isinstance(value, bool))
 _TEXTS: ValueRule = (
     "a text or a list of texts",

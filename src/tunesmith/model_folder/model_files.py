@@ -123,16 +123,21 @@ def _build_no_weights_error(folder: Path) -> ModelError:
             "The weights are pickled: opening them would run whatever program they carry.",
             where=str(folder),
             found=truncate_list(pickled),
-            do="take the safetensors version of the model, or let whoever made it convert it; pickles are never opened",
+            do=(
+                "take the safetensors version of the model, or let whoever made it convert it;"
+                " pickles are never opened"
+            ),
         )
     others = [name for name in names if name.endswith(".safetensors")]
     return ModelError(
         "not-a-model",
         "This folder holds no weights.",
         where=str(folder),
-        found=f"neither {SINGLE_WEIGHTS_FILE} nor an index, only {truncate_list(others)}"
-        if others
-        else "no .safetensors file",
+        found=(
+            f"neither {SINGLE_WEIGHTS_FILE} nor an index, only {truncate_list(others)}"
+            if others
+            else "no .safetensors file"
+        ),
         do="give the folder that holds config.json, the safetensors files and tokenizer.json",
     )
 

@@ -4,7 +4,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from tunesmith.model_folder.adapter_settings import ADAPTER_WEIGHTS, build_unsupported_error, read_adapter_settings
+from tunesmith.model_folder.adapter_settings import (
+    ADAPTER_WEIGHTS,
+    build_unsupported_error,
+    read_adapter_settings,
+)
 from tunesmith.models.safetensors_header import read_metadata
 from tunesmith.records import AdapterRecipe
 
@@ -17,7 +21,11 @@ def read_adapter_recipe(folder: Path) -> AdapterRecipe:
     settings = read_adapter_settings(folder)
     # PEFT has no key for QLoRA; tunesmith records the 4-bit base in the metadata of the weights.
     in_four_bits = read_metadata(folder / ADAPTER_WEIGHTS).get("base_weights") == "nf4"
-    kinds = {"qlora": in_four_bits, "dora": settings.get("use_dora"), "rslora": settings.get("use_rslora")}
+    kinds = {
+        "qlora": in_four_bits,
+        "dora": settings.get("use_dora"),
+        "rslora": settings.get("use_rslora"),
+    }
     try:
         return AdapterRecipe(
             kind=next((kind for kind, is_it in kinds.items() if is_it), "lora"),
@@ -27,4 +35,6 @@ def read_adapter_recipe(folder: Path) -> AdapterRecipe:
         )
     except ValidationError as error:
         first = error.errors()[0]
-        raise build_unsupported_error(folder, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise build_unsupported_error(
+            folder, f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        ) from None

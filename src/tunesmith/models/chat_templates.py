@@ -35,7 +35,9 @@ class ChatTemplates:
         return hashlib.sha256(f"{self.default}\0{self.tool_use}".encode()).hexdigest()
 
 
-def read_chat_templates(folder: Path, files: Mapping[str, Path], tokenizer_config: Mapping[str, Any]) -> ChatTemplates:
+def read_chat_templates(
+    folder: Path, files: Mapping[str, Path], tokenizer_config: Mapping[str, Any]
+) -> ChatTemplates:
     """The chat templates of a model.
 
     Errors: `ModelError` when there is no template, or none named `default`.
@@ -51,8 +53,15 @@ def read_chat_templates(folder: Path, files: Mapping[str, Path], tokenizer_confi
             "no-chat-template",
             "The model folder has no chat template, so nobody knows how it wants to be asked.",
             where=str(folder),
-            found=f"templates named {', '.join(sorted(named))}, none named default" if named else found,
-            do="take the instruct (chat) variant of the model, or put its chat_template.jinja into the folder",
+            found=(
+                f"templates named {', '.join(sorted(named))}, none named default"
+                if named
+                else found
+            ),
+            do=(
+                "take the instruct (chat) variant of the model, or put its chat_template.jinja into"
+                " the folder"
+            ),
         )
     return ChatTemplates(default, default if tool_use is None else tool_use, str(origin))
 
@@ -74,7 +83,9 @@ def _read_config_templates(found: Any, origin: Path) -> dict[str, str]:
         found = [{"name": name, "template": text} for name, text in found.items()]
     entries = found if isinstance(found, list) else [None]
     # Older files have a list of {name, template}; incomplete entries are refused.
-    pairs = [(entry.get("name"), entry.get("template")) for entry in entries if isinstance(entry, dict)]
+    pairs = [
+        (entry.get("name"), entry.get("template")) for entry in entries if isinstance(entry, dict)
+    ]
     named = {name: text for name, text in pairs if isinstance(name, str) and isinstance(text, str)}
     if len(named) == len(entries):
         return named

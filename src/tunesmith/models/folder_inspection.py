@@ -15,8 +15,16 @@ from typing import Any
 
 from tunesmith.atomic_io import compute_sha256
 from tunesmith.errors import ModelError, truncate_list
-from tunesmith.model_folder.adapter_settings import ADAPTER_SETTINGS, ADAPTER_WEIGHTS, read_adapter_settings
-from tunesmith.model_folder.config_checks import build_quantized_error, check_config_keys, check_custom_code
+from tunesmith.model_folder.adapter_settings import (
+    ADAPTER_SETTINGS,
+    ADAPTER_WEIGHTS,
+    read_adapter_settings,
+)
+from tunesmith.model_folder.config_checks import (
+    build_quantized_error,
+    check_config_keys,
+    check_custom_code,
+)
 from tunesmith.model_folder.generation_settings import TOKEN_RULES, check_generation_settings
 from tunesmith.model_folder.model_files import (
     ADAPTER_OVERRIDE_FILES,
@@ -29,8 +37,18 @@ from tunesmith.model_folder.model_files import (
 from tunesmith.model_folder.settings_json import read_settings
 from tunesmith.models.safetensors_header import TensorEntry, read_header
 
-SIZE_KEYS = ("vocab_size", "hidden_size", "intermediate_size", "n_embd", "d_model", "n_positions", "max_seq_len")
-LAYER_COUNT_KEY = re.compile(r"num_hidden_layers|num_layers|n_layers?|num_decoder_layers|decoder_layers")
+SIZE_KEYS = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "n_embd",
+    "d_model",
+    "n_positions",
+    "max_seq_len",
+)
+LAYER_COUNT_KEY = re.compile(
+    r"num_hidden_layers|num_layers|n_layers?|num_decoder_layers|decoder_layers"
+)
 EXPERT_COUNT_KEY = re.compile(r"num_(local_|routed_)?experts|n_(routed_)?experts|moe_num_experts")
 COUNT_KEY = re.compile(r"(num|n)_\w*(layers?|experts?|blocks?|groups?)(_\w+)?")
 MAX_COUNT = 4096
@@ -68,13 +86,20 @@ def inspect_adapter_folder(folder: Path) -> tuple[dict[str, str], dict[str, Any]
         if not (weights.exists() or weights.is_symlink()):
             list_weight_files(folder)  # raises a more precise error when other weights are here
             raise ModelError(
-                "not-a-model", "This folder holds no adapter weights.", where=str(folder),
-                found=f"no {ADAPTER_WEIGHTS}", do="save the adapter again in PEFT's format",
-            )  # fmt: skip
+                "not-a-model",
+                "This folder holds no adapter weights.",
+                where=str(folder),
+                found=f"no {ADAPTER_WEIGHTS}",
+                do="save the adapter again in PEFT's format",
+            )
         _check_dtypes(folder, read_header(weights))
         settings = read_adapter_settings(folder)
         _check_generation(folder)
-        files = {weights.name: weights, path.name: path, **list_settings_files(folder, ADAPTER_OVERRIDE_FILES)}
+        files = {
+            weights.name: weights,
+            path.name: path,
+            **list_settings_files(folder, ADAPTER_OVERRIDE_FILES),
+        }
         return {name: compute_sha256(file) for name, file in files.items()}, settings
     except OSError as error:
         raise build_unreadable_error(folder, error) from None
@@ -90,12 +115,17 @@ def _check_generation(folder: Path) -> None:
 
 def _build_no_settings_error(path: Path) -> ModelError:
     return ModelError(
-        "not-a-model", "A model's settings file is missing.", where=str(path), found="no such file",
+        "not-a-model",
+        "A model's settings file is missing.",
+        where=str(path),
+        found="no such file",
         do="give the folder that holds config.json, the safetensors files and tokenizer.json",
-    )  # fmt: skip
+    )
 
 
-def _merge_headers(folder: Path, headers: Mapping[str, Mapping[str, TensorEntry]]) -> dict[str, TensorEntry]:
+def _merge_headers(
+    folder: Path, headers: Mapping[str, Mapping[str, TensorEntry]]
+) -> dict[str, TensorEntry]:
     """The tensors of all weight files.
 
     Errors: `ModelError` when two files hold the same tensor, or the index contradicts the files.
@@ -105,26 +135,38 @@ def _merge_headers(folder: Path, headers: Mapping[str, Mapping[str, TensorEntry]
     for file, header in headers.items():
         for name, tensor in header.items():
             if name in places:
-                raise _build_index_error(folder, f"tensor {name!r} stands in {places[name]} and in {file}")
+                raise _build_index_error(
+                    folder, f"tensor {name!r} stands in {places[name]} and in {file}"
+                )
             tensors[name], places[name] = tensor, file
     index = read_weight_index(folder)
     # Loaders follow the index and we read the files: a difference would load other weights.
     if index is not None and index != places:
-        wrong = sorted(name for name in index.keys() | places.keys() if index.get(name) != places.get(name))
-        raise _build_index_error(folder, f"the index and the files differ about {truncate_list(wrong)}")
+        wrong = sorted(
+            name for name in index.keys() | places.keys() if index.get(name) != places.get(name)
+        )
+        raise _build_index_error(
+            folder, f"the index and the files differ about {truncate_list(wrong)}"
+        )
     if not tensors:
         raise ModelError(
-            "not-a-model", "The weight files hold no tensors.", where=str(folder), found=", ".join(headers),
+            "not-a-model",
+            "The weight files hold no tensors.",
+            where=str(folder),
+            found=", ".join(headers),
             do="fetch the folder again from its source",
-        )  # fmt: skip
+        )
     return tensors
 
 
 def _build_index_error(folder: Path, found: str) -> ModelError:
     return ModelError(
-        "broken-index", "The model's weight files do not belong together.", where=str(folder), found=found[:300],
+        "broken-index",
+        "The model's weight files do not belong together.",
+        where=str(folder),
+        found=found[:300],
         do="fetch the folder again from its source",
-    )  # fmt: skip
+    )
 
 
 def _check_dtypes(folder: Path, tensors: Mapping[str, TensorEntry]) -> None:
@@ -132,7 +174,9 @@ def _check_dtypes(folder: Path, tensors: Mapping[str, TensorEntry]) -> None:
     for name, tensor in tensors.items():
         is_small = tensor.dtype.startswith(("F8", "F6", "F4"))
         # Buffers such as position ids may be integers; weights and packed `q...` may not.
-        is_integer = tensor.dtype[:1] in ("I", "U") and name.rpartition(".")[2].startswith(("weight", "q"))
+        is_integer = tensor.dtype[:1] in ("I", "U") and name.rpartition(".")[2].startswith(
+            ("weight", "q")
+        )
         if is_small or is_integer or tensor.dtype == "C64":
             raise build_quantized_error(folder, f"tensor {name[:80]!r} of type {tensor.dtype}")
 
@@ -186,7 +230,9 @@ def _count_layers_and_experts(tensors: Mapping[str, TensorEntry]) -> tuple[int, 
                 experts[parts[: i + 1]].add(parts[i + 1])
         if "expert" in name and len(tensor.shape) == 3:
             stacked = max(stacked, tensor.shape[0])
-    most_layers, most_experts = (max(map(len, found.values()), default=0) for found in (layers, experts))
+    most_layers, most_experts = (
+        max(map(len, found.values()), default=0) for found in (layers, experts)
+    )
     return most_layers, max(most_experts, stacked)
 
 
@@ -209,7 +255,9 @@ def _check_counts(path: Path, settings: Mapping[str, Any], counts: tuple[int, in
 
 def _build_size_error(path: Path, found: str, in_weights: str) -> ModelError:
     return ModelError(
-        "wrong-size", "The model's settings do not fit its weights.", where=str(path),
+        "wrong-size",
+        "The model's settings do not fit its weights.",
+        where=str(path),
         found=f"{found}, with {in_weights} in the weights",
         do="fetch the folder again from its source",
-    )  # fmt: skip
+    )

@@ -33,12 +33,17 @@ def fetch_from_hub(name: str, revision: str | None) -> Path:
     # are HfHubHTTPError.
     except GatedRepoError:
         raise ModelError(
-            "gated", "The makers of this model ask for consent first.", where=where,
+            "gated",
+            "The makers of this model ask for consent first.",
+            where=where,
             do="accept the terms on the model's page, then log in with `hf auth login`",
-        ) from None  # fmt: skip
+        ) from None
     except RevisionNotFoundError:
         raise ModelError(
-            "no-revision", "The hub model has no such revision.", where=where, do="give a branch, a tag or a commit"
+            "no-revision",
+            "The hub model has no such revision.",
+            where=where,
+            do="give a branch, a tag or a commit",
         ) from None
     except RepositoryNotFoundError:
         raise ModelError(
@@ -49,10 +54,15 @@ def fetch_from_hub(name: str, revision: str | None) -> Path:
         ) from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise ModelError(
-            "offline", "The hub model is not on this machine and the hub cannot be reached.", where=where,
+            "offline",
+            "The hub model is not on this machine and the hub cannot be reached.",
+            where=where,
             found=str(error).splitlines()[0][:200],
-            do="check the network, or use a folder or the embedded model (`tunesmith models` lists what is here)",
-        ) from None  # fmt: skip
+            do=(
+                "check the network, or use a folder or the embedded model (`tunesmith models` lists"
+                " what is here)"
+            ),
+        ) from None
     return folder
 
 
@@ -63,12 +73,17 @@ def verify_blobs(folder: Path, files: dict[str, str]) -> None:
     """
     # Small files are named by their git SHA-1 (40 digits) instead and are skipped.
     names = {name: (folder / name).resolve().name for name in files}
-    changed = [name for name, blob in names.items() if SHA256.fullmatch(blob) and blob != files[name]]
+    changed = [
+        name for name, blob in names.items() if SHA256.fullmatch(blob) and blob != files[name]
+    ]
     if changed:
         raise ModelError(
-            "changed", "Files of the hub model are not what the hub sent.", where=str(folder),
-            found=", ".join(changed), do="delete this folder; it is fetched again",
-        )  # fmt: skip
+            "changed",
+            "Files of the hub model are not what the hub sent.",
+            where=str(folder),
+            found=", ".join(changed),
+            do="delete this folder; it is fetched again",
+        )
 
 
 def list_cached_hub_models() -> list[tuple[str, Path]]:
@@ -78,6 +93,10 @@ def list_cached_hub_models() -> list[tuple[str, Path]]:
     found = []
     for folder in sorted(Path(HF_HUB_CACHE).glob("models--*/snapshots/*")):
         name = folder.parts[-3].removeprefix("models--").replace("--", "/")
-        if HUB_NAME.fullmatch(name) and (folder / "tokenizer.json").is_file() and any(folder.glob("*.safetensors")):
+        if (
+            HUB_NAME.fullmatch(name)
+            and (folder / "tokenizer.json").is_file()
+            and any(folder.glob("*.safetensors"))
+        ):
             found.append((name, folder))
     return found

@@ -15,7 +15,11 @@ from tunesmith.records import Message
 
 # Strings that no template contains, so that finding them in the text proves they were rendered.
 _NAME, _KEY, _VALUE = "qzxname", "qzxkey", "qzxvalue"
-_FUNCTION = {"name": _NAME, "description": "probe", "parameters": {"type": "object", "properties": {}}}
+_FUNCTION = {
+    "name": _NAME,
+    "description": "probe",
+    "parameters": {"type": "object", "properties": {}},
+}
 _TOOLS = [{"type": "function", "function": _FUNCTION}]
 
 
@@ -28,7 +32,10 @@ class MessageFormat:
     def format_messages(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         """The messages as dictionaries in the form that this template reads."""
         read = [message.as_dict(arguments_as_text=self.arguments_as_text) for message in messages]
-        return [{"thinking": one["reasoning_content"], **one} if "reasoning_content" in one else one for one in read]
+        return [
+            {"thinking": one["reasoning_content"], **one} if "reasoning_content" in one else one
+            for one in read
+        ]
 
 
 def detect_message_format(process: TemplateProcess, name: str) -> MessageFormat:
@@ -36,10 +43,18 @@ def detect_message_format(process: TemplateProcess, name: str) -> MessageFormat:
 
     Errors: `TemplateFailed` with `is_limit` when the template exceeds a limit.
     """
-    call = {"id": "probe0000", "type": "function", "function": {"name": _NAME, "arguments": {_KEY: _VALUE}}}
+    call = {
+        "id": "probe0000",
+        "type": "function",
+        "function": {"name": _NAME, "arguments": {_KEY: _VALUE}},
+    }
     probe = (Message("user", "probe"), Message("assistant", "", tool_calls=(call,)))
-    as_object, as_text = ([m.as_dict(arguments_as_text=is_text) for m in probe] for is_text in (False, True))
-    takes_text = not _is_call_rendered(process, name, as_object) and _is_call_rendered(process, name, as_text)
+    as_object, as_text = (
+        [m.as_dict(arguments_as_text=is_text) for m in probe] for is_text in (False, True)
+    )
+    takes_text = not _is_call_rendered(process, name, as_object) and _is_call_rendered(
+        process, name, as_text
+    )
     return MessageFormat(takes_text)
 
 

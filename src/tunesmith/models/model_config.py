@@ -20,8 +20,15 @@ def read_context_tokens(folder: Path | str) -> int | None:
     except OSError as error:
         raise build_unreadable_error(Path(folder), error) from None
     if settings is None:
-        raise ModelError("no-config", "The model's settings are missing.", where=str(path), do="fetch the model again")
+        raise ModelError(
+            "no-config",
+            "The model's settings are missing.",
+            where=str(path),
+            do="fetch the model again",
+        )
     # A multimodal model nests the settings of its language model under text_config.
     inner = settings.get("text_config", settings)
     places = [inner] if isinstance(inner, dict) else []
-    return next((one[key] for one in places for key in CONTEXT_KEYS if type(one.get(key)) is int), None)
+    return next(
+        (one[key] for one in places for key in CONTEXT_KEYS if type(one.get(key)) is int), None
+    )

@@ -11,8 +11,17 @@ from typing import Literal
 
 from tunesmith.errors import ModelError, truncate_list
 from tunesmith.model_folder.adapter_settings import ADAPTER_SETTINGS, ADAPTER_WEIGHTS
-from tunesmith.model_folder.model_files import PICKLE_SUFFIXES, WEIGHT_INDEX_FILE, build_unreadable_error
-from tunesmith.models.embedded import GgufConverter, get_embedded_folder, get_embedded_models, resolve_embedded_model
+from tunesmith.model_folder.model_files import (
+    PICKLE_SUFFIXES,
+    WEIGHT_INDEX_FILE,
+    build_unreadable_error,
+)
+from tunesmith.models.embedded import (
+    GgufConverter,
+    get_embedded_folder,
+    get_embedded_models,
+    resolve_embedded_model,
+)
 from tunesmith.models.folder_inspection import inspect_adapter_folder, inspect_model_folder
 from tunesmith.models.hub import HUB_NAME, fetch_from_hub, list_cached_hub_models, verify_blobs
 from tunesmith.records import ModelIdentity, Run
@@ -33,7 +42,9 @@ class KnownModel:
     folder: str
 
 
-def resolve_model(name: str, revision: str | None = None, convert_gguf: GgufConverter | None = None) -> ModelIdentity:
+def resolve_model(
+    name: str, revision: str | None = None, convert_gguf: GgufConverter | None = None
+) -> ModelIdentity:
     """Identify exactly which weights a name refers to, with every file verified.
 
     `name`: an embedded model, a folder, or a hub name `org/name`. A folder holds a model, an
@@ -51,7 +62,12 @@ def resolve_model(name: str, revision: str | None = None, convert_gguf: GgufConv
         files, parameters = inspect_model_folder(folder)
         verify_blobs(folder, files)
         return ModelIdentity(
-            name=name, source="hub", revision=folder.name, folder=str(folder), files=files, parameters=parameters
+            name=name,
+            source="hub",
+            revision=folder.name,
+            folder=str(folder),
+            files=files,
+            parameters=parameters,
         )
     raise _build_unknown_error(name)
 
@@ -59,11 +75,18 @@ def resolve_model(name: str, revision: str | None = None, convert_gguf: GgufConv
 def list_known_models() -> list[KnownModel]:
     """The embedded models, then the hub models cached on this machine."""
     embedded = [
-        KnownModel(name, "embedded", model.title, get_embedded_folder(name).is_dir(), str(get_embedded_folder(name)))
+        KnownModel(
+            name,
+            "embedded",
+            model.title,
+            get_embedded_folder(name).is_dir(),
+            str(get_embedded_folder(name)),
+        )
         for name, model in get_embedded_models().items()
     ]
     return embedded + [
-        KnownModel(name, "hub", folder.name[:12], True, str(folder)) for name, folder in list_cached_hub_models()
+        KnownModel(name, "hub", folder.name[:12], True, str(folder))
+        for name, folder in list_cached_hub_models()
     ]
 
 
@@ -104,7 +127,12 @@ def _resolve_folder(name: str, convert_gguf: GgufConverter | None) -> ModelIdent
     files, parameters = inspect_model_folder(folder)
     _verify_run_files(folder, files)
     return ModelIdentity(
-        name=name, source="folder", revision=None, folder=str(folder), files=files, parameters=parameters
+        name=name,
+        source="folder",
+        revision=None,
+        folder=str(folder),
+        files=files,
+        parameters=parameters,
     )
 
 
@@ -120,20 +148,28 @@ def _refuse_planted(folder: Path) -> None:
         return
     known = Run.read(folder / "run.json").adapter_files
     own = "adapter" if ADAPTER_WEIGHTS in known else "model"
-    places = {"": folder} | ({"adapter/": folder / "adapter", "model/": folder / "model"} if known else {})
+    places = {"": folder} | (
+        {"adapter/": folder / "adapter", "model/": folder / "model"} if known else {}
+    )
     planted = [
         f"{place}{path.name}"
         for place, inside in places.items()
         if inside.is_dir()
         for path in sorted(inside.iterdir())
-        if (path.name in STEERING_FILES or path.name.endswith(WEIGHTS if not place else (*WEIGHTS, ".py")))
+        if (
+            path.name in STEERING_FILES
+            or path.name.endswith(WEIGHTS if not place else (*WEIGHTS, ".py"))
+        )
         and not (place == f"{own}/" and path.name in known)
     ]
     if planted:
         raise ModelError(
-            "planted", "This run's folder holds files of a model that the run did not make.", where=str(folder),
-            found=truncate_list(planted), do="take them out; if you need that model, give it a folder of its own",
-        )  # fmt: skip
+            "planted",
+            "This run's folder holds files of a model that the run did not make.",
+            where=str(folder),
+            found=truncate_list(planted),
+            do="take them out; if you need that model, give it a folder of its own",
+        )
 
 
 def _find_adapter_folder(folder: Path) -> Path | None:
@@ -149,15 +185,24 @@ def _resolve_adapter(folder: Path, convert_gguf: GgufConverter | None) -> ModelI
     base, revision = settings.get("base_model_name_or_path"), settings.get("revision")
     if not isinstance(base, str) or not base:
         raise ModelError(
-            "no-base", "The adapter does not say which model it stands on.", where=str(folder / ADAPTER_SETTINGS),
-            found="no base_model_name_or_path", do="write the base model's name or folder there",
-        )  # fmt: skip
+            "no-base",
+            "The adapter does not say which model it stands on.",
+            where=str(folder / ADAPTER_SETTINGS),
+            found="no base_model_name_or_path",
+            do="write the base model's name or folder there",
+        )
     # Checked before resolving, because a base that names its own adapter would recurse forever.
     if is_folder_path(base) and _find_adapter_folder(_expand_path(base)) is not None:
         raise ModelError(
-            "adapter-on-adapter", "The adapter stands on another adapter.", where=str(folder), found=base,
-            do="merge the lower adapter into its model first (tunesmith export), and name that model as its base",
-        )  # fmt: skip
+            "adapter-on-adapter",
+            "The adapter stands on another adapter.",
+            where=str(folder),
+            found=base,
+            do=(
+                "merge the lower adapter into its model first (tunesmith export), and name that"
+                " model as its base"
+            ),
+        )
     identity = resolve_model(base, revision if isinstance(revision, str) else None, convert_gguf)
     _verify_run_files(folder, files, identity.files)
     both = identity.files | {f"adapter/{name}": sha256 for name, sha256 in files.items()}
@@ -175,13 +220,20 @@ def _verify_run_files(
     # A recorded file that exists but is not listed is one that does not change answers.
     compared = [name for name in known if name in files or not (tuned / name).is_file()]
     added = [name for name in files if known and name not in known]
-    changed = [f"{tuned.name}/{name}" for name in (*compared, *added) if files.get(name) != known.get(name)]
-    changed += [name for name, sha256 in run.model.files.items() if base_files.get(name, sha256) != sha256]
+    changed = [
+        f"{tuned.name}/{name}" for name in (*compared, *added) if files.get(name) != known.get(name)
+    ]
+    changed += [
+        name for name, sha256 in run.model.files.items() if base_files.get(name, sha256) != sha256
+    ]
     if changed:
         raise ModelError(
-            "changed", "Files of this run are not what they were when it was made.", where=str(tuned.parent),
-            found=", ".join(changed), do="restore them from a copy, or make the run again",
-        )  # fmt: skip
+            "changed",
+            "Files of this run are not what they were when it was made.",
+            where=str(tuned.parent),
+            found=", ".join(changed),
+            do="restore them from a copy, or make the run again",
+        )
 
 
 def _suggest_models() -> str:
@@ -190,6 +242,8 @@ def _suggest_models() -> str:
 
 
 def _build_unknown_error(name: str) -> ModelError:
-    near = difflib.get_close_matches(name, [model.name for model in list_known_models()], n=3, cutoff=0.4)
+    near = difflib.get_close_matches(
+        name, [model.name for model in list_known_models()], n=3, cutoff=0.4
+    )
     do = f"did you mean {' or '.join(near)}?" if near else _suggest_models()
     return ModelError("unknown", "No model has this name.", where=name[:100], do=do)

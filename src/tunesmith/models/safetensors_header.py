@@ -25,10 +25,27 @@ MAX_TENSORS = 100_000
 MAX_HEADER_BYTES = 250 * MAX_TENSORS
 MAX_NAME_CHARACTERS = 1_000
 DTYPE_BITS = {
-    "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
-    "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32,
-    "I64": 64, "U64": 64, "F64": 64, "C64": 64,
-}  # fmt: skip
+    "BOOL": 8,
+    "U8": 8,
+    "I8": 8,
+    "F8_E5M2": 8,
+    "F8_E4M3": 8,
+    "F8_E8M0": 8,
+    "F4": 4,
+    "F6_E2M3": 6,
+    "F6_E3M2": 6,
+    "I16": 16,
+    "U16": 16,
+    "F16": 16,
+    "BF16": 16,
+    "I32": 32,
+    "U32": 32,
+    "F32": 32,
+    "I64": 64,
+    "U64": 64,
+    "F64": 64,
+    "C64": 64,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +84,21 @@ def _read_header_and_metadata(path: Path) -> tuple[dict[str, TensorEntry], dict[
         length = int.from_bytes(file.read(8), "little")
         # Checked before reading: the length is untrusted and would be allocated at once.
         if size < 8 or not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
-            raise _build_broken_error(path, f"a header length of {length:,} in a file of {size:,} bytes")
+            raise _build_broken_error(
+                path, f"a header length of {length:,} in a file of {size:,} bytes"
+            )
         header = file.read(length)
     entries = _parse_header(path, header)
     metadata = entries.pop("__metadata__", None)
     if len(entries) > MAX_TENSORS:
-        raise _build_broken_error(path, f"{len(entries):,} tensors; at most {MAX_TENSORS:,} are read")
+        raise _build_broken_error(
+            path, f"{len(entries):,} tensors; at most {MAX_TENSORS:,} are read"
+        )
     tensors = {name: _read_entry(path, name, entry) for name, entry in entries.items()}
     _check_cover(path, tensors, size - 8 - length)
-    is_text = isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())
+    is_text = isinstance(metadata, dict) and all(
+        isinstance(value, str) for value in metadata.values()
+    )
     return tensors, metadata if is_text and metadata else {}
 
 
@@ -99,10 +122,17 @@ def _parse_header(path: Path, header: bytes) -> dict[str, Any]:
 
 def _read_entry(path: Path, name: str, entry: Any) -> TensorEntry:
     match entry:
-        case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [int(begin), int(end)], **rest} if not rest:
+        case {
+            "dtype": str(dtype),
+            "shape": list(shape),
+            "data_offsets": [int(begin), int(end)],
+            **rest,
+        } if not rest:
             pass
         case _:
-            raise _build_broken_error(path, f"an entry for tensor {name[:80]!r} that does not fit the format")
+            raise _build_broken_error(
+                path, f"an entry for tensor {name[:80]!r} that does not fit the format"
+            )
     if len(name) > MAX_NAME_CHARACTERS or dtype not in DTYPE_BITS:
         raise _build_broken_error(path, f"tensor {name[:80]!r} with dtype {dtype[:20]!r}")
     # 2**48 elements is beyond any model and keeps the product below from growing without bound.
@@ -111,7 +141,9 @@ def _read_entry(path: Path, name: str, entry: Any) -> TensorEntry:
     # Compared in bits because F4 and F6 elements do not fill a byte.
     bits = math.prod(shape) * DTYPE_BITS[dtype]
     if not 0 <= begin <= end or bits != (end - begin) * 8:
-        raise _build_broken_error(path, f"tensor {name[:80]!r} whose shape does not fit its byte range")
+        raise _build_broken_error(
+            path, f"tensor {name[:80]!r} whose shape does not fit its byte range"
+        )
     return TensorEntry(dtype, tuple(shape), begin, end)
 
 
@@ -123,11 +155,16 @@ def _check_cover(path: Path, tensors: dict[str, TensorEntry], data_bytes: int) -
             raise _build_broken_error(path, f"a hole or an overlap before tensor {name[:80]!r}")
         position = tensor.end
     if position != data_bytes:
-        raise _build_broken_error(path, f"{data_bytes:,} bytes of data where the header describes {position:,}")
+        raise _build_broken_error(
+            path, f"{data_bytes:,} bytes of data where the header describes {position:,}"
+        )
 
 
 def _build_broken_error(path: Path, found: str) -> ModelError:
     return ModelError(
-        "broken-weights", "This is not a sound safetensors file.", where=str(path), found=found,
+        "broken-weights",
+        "This is not a sound safetensors file.",
+        where=str(path),
+        found=found,
         do="fetch the file again from its source; do not use weights of unknown origin",
-    )  # fmt: skip
+    )

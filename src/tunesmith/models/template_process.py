@@ -88,7 +88,9 @@ class TemplateProcess:
         try:
             frame = json.dumps(batch).encode()
         except RecursionError:
-            return [[TemplateFailed("it is nested too deeply")] * len(one.prefixes) for one in batch]
+            return [
+                [TemplateFailed("it is nested too deeply")] * len(one.prefixes) for one in batch
+            ]
         # A child that something else killed (not a limit of ours) is restarted once.
         for attempt in (1, 2):
             child = self._child or self._start_child()
@@ -102,9 +104,13 @@ class TemplateProcess:
                 if isinstance(error, TemplateFailed):
                     self._limit_error = error
                 elif not is_limit:
-                    self._limit_error = TemplateFailed(_explain_failure(child, error), is_limit=True)
+                    self._limit_error = TemplateFailed(
+                        _explain_failure(child, error), is_limit=True
+                    )
                 # TimeoutError is a subclass of OSError, but a stalled child is no lost child.
-                is_gone = isinstance(error, OSError | EOFError) and not isinstance(error, TimeoutError)
+                is_gone = isinstance(error, OSError | EOFError) and not isinstance(
+                    error, TimeoutError
+                )
                 if attempt == 2 or not is_gone or is_limit:
                     break
         self._is_limit_reached = True

@@ -23,8 +23,28 @@ OPEN_MARKER, CLOSE_MARKER = "\ue000", "\ue001"
 TRIM_MARKER = "\u2003"
 """An em space on both sides of a placeholder: trimming removes it, and no template writes one."""
 MAX_SKELETONS = 256
-LOOP_COUNTERS = {"first", "last", "index", "index0", "revindex", "revindex0", "length", "depth", "depth0"}
-TYPE_TESTS = {"defined", "undefined", "none", "string", "mapping", "iterable", "sequence", "number", "boolean"}
+LOOP_COUNTERS = {
+    "first",
+    "last",
+    "index",
+    "index0",
+    "revindex",
+    "revindex0",
+    "length",
+    "depth",
+    "depth0",
+}
+TYPE_TESTS = {
+    "defined",
+    "undefined",
+    "none",
+    "string",
+    "mapping",
+    "iterable",
+    "sequence",
+    "number",
+    "boolean",
+}
 KNOWN_NODES = (
     nodes.Template,
     nodes.Output,
@@ -68,7 +88,11 @@ class _TemplateTree:
     def __init__(self, template: nodes.Template) -> None:
         self.parents: dict[int, nodes.Node] = {}
         self.all_nodes = list(_walk(template, self.parents))
-        self.list_names, self.message_names, self.content_names = {"messages"}, set[str](), set[str]()
+        self.list_names, self.message_names, self.content_names = (
+            {"messages"},
+            set[str](),
+            set[str](),
+        )
         # To a fixed point: a name may be used above the assignment that reveals what it holds.
         while self._learn_names():
             pass
@@ -144,7 +168,9 @@ class _TemplateTree:
             return parent.node is node
         if isinstance(parent, nodes.Filter):
             return parent.name in ("length", "count")
-        return isinstance(parent, nodes.Assign | nodes.Test | nodes.If) and self._is_type_test(parent)
+        return isinstance(parent, nodes.Assign | nodes.Test | nodes.If) and self._is_type_test(
+            parent
+        )
 
     def _is_harmless_message(self, node: nodes.Node) -> bool:
         parent = self.parents[id(node)]
@@ -224,7 +250,9 @@ class SkeletonRenderer:
         skeleton = self._skeletons[key]
         return None if skeleton is None else _fill_skeleton(skeleton, messages)
 
-    def _make_skeleton(self, messages: Sequence[Message], open_answer: bool) -> list[str | Slot] | None:
+    def _make_skeleton(
+        self, messages: Sequence[Message], open_answer: bool
+    ) -> list[str | Slot] | None:
         """The fixed pieces and the slots between them; None where pasting is not exact."""
         placed = [
             Message(message.role, f"{TRIM_MARKER}{OPEN_MARKER}{i}{CLOSE_MARKER}{TRIM_MARKER}")
@@ -244,7 +272,11 @@ class SkeletonRenderer:
             literal = rest if is_right else rest[1:]
         skeleton.append(literal)
         # Verified once on real contents: a test by example in addition to the proof by syntax tree.
-        return skeleton if _fill_skeleton(skeleton, messages) == self._render(messages, open_answer) else None
+        return (
+            skeleton
+            if _fill_skeleton(skeleton, messages) == self._render(messages, open_answer)
+            else None
+        )
 
 
 def can_use_skeleton(messages: Sequence[Message]) -> bool:
@@ -271,4 +303,6 @@ def _is_plain(message: Message) -> bool:
     if message.tool_calls or message.name or message.tool_call_id or message.reasoning:
         return False
     content = message.content
-    return not (not content or content.isspace() or OPEN_MARKER in content or CLOSE_MARKER in content)
+    return not (
+        not content or content.isspace() or OPEN_MARKER in content or CLOSE_MARKER in content
+    )

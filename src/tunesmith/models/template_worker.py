@@ -46,7 +46,9 @@ class GenerationTag(Extension):
         """Parse the tag; the result is its body in a scope of its own."""
         line = next(parser.stream).lineno
         # A scope of its own, as in transformers, where the body is a call block.
-        return nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
+        return nodes.Scope(
+            parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line
+        )
 
 
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
@@ -54,10 +56,16 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     intercepted_binops = frozenset({"*", "**"})
 
-    def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
+    def call_binop(
+        self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any
+    ) -> Any:
         """Errors: `TemplateFailed` for a repetition or power with a result that is too large."""
         sized, number = (left, right) if hasattr(left, "__len__") else (right, left)
-        if operator == "*" and hasattr(sized, "__len__") and len(sized) * number > MAX_REPEATED_CHARACTERS:
+        if (
+            operator == "*"
+            and hasattr(sized, "__len__")
+            and len(sized) * number > MAX_REPEATED_CHARACTERS
+        ):
             raise TemplateFailed("it repeats a text too often", is_limit=True)
         if operator == "**" and abs(right) > 64:
             raise TemplateFailed("it raises a number to a very large power", is_limit=True)
@@ -69,9 +77,15 @@ def _raise_exception(message: str) -> None:
 
 
 def _to_json(
-    value: Any, ensure_ascii: bool = False, indent: int | None = None, separators: Any = None, sort_keys: bool = False
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: Any = None,
+    sort_keys: bool = False,
 ) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
 
 
 def _format_now(form: str) -> str:
@@ -79,7 +93,9 @@ def _format_now(form: str) -> str:
 
 
 def _make_environment() -> BoundedEnvironment:
-    return BoundedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols])
+    return BoundedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols]
+    )
 
 
 def parse_template(template: str) -> nodes.Template | None:
@@ -141,7 +157,9 @@ def main() -> None:
     _set_limits(most_bytes)
     while (frame := _read_frame()) is not None:
         answers = [
-            _render_prefixes(templates[name], {**shared, "tools": tools or None}, messages, wanted, seconds)
+            _render_prefixes(
+                templates[name], {**shared, "tools": tools or None}, messages, wanted, seconds
+            )
             for name, messages, tools, wanted in frame
         ]
         # Off while idle and while encoding, which is our own work and not the template's.
@@ -153,16 +171,24 @@ def main() -> None:
 
 def _set_limits(max_bytes: int) -> None:
     # Set before any template is compiled. Hard limits, so that the template cannot raise them.
-    limits = ((resource.RLIMIT_AS, max_bytes), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0))
+    limits = (
+        (resource.RLIMIT_AS, max_bytes),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    )
     for what, limit in limits:
         resource.setrlimit(what, (limit, limit))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C is for the parent, which ends this process
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends this process, whatever it is doing
 
 
 def _read_frame() -> Any:
     head = sys.stdin.buffer.read(8)
-    return json.loads(sys.stdin.buffer.read(int.from_bytes(head, "big"))) if len(head) == 8 else None
+    return (
+        json.loads(sys.stdin.buffer.read(int.from_bytes(head, "big"))) if len(head) == 8 else None
+    )
 
 
 def _render_prefixes(

@@ -33,12 +33,33 @@ from tunesmith.records import Message, RenderRequest, TokenizedText
 CharRange = tuple[int, int]
 
 PLAIN_FORMAT = MessageFormat()
-SPECIAL_TOKEN_KEYS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-OTHER_VOCABULARIES = {"vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model", "tekken.json"}
+SPECIAL_TOKEN_KEYS = (
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+)
+OTHER_VOCABULARIES = {
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "tokenizer.model",
+    "spiece.model",
+    "tekken.json",
+}
 MAX_TOKENIZER_BYTES = 256 * 2**20
 MAX_PARSED_CHARACTERS = 100_000
 """Larger templates are not parsed for `copies_contents` but run for each conversation."""
-SETTINGS_NAMES = ("tokenizer_config", "special_tokens_map", "added_tokens", "generation_config", "config")
+SETTINGS_NAMES = (
+    "tokenizer_config",
+    "special_tokens_map",
+    "added_tokens",
+    "generation_config",
+    "config",
+)
 PROBE_ANSWER = "tunesmith probe answer"
 PROBE_MESSAGES = [
     {"role": "user", "content": "tunesmith probe question"},
@@ -86,7 +107,11 @@ class FolderTokenizer:
     _pending: list[_PendingRenders] = field(default_factory=list, repr=False)
 
     def render(
-        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = (), *, open_answer: bool = False
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[dict[str, Any]] = (),
+        *,
+        open_answer: bool = False,
     ) -> str:
         """The conversation as the model reads it; with `open_answer`, up to the assistant's answer.
 
@@ -104,10 +129,12 @@ class FolderTokenizer:
         if not isinstance(known, TemplateFailed):
             return known
         raise ModelError(
-            "template-refused", "The model's chat template does not take this conversation.", where=self.origin,
+            "template-refused",
+            "The model's chat template does not take this conversation.",
+            where=self.origin,
             found=f"{known}; roles {', '.join(message.role for message in messages)}",
             do="change the conversation to what the template takes, or choose another model",
-        )  # fmt: skip
+        )
 
     def render_ahead(self, requests: Sequence[RenderRequest]) -> None:
         """Start rendering what `render` will soon need; the last two calls are remembered.
@@ -160,7 +187,10 @@ class FolderTokenizer:
         try:
             asked = [
                 Conversation(
-                    name, self._get_message_format(name, messages).format_messages(messages), tools, beginnings
+                    name,
+                    self._get_message_format(name, messages).format_messages(messages),
+                    tools,
+                    beginnings,
                 )
                 for messages, tools, beginnings in requests
                 for name in ["tool_use" if tools else "default"]
@@ -168,9 +198,12 @@ class FolderTokenizer:
             return self.templates.render(asked)
         except TemplateFailed as over:
             raise ResourceLimitExceeded(
-                "template-over-limit", "The model's chat template is too costly to be used.", where=self.origin,
-                found=str(over), do="take the template that the model's makers publish",
-            ) from None  # fmt: skip
+                "template-over-limit",
+                "The model's chat template is too costly to be used.",
+                where=self.origin,
+                found=str(over),
+                do="take the template that the model's makers publish",
+            ) from None
 
     def _get_message_format(self, name: str, messages: Sequence[Message]) -> MessageFormat:
         """The form in which the template reads messages; only tool calls have several forms."""
@@ -180,7 +213,9 @@ class FolderTokenizer:
             self._formats[name] = detect_message_format(self.templates, name)
         return self._formats[name]
 
-    def encode(self, texts: Sequence[str], content: Sequence[Sequence[CharRange]] | None = None) -> list[TokenizedText]:
+    def encode(
+        self, texts: Sequence[str], content: Sequence[Sequence[CharRange]] | None = None
+    ) -> list[TokenizedText]:
         """Token ids of rendered texts, with nothing added or truncated.
 
         `content`: for each text the character ranges of message contents, in which control tokens
@@ -213,7 +248,9 @@ class FolderTokenizer:
             if any(begin < match.end() and match.start() < end for begin, end in ranges):
                 yield match.span()
 
-    def _encode_without_controls(self, text: str, ranges: Sequence[CharRange], plain: Encoding) -> TokenizedText:
+    def _encode_without_controls(
+        self, text: str, ranges: Sequence[CharRange], plain: Encoding
+    ) -> TokenizedText:
         """Keep the real control tokens of `plain`; encode the stretches between them literally.
 
         Stretches that spell no control token keep the tokens they have.
@@ -231,7 +268,9 @@ class FolderTokenizer:
             begin = plain.offsets[stretch - 1][1] if stretch else 0
             end = len(text) if is_end else plain.offsets[t][0]
             if any(begin <= left and right <= end for left, right in spelled):
-                inner = self._get_literal_tokenizer(begin).encode(text[begin:end], add_special_tokens=False)
+                inner = self._get_literal_tokenizer(begin).encode(
+                    text[begin:end], add_special_tokens=False
+                )
                 ids += inner.ids
                 offsets += [(begin + left, begin + right) for left, right in inner.offsets]
             else:
@@ -243,11 +282,15 @@ class FolderTokenizer:
         return TokenizedText(ids, offsets)
 
     def _is_real_control(self, id: int, offset: CharRange, spelled: list[CharRange]) -> bool:
-        return id in self._control_ids and not any(offset[0] <= left and right <= offset[1] for left, right in spelled)
+        return id in self._control_ids and not any(
+            offset[0] <= left and right <= offset[1] for left, right in spelled
+        )
 
     @cached_property
     def _control_ids(self) -> frozenset[int]:
-        return frozenset(id for id, token in self.core.get_added_tokens_decoder().items() if token.special)
+        return frozenset(
+            id for id, token in self.core.get_added_tokens_decoder().items() if token.special
+        )
 
     def _get_literal_tokenizer(self, begin: int) -> Tokenizer:
         """A tokenizer that recognizes no control token; inside a text it adds no first space."""
@@ -284,7 +327,9 @@ def load_tokenizer(folder: Path | str, adapter: Path | str | None = None) -> Fol
         raise build_unreadable_error(Path(folder), error) from None
     named = _read_special_tokens(settings, Path(folder))
     _check_added_tokens(core, settings, named, Path(folder))
-    controls = tuple(token.content for token in core.get_added_tokens_decoder().values() if token.special)
+    controls = tuple(
+        token.content for token in core.get_added_tokens_decoder().values() if token.special
+    )
     # The variables that transformers passes to a template, with the same names.
     process = TemplateProcess(
         {"default": templates.default, "tool_use": templates.tool_use}, {**named, "documents": None}
@@ -296,11 +341,15 @@ def load_tokenizer(folder: Path | str, adapter: Path | str | None = None) -> Fol
     stop_ids = tuple(dict.fromkeys(ends if end_id is None else [end_id, *ends]))
     if not stop_ids:
         raise ModelError(
-            "no-end-token", "Nothing tells where an answer of this model ends.", where=str(folder),
+            "no-end-token",
+            "Nothing tells where an answer of this model ends.",
+            where=str(folder),
             found="no control token after the answer in the chat template, and no eos_token",
             do="set eos_token in tokenizer_config.json to what the model's makers say",
-        )  # fmt: skip
-    _check_embedding_rows(core, beyond & {stop_ids[0], _get_token_id(core, named.get("bos_token"))}, Path(folder))
+        )
+    _check_embedding_rows(
+        core, beyond & {stop_ids[0], _get_token_id(core, named.get("bos_token"))}, Path(folder)
+    )
     return FolderTokenizer(
         core=core,
         templates=process,
@@ -316,7 +365,9 @@ def load_tokenizer(folder: Path | str, adapter: Path | str | None = None) -> Fol
         template_sha256=templates.sha256,
         ids_without_embedding=beyond,
         text_prefix=_find_text_prefix(core),
-        uses_current_date=any("strftime_now" in text for text in (templates.default, templates.tool_use)),
+        uses_current_date=any(
+            "strftime_now" in text for text in (templates.default, templates.tool_use)
+        ),
     )
 
 
@@ -326,20 +377,29 @@ def _read_tokenizer(folder: Path, files: Mapping[str, Path]) -> tuple[Tokenizer,
     if path is None:
         others = sorted(files.keys() & OTHER_VOCABULARIES)
         raise ModelError(
-            "no-tokenizer", "The model folder has no tokenizer.", where=str(folder / "tokenizer.json"),
+            "no-tokenizer",
+            "The model folder has no tokenizer.",
+            where=str(folder / "tokenizer.json"),
             found=f"no such file, only {', '.join(others)}" if others else "no such file",
-            do='make one: python -c "from transformers import AutoTokenizer as T; T.from_pretrained(FOLDER)'
-            '.save_pretrained(FOLDER)"' if others else "take a model that carries a tokenizer.json",
-        )  # fmt: skip
+            do=(
+                'make one: python -c "from transformers import AutoTokenizer as T;'
+                ' T.from_pretrained(FOLDER).save_pretrained(FOLDER)"'
+                if others
+                else "take a model that carries a tokenizer.json"
+            ),
+        )
     raw = read_regular_file(path, MAX_TOKENIZER_BYTES)
     try:
         # utf-8-sig: some editors save a byte-order mark, at which the Rust parser fails.
         core = Tokenizer.from_str(raw.decode("utf-8-sig"))
     except Exception as error:  # the library raises a bare Exception for a file that it cannot read
         raise ModelError(
-            "broken-tokenizer", "The tokenizer cannot be read.", where=str(path), found=str(error)[:200],
+            "broken-tokenizer",
+            "The tokenizer cannot be read.",
+            where=str(path),
+            found=str(error)[:200],
             do="fetch the file again from its source",
-        ) from None  # fmt: skip
+        ) from None
     check_bounds(core, path)
     core.no_truncation()
     core.no_padding()
@@ -373,20 +433,31 @@ def _read_special_tokens(settings: dict[str, dict[str, Any]], folder: Path) -> d
             found = given.get("content") if isinstance(given, dict) else given
             if given is not None and not isinstance(found, str):
                 raise ModelError(
-                    "bad-token-setting", "A control token of the model is named by something that is no text.",
+                    "bad-token-setting",
+                    "A control token of the model is named by something that is no text.",
                     where=str(folder / f"{place}.json"),
-                    found=f"{name}: {str(given)[:80]}, where a text or an object with \"content\" belongs",
+                    found=(
+                        f'{name}: {str(given)[:80]}, where a text or an object with "content"'
+                        " belongs"
+                    ),
                     do="fetch the file again from its source, or set what the model's makers say",
-                )  # fmt: skip
+                )
             if isinstance(found, str) and found:
                 named.setdefault(name, found)
     return named
 
 
-def _list_end_ids(settings: dict[str, dict[str, Any]], core: Tokenizer, named: dict[str, str]) -> list[int]:
+def _list_end_ids(
+    settings: dict[str, dict[str, Any]], core: Tokenizer, named: dict[str, str]
+) -> list[int]:
     """Ids of the tokens that the folder declares as end of an answer, generation settings first."""
-    listed = settings["generation_config"].get("eos_token_id", settings["config"].get("eos_token_id"))
-    ids = [*(listed if isinstance(listed, list) else [listed]), _get_token_id(core, named.get("eos_token"))]
+    listed = settings["generation_config"].get(
+        "eos_token_id", settings["config"].get("eos_token_id")
+    )
+    ids = [
+        *(listed if isinstance(listed, list) else [listed]),
+        _get_token_id(core, named.get("eos_token")),
+    ]
     # `type(...) is int` excludes True; ids beyond 32 bits would overflow in the Rust library.
     numbers = dict.fromkeys(id for id in ids if type(id) is int and 0 <= id < 2**32)
     return [id for id in numbers if core.id_to_token(id) is not None]
@@ -403,12 +474,20 @@ def _find_ids_without_embedding(core: Tokenizer, config: Mapping[str, Any]) -> f
 
 def _check_embedding_rows(core: Tokenizer, beyond: Set[int | None], folder: Path) -> None:
     if beyond:
-        named = [f"{core.id_to_token(id)} (id {id:,})" for id in sorted(id for id in beyond if id is not None)]
+        named = [
+            f"{core.id_to_token(id)} (id {id:,})"
+            for id in sorted(id for id in beyond if id is not None)
+        ]
         raise ModelError(
-            "tokenizer-misfit", "The tokenizer has tokens that every conversation needs and the model has no row for.",
-            where=str(folder), found=truncate_list(named),
-            do="take the tokenizer that belongs to these weights, or the weights whose embedding was enlarged for it",
-        )  # fmt: skip
+            "tokenizer-misfit",
+            "The tokenizer has tokens that every conversation needs and the model has no row for.",
+            where=str(folder),
+            found=truncate_list(named),
+            do=(
+                "take the tokenizer that belongs to these weights, or the weights whose embedding"
+                " was enlarged for it"
+            ),
+        )
 
 
 def _find_text_prefix(core: Tokenizer) -> str:
@@ -419,7 +498,11 @@ def _find_text_prefix(core: Tokenizer) -> str:
     with_them = core.encode("a").ids
     without = core.encode("a", add_special_tokens=False).ids
     # When the text's ids are not a suffix, something was appended too: check the first id only.
-    added = with_them[: len(with_them) - len(without)] if with_them[-len(without) :] == without else with_them[:1]
+    added = (
+        with_them[: len(with_them) - len(without)]
+        if with_them[-len(without) :] == without
+        else with_them[:1]
+    )
     first = core.id_to_token(added[0]) if added and added[0] not in without else None
     return first or ""
 
@@ -434,42 +517,69 @@ def _check_added_tokens(
     """
     told = settings["tokenizer_config"].get("added_tokens_decoder")
     added = [
-        token.get("content") for token in (told if isinstance(told, dict) else {}).values() if isinstance(token, dict)
+        token.get("content")
+        for token in (told if isinstance(told, dict) else {}).values()
+        if isinstance(token, dict)
     ]
     for key in ("additional_special_tokens", "extra_special_tokens"):
         for place in ("tokenizer_config", "special_tokens_map"):
             more = settings[place].get(key)
-            listed = more.values() if isinstance(more, dict) else more if isinstance(more, list) else ()
-            added += [token.get("content") if isinstance(token, dict) else token for token in listed]
-    names = dict.fromkeys(name for name in (*settings["added_tokens"], *added) if isinstance(name, str) and name)
-    unwritten = {named.get(role) for role in ("pad_token", "unk_token", "mask_token", "sep_token", "cls_token")}
+            listed = (
+                more.values() if isinstance(more, dict) else more if isinstance(more, list) else ()
+            )
+            added += [
+                token.get("content") if isinstance(token, dict) else token for token in listed
+            ]
+    names = dict.fromkeys(
+        name for name in (*settings["added_tokens"], *added) if isinstance(name, str) and name
+    )
+    unwritten = {
+        named.get(role)
+        for role in ("pad_token", "unk_token", "mask_token", "sep_token", "cls_token")
+    }
     known = {token.content for token in core.get_added_tokens_decoder().values()} | unwritten
     # A name that already is one token of the vocabulary changes nothing when it is added.
-    split = [name for name in names if name not in known and len(core.encode(name, add_special_tokens=False).ids) > 1]
+    split = [
+        name
+        for name in names
+        if name not in known and len(core.encode(name, add_special_tokens=False).ids) > 1
+    ]
     if split:
         raise ModelError(
-            "tokens-beside", "The tokenizer's settings name tokens that tokenizer.json does not have.",
-            where=str(folder), found=truncate_list([repr(name[:40]) for name in split]),
-            do='write it whole: python -c "from transformers import AutoTokenizer as T; T.from_pretrained(FOLDER)'
-            '.save_pretrained(FOLDER)"; the model needs a row for each',
-        )  # fmt: skip
+            "tokens-beside",
+            "The tokenizer's settings name tokens that tokenizer.json does not have.",
+            where=str(folder),
+            found=truncate_list([repr(name[:40]) for name in split]),
+            do=(
+                'write it whole: python -c "from transformers import AutoTokenizer as T;'
+                ' T.from_pretrained(FOLDER).save_pretrained(FOLDER)"; the model needs a row for'
+                " each"
+            ),
+        )
 
 
 def _get_token_id(core: Tokenizer, token: str | None) -> int | None:
     return None if token is None else core.token_to_id(token)
 
 
-def _find_end_of_turn(process: TemplateProcess, templates: ChatTemplates, controls: tuple[str, ...]) -> str | None:
+def _find_end_of_turn(
+    process: TemplateProcess, templates: ChatTemplates, controls: tuple[str, ...]
+) -> str | None:
     """The first control token after an assistant's answer in a short rendered conversation."""
     try:
-        ((text,),) = process.render([Conversation("default", PROBE_MESSAGES, (), [(len(PROBE_MESSAGES), False)])])
+        ((text,),) = process.render(
+            [Conversation("default", PROBE_MESSAGES, (), [(len(PROBE_MESSAGES), False)])]
+        )
     except TemplateFailed as over:
         text = over
     if isinstance(text, TemplateFailed):
         raise ModelError(
-            "bad-template", "The model's chat template cannot render a question with its answer.",
-            where=templates.origin, found=str(text), do="take the template that the model's makers publish",
-        )  # fmt: skip
+            "bad-template",
+            "The model's chat template cannot render a question with its answer.",
+            where=templates.origin,
+            found=str(text),
+            do="take the template that the model's makers publish",
+        )
     _, found, after = text.rpartition(PROBE_ANSWER)
     places = {token: after.find(token) for token in controls if token in after} if found else {}
     # At the same place the longest token wins, as in the tokenizer.

@@ -26,7 +26,9 @@ STEP_GROWTH = {
     **dict.fromkeys(("NFC", "NFD", "NFKC", "NFKD"), 18),
     **dict.fromkeys(("BertNormalizer", "Lowercase"), 3),
     **dict.fromkeys(("Strip", "StripAccents", "Nmt", "RobertaProcessing", "BertProcessing"), 1),
-    **dict.fromkeys(("Whitespace", "WhitespaceSplit", "BertPreTokenizer", "Punctuation", "Digits"), 1),
+    **dict.fromkeys(
+        ("Whitespace", "WhitespaceSplit", "BertPreTokenizer", "Punctuation", "Digits"), 1
+    ),
     **dict.fromkeys(("CharDelimiterSplit", "UnicodeScripts", "FixedLength", "Metaspace"), 1),
     **dict.fromkeys(("ByteFallback", "Fuse", "WordPiece", "BPEDecoder", "CTC"), 1),
     "ByteLevel": 4,
@@ -45,15 +47,23 @@ def check_bounds(core: Tokenizer, path: Path) -> None:
         for step in steps:
             growth *= _bound_growth(step, path)
         if growth > MAX_GROWTH:
-            raise _build_unbounded_error(path, f"its {kind} may make {growth:,.0f} characters of one")
+            raise _build_unbounded_error(
+                path, f"its {kind} may make {growth:,.0f} characters of one"
+            )
     if getattr(core.model, "dropout", None):
-        raise _build_unbounded_error(path, "it drops merges at random, so that a text has other tokens each time")
+        raise _build_unbounded_error(
+            path, "it drops merges at random, so that a text has other tokens each time"
+        )
     if getattr(core.model, "max_input_chars_per_word", 0) > MAX_WORD_CHARACTERS:
         raise _build_unbounded_error(path, "it looks for words without a bound on their length")
 
 
 def _iterate_steps(part: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    inner = [part[key] for key in ("normalizers", "pretokenizers", "processors", "decoders") if key in part]
+    inner = [
+        part[key]
+        for key in ("normalizers", "pretokenizers", "processors", "decoders")
+        if key in part
+    ]
     if part.get("type") != "Sequence":
         yield part
     for steps in inner:
@@ -86,7 +96,9 @@ def _bound_split(step: dict[str, Any], path: Path) -> float:
 
 def _bound_prefix(step: dict[str, Any], path: Path) -> float:
     if len(step["prepend"]) > MAX_ADDED_CHARACTERS:
-        raise _build_unbounded_error(path, f"it puts {len(step['prepend']):,} characters in front of each text")
+        raise _build_unbounded_error(
+            path, f"it puts {len(step['prepend']):,} characters in front of each text"
+        )
     return 1.0
 
 
@@ -123,7 +135,9 @@ def _check_pattern(pattern: str, path: Path) -> None:
 
 def has_nested_repetition(pattern: str) -> bool:
     """Whether a group with `*`, `+` or `{n,}` is itself repeated without bound, as in `(a+)+`."""
-    open_groups = [False]  # whether each open group holds an unbounded repetition; the pattern is the first
+    open_groups = [
+        False
+    ]  # whether each open group holds an unbounded repetition; the pattern is the first
     i, before = 0, False
     while i < len(pattern):
         # `closed`: whether this character ends a group with an unbounded repetition; a repetition
@@ -139,7 +153,9 @@ def has_nested_repetition(pattern: str) -> bool:
         elif character == ")" and len(open_groups) > 1:
             closed = open_groups.pop()
             open_groups[-1] |= closed
-        elif character in "*+" or (character == "{" and pattern[i:].partition("}")[0].endswith(",")):
+        elif character in "*+" or (
+            character == "{" and pattern[i:].partition("}")[0].endswith(",")
+        ):
             if before:
                 return True
             open_groups[-1] = True
@@ -160,6 +176,9 @@ def _find_class_end(pattern: str, begin: int) -> int:
 
 def _build_unbounded_error(path: Path, found: str) -> ModelError:
     return ModelError(
-        "unbounded-tokenizer", "This tokenizer could need any amount of time or memory.", where=str(path),
-        found=found, do="take the tokenizer that the model's makers publish",
-    )  # fmt: skip
+        "unbounded-tokenizer",
+        "This tokenizer could need any amount of time or memory.",
+        where=str(path),
+        found=found,
+        do="take the tokenizer that the model's makers publish",
+    )

@@ -19,12 +19,49 @@ from tunesmith.records.recipe import is_loopback
 ALLOWED_KEYS_VARIABLE = "TUNESMITH_SEND_KEYS"
 KEY_SUFFIXES = ("_API_KEY", "_TOKEN", "_KEY")
 OTHER_KEY_WORDS = {
-    "ACCESS", "AWS", "AZURE", "BOT", "CI", "CLIENT", "CSRF", "DATABASE", "DB", "DEPLOY",
-    "DISCORD", "DOCKER", "ENCRYPTION", "GCP", "GH", "GITHUB", "GITLAB", "GPG", "HF", "HUGGING",
-    "HUGGINGFACE", "JWT", "KUBE", "KUBERNETES", "MASTER", "NPM", "OAUTH", "PASSWORD", "PAYMENT",
-    "PRIVATE", "PYPI", "REFRESH", "ROOT", "SECRET", "SESSION", "SIGNING", "SLACK", "SSH",
-    "STRIPE", "TELEGRAM", "VAULT", "WEBHOOK",
-}  # fmt: skip
+    "ACCESS",
+    "AWS",
+    "AZURE",
+    "BOT",
+    "CI",
+    "CLIENT",
+    "CSRF",
+    "DATABASE",
+    "DB",
+    "DEPLOY",
+    "DISCORD",
+    "DOCKER",
+    "ENCRYPTION",
+    "GCP",
+    "GH",
+    "GITHUB",
+    "GITLAB",
+    "GPG",
+    "HF",
+    "HUGGING",
+    "HUGGINGFACE",
+    "JWT",
+    "KUBE",
+    "KUBERNETES",
+    "MASTER",
+    "NPM",
+    "OAUTH",
+    "PASSWORD",
+    "PAYMENT",
+    "PRIVATE",
+    "PYPI",
+    "REFRESH",
+    "ROOT",
+    "SECRET",
+    "SESSION",
+    "SIGNING",
+    "SLACK",
+    "SSH",
+    "STRIPE",
+    "TELEGRAM",
+    "VAULT",
+    "WEBHOOK",
+}
 """Words in a variable name that mark a credential for something other than a language model."""
 MODEL_KEYS = {"AZURE_OPENAI_API_KEY", "AZURE_API_KEY", "AZURE_AI_API_KEY"}
 """Names that contain such a word but hold keys of language models."""
@@ -45,24 +82,32 @@ def read_api_key(recipe: RemoteRecipe) -> str:
     key = os.environ.get(variable, "").strip()
     if not key and not is_loopback(get_host(recipe.url)):
         raise ProviderError(
-            "no-key", f"There is no key for {recipe.name}.", where="evaluation.remote",
+            "no-key",
+            f"There is no key for {recipe.name}.",
+            where="evaluation.remote",
             found=f"the environment variable {variable} is empty",
             do=f"export {variable}=..., or name another with key_variable",
-        )  # fmt: skip
+        )
     if key and not _can_be_sent(variable):
         raise RecipeError(
-            "key-not-sent", "The recipe names a variable whose value is not sent to a service.",
+            "key-not-sent",
+            "The recipe names a variable whose value is not sent to a service.",
             where=f"evaluation.remote {recipe.name}, key_variable",
             found=f"{variable}, to be sent to {get_host(recipe.url)}",
-            do="put the service's key into a variable like NAME_API_KEY; if it is that key: "
-            f"{ALLOWED_KEYS_VARIABLE}={variable}",
-        )  # fmt: skip
+            do=(
+                "put the service's key into a variable like NAME_API_KEY; if it is that key: "
+                f"{ALLOWED_KEYS_VARIABLE}={variable}"
+            ),
+        )
     # A line break would inject a header, and the HTTP library encodes header values as ASCII.
     if not (key.isascii() and key.isprintable()):
         raise ProviderError(
-            "bad-key", "The key cannot be sent.", where="evaluation.remote",
-            found=f"{variable} holds characters that no key has", do="copy the key again",
-        )  # fmt: skip
+            "bad-key",
+            "The key cannot be sent.",
+            where="evaluation.remote",
+            found=f"{variable} holds characters that no key has",
+            do="copy the key again",
+        )
     return key
 
 
@@ -71,7 +116,11 @@ def describe_key_use(recipe: RemoteRecipe) -> str | None:
 
     Errors: as `read_api_key`.
     """
-    return f"sends the value of ${recipe.key_variable} to {get_host(recipe.url)}" if read_api_key(recipe) else None
+    return (
+        f"sends the value of ${recipe.key_variable} to {get_host(recipe.url)}"
+        if read_api_key(recipe)
+        else None
+    )
 
 
 def get_host(url: str) -> str:
@@ -84,7 +133,10 @@ def get_host(url: str) -> str:
 
 def _can_be_sent(variable: str) -> bool:
     name = variable.upper()
-    if variable in {one.strip() for one in os.environ.get(ALLOWED_KEYS_VARIABLE, "").split(",")} or name in MODEL_KEYS:
+    if (
+        variable in {one.strip() for one in os.environ.get(ALLOWED_KEYS_VARIABLE, "").split(",")}
+        or name in MODEL_KEYS
+    ):
         return True
     return name.endswith(KEY_SUFFIXES) and not OTHER_KEY_WORDS & set(name.split("_"))
 
@@ -125,7 +177,10 @@ class Redactor:
         # depends on its byte offset modulo 3: encode at each offset, then drop the characters
         # that carry bits of the padding.
         raw, size = self.key.encode(), self._size
-        shifted = [base64.b64encode(b" " * lead + raw).decode()[2 * lead - lead // 2 :] for lead in range(3)]
+        shifted = [
+            base64.b64encode(b" " * lead + raw).decode()[2 * lead - lead // 2 :]
+            for lead in range(3)
+        ]
         spelled = [self.key, quote(self.key, safe=""), raw.hex(), raw.hex().upper()]
         spelled += [*shifted, *(one.translate(str.maketrans("+/", "-_")) for one in shifted)]
         return frozenset(one[i : i + size] for one in spelled for i in range(len(one) - size + 1))

@@ -26,7 +26,9 @@ class LocalEmbedder:
     """
 
     name: str = DEFAULT_MODEL
-    _known: list[dict[str, Any]] = field(default_factory=list, init=False, compare=False, repr=False)
+    _known: list[dict[str, Any]] = field(
+        default_factory=list, init=False, compare=False, repr=False
+    )
 
     def embed(self, texts: Sequence[str]) -> Any:
         """One vector per text, in order; see `records.Embedder`."""
@@ -54,4 +56,6 @@ class LocalEmbedder:
     def _encoder(self) -> "SentenceEncoder":
         from tunesmith.engine.sentence_encoder import SentenceEncoder
 
-        return SentenceEncoder(resolve_embedding_model(self.name), get_embedding_models()[self.name].context_tokens)
+        return SentenceEncoder(
+            resolve_embedding_model(self.name), get_embedding_models()[self.name].context_tokens
+        )

@@ -17,7 +17,9 @@ class FakeCompleter:
     answers: Mapping[str, str] | Callable[[Prompt], str | None]
     seconds: float = 0.0
 
-    def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
+    def complete(
+        self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None
+    ) -> list[Completion]:
         """One completion per prompt, in the order of the prompts."""
         completions = []
         for prompt in prompts:
@@ -29,8 +31,12 @@ class FakeCompleter:
     def _answer(self, prompt: Prompt) -> Completion:
         tokens_in = sum(len(message.content.split()) for message in prompt)
         text = (
-            self.answers(prompt) if callable(self.answers) else self.answers.get(prompt[-1].content if prompt else "")
+            self.answers(prompt)
+            if callable(self.answers)
+            else self.answers.get(prompt[-1].content if prompt else "")
         )
         if text is None:
-            return Completion("", tokens_in, 0, 0.0, finished=False, error="the fake has no answer to this prompt")
+            return Completion(
+                "", tokens_in, 0, 0.0, finished=False, error="the fake has no answer to this prompt"
+            )
         return Completion(text, tokens_in, len(text.split()), self.seconds)

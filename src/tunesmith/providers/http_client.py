@@ -70,7 +70,9 @@ class RequestFailed(Exception):
     """The request has failed for good. `kind` names the cause (see the module's table), `detail` is
     the redacted description, `service_error` the service's error object as received."""
 
-    def __init__(self, kind: str, detail: str, service_error: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, kind: str, detail: str, service_error: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
@@ -111,18 +113,27 @@ class HttpSession:
             wait = found.wait_seconds
             if wait is None:
                 wait = min(
-                    self.retry_policy.first_wait_seconds * 2 ** (attempt - 1), self.retry_policy.max_wait_seconds
+                    self.retry_policy.first_wait_seconds * 2 ** (attempt - 1),
+                    self.retry_policy.max_wait_seconds,
                 )
                 # Jitter, so that concurrent requests rejected together do not retry together.
                 wait *= 1 - random.random() / 4
             is_too_late = time.monotonic() + wait > deadline
             # `stop.wait` is the sleep itself: it returns early, with True, when all is stopped.
             if attempt == self.retry_policy.max_attempts or is_too_late or self.stop.wait(wait):
-                asks = f", asks for {wait:,.0f} s without a request" if is_too_late and found.wait_seconds else ""
-                raise RequestFailed("gone", f"{found.detail} (asked {attempt} time{'s' * (attempt > 1)}{asks})")
+                asks = (
+                    f", asks for {wait:,.0f} s without a request"
+                    if is_too_late and found.wait_seconds
+                    else ""
+                )
+                raise RequestFailed(
+                    "gone", f"{found.detail} (asked {attempt} time{'s' * (attempt > 1)}{asks})"
+                )
         raise AssertionError("unreachable")
 
-    def _send_once(self, content: bytes, deadline: float, connection: HttpConnection) -> dict[str, Any] | RetryReason:
+    def _send_once(
+        self, content: bytes, deadline: float, connection: HttpConnection
+    ) -> dict[str, Any] | RetryReason:
         """The reply, or the reason for a retry. Errors: `RequestFailed`."""
         seconds = min(self.retry_policy.request_seconds, max(deadline - time.monotonic(), 0.0))
         try:
@@ -130,12 +141,16 @@ class HttpSession:
         except RequestStopped:
             return RetryReason("the asking was ended")
         except ResponseTooLarge:
-            raise RequestFailed("request", f"an answer of more than {MAX_RESPONSE_BYTES // 2**20} MiB") from None
+            raise RequestFailed(
+                "request", f"an answer of more than {MAX_RESPONSE_BYTES // 2**20} MiB"
+            ) from None
         except httpx2.HTTPError as error:
             _raise_if_unreachable(error)
             told = f"{type(error).__name__}: {self._redact_line(str(error))}".rstrip(": ")
             # Without a connection the service cannot have seen the request, so nothing is charged.
-            return RetryReason(told, is_lost=not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout))
+            return RetryReason(
+                told, is_lost=not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+            )
         return self._parse_response(raw)
 
     def _parse_response(self, raw: RawResponse) -> dict[str, Any] | RetryReason:
@@ -150,7 +165,11 @@ class HttpSession:
         is_coded = is_good and isinstance(code, int) and 400 <= code < 600
         status = code if is_coded and isinstance(code, int) else raw.status
         told = self._redact_line(str(said.get("message") or raw.body.decode("utf-8", "replace")))
-        told = f"status {raw.status}" + (f", {told!r}" if told else "") + self._format_request_id(raw.headers)
+        told = (
+            f"status {raw.status}"
+            + (f", {told!r}" if told else "")
+            + self._format_request_id(raw.headers)
+        )
         if not 200 <= status < 300:
             self._raise_if_permanent(status, raw.headers, said, told)
         return RetryReason(told, _parse_retry_after(raw.headers), is_lost=200 <= status < 300)
@@ -160,7 +179,9 @@ class HttpSession:
         named = next((headers[name] for name in REQUEST_IDS if headers.get(name)), "")
         return f", request {self._redact_line(named)}" if named else ""
 
-    def _raise_if_permanent(self, status: int, headers: Mapping[str, str], said: Mapping[str, Any], told: str) -> None:
+    def _raise_if_permanent(
+        self, status: int, headers: Mapping[str, str], said: Mapping[str, Any], told: str
+    ) -> None:
         """Errors: `RequestFailed` if a retry cannot succeed."""
         if status in (401, 403):  # the service's message about a key may quote parts of it
             raise RequestFailed("key", f"status {status}{self._format_request_id(headers)}")
@@ -177,7 +198,9 @@ class HttpSession:
     def _redact_line(self, text: str) -> str:
         """The text in one line, without the key and without control characters."""
         # Cut before redacting: a body may have megabytes, and redaction reads every position.
-        line = "".join(c if c.isprintable() else " " for c in self.redact(text[: 10 * MAX_SHOWN_CHARACTERS]))
+        line = "".join(
+            c if c.isprintable() else " " for c in self.redact(text[: 10 * MAX_SHOWN_CHARACTERS])
+        )
         line = " ".join(line.split())
         return line if len(line) <= MAX_SHOWN_CHARACTERS else f"{line[:MAX_SHOWN_CHARACTERS]} …"
 
@@ -191,15 +214,17 @@ def build_endpoint_url(url: str) -> str:
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         raise _make_url_error("no http or https URL", "write it like https://api.example.com/v1")
     if parts.username is not None or parts.password is not None:
-        raise _make_url_error("a name or password inside it", "put the key into an environment variable and name it")
+        raise _make_url_error(
+            "a name or password inside it", "put the key into an environment variable and name it"
+        )
     if parts.query or parts.fragment:
         raise _make_url_error("a ? or # inside it", "write it like https://api.example.com/v1")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise _make_url_error("http to another machine: key and questions would travel open", "use https")
+        raise _make_url_error(
+            "http to another machine: key and questions would travel open", "use https"
+        )
     path = parts.path.rstrip("/")
-    return (
-        f"{parts.scheme}://{parts.netloc}{path if path.endswith('/chat/completions') else path + '/chat/completions'}"
-    )
+    return f"{parts.scheme}://{parts.netloc}{path if path.endswith('/chat/completions') else path + '/chat/completions'}"  # noqa: E501
 
 
 def _parse_url(url: str) -> Any:
@@ -213,14 +238,19 @@ def _parse_url(url: str) -> Any:
 
 def _make_url_error(found: str, do: str) -> RecipeError:
     """The message omits the URL itself, which may hold a password."""
-    return RecipeError("bad-url", "This URL is not asked.", where="evaluation.remote", found=found, do=do)
+    return RecipeError(
+        "bad-url", "This URL is not asked.", where="evaluation.remote", found=found, do=do
+    )
 
 
 def _raise_if_unreachable(error: BaseException) -> None:
     """Errors: `RequestFailed` if the host name does not resolve or TLS verification fails."""
     for cause in _iterate_causes(error):
         # Other resolver errors (EAI_AGAIN) are temporary and worth a retry.
-        if isinstance(cause, socket.gaierror) and cause.errno in (socket.EAI_NONAME, socket.EAI_NODATA):
+        if isinstance(cause, socket.gaierror) and cause.errno in (
+            socket.EAI_NONAME,
+            socket.EAI_NODATA,
+        ):
             raise RequestFailed("host", "the host name has no address") from None
         if isinstance(cause, ssl.SSLCertVerificationError):
             raise RequestFailed("certificate", cause.verify_message) from None
@@ -254,7 +284,9 @@ def _parse_retry_after(headers: Mapping[str, str]) -> float | None:
         except ValueError:
             continue
     until = _parse_date(headers, "retry-after")
-    return None if until is None else max(0.0, until - (_parse_date(headers, "date") or time.time()))
+    return (
+        None if until is None else max(0.0, until - (_parse_date(headers, "date") or time.time()))
+    )
 
 
 def _parse_date(headers: Mapping[str, str], name: str) -> float | None:

@@ -104,7 +104,10 @@ class HttpConnection:
         if self._thread is None:
             self._thread = _ConnectionThread()
             work = threading.Thread(
-                target=_run_requests, args=(self._thread, self._open_client), name="line", daemon=True
+                target=_run_requests,
+                args=(self._thread, self._open_client),
+                name="line",
+                daemon=True,
             )
             work.start()
         reply: Future[RawResponse] = Future()
@@ -143,8 +146,12 @@ def _run_requests(thread: _ConnectionThread, open_client: Callable[[], httpx2.Cl
     thread.close_handle()
 
 
-def _send_request(client: httpx2.Client, url: str, content: bytes, thread: _ConnectionThread) -> RawResponse:
-    with client.stream("POST", url, content=content, extensions={"trace": thread.save_socket}) as response:
+def _send_request(
+    client: httpx2.Client, url: str, content: bytes, thread: _ConnectionThread
+) -> RawResponse:
+    with client.stream(
+        "POST", url, content=content, extensions={"trace": thread.save_socket}
+    ) as response:
         body = bytearray()
         # Raw bytes, not the library's decompression: a small body may expand to gigabytes.
         for piece in response.iter_raw():

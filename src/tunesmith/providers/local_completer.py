@@ -21,7 +21,9 @@ def with_shared_tokens(
 ) -> list[Completion]:
     """The completions with `mode` set and with `tokens_shared`: the number of the prompt's tokens
     whose computation was shared with other prompts. `prompts` are token ids."""
-    from tunesmith.engine.generation.shared_prefixes import group_by_prefix  # its package loads torch
+    from tunesmith.engine.generation.shared_prefixes import (
+        group_by_prefix,
+    )  # its package loads torch
 
     made = [replace(one, mode=way) for one in completions]
     asked = [i for i, one in enumerate(completions) if one.error is None]
@@ -47,7 +49,9 @@ class LocalCompleter:
     max_new_tokens: int
     constraint: "Callable[[], Constraint] | None" = None
 
-    def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
+    def complete(
+        self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None
+    ) -> list[Completion]:
         """One completion per prompt, in the order of the prompts; nothing is truncated to fit."""
         opened = self._encode(prompts)
         answerable = [i for i, one in enumerate(opened) if one.error is None]
@@ -64,7 +68,9 @@ class LocalCompleter:
             report,
             constraints=[self.constraint() for _ in answerable] if self.constraint else None,
         )
-        completions = [Completion("", len(one.ids), 0, 0.0, finished=False, error=one.error) for one in opened]
+        completions = [
+            Completion("", len(one.ids), 0, 0.0, finished=False, error=one.error) for one in opened
+        ]
         for i, answer in zip(answerable, generated, strict=True):
             text = self.tokenizer.decode(answer.tokens).strip()
             completions[i] = Completion(
@@ -77,10 +83,14 @@ class LocalCompleter:
         """One answer in pieces as it is generated. Errors: `ModelError` if the prompt has none."""
         (opened,) = self._encode([prompt])
         if opened.error:
-            raise ModelError("cannot-answer", "This cannot be answered.", found=opened.error, do="shorten it")
+            raise ModelError(
+                "cannot-answer", "This cannot be answered.", found=opened.error, do="shorten it"
+            )
         tokens: list[int] = []
         told = ""
-        for token in self.generator.stream(opened.ids, self.max_new_tokens, set(self.tokenizer.stop_ids)):
+        for token in self.generator.stream(
+            opened.ids, self.max_new_tokens, set(self.tokenizer.stop_ids)
+        ):
             tokens.append(token)
             # Decode all tokens each time: how one token is spelled depends on those before it.
             text = self.tokenizer.decode(tokens)

@@ -54,9 +54,15 @@ class ResolvedModel:
     def open(cls, name: str, revision: str | None = None) -> "ResolvedModel":
         """Resolve a name, verify its files, load its tokenizer. Errors: `ModelError`."""
         identity = resolve(name, revision)
-        return cls(identity, load_tokenizer(identity.folder, identity.adapter), read_context_tokens(identity.folder))
+        return cls(
+            identity,
+            load_tokenizer(identity.folder, identity.adapter),
+            read_context_tokens(identity.folder),
+        )
 
-    def load(self, precision: "Precision" = "auto", batch_size: int = 32, *, four_bits: bool = False) -> "LocalModel":
+    def load(
+        self, precision: "Precision" = "auto", batch_size: int = 32, *, four_bits: bool = False
+    ) -> "LocalModel":
         """Load the weights, and the adapter if the name refers to one.
 
         Errors: `ModelError`, `MissingExtraError`.
@@ -74,7 +80,9 @@ class ResolvedModel:
         Errors: `ModelError`, `MissingExtraError`.
         """
         four_bits = recipe.adapter.kind == "qlora"
-        return self.load(recipe.training.precision, recipe.evaluation.batch_size, four_bits=four_bits)
+        return self.load(
+            recipe.training.precision, recipe.evaluation.batch_size, four_bits=four_bits
+        )
 
 
 @dataclass(frozen=True)
@@ -106,15 +114,25 @@ class LocalModel:
         return self
 
     @overload
-    def create_completer(self, max_new_tokens: int, output_constraint: None = None) -> LocalCompleter: ...
+    def create_completer(
+        self, max_new_tokens: int, output_constraint: None = None
+    ) -> LocalCompleter: ...
 
     @overload
     def create_completer(
-        self, max_new_tokens: int, output_constraint: OutputConstraint, *, is_calibrated: bool = False
+        self,
+        max_new_tokens: int,
+        output_constraint: OutputConstraint,
+        *,
+        is_calibrated: bool = False,
     ) -> LocalCompleter | LabelCompleter: ...
 
     def create_completer(
-        self, max_new_tokens: int, output_constraint: OutputConstraint | None = None, *, is_calibrated: bool = False
+        self,
+        max_new_tokens: int,
+        output_constraint: OutputConstraint | None = None,
+        *,
+        is_calibrated: bool = False,
     ) -> LocalCompleter | LabelCompleter:
         """A completer for the model in its state at the time of each request: with the adapter once
         one is attached.
@@ -135,14 +153,17 @@ class LocalModel:
         from tunesmith.engine.generation.json_constraint import JsonGrammar
 
         identity = self.resolved.identity
-        path = list_model_files(Path(identity.folder), Path(identity.adapter) if identity.adapter else None)[
-            "tokenizer.json"
-        ]
+        path = list_model_files(
+            Path(identity.folder), Path(identity.adapter) if identity.adapter else None
+        )["tokenizer.json"]
         grammar = JsonGrammar(path, output_constraint.json_schema, tokenizer.stop_ids)
         return LocalCompleter(tokenizer, generator, max_new_tokens, grammar.build_constraint)
 
     def compute_logprobs(
-        self, prompts: Sequence[Prompt], answers: Sequence[str], progress: ProgressCallback | None = None
+        self,
+        prompts: Sequence[Prompt],
+        answers: Sequence[str],
+        progress: ProgressCallback | None = None,
     ) -> list[AnswerLogprob]:
         """Log probability of each answer after its prompt, end of turn included.
 
@@ -155,7 +176,11 @@ class LocalModel:
         tokenizer, generator = self.resolved.tokenizer, Generator(self.loaded, self.batch_size)
         texts = list(encode_pairs(tokenizer, prompts, answers))
         # Skips rejected prompts (no tokens), empty answers and texts beyond the context.
-        asked = [i for i, (ids, begin) in enumerate(texts) if begin < len(ids) <= generator.context_length]
+        asked = [
+            i
+            for i, (ids, begin) in enumerate(texts)
+            if begin < len(ids) <= generator.context_length
+        ]
         found = generator.compute_log_probabilities(
             [texts[i][0] for i in asked], [texts[i][1] for i in asked], progress
         )

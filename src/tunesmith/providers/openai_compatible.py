@@ -25,31 +25,75 @@ import httpx2
 from tunesmith.errors import ProviderError
 from tunesmith.providers.api_keys import Redactor, get_host, read_api_key
 from tunesmith.providers.concurrent_calls import run_concurrently
-from tunesmith.providers.http_client import HttpSession, RequestFailed, RetryPolicy, build_endpoint_url
+from tunesmith.providers.http_client import (
+    HttpSession,
+    RequestFailed,
+    RetryPolicy,
+    build_endpoint_url,
+)
 from tunesmith.providers.http_connection import HttpConnection
 from tunesmith.providers.reply_parsing import OTHER_MODEL_NOTE, find_other_model, parse_completion
 from tunesmith.providers.service_health import ServiceHealth
 from tunesmith.providers.structured_output import build_response_format, is_format_rejected
-from tunesmith.records import Completion, Message, OutputConstraint, ProgressCallback, Prompt, RemoteRecipe
+from tunesmith.records import (
+    Completion,
+    Message,
+    OutputConstraint,
+    ProgressCallback,
+    Prompt,
+    RemoteRecipe,
+)
 from tunesmith.records.recipe import is_loopback
 
 CONNECT_SECONDS = 10.0
 LOST_NOTE = (
-    "Requests whose answer did not arrive in time, or could not be read, were sent again; what the service charges for "
-    "those is not known and not counted."
+    "Requests whose answer did not arrive in time, or could not be read, were sent again; what the"
+    " service charges for those is not known and not counted."
 )
 # Newer OpenAI models reject `max_tokens` and name this parameter instead.
 RENAMED_SETTINGS = {"max_tokens": "max_completion_tokens"}
-DECLINED_WORDS = ("unsupported", "not supported", "unrecognized", "unknown", "extra", "not permitted", "deprecated")
+DECLINED_WORDS = (
+    "unsupported",
+    "not supported",
+    "unrecognized",
+    "unknown",
+    "extra",
+    "not permitted",
+    "deprecated",
+)
 _ERROR_TEXTS = {
-    "key": ("refused-key", "The service refuses the key.", "check what {variable} holds, and what it may do"),
-    "not-found": ("not-found", "The service does not know this address or model.", "check url and model {model!r}"),
-    "redirect": ("redirect", "The service sends elsewhere, which is not followed.", "give the address it sends to"),
+    "key": (
+        "refused-key",
+        "The service refuses the key.",
+        "check what {variable} holds, and what it may do",
+    ),
+    "not-found": (
+        "not-found",
+        "The service does not know this address or model.",
+        "check url and model {model!r}",
+    ),
+    "redirect": (
+        "redirect",
+        "The service sends elsewhere, which is not followed.",
+        "give the address it sends to",
+    ),
     "quota": ("quota", "The account has no quota left.", "top it up, or leave this model out"),
     "host": ("unknown-host", "The service's host is not found.", "check the url and the network"),
-    "certificate": ("bad-certificate", "The service's certificate is not trusted.", "check the url"),
-    "gone": ("no-answer", "The service does not answer.", "try again later, or leave this model out"),
-    "form": ("form-refused", "The service does not hold answers to this form.", "leave this contender out"),
+    "certificate": (
+        "bad-certificate",
+        "The service's certificate is not trusted.",
+        "check the url",
+    ),
+    "gone": (
+        "no-answer",
+        "The service does not answer.",
+        "try again later, or leave this model out",
+    ),
+    "form": (
+        "form-refused",
+        "The service does not hold answers to this form.",
+        "leave this contender out",
+    ),
 }
 
 
@@ -72,7 +116,11 @@ class RemoteCompleter:
 
     def __post_init__(self) -> None:
         self._endpoint = build_endpoint_url(self.recipe.url)
-        self._settings: dict[str, Any] = {"temperature": 0, "seed": 0, "max_tokens": self.recipe.max_tokens}
+        self._settings: dict[str, Any] = {
+            "temperature": 0,
+            "seed": 0,
+            "max_tokens": self.recipe.max_tokens,
+        }
         self._connections = _ConnectionPool(0)
 
     @property
@@ -80,7 +128,9 @@ class RemoteCompleter:
         """Sentences about what the service did not do as requested."""
         return self.health.notes
 
-    def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
+    def complete(
+        self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None
+    ) -> list[Completion]:
         """One completion per prompt, in order; token counts are those that the service reports.
 
         `progress` is also called periodically while nothing arrives.
@@ -97,12 +147,17 @@ class RemoteCompleter:
                 progress(len(prompts), len(prompts))
             return [_make_skipped_completion(self.health)] * len(prompts)
         completions: list[Completion | None] = [None] * len(prompts)
-        asking = _RequestRound(self, self._create_session(Redactor(key)), self._get_connections(key), patience)
+        asking = _RequestRound(
+            self, self._create_session(Redactor(key)), self._get_connections(key), patience
+        )
         ready = 0
         try:
             # The first request alone: it finds the settings that the service accepts, and a dead
             # service fails one request instead of `at_once` of them.
-            for begin, work, part in ((0, asking.request_first, prompts[:1]), (1, asking.request_answer, prompts[1:])):
+            for begin, work, part in (
+                (0, asking.request_first, prompts[:1]),
+                (1, asking.request_answer, prompts[1:]),
+            ):
                 for one in run_concurrently(work, part, self.recipe.at_once):
                     if one is not None:
                         completions[begin + one[0]] = one[1]
@@ -116,7 +171,11 @@ class RemoteCompleter:
 
     def _create_session(self, redact: Redactor) -> HttpSession:
         return HttpSession(
-            self._endpoint, redact, self.retry_policy, threading.Event(), lambda: self.health.add_note(LOST_NOTE)
+            self._endpoint,
+            redact,
+            self.retry_policy,
+            threading.Event(),
+            lambda: self.health.add_note(LOST_NOTE),
         )
 
     def _get_connections(self, key: str) -> "_ConnectionPool":
@@ -181,7 +240,9 @@ class _RequestRound:
         # Repeats once for each rejected setting; it ends because every pass removes or renames one.
         while True:
             try:
-                completion = self._send(prompt, replace(self.session, retry_policy=self.retry_policy))
+                completion = self._send(
+                    prompt, replace(self.session, retry_policy=self.retry_policy)
+                )
                 self.completer.health.record_success()
             except RequestFailed as refused:
                 if refused.kind == "request" and self._drop_declined(refused):
@@ -208,7 +269,9 @@ class _RequestRound:
             completion = self._send(prompt, self.session)
         except RequestFailed as refused:
             self._record_failure(refused)
-            return replace(_make_failed_completion(refused.detail), seconds=time.perf_counter() - began)
+            return replace(
+                _make_failed_completion(refused.detail), seconds=time.perf_counter() - began
+            )
         self.completer.health.record_success()
         return completion
 
@@ -230,15 +293,24 @@ class _RequestRound:
         asked = sum(len(" ".join(message.content.split())) for message in prompt)
         self._note_other_model(find_other_model(response, completer.recipe.model))
         completion = parse_completion(
-            response, completer.output_constraint, asked, self.session.redact, completer.health.add_note
+            response,
+            completer.output_constraint,
+            asked,
+            self.session.redact,
+            completer.health.add_note,
         )
         return replace(completion, seconds=time.perf_counter() - began)
 
     def _note_other_model(self, said: str | None) -> None:
         """Add one note, only once, that the reply names another model."""
         standing = self.completer.health
-        if said is not None and not any(note.startswith(OTHER_MODEL_NOTE) for note in standing.notes):
-            standing.add_note(f"{OTHER_MODEL_NOTE}{self.session.redact(said)!r} for {self.completer.recipe.model!r}.")
+        if said is not None and not any(
+            note.startswith(OTHER_MODEL_NOTE) for note in standing.notes
+        ):
+            standing.add_note(
+                f"{OTHER_MODEL_NOTE}{self.session.redact(said)!r} for"
+                f" {self.completer.recipe.model!r}."
+            )
 
     def _record_failure(self, refused: RequestFailed) -> None:
         completer = self.completer
@@ -268,7 +340,9 @@ class _RequestRound:
         recipe = self.completer.recipe
         slug, what, do = _ERROR_TEXTS[kind]
         do = do.format(variable=recipe.key_variable, model=recipe.model)
-        return ProviderError(slug, what, where=f"{recipe.name}, {self.session.url}", found=refused.detail, do=do)
+        return ProviderError(
+            slug, what, where=f"{recipe.name}, {self.session.url}", found=refused.detail, do=do
+        )
 
 
 def _to_request_message(message: Message) -> dict[str, Any]:
@@ -279,7 +353,9 @@ def _to_request_message(message: Message) -> dict[str, Any]:
 
 
 def _make_skipped_completion(standing: ServiceHealth) -> Completion:
-    return _make_failed_completion(f"not asked, because of what happened before: {standing.failure_reason}")
+    return _make_failed_completion(
+        f"not asked, because of what happened before: {standing.failure_reason}"
+    )
 
 
 def _make_failed_completion(why: str) -> Completion:

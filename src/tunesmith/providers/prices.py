@@ -40,7 +40,7 @@ EXAMPLE_PRICES = """\
 # tuning_usd_per_million = 3.00    # leave it out where nothing can be tuned
 # source = "contract of May, page 3"
 # date = "2026-05-20"
-"""
+"""  # noqa: E501
 
 
 def get_user_prices_path() -> Path:
@@ -66,15 +66,21 @@ def read_prices(path: Path) -> tuple[PriceRow, ...]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         found = getattr(error, "strerror", None) or str(error)
         raise InputError(
-            "prices-unreadable", "The prices cannot be read.", where=str(path), found=found,
+            "prices-unreadable",
+            "The prices cannot be read.",
+            where=str(path),
+            found=found,
             do="fix the file, or make an example with tunesmith prices --init",
-        ) from None  # fmt: skip
+        ) from None
     rows = content.pop("price", [])
     if content or not isinstance(rows, list):
         raise InputError(
-            "prices-shape", "A file of prices holds [[price]] rows and nothing else.", where=str(path),
-            found=", ".join(content) or "price is not a list of rows", do="begin each row with [[price]]",
-        )  # fmt: skip
+            "prices-shape",
+            "A file of prices holds [[price]] rows and nothing else.",
+            where=str(path),
+            found=", ".join(content) or "price is not a list of rows",
+            do="begin each row with [[price]]",
+        )
     return tuple(_parse_row(row, number, path) for number, row in enumerate(rows, 1))
 
 
@@ -86,10 +92,15 @@ def _parse_row(row: object, number: int, path: Path) -> PriceRow:
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(
-            "price-row", "A row of prices is not complete or not right.", where=f"{path} row {number}",
+            "price-row",
+            "A row of prices is not complete or not right.",
+            where=f"{path} row {number}",
             found=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
-            do="a row needs model, provider, usd_per_million_in, usd_per_million_out, source and date (2026-05-20)",
-        ) from None  # fmt: skip
+            do=(
+                "a row needs model, provider, usd_per_million_in, usd_per_million_out, source and"
+                " date (2026-05-20)"
+            ),
+        ) from None
 
 
 def find_price(model: str, rows: Sequence[PriceRow], url: str | None = None) -> PriceRow | None:
@@ -100,7 +111,12 @@ def find_price(model: str, rows: Sequence[PriceRow], url: str | None = None) -> 
     for row in rows:
         # Subdomains count as the provider's (eu.api.example.com), other hosts that merely end alike
         # do not.
-        is_there = url is None or row.host is None or host == row.host or (host or "").endswith(f".{row.host}")
+        is_there = (
+            url is None
+            or row.host is None
+            or host == row.host
+            or (host or "").endswith(f".{row.host}")
+        )
         if is_there and fnmatchcase(model.lower(), row.model.lower()):
             return row
     return None
@@ -122,7 +138,9 @@ def format_source(row: PriceRow) -> str:
     """
     if row.source_kind != "third party":
         return row.source
-    return f"third party: {row.source}" + (f"; compare {row.vendor_page}" if row.vendor_page else "")
+    return f"third party: {row.source}" + (
+        f"; compare {row.vendor_page}" if row.vendor_page else ""
+    )
 
 
 def compute_age_days(row_date: str, today: date | None = None) -> int:
@@ -142,8 +160,10 @@ def write_example() -> Path:
     path = get_user_prices_path()
     if path.exists():
         raise InputError(
-            "prices-there", "You have a file of prices already; it was left as it is.", where=str(path),
+            "prices-there",
+            "You have a file of prices already; it was left as it is.",
+            where=str(path),
             do="open it in an editor",
-        )  # fmt: skip
+        )
     write_atomically(path, EXAMPLE_PRICES)
     return path

@@ -37,7 +37,9 @@ def encode_prompts(tokenizer: ChatTokenizer, prompts: Sequence[Prompt]) -> list[
     tokenizer.render_ahead([(prompt, (), [(len(prompt), True)]) for prompt in prompts])
     carried = TemplateCoverage(tokenizer)
     rendered = [_render_prompt(tokenizer, prompt, carried) for prompt in prompts]
-    encoded = tokenizer.encode([text for text, _, _ in rendered], [written for _, written, _ in rendered])
+    encoded = tokenizer.encode(
+        [text for text, _, _ in rendered], [written for _, written, _ in rendered]
+    )
     return [
         EncodedPrompt(text, written, one.ids, error or _find_unknown_tokens(tokenizer, one.ids))
         for (text, written, error), one in zip(rendered, encoded, strict=True)
@@ -48,18 +50,28 @@ def _find_unknown_tokens(tokenizer: ChatTokenizer, ids: Sequence[int]) -> str | 
     """An error if the prompt contains tokens without an embedding row: some models have fewer rows
     than their tokenizer has tokens."""
     beyond = sorted(tokenizer.ids_without_embedding.intersection(ids))
-    return f"the prompt has tokens that the model has no row for: ids {truncate_list(beyond)}" if beyond else None
+    return (
+        f"the prompt has tokens that the model has no row for: ids {truncate_list(beyond)}"
+        if beyond
+        else None
+    )
 
 
-def mark_too_long(opened: Sequence[EncodedPrompt], answer_tokens: int, context_length: int) -> list[EncodedPrompt]:
+def mark_too_long(
+    opened: Sequence[EncodedPrompt], answer_tokens: int, context_length: int
+) -> list[EncodedPrompt]:
     """The same prompts; those that leave no room for `answer_tokens` tokens have `error` set."""
     return [
-        one
-        if one.error or len(one.ids) + answer_tokens <= context_length
-        else replace(
-            one,
-            error=f"the prompt has {len(one.ids):,} tokens and the answer may have {answer_tokens:,}; "
-            f"the model reads {context_length:,} in all",
+        (
+            one
+            if one.error or len(one.ids) + answer_tokens <= context_length
+            else replace(
+                one,
+                error=(
+                    f"the prompt has {len(one.ids):,} tokens and the answer may have"
+                    f" {answer_tokens:,}; the model reads {context_length:,} in all"
+                ),
+            )
         )
         for one in opened
     ]
@@ -69,13 +81,18 @@ def encode_answers(
     tokenizer: ChatTokenizer, opened: Sequence[EncodedPrompt], answers: Sequence[str]
 ) -> list[list[int]]:
     """The token ids of each answer after its prompt, end of turn included."""
-    texts = [one.text + answer + tokenizer.end_of_turn for one, answer in zip(opened, answers, strict=True)]
+    texts = [
+        one.text + answer + tokenizer.end_of_turn
+        for one, answer in zip(opened, answers, strict=True)
+    ]
     written = [
         # Only an answer that spells a control token needs its own span: there the text must not be
         # encoded as the token itself.
-        [*one.content_spans, (len(one.text), len(one.text) + len(answer))]
-        if contains_control_token(tokenizer, answer)
-        else one.content_spans
+        (
+            [*one.content_spans, (len(one.text), len(one.text) + len(answer))]
+            if contains_control_token(tokenizer, answer)
+            else one.content_spans
+        )
         for one, answer in zip(opened, answers, strict=True)
     ]
     found = []
@@ -94,7 +111,9 @@ def encode_pairs(
     rejects yields no tokens."""
     opened = encode_prompts(tokenizer, [prompt or (Message("user", ""),) for prompt in prompts])
     plain = tokenizer.encode(answers, [[(0, len(answer))] for answer in answers])
-    for prompt, one, ids, alone in zip(prompts, opened, encode_answers(tokenizer, opened, answers), plain, strict=True):
+    for prompt, one, ids, alone in zip(
+        prompts, opened, encode_answers(tokenizer, opened, answers), plain, strict=True
+    ):
         if not prompt:
             yield alone.ids, 1
         elif one.error:
@@ -117,9 +136,17 @@ def _render_prompt(
     except ModelError as error:
         return "", [], str(error)
     if _HALF_CHARACTER.search(text):
-        return "", [], "a message holds half a character (a lone surrogate), which no tokenizer takes"
+        return (
+            "",
+            [],
+            "a message holds half a character (a lone surrogate), which no tokenizer takes",
+        )
     if written is None:
-        return text, [], "a message spells a control token, and the chat template rewrites the message"
+        return (
+            text,
+            [],
+            "a message spells a control token, and the chat template rewrites the message",
+        )
     if lost := carried.find_lost_parts(prompt, (), text, open_answer=True):
         return text, [], f"the model's chat template writes no {', no '.join(lost)}"
     return text, written, None

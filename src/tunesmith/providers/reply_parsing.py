@@ -37,22 +37,25 @@ MAX_TOKENS = 10**8
 CHARACTERS_PER_TOKEN = 4
 """For English text, by OpenAI's rule of thumb (https://help.openai.com/en/articles/4936856)."""
 ESTIMATED_NOTE = (
-    "The service does not say, or not credibly, how many tokens a request took; they are estimated, one for "
-    f"{CHARACTERS_PER_TOKEN} characters, and so is what it costs."
+    "The service does not say, or not credibly, how many tokens a request took; they are"
+    f" estimated, one for {CHARACTERS_PER_TOKEN} characters, and so is what it costs."
 )
 UNNAMED_TOKENS_NOTE = (
-    "The service counts more tokens in all than it names as read and written; the rest counts as written (models that "
-    "reason are charged for it)."
+    "The service counts more tokens in all than it names as read and written; the rest counts as"
+    " written (models that reason are charged for it)."
 )
 MAX_CHARACTERS_PER_TOKEN = 8
 """With runs of white space counted as one character: English has 4 to 5, code and German fewer."""
 MIN_CHECKED_CHARACTERS = 2_000
 SHORTENED_NOTE = (
-    f"The service counts one token for {MAX_CHARACTERS_PER_TOKEN} characters or more of a long question. It may have "
-    "cut the question to its context, which some do without an error: let it have a longer context, or ask for less."
+    f"The service counts one token for {MAX_CHARACTERS_PER_TOKEN} characters or more of a long"
+    " question. It may have cut the question to its context, which some do without an error: let"
+    " it have a longer context, or ask for less."
 )
 OTHER_MODEL_NOTE = "At least one answer is of another model than was asked, as the service says: "
-REPLACED_NOTE = "Answers held characters that no file can hold (half a character, or NUL); each is now U+FFFD."
+REPLACED_NOTE = (
+    "Answers held characters that no file can hold (half a character, or NUL); each is now U+FFFD."
+)
 KEY_REMOVED_NOTE = "The service repeated the key in an answer; it was taken out."
 TRUNCATED_ERROR = "cut before it said anything: raise max_tokens"
 ONLY_REASONING_ERROR = "it reasoned and gave no answer"
@@ -73,7 +76,9 @@ def parse_completion(
     """The first choice of a reply; `seconds` is 0. `prompt_characters` counts the prompt's
     characters, with a run of white space as one."""
     choices = response.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    choice = (
+        choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+    )
     reason = choice.get("finish_reason")
     text, why_none = _extract_text(choice, reason)
     tokens_in, tokens_out = _count_tokens(response.get("usage"), prompt_characters, text, note)
@@ -112,7 +117,11 @@ def _extract_text(choice: Mapping[str, Any], reason: Any) -> tuple[str | None, s
 
 def _has_reasoning(message: Any) -> bool:
     """Whether the message has reasoning, under one of the field names that services use."""
-    parts = [message.get(name) for name in ("reasoning_content", "reasoning")] if isinstance(message, dict) else []
+    parts = (
+        [message.get(name) for name in ("reasoning_content", "reasoning")]
+        if isinstance(message, dict)
+        else []
+    )
     return any(isinstance(part, str) and part.strip() for part in parts)
 
 
@@ -131,15 +140,23 @@ def find_other_model(response: Mapping[str, Any], requested: str) -> str | None:
 
 def _join_text_parts(parts: list[Any]) -> str | None:
     """The joined text parts of a content list; None if it has none."""
-    texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type") in ("text", None)]
+    texts = [
+        part.get("text")
+        for part in parts
+        if isinstance(part, dict) and part.get("type") in ("text", None)
+    ]
     found = [text for text in texts if isinstance(text, str)]
     return "".join(found) if found else None
 
 
-def _count_tokens(usage: Any, prompt_characters: int, text: str | None, note: NoteCallback) -> tuple[int, int]:
+def _count_tokens(
+    usage: Any, prompt_characters: int, text: str | None, note: NoteCallback
+) -> tuple[int, int]:
     """(input tokens, output tokens) as the service reports them; estimated if the report is missing
     or implausible."""
-    tokens_in, tokens_out = (_read_count(usage, name) for name in ("prompt_tokens", "completion_tokens"))
+    tokens_in, tokens_out = (
+        _read_count(usage, name) for name in ("prompt_tokens", "completion_tokens")
+    )
     if text is None:  # the attempt may be charged, but there is no text to estimate from
         return tokens_in or 0, tokens_out or 0
     if not tokens_in or tokens_out is None or (text and not tokens_out):
@@ -147,7 +164,10 @@ def _count_tokens(usage: Any, prompt_characters: int, text: str | None, note: No
     elif (_read_count(usage, "total_tokens") or 0) > tokens_in + tokens_out:
         note(UNNAMED_TOKENS_NOTE)
         tokens_out = (_read_count(usage, "total_tokens") or 0) - tokens_in
-    tokens_in, tokens_out = tokens_in or _estimate_tokens(prompt_characters), tokens_out or _estimate_tokens(len(text))
+    tokens_in, tokens_out = (
+        tokens_in or _estimate_tokens(prompt_characters),
+        tokens_out or _estimate_tokens(len(text)),
+    )
     if prompt_characters >= max(MIN_CHECKED_CHARACTERS, MAX_CHARACTERS_PER_TOKEN * tokens_in):
         note(SHORTENED_NOTE)
     return tokens_in, tokens_out

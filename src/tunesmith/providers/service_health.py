@@ -50,14 +50,23 @@ class ServiceHealth:
             if self.probes >= MAX_PROBES:
                 return None
             self.probes += 1
-            return replace(default, max_attempts=1, request_seconds=min(default.request_seconds, PROBE_SECONDS))
+            return replace(
+                default, max_attempts=1, request_seconds=min(default.request_seconds, PROBE_SECONDS)
+            )
 
     def record_success(self) -> None:
         """Record an answer: the service is alive."""
         with self.lock:
-            self.failure_reason, self.failures, self.probes, self.last_answer = "", 0, 0, time.monotonic()
+            self.failure_reason, self.failures, self.probes, self.last_answer = (
+                "",
+                0,
+                0,
+                time.monotonic(),
+            )
 
-    def record_failure(self, refused: RequestFailed, retry_policy: RetryPolicy, max_concurrency: int) -> None:
+    def record_failure(
+        self, refused: RequestFailed, retry_policy: RetryPolicy, max_concurrency: int
+    ) -> None:
         """Record a request without an answer; the service may count as dead from now on."""
         with self.lock:
             # Only "gone" counts: a request rejected for its content proves that the service lives.

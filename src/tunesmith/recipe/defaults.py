@@ -35,7 +35,12 @@ from math import ceil, inf
 from tunesmith.records import AdapterRecipe, AppliedDefault, Method, Recipe
 from tunesmith.records.method_specs import METHODS
 
-DEFAULT_LEARNING_RATES = ((400_000_000, 1e-3), (3_000_000_000, 5e-4), (15_000_000_000, 3e-4), (inf, 2e-4))
+DEFAULT_LEARNING_RATES = (
+    (400_000_000, 1e-3),
+    (3_000_000_000, 5e-4),
+    (15_000_000_000, 3e-4),
+    (inf, 2e-4),
+)
 """(parameters below this, learning rate of LoRA)."""
 
 DEFAULT_EPOCHS = ((2_000, 3.0), (10_000, 2.0), (inf, 1.0))
@@ -50,8 +55,8 @@ MAX_TOKENS_UNLIMITED = 1 << 20
 """Token limit for a model without a known context: no example is that long."""
 
 _RATE_SOURCE = (
-    'fit of "LoRA Without Regret" (Schulman et al., Thinking Machines, 2025: LoRA wants about 10x the rate of full '
-    "fine-tuning, less for wider models)"
+    'fit of "LoRA Without Regret" (Schulman et al., Thinking Machines, 2025: LoRA wants about 10x'
+    " the rate of full fine-tuning, less for wider models)"
 )
 
 
@@ -93,9 +98,16 @@ def complete_recipe(
             _choose_max_new_tokens(longest_answer_tokens),
         ),
     }
-    if rating_counts is not None and recipe.kto.desirable_weight is None and recipe.kto.undesirable_weight is None:
+    if (
+        rating_counts is not None
+        and recipe.kto.desirable_weight is None
+        and recipe.kto.undesirable_weight is None
+    ):
         wanted, unwanted = _balance_kto_weights(*rating_counts)
-        open_fields |= {"kto.desirable_weight": (True, wanted), "kto.undesirable_weight": (True, unwanted)}
+        open_fields |= {
+            "kto.desirable_weight": (True, wanted),
+            "kto.undesirable_weight": (True, unwanted),
+        }
     used = tuple(
         AppliedDefault(key=key, value=value, source=why)
         for key, (is_open, (value, why)) in open_fields.items()
@@ -108,7 +120,9 @@ def complete_recipe(
     return recipe, used
 
 
-def _choose_learning_rate(parameters: int | None, adapter: AdapterRecipe, method: Method) -> tuple[float, str]:
+def _choose_learning_rate(
+    parameters: int | None, adapter: AdapterRecipe, method: Method
+) -> tuple[float, str]:
     spec = METHODS.load(method)
     share, why_method = spec.rate_factor, spec.rate_source
     rate, what, why = 3e-4, "LoRA, size of the model unknown, so the rate for 8B", _RATE_SOURCE
@@ -130,13 +144,18 @@ def _choose_epochs(train_examples: int, method: Method) -> tuple[float, str]:
     rule = "3 passes below 2,000, 2 below 10,000, else 1"
     if not METHODS.load(method).imitates:
         rule = f"{method}: 2 passes below 5,000, else 1"
-    return get_default_epochs(train_examples, method), (
-        f"{train_examples:,} train examples: {rule} (our rule; the best adapter on held-out data is kept, so a pass "
-        "too many costs time, not quality)"
+    return (
+        get_default_epochs(train_examples, method),
+        (
+            f"{train_examples:,} train examples: {rule} (our rule; the best adapter on held-out"
+            " data is kept, so a pass too many costs time, not quality)"
+        ),
     )
 
 
-def _balance_kto_weights(desirable: int, undesirable: int) -> tuple[tuple[float, str], tuple[float, str]]:
+def _balance_kto_weights(
+    desirable: int, undesirable: int
+) -> tuple[tuple[float, str], tuple[float, str]]:
     """Both kinds have the same total weight, and none less than 1 per answer: equation 8 of the KTO
     paper, at its lower end.
     """
@@ -149,13 +168,17 @@ def _balance_kto_weights(desirable: int, undesirable: int) -> tuple[tuple[float,
 
 def _choose_max_tokens(context: int | None) -> tuple[float, str]:
     if context is None:
-        return MAX_TOKENS_UNLIMITED, "the model's settings name no context, so no example is too long"
+        return (
+            MAX_TOKENS_UNLIMITED,
+            "the model's settings name no context, so no example is too long",
+        )
     return max(8, context), f"the model's context of {context:,} tokens"
 
 
 def _choose_max_new_tokens(longest_answer: int | None) -> tuple[float, str]:
     if longest_answer is None:
         return 256, "the longest train answer is not known"
-    return ceil(
-        longest_answer * 1.25
-    ) + 8, f"the longest train answer has {longest_answer:,} tokens; a quarter more, plus 8"
+    return (
+        ceil(longest_answer * 1.25) + 8,
+        f"the longest train answer has {longest_answer:,} tokens; a quarter more, plus 8",
+    )

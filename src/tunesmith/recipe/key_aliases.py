@@ -18,8 +18,13 @@ class OwnKey(NamedTuple):
     hint: str = ""
 
 
-_BATCH_SIZE_HINT = "batch_size counts the examples of a whole optimizer step: examples per device x accumulation steps"
-_MEMORY_PLAN_HINT = "the cut into micro-batches and the recomputing of activations are found by trial before step 1"
+_BATCH_SIZE_HINT = (
+    "batch_size counts the examples of a whole optimizer step: examples per device x accumulation"
+    " steps"
+)
+_MEMORY_PLAN_HINT = (
+    "the cut into micro-batches and the recomputing of activations are found by trial before step 1"
+)
 _EPOCHS_HINT = "the length is given in passes (training.epochs) or in time (training.minutes)"
 _ALL_LINEAR_HINT = "leave it out: an adapter is put on every linear layer"
 _SINGLE_DEVICE_HINT = "leave it out: training uses one device"
@@ -28,51 +33,110 @@ _LOGGING_HINT = "leave it out: each step is a line of metrics.jsonl in the run's
 KEY_ALIASES: dict[str, OwnKey] = {
     # how long and how fast
     **dict.fromkeys(("lr", "peak_lr", "max_lr"), OwnKey("training.learning_rate")),
-    **dict.fromkeys(("num_train_epochs", "num_epochs", "n_epochs", "epoch", "max_epochs"), OwnKey("training.epochs")),
-    **dict.fromkeys(("max_steps", "num_steps", "max_steps_per_epoch", "iters", "total_steps"),
-                    OwnKey("training.epochs", _EPOCHS_HINT)),
-    **dict.fromkeys(("warmup_ratio", "num_warmup_steps", "warmup_steps", "lr_warmup_steps"),
-                    OwnKey("training.warmup_share", "a share of the training: 0.05")),
-    **dict.fromkeys(("lr_scheduler_type", "lr_scheduler", "scheduler", "lr_schedule"),
-                    OwnKey("training.decay", "linear, cosine or constant")),
-    **dict.fromkeys(("max_grad_norm", "clip_grad_norm", "gradient_clipping", "grad_clip"),
-                        OwnKey("training.clip_norm")),
-    **dict.fromkeys(("train_batch_size", "total_batch_size", "global_batch_size"), OwnKey("training.batch_size")),
-    **dict.fromkeys(("gradient_accumulation_steps", "gradient_accumulation", "grad_accum"),
-                    OwnKey("training.batch_size", _BATCH_SIZE_HINT)),
-    **dict.fromkeys(("per_device_train_batch_size", "micro_batch_size", "per_device_batch_size"),
-                    OwnKey("training.micro_batch", f"it is fitted to the memory when left out; {_BATCH_SIZE_HINT}")),
-    **dict.fromkeys(("gradient_checkpointing", "use_gradient_checkpointing", "enable_activation_checkpointing",
-                     "activation_checkpointing"), OwnKey("", f"leave it out: {_MEMORY_PLAN_HINT}")),
-    **dict.fromkeys(("optim", "optimizer", "optim_args", "adam_beta1", "adam_beta2", "adam_epsilon"),
-                    OwnKey("", "leave it out: AdamW with betas 0.9 and 0.95 is what trains here")),
-    **dict.fromkeys(("bf16", "fp16", "tf32", "dtype", "torch_dtype"),
-                    OwnKey("training.precision", "auto, bf16 or float32")),
+    **dict.fromkeys(
+        ("num_train_epochs", "num_epochs", "n_epochs", "epoch", "max_epochs"),
+        OwnKey("training.epochs"),
+    ),
+    **dict.fromkeys(
+        ("max_steps", "num_steps", "max_steps_per_epoch", "iters", "total_steps"),
+        OwnKey("training.epochs", _EPOCHS_HINT),
+    ),
+    **dict.fromkeys(
+        ("warmup_ratio", "num_warmup_steps", "warmup_steps", "lr_warmup_steps"),
+        OwnKey("training.warmup_share", "a share of the training: 0.05"),
+    ),
+    **dict.fromkeys(
+        ("lr_scheduler_type", "lr_scheduler", "scheduler", "lr_schedule"),
+        OwnKey("training.decay", "linear, cosine or constant"),
+    ),
+    **dict.fromkeys(
+        ("max_grad_norm", "clip_grad_norm", "gradient_clipping", "grad_clip"),
+        OwnKey("training.clip_norm"),
+    ),
+    **dict.fromkeys(
+        ("train_batch_size", "total_batch_size", "global_batch_size"), OwnKey("training.batch_size")
+    ),
+    **dict.fromkeys(
+        ("gradient_accumulation_steps", "gradient_accumulation", "grad_accum"),
+        OwnKey("training.batch_size", _BATCH_SIZE_HINT),
+    ),
+    **dict.fromkeys(
+        ("per_device_train_batch_size", "micro_batch_size", "per_device_batch_size"),
+        OwnKey(
+            "training.micro_batch", f"it is fitted to the memory when left out; {_BATCH_SIZE_HINT}"
+        ),
+    ),
+    **dict.fromkeys(
+        (
+            "gradient_checkpointing",
+            "use_gradient_checkpointing",
+            "enable_activation_checkpointing",
+            "activation_checkpointing",
+        ),
+        OwnKey("", f"leave it out: {_MEMORY_PLAN_HINT}"),
+    ),
+    **dict.fromkeys(
+        ("optim", "optimizer", "optim_args", "adam_beta1", "adam_beta2", "adam_epsilon"),
+        OwnKey("", "leave it out: AdamW with betas 0.9 and 0.95 is what trains here"),
+    ),
+    **dict.fromkeys(
+        ("bf16", "fp16", "tf32", "dtype", "torch_dtype"),
+        OwnKey("training.precision", "auto, bf16 or float32"),
+    ),
     **dict.fromkeys(("wd", "weight_decay_rate"), OwnKey("training.weight_decay")),
-    **dict.fromkeys(("eval_steps", "evals_per_epoch", "eval_strategy", "evaluation_strategy", "num_evals"),
-                    OwnKey("training.evaluations", "how often in the whole training")),
+    **dict.fromkeys(
+        ("eval_steps", "evals_per_epoch", "eval_strategy", "evaluation_strategy", "num_evals"),
+        OwnKey("training.evaluations", "how often in the whole training"),
+    ),
     **dict.fromkeys(("early_stopping_patience", "early_stopping"), OwnKey("training.patience")),
-    **dict.fromkeys(("save_steps", "save_strategy", "saves_per_epoch", "checkpoint_steps"),
-                    OwnKey("training.checkpoint_minutes")),
-    **dict.fromkeys(("logging_steps", "report_to", "wandb_project", "log_every_n_steps", "logging_dir"),
-                    OwnKey("", _LOGGING_HINT)),
+    **dict.fromkeys(
+        ("save_steps", "save_strategy", "saves_per_epoch", "checkpoint_steps"),
+        OwnKey("training.checkpoint_minutes"),
+    ),
+    **dict.fromkeys(
+        ("logging_steps", "report_to", "wandb_project", "log_every_n_steps", "logging_dir"),
+        OwnKey("", _LOGGING_HINT),
+    ),
     "random_seed": OwnKey("seed"),
     # the model and its adapter
-    **dict.fromkeys(("base_model", "model_name_or_path", "model_name", "model_id", "pretrained_model_name_or_path"),
-                    OwnKey("model")),
+    **dict.fromkeys(
+        (
+            "base_model",
+            "model_name_or_path",
+            "model_name",
+            "model_id",
+            "pretrained_model_name_or_path",
+        ),
+        OwnKey("model"),
+    ),
     **dict.fromkeys(("lora_r", "lora_rank", "r", "lora_dim"), OwnKey("adapter.rank")),
     "lora_alpha": OwnKey("adapter.alpha"),
     "lora_dropout": OwnKey("adapter.dropout"),
-    **dict.fromkeys(("lora_target", "lora_target_modules", "target_modules", "lora_target_linear", "lora_attn_modules",
-                     "apply_lora_to_mlp"), OwnKey("", _ALL_LINEAR_HINT)),
-    **dict.fromkeys(("finetuning_type", "peft_type", "use_lora", "adapter_type"),
-                    OwnKey("adapter.kind", "lora, rslora, dora, qlora or full")),
-    **dict.fromkeys(("load_in_4bit", "load_in_8bit", "quantization_bit", "quantization", "use_qlora"),
-                    OwnKey("adapter.kind", "qlora holds the weights in 4 bits")),
+    **dict.fromkeys(
+        (
+            "lora_target",
+            "lora_target_modules",
+            "target_modules",
+            "lora_target_linear",
+            "lora_attn_modules",
+            "apply_lora_to_mlp",
+        ),
+        OwnKey("", _ALL_LINEAR_HINT),
+    ),
+    **dict.fromkeys(
+        ("finetuning_type", "peft_type", "use_lora", "adapter_type"),
+        OwnKey("adapter.kind", "lora, rslora, dora, qlora or full"),
+    ),
+    **dict.fromkeys(
+        ("load_in_4bit", "load_in_8bit", "quantization_bit", "quantization", "use_qlora"),
+        OwnKey("adapter.kind", "qlora holds the weights in 4 bits"),
+    ),
     **dict.fromkeys(("use_dora", "peft_use_dora", "lora_use_dora"), OwnKey("adapter.kind", "dora")),
     **dict.fromkeys(("use_rslora", "peft_use_rslora"), OwnKey("adapter.kind", "rslora")),
     "full_finetuning": OwnKey("adapter.kind", "full"),
-    **dict.fromkeys(("rl", "stage", "rlhf", "train_method"), OwnKey("method", "sft, dpo, orpo, simpo or kto")),
+    **dict.fromkeys(
+        ("rl", "stage", "rlhf", "train_method"), OwnKey("method", "sft, dpo, orpo, simpo or kto")
+    ),
     "loss_type": OwnKey("dpo.loss", "sigmoid or ipo"),
     **dict.fromkeys(("pref_beta", "dpo_beta", "rl_beta"), OwnKey("dpo.beta")),
     "orpo_alpha": OwnKey("orpo.beta"),
@@ -80,58 +144,124 @@ KEY_ALIASES: dict[str, OwnKey] = {
     "kto_desirable_weight": OwnKey("kto.desirable_weight"),
     "kto_undesirable_weight": OwnKey("kto.undesirable_weight"),
     # the data
-    **dict.fromkeys(("dataset", "datasets", "dataset_name", "dataset_path", "train_file", "data_path", "train_data"),
-                    OwnKey("data.path")),
-    **dict.fromkeys(("test_file", "test_data", "test_datasets", "eval_dataset"), OwnKey("data.test_path")),
-    **dict.fromkeys(("max_seq_length", "max_seq_len", "max_length", "cutoff_len", "sequence_len", "model_max_length",
-                     "block_size"), OwnKey("data.max_tokens")),
-    **dict.fromkeys(("val_set_size", "val_size", "eval_ratio", "validation_split", "validation_fraction"),
-                    OwnKey("data.validation_share", "a share: 0.1")),
-    **dict.fromkeys(("test_size", "test_split", "test_fraction"), OwnKey("data.test_share", "a share: 0.2")),
-    **dict.fromkeys(("train_on_inputs", "train_on_input", "train_on_prompt", "train_on_prompts"),
-                    OwnKey("data.train_on", "everything for true, answers for false")),
-    **dict.fromkeys(("completion_only_loss", "assistant_only_loss", "mask_prompt"),
-                    OwnKey("data.train_on", "answers for true, everything for false")),
-    **dict.fromkeys(("system", "system_prompt", "default_system", "system_message"), OwnKey("data.instruction")),
+    **dict.fromkeys(
+        (
+            "dataset",
+            "datasets",
+            "dataset_name",
+            "dataset_path",
+            "train_file",
+            "data_path",
+            "train_data",
+        ),
+        OwnKey("data.path"),
+    ),
+    **dict.fromkeys(
+        ("test_file", "test_data", "test_datasets", "eval_dataset"), OwnKey("data.test_path")
+    ),
+    **dict.fromkeys(
+        (
+            "max_seq_length",
+            "max_seq_len",
+            "max_length",
+            "cutoff_len",
+            "sequence_len",
+            "model_max_length",
+            "block_size",
+        ),
+        OwnKey("data.max_tokens"),
+    ),
+    **dict.fromkeys(
+        ("val_set_size", "val_size", "eval_ratio", "validation_split", "validation_fraction"),
+        OwnKey("data.validation_share", "a share: 0.1"),
+    ),
+    **dict.fromkeys(
+        ("test_size", "test_split", "test_fraction"), OwnKey("data.test_share", "a share: 0.2")
+    ),
+    **dict.fromkeys(
+        ("train_on_inputs", "train_on_input", "train_on_prompt", "train_on_prompts"),
+        OwnKey("data.train_on", "everything for true, answers for false"),
+    ),
+    **dict.fromkeys(
+        ("completion_only_loss", "assistant_only_loss", "mask_prompt"),
+        OwnKey("data.train_on", "answers for true, everything for false"),
+    ),
+    **dict.fromkeys(
+        ("system", "system_prompt", "default_system", "system_message"), OwnKey("data.instruction")
+    ),
     **dict.fromkeys(("column_mapping", "field_mapping", "column_map"), OwnKey("data.columns")),
     "group_column": OwnKey("data.group"),
-    **dict.fromkeys(("packing", "sample_packing", "group_by_length", "pad_to_sequence_len"),
-                    OwnKey("", "leave it out: nothing is padded, and shared beginnings are computed once")),
-    **dict.fromkeys(("chat_template", "template", "prompt_template", "prompt_style"),
-                    OwnKey("", "leave it out: the model's own chat template is used")),
+    **dict.fromkeys(
+        ("packing", "sample_packing", "group_by_length", "pad_to_sequence_len"),
+        OwnKey("", "leave it out: nothing is padded, and shared beginnings are computed once"),
+    ),
+    **dict.fromkeys(
+        ("chat_template", "template", "prompt_template", "prompt_style"),
+        OwnKey("", "leave it out: the model's own chat template is used"),
+    ),
     # the machine
-    **dict.fromkeys(("deepspeed", "fsdp", "fsdp_config", "ddp", "num_processes", "devices", "tensor_parallel"),
-                    OwnKey("", _SINGLE_DEVICE_HINT)),
-    **dict.fromkeys(("flash_attention", "flash_attn", "attn_implementation", "xformers_attention"),
-                    OwnKey("", "leave it out: the attention is chosen for the machine")),
-    **dict.fromkeys(("max_memory", "memory", "gpu_memory_utilization"), OwnKey("training.memory_gb")),
-    "output_dir": OwnKey("", "leave it out of the recipe: --out says where the run's folder is made"),
+    **dict.fromkeys(
+        ("deepspeed", "fsdp", "fsdp_config", "ddp", "num_processes", "devices", "tensor_parallel"),
+        OwnKey("", _SINGLE_DEVICE_HINT),
+    ),
+    **dict.fromkeys(
+        ("flash_attention", "flash_attn", "attn_implementation", "xformers_attention"),
+        OwnKey("", "leave it out: the attention is chosen for the machine"),
+    ),
+    **dict.fromkeys(
+        ("max_memory", "memory", "gpu_memory_utilization"), OwnKey("training.memory_gb")
+    ),
+    "output_dir": OwnKey(
+        "", "leave it out of the recipe: --out says where the run's folder is made"
+    ),
     # sections
     **dict.fromkeys(("lora", "peft", "lora_config", "peft_config"), OwnKey("adapter")),
-    **dict.fromkeys(("train", "trainer", "training_args", "training_arguments", "hyperparameters"), OwnKey("training")),
+    **dict.fromkeys(
+        ("train", "trainer", "training_args", "training_arguments", "hyperparameters"),
+        OwnKey("training"),
+    ),
     **dict.fromkeys(("eval", "generation", "testing"), OwnKey("evaluation")),
     "rag": OwnKey("retrieval"),
     # asking and scoring
-    **dict.fromkeys(("num_fewshot", "n_shots", "few_shot", "max_shots"), OwnKey("evaluation.shots")),
-    **dict.fromkeys(("limit", "max_samples", "max_test_examples", "num_samples"), OwnKey("evaluation.test_limit")),
-    **dict.fromkeys(("per_device_eval_batch_size", "eval_batch_size"), OwnKey("evaluation.batch_size")),
-    **dict.fromkeys(("metric", "metrics", "metric_for_best_model", "score"), OwnKey("evaluation.scorer")),
-    **dict.fromkeys(("max_output_tokens", "max_completion_tokens", "generation_max_length", "max_gen_toks"),
-                    OwnKey("evaluation.max_new_tokens")),
-    **dict.fromkeys(("temperature", "top_p", "do_sample"), OwnKey("", "leave it out: answers are the likeliest ones")),
+    **dict.fromkeys(
+        ("num_fewshot", "n_shots", "few_shot", "max_shots"), OwnKey("evaluation.shots")
+    ),
+    **dict.fromkeys(
+        ("limit", "max_samples", "max_test_examples", "num_samples"),
+        OwnKey("evaluation.test_limit"),
+    ),
+    **dict.fromkeys(
+        ("per_device_eval_batch_size", "eval_batch_size"), OwnKey("evaluation.batch_size")
+    ),
+    **dict.fromkeys(
+        ("metric", "metrics", "metric_for_best_model", "score"), OwnKey("evaluation.scorer")
+    ),
+    **dict.fromkeys(
+        ("max_output_tokens", "max_completion_tokens", "generation_max_length", "max_gen_toks"),
+        OwnKey("evaluation.max_new_tokens"),
+    ),
+    **dict.fromkeys(
+        ("temperature", "top_p", "do_sample"),
+        OwnKey("", "leave it out: answers are the likeliest ones"),
+    ),
     "predictions": OwnKey("evaluation.answers"),
     "prompt_trials": OwnKey("evaluation.trials"),
     "prompt_optimizer": OwnKey("evaluation.optimiser"),
-    **dict.fromkeys(("max_connections", "max_concurrency", "concurrency"),
-                        OwnKey("evaluation.remote", "at_once in it")),
+    **dict.fromkeys(
+        ("max_connections", "max_concurrency", "concurrency"),
+        OwnKey("evaluation.remote", "at_once in it"),
+    ),
     **dict.fromkeys(("base_url", "api_base"), OwnKey("evaluation.remote", "url in it")),
-    **dict.fromkeys(("api_key", "api_key_env"), OwnKey("evaluation.remote", "key_variable in it names the variable")),
+    **dict.fromkeys(
+        ("api_key", "api_key_env"),
+        OwnKey("evaluation.remote", "key_variable in it names the variable"),
+    ),
     **dict.fromkeys(("top_k", "num_docs"), OwnKey("retrieval.k")),
     "chunk_size": OwnKey("retrieval.words"),
     "chunk_overlap": OwnKey("retrieval.overlap"),
     "human_labels": OwnKey("judge.labels"),
     "fail_on_warning": OwnKey("strict"),
-}  # fmt: skip
+}
 
 
 def find_own_key(path: str) -> OwnKey | None:

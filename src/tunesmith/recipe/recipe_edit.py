@@ -40,10 +40,18 @@ class Question:
 
 FREQUENCIES = ("never", "yearly", "monthly", "weekly", "daily")
 QUESTIONS = (
-    Question("task_changes", "How often does the task itself change (its labels, its format, its rules)?", FREQUENCIES),
+    Question(
+        "task_changes",
+        "How often does the task itself change (its labels, its format, its rules)?",
+        FREQUENCIES,
+    ),
     Question("facts_change", "How often do the facts behind the answers change?", FREQUENCIES),
     Question("used", "Is it used once, or does it go on?", ("once", "ongoing")),
-    Question("requests_per_month", "How many requests a month (in all, if it is used once)?", unit="requests"),
+    Question(
+        "requests_per_month",
+        "How many requests a month (in all, if it is used once)?",
+        unit="requests",
+    ),
     Question("data_may_go", "Where may the data go?", ("this machine", "own cloud", "anywhere")),
     Question("longest_wait_seconds", "How long may one answer take at most?", unit="seconds"),
 )
@@ -65,13 +73,20 @@ def write_usage_context(path: Path, changes: Sequence[str]) -> UsageContext:
     for change in changes:
         if not change.partition("=")[0].strip().startswith(f"{SECTION}."):
             raise UsageError(
-                "other-key", f"init writes only the keys of {SECTION}.", found=change,
-                do=f"change other keys in {path} with an editor, or give them to a command with --set",
-            )  # fmt: skip
+                "other-key",
+                f"init writes only the keys of {SECTION}.",
+                found=change,
+                do=(
+                    f"change other keys in {path} with an editor, or give them to a command with"
+                    " --set"
+                ),
+            )
     before = _read_recipe(path)
     circumstances = load_recipe(path if path.exists() else None, changes).circumstances
     text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
-    _write_if_equivalent(path, replace_section(text, format_section(circumstances)), before, circumstances)
+    _write_if_equivalent(
+        path, replace_section(text, format_section(circumstances)), before, circumstances
+    )
     return circumstances
 
 
@@ -97,7 +112,9 @@ def _find_section(lines: Sequence[str]) -> tuple[int, int]:
     """First line and end of the section, without trailing blank lines and comments; (n, n) if there
     is none.
     """
-    begin = next((i for i, line in enumerate(lines) if re.match(rf"{SECTION}\s*:", line)), len(lines))
+    begin = next(
+        (i for i, line in enumerate(lines) if re.match(rf"{SECTION}\s*:", line)), len(lines)
+    )
     end = min(begin + 1, len(lines))
     for i, line in _iterate_until_next_key(lines, begin + 1):
         if line.startswith((" ", "\t")) and not line.lstrip().startswith("#") and line.strip():
@@ -115,13 +132,17 @@ def _iterate_until_next_key(lines: Sequence[str], begin: int) -> Iterator[tuple[
 def _read_recipe(path: Path) -> Recipe:
     if not path.exists() and str(path) in list_presets():
         raise UsageError(
-            "preset", "A preset comes with tunesmith and is not yours to write.", found=str(path),
+            "preset",
+            "A preset comes with tunesmith and is not yours to write.",
+            found=str(path),
             do="name a file of your own: tunesmith init recipe.yaml",
-        )  # fmt: skip
+        )
     return load_recipe(path) if path.exists() else Recipe()
 
 
-def _write_if_equivalent(path: Path, text: str, before: Recipe, circumstances: UsageContext) -> None:
+def _write_if_equivalent(
+    path: Path, text: str, before: Recipe, circumstances: UsageContext
+) -> None:
     """Write the text only if all other sections parse to the same values as before."""
     beside = path.with_name(f".{path.name}.new")
     try:
@@ -133,8 +154,10 @@ def _write_if_equivalent(path: Path, text: str, before: Recipe, circumstances: U
         beside.unlink(missing_ok=True)
     if found != before.replace(**{SECTION: circumstances}):
         raise RecipeError(
-            "section-in-the-way", f"The section {SECTION} of this recipe cannot be replaced by itself.",
-            where=str(path), found="it is not written as a block of its own lines; nothing was changed",
+            "section-in-the-way",
+            f"The section {SECTION} of this recipe cannot be replaced by itself.",
+            where=str(path),
+            found="it is not written as a block of its own lines; nothing was changed",
             do=f"write `{SECTION}:` on a line and its keys indented below, or remove the section",
-        )  # fmt: skip
+        )
     write_atomically(path, text)

@@ -52,7 +52,9 @@ def describe_groups() -> dict[str, tuple[str, list[RecipeKey]]]:
     return dict(_describe_fields(Recipe, ""))
 
 
-def _describe_fields(record: type[BaseModel], prefix: str) -> Iterator[tuple[str, tuple[str, list[RecipeKey]]]]:
+def _describe_fields(
+    record: type[BaseModel], prefix: str
+) -> Iterator[tuple[str, tuple[str, list[RecipeKey]]]]:
     keys, inner = [], []
     for name, field in record.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
@@ -62,11 +64,21 @@ def _describe_fields(record: type[BaseModel], prefix: str) -> Iterator[tuple[str
         limits = [
             f"{_LIMIT_PHRASES[type(limit).__name__]} {getattr(limit, type(limit).__name__.lower())}"
             for limit in field.metadata
-            if limit is not None and limit is not LIST_AS_TUPLE and not isinstance(limit, RegisteredName)
+            if limit is not None
+            and limit is not LIST_AS_TUPLE
+            and not isinstance(limit, RegisteredName)
         ]
-        kind = str(_get_kind(field)).replace("typing.", "").replace("<class '", "").replace("'>", "")
+        kind = (
+            str(_get_kind(field)).replace("typing.", "").replace("<class '", "").replace("'>", "")
+        )
         kind = kind.replace("tunesmith.records.recipe.", "").replace("|", "or")
-        keys.append(RecipeKey(f"{prefix}{name}", "" if default is None else str(default), ", ".join((kind, *limits))))
+        keys.append(
+            RecipeKey(
+                f"{prefix}{name}",
+                "" if default is None else str(default),
+                ", ".join((kind, *limits)),
+            )
+        )
     yield prefix.rstrip(".") or TOP_LEVEL_GROUP, (" ".join((record.__doc__ or "").split()), keys)
     for record_type, deeper in inner:
         yield from _describe_fields(record_type, deeper)
@@ -103,9 +115,17 @@ def find_nearest_key(path: str) -> str | None:
     for known in get_known_keys():
         words.setdefault(known.rsplit(".", 1)[-1], []).append(known)
     section = path.rpartition(".")[0]
-    siblings = [known.rsplit(".", 1)[-1] for known in get_known_keys() if known.rpartition(".")[0] == section]
+    siblings = [
+        known.rsplit(".", 1)[-1]
+        for known in get_known_keys()
+        if known.rpartition(".")[0] == section
+    ]
     # In this order: the exact word anywhere, a typo within the same section, a typo anywhere.
-    for candidates, cutoff in (([w for w in words if w == word], 1.0), (siblings, 0.6), (list(words), 0.6)):
+    for candidates, cutoff in (
+        ([w for w in words if w == word], 1.0),
+        (siblings, 0.6),
+        (list(words), 0.6),
+    ):
         match = get_close_matches(word, candidates, n=1, cutoff=cutoff)
         if match:
             found = words[match[0]]

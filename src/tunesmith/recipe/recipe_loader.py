@@ -66,7 +66,12 @@ def _find_file(source: str | Path) -> Path:
     path = Path(source)
     if isinstance(source, str) and source in list_presets():
         return PRESETS_FOLDER / f"{source}.yaml"
-    if isinstance(source, Path) or path.suffix in (".yaml", ".yml") or "/" in source or os.path.exists(path):
+    if (
+        isinstance(source, Path)
+        or path.suffix in (".yaml", ".yml")
+        or "/" in source
+        or os.path.exists(path)
+    ):
         return path
     near = get_close_matches(source, list_presets(), n=1)
     raise RecipeError(
@@ -82,16 +87,25 @@ def _read_file(path: Path) -> dict[str, Any]:
         with open_regular_file(path) as file:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
-            raise RecipeError("too-large", "This is too large for a recipe.", where=str(path), do="check the path")
+            raise RecipeError(
+                "too-large", "This is too large for a recipe.", where=str(path), do="check the path"
+            )
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RecipeError(
-            "not-text", "This recipe is not UTF-8 text.", where=f"{path} byte {error.start}", do="save it as UTF-8"
+            "not-text",
+            "This recipe is not UTF-8 text.",
+            where=f"{path} byte {error.start}",
+            do="save it as UTF-8",
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         found = getattr(error, "strerror", None) or str(error)
         raise RecipeError(
-            "unreadable", "The recipe cannot be read.", where=str(path)[:200], found=found, do="check the path"
+            "unreadable",
+            "The recipe cannot be read.",
+            where=str(path)[:200],
+            found=found,
+            do="check the path",
         ) from None
     tree = parse_yaml(text, str(path))
     if not isinstance(tree, dict) or not tree:
@@ -110,7 +124,10 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not all(key.split(".")):
         raise RecipeError(
-            "not-an-override", "An override is KEY=VALUE.", found=reprlib.repr(override), do="write training.epochs=2"
+            "not-an-override",
+            "An override is KEY=VALUE.",
+            found=reprlib.repr(override),
+            do="write training.epochs=2",
         )
     *sections, last = key.strip().split(".")
     for section in sections:
@@ -142,7 +159,9 @@ def _parse_value(key: str, text: str) -> Any:
     """The value of an override. Text fields take it literally (a path may contain `#` or consist of
     digits).
     """
-    is_plain_text = is_text_key(key) and text[:1] not in ("'", '"') and text not in ("null", "~", "")
+    is_plain_text = (
+        is_text_key(key) and text[:1] not in ("'", '"') and text not in ("null", "~", "")
+    )
     return text if is_plain_text else parse_yaml(text, f"override {key}")
 
 
@@ -153,15 +172,23 @@ def _list_problems(error: ValidationError) -> Iterator[_RecipeProblem]:
             yield _RecipeProblem("unknown-key", key, "no such key", suggest_key(key))
         else:
             yield _RecipeProblem(
-                "wrong-value", key, reprlib.repr(item["input"]), _describe_allowed(key, item["type"], item["msg"])
+                "wrong-value",
+                key,
+                reprlib.repr(item["input"]),
+                _describe_allowed(key, item["type"], item["msg"]),
             )
 
 
 def _describe_allowed(key: str, kind: str, message: str) -> str:
     """The allowed values, from the validator's message."""
     if kind == "model_type":
-        inner = next((known for known in get_known_keys() if known.startswith(f"{key}.")), f"{key}.KEY")
-        return f"write its keys below it, one a line, for example {inner.removeprefix(f'{key}.')}: VALUE"
+        inner = next(
+            (known for known in get_known_keys() if known.startswith(f"{key}.")), f"{key}.KEY"
+        )
+        return (
+            f"write its keys below it, one a line, for example {inner.removeprefix(f'{key}.')}:"
+            " VALUE"
+        )
     for said in ("Input should be greater", "Input should be less"):
         message = message.replace(said, said.replace("Input should be", "give a number"))
     return message.replace("Input should be", "give")
@@ -174,9 +201,15 @@ def _build_recipe_error(problems: Iterable[_RecipeProblem], where: str) -> Recip
     if len(listed) == 1:
         (fault,) = listed
         what = (
-            f"There is no key {fault.key} in a recipe." if slug == "unknown-key" else f"{fault.key} has a wrong value."
+            f"There is no key {fault.key} in a recipe."
+            if slug == "unknown-key"
+            else f"{fault.key} has a wrong value."
         )
-        return RecipeError(slug, what, where=where, found="" if slug == "unknown-key" else fault.found, do=fault.do)
+        return RecipeError(
+            slug, what, where=where, found="" if slug == "unknown-key" else fault.found, do=fault.do
+        )
     lines = "".join(f"\n  {fault.key}: {fault.found}; {fault.do}" for fault in listed)
     do = "change each key as its line says"
-    return RecipeError(slug, f"{len(listed)} keys of the recipe are wrong.", where=where, found=lines, do=do)
+    return RecipeError(
+        slug, f"{len(listed)} keys of the recipe are wrong.", where=where, found=lines, do=do
+    )

@@ -17,7 +17,11 @@ def parse_yaml(text: str, where: str) -> Any:
     except InvalidYaml as error:
         place = f"{where} line {error.line}" if error.line else where
         raise RecipeError(
-            "not-yaml", "This recipe cannot be read as YAML.", where=place, found=error.found, do="mend that line"
+            "not-yaml",
+            "This recipe cannot be read as YAML.",
+            where=place,
+            found=error.found,
+            do="mend that line",
         ) from None
 
 

@@ -19,8 +19,9 @@ _REMOTE_NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,30}[A-Za-z0
 def _check_single_duration(recipe: Recipe) -> Iterator[str]:
     if recipe.training.epochs is not None and recipe.training.minutes is not None:
         yield (
-            f"training.epochs={recipe.training.epochs:g} and training.minutes={recipe.training.minutes:g} "
-            "both say when to end; set one of them to null"
+            f"training.epochs={recipe.training.epochs:g} and"
+            f" training.minutes={recipe.training.minutes:g} both say when to end; set one of them"
+            " to null"
         )
 
 
@@ -28,23 +29,29 @@ def _check_micro_batch(recipe: Recipe) -> Iterator[str]:
     training = recipe.training
     if training.micro_batch is not None and training.micro_batch > training.batch_size:
         yield (
-            f"training.micro_batch={training.micro_batch} is more than training.batch_size={training.batch_size}; "
-            "lower it"
+            f"training.micro_batch={training.micro_batch} is more than"
+            f" training.batch_size={training.batch_size}; lower it"
         )
 
 
 def _check_split_fractions(recipe: Recipe) -> Iterator[str]:
-    validation, test = recipe.data.validation_share, 0.0 if recipe.data.test_path else recipe.data.test_share
+    validation, test = (
+        recipe.data.validation_share,
+        (0.0 if recipe.data.test_path else recipe.data.test_share),
+    )
     if validation + test >= 1:
         yield (
-            f"data.validation_share={validation:g} and data.test_share={test:g} leave nothing to train on; "
-            "their sum must be below 1"
+            f"data.validation_share={validation:g} and data.test_share={test:g} leave nothing to"
+            " train on; their sum must be below 1"
         )
 
 
 def _check_test_path(recipe: Recipe) -> Iterator[str]:
     if recipe.data.path is not None and recipe.data.path == recipe.data.test_path:
-        yield "data.path and data.test_path are the same file; leave test_path out and a share is held out"
+        yield (
+            "data.path and data.test_path are the same file; leave test_path out and a share is"
+            " held out"
+        )
 
 
 def _check_full_finetuning(recipe: Recipe) -> Iterator[str]:
@@ -56,7 +63,10 @@ def _check_full_finetuning(recipe: Recipe) -> Iterator[str]:
     for name in ("rank", "alpha", "dropout"):
         value, default = getattr(recipe.adapter, name), AdapterRecipe.model_fields[name].default
         if value != default:
-            yield f"adapter.{name}={value:g} means nothing for adapter.kind=full, which trains every weight; remove it"
+            yield (
+                f"adapter.{name}={value:g} means nothing for adapter.kind=full, which trains every"
+                " weight; remove it"
+            )
 
 
 def _check_method_options(recipe: Recipe) -> Iterator[str]:
@@ -66,35 +76,49 @@ def _check_method_options(recipe: Recipe) -> Iterator[str]:
         options = getattr(recipe, name)
         for key, field in type(options).model_fields.items():
             if name not in used and getattr(options, key) != field.default:
-                yield f"{name}.{key}={getattr(options, key)} is not used by method={recipe.method}; remove it"
+                yield (
+                    f"{name}.{key}={getattr(options, key)} is not used by method={recipe.method};"
+                    " remove it"
+                )
 
 
 def _check_preference_training(recipe: Recipe) -> Iterator[str]:
     if METHODS.load(recipe.method).data != "answers" and recipe.data.train_on == "everything":
         yield (
-            f"data.train_on=everything trains prompts, but method={recipe.method} compares answers to one prompt; "
-            "leave train_on out"
+            f"data.train_on=everything trains prompts, but method={recipe.method} compares answers"
+            " to one prompt; leave train_on out"
         )
 
 
 def _check_requirements(recipe: Recipe) -> Iterator[str]:
     bar = recipe.bar
     if bar.min_score is not None and not 0 <= bar.min_score <= 1:
-        yield f"bar.min_score={bar.min_score:g} is no score; scores lie between 0 and 1 (0.9 is 90 %)"
+        yield (
+            f"bar.min_score={bar.min_score:g} is no score; scores lie between 0 and 1 (0.9 is 90 %)"
+        )
     if bar.max_latency_seconds is not None and bar.max_latency_seconds <= 0:
-        yield f"bar.max_latency_seconds={bar.max_latency_seconds:g} lets no answer pass; give the longest wait"
+        yield (
+            f"bar.max_latency_seconds={bar.max_latency_seconds:g} lets no answer pass; give the"
+            " longest wait"
+        )
     if bar.max_usd_per_1000 is not None and bar.max_usd_per_1000 < 0:
-        yield f"bar.max_usd_per_1000={bar.max_usd_per_1000:g} is below zero; give what 1,000 requests may cost"
+        yield (
+            f"bar.max_usd_per_1000={bar.max_usd_per_1000:g} is below zero; give what 1,000 requests"
+            " may cost"
+        )
     if bar.max_usd_per_1000 is not None and recipe.machine_usd_per_hour == 0:
-        yield "bar.max_usd_per_1000 is set but machine_usd_per_hour=0 makes everything free; give the machine's price"
+        yield (
+            "bar.max_usd_per_1000 is set but machine_usd_per_hour=0 makes everything free; give the"
+            " machine's price"
+        )
 
 
 def _check_passage_overlap(recipe: Recipe) -> Iterator[str]:
     retrieval = recipe.retrieval
     if retrieval.overlap >= retrieval.words:
         yield (
-            f"retrieval.overlap={retrieval.overlap} is not less than retrieval.words={retrieval.words}; "
-            "passages that share all their words never end"
+            f"retrieval.overlap={retrieval.overlap} is not less than"
+            f" retrieval.words={retrieval.words}; passages that share all their words never end"
         )
 
 
@@ -108,7 +132,8 @@ def _check_data_residency(recipe: Recipe) -> Iterator[str]:
     for remote in recipe.evaluation.remote:
         if not (remote.is_local or (where == "own cloud" and remote.is_free)):
             yield (
-                f"evaluation.remote {remote.name} would be sent the questions, but circumstances.data_may_go is "
+                f"evaluation.remote {remote.name} would be sent the questions, but"
+                " circumstances.data_may_go is "
                 f'"{where}"; remove one of them, or give a server of your own the prices 0 '
                 "(usd_per_million_in, usd_per_million_out)"
             )
@@ -118,13 +143,17 @@ def _check_remote_names(recipe: Recipe) -> Iterator[str]:
     names = [remote.name for remote in recipe.evaluation.remote]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"evaluation.remote has two models named {name}; name each once"
-    # `NAME+rag` is a remote model with retrieval, and must not read like the tuned one with retrieval
-    reserved = [kind.name for kind in list_contender_kinds() if kind.is_trained and not kind.uses_retrieval]
+    # `NAME+rag` is a remote model with retrieval, and must not read like the tuned one with
+    # retrieval
+    reserved = [
+        kind.name for kind in list_contender_kinds() if kind.is_trained and not kind.uses_retrieval
+    ]
     for name in names:
         if not _REMOTE_NAME.fullmatch(name) or name in reserved:
             yield (
-                f"evaluation.remote is named {name[:40]!r}, which its contenders cannot be called; use at most 32 "
-                f"letters, digits, dashes and dots, and not the word {' or '.join(reserved)}"
+                f"evaluation.remote is named {name[:40]!r}, which its contenders cannot be called;"
+                " use at most 32 letters, digits, dashes and dots, and not the word"
+                f" {' or '.join(reserved)}"
             )
 
 
@@ -168,8 +197,13 @@ def check_recipe(recipe: Recipe, where: str = "recipe") -> None:
         return
     if len(broken) == 1:
         found, _, do = broken[0].partition("; ")
-        raise RecipeError("contradiction", "The recipe contradicts itself.", where=where, found=found, do=do)
+        raise RecipeError(
+            "contradiction", "The recipe contradicts itself.", where=where, found=found, do=do
+        )
     lines = "".join(f"\n  {sentence}" for sentence in broken)
     raise RecipeError(
-        "contradiction", f"The recipe contradicts itself in {len(broken)} places.", where=where, found=lines
+        "contradiction",
+        f"The recipe contradicts itself in {len(broken)} places.",
+        where=where,
+        found=lines,
     )

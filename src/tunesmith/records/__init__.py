@@ -35,9 +35,23 @@ from tunesmith.records.cost_report import (
     PriceRow,
     TrainingCost,
 )
-from tunesmith.records.dataset import CheckReport, DataFormat, Dataset, Problem, Severity, SourceFile, Split
+from tunesmith.records.dataset import (
+    CheckReport,
+    DataFormat,
+    Dataset,
+    Problem,
+    Severity,
+    SourceFile,
+    Split,
+)
 from tunesmith.records.dataset_description import DataDescription, LengthStats
-from tunesmith.records.decision import Decision, PairSummary, PowerStatement, Requirements, format_verdict
+from tunesmith.records.decision import (
+    Decision,
+    PairSummary,
+    PowerStatement,
+    Requirements,
+    format_verdict,
+)
 from tunesmith.records.evaluation import (
     Answer,
     Comparison,

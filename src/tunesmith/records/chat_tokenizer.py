@@ -44,7 +44,11 @@ class ChatTokenizer(Protocol):
     uses_current_date: bool
 
     def render(
-        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = (), *, open_answer: bool = False
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[dict[str, Any]] = (),
+        *,
+        open_answer: bool = False,
     ) -> str:
         """The conversation as the model reads it; with `open_answer`, up to where the assistant's
         answer begins.

@@ -8,7 +8,13 @@ from tunesmith.records.origin import Origin, Place, name_places
 from tunesmith.records.recipe import ContaminationKind
 from tunesmith.records.record import Record
 
-CONTAMINATION_KINDS: tuple[ContaminationKind, ...] = ("exact", "normalised", "13-gram", "near", "group")
+CONTAMINATION_KINDS: tuple[ContaminationKind, ...] = (
+    "exact",
+    "normalised",
+    "13-gram",
+    "near",
+    "group",
+)
 """Strongest first: an example that leaks in several ways counts under the first of them."""
 
 BLOCKING_KINDS: tuple[ContaminationKind, ...] = ("exact", "normalised", "group")
@@ -78,7 +84,9 @@ class ContaminationReport(Record):
         """
         leaked = set(self.leaked)
         some = [
-            leak for leak in self.found if stays_in_training is None or (leak.held_out in leaked) == stays_in_training
+            leak
+            for leak in self.found
+            if stays_in_training is None or (leak.held_out in leaked) == stays_in_training
         ]
         return "; ".join(leak.format_pair() for leak in some[:limit])
 
@@ -92,7 +100,9 @@ class ContaminationReport(Record):
         parts = []
         leaked = set(self.leaked)
         told = [
-            leak for leak in self.found if stays_in_training is None or (leak.held_out in leaked) == stays_in_training
+            leak
+            for leak in self.found
+            if stays_in_training is None or (leak.held_out in leaked) == stays_in_training
         ]
         for kind in CONTAMINATION_KINDS:
             own = [leak for leak in told if leak.kind == kind]
@@ -106,6 +116,8 @@ def _name_pairs(leaks: Sequence[ContaminatedExample], limit: int) -> str:
         here = name_places([leak.places[0] for leak in leaks], limit)
         there = name_places([leak.places[1] for leak in leaks[:limit]], limit)
         return f"{here} like train {there}"
-    pairs = [" like train ".join(name_places([place]) for place in leak.places) for leak in leaks[:limit]]
+    pairs = [
+        " like train ".join(name_places([place]) for place in leak.places) for leak in leaks[:limit]
+    ]
     more = f" ({len(leaks) - limit:,} more)" if len(leaks) > limit else ""
     return ", ".join(pairs) + more

@@ -74,49 +74,79 @@ class ContenderKind:
 
 
 EXTERNAL = ContenderKind(
-    "outside", rank=0, verdict="stop", needs="a system of your own", examples_needed="test", is_external=True
+    "outside",
+    rank=0,
+    verdict="stop",
+    needs="a system of your own",
+    examples_needed="test",
+    is_external=True,
 )
 ZERO_SHOT = ContenderKind(
-    "zero-shot", rank=10, verdict="prompt", needs="needs a prompt", examples_needed="test",
+    "zero-shot",
+    rank=10,
+    verdict="prompt",
+    needs="needs a prompt",
+    examples_needed="test",
     takes_custom_prompts=True,
     contenders=(
         PlannedContender(("zero-shot",), has_reference_probability=True),
         PlannedContender(("zero-shot-constrained",), "constrained"),
         PlannedContender(("zero-shot+labels", "zero-shot+schema"), "format"),
     ),
-)  # fmt: skip
+)
 FEW_SHOT = ContenderKind(
-    "few-shot", rank=20, verdict="prompt", needs="needs examples in the prompt", examples_needed="shots",
+    "few-shot",
+    rank=20,
+    verdict="prompt",
+    needs="needs examples in the prompt",
+    examples_needed="shots",
     shows_examples=True,
     contenders=(
         PlannedContender(("few-shot",), has_reference_probability=True),
         PlannedContender(("searched",), "trials"),
     ),
-)  # fmt: skip
+)
 RETRIEVAL = ContenderKind(
-    "rag", rank=30, verdict="rag", needs="needs retrieval", examples_needed="unless documents",
-    uses_retrieval=True, goes_stale=True,
+    "rag",
+    rank=30,
+    verdict="rag",
+    needs="needs retrieval",
+    examples_needed="unless documents",
+    uses_retrieval=True,
+    goes_stale=True,
     contenders=(
         PlannedContender(("rag",), has_reference_probability=True),
         PlannedContender(("rag-documents",), "documents"),
     ),
-)  # fmt: skip
+)
 TUNED = ContenderKind(
-    "tuned", rank=40, verdict="fine-tune", needs="needs training", examples_needed="all",
-    is_trained=True, pays_hosting=True, goes_stale=True,
+    "tuned",
+    rank=40,
+    verdict="fine-tune",
+    needs="needs training",
+    examples_needed="all",
+    is_trained=True,
+    pays_hosting=True,
+    goes_stale=True,
     contenders=(
         PlannedContender(("tuned",), has_reference_probability=True),
         PlannedContender(("tuned-constrained",), "constrained"),
     ),
-)  # fmt: skip
+)
 TUNED_RETRIEVAL = ContenderKind(
-    "tuned+rag", rank=50, verdict="fine-tune+rag", needs="needs training and retrieval", examples_needed="all",
-    is_trained=True, uses_retrieval=True, pays_hosting=True,
+    "tuned+rag",
+    rank=50,
+    verdict="fine-tune+rag",
+    needs="needs training and retrieval",
+    examples_needed="all",
+    is_trained=True,
+    uses_retrieval=True,
+    pays_hosting=True,
     contenders=(
         PlannedContender(("tuned+rag",), has_reference_probability=True),
         PlannedContender(("tuned+rag-documents",), "documents"),
     ),
-)  # fmt: skip
+)
 
 CONTENDER_KINDS: dict[str, ContenderKind] = {
     kind.name: kind for kind in (EXTERNAL, ZERO_SHOT, FEW_SHOT, RETRIEVAL, TUNED, TUNED_RETRIEVAL)
@@ -132,9 +162,12 @@ def get_contender_kind(name: str, contender: str = "") -> ContenderKind:
     """
     if name not in CONTENDER_KINDS:
         raise RecordError(
-            "unknown-kind", "The rules of the verdict do not know this kind of contender.",
-            where=contender, found=name, do=f"use one of {', '.join(one.name for one in list_contender_kinds())}",
-        )  # fmt: skip
+            "unknown-kind",
+            "The rules of the verdict do not know this kind of contender.",
+            where=contender,
+            found=name,
+            do=f"use one of {', '.join(one.name for one in list_contender_kinds())}",
+        )
     return CONTENDER_KINDS[name]
 
 

@@ -98,8 +98,14 @@ class ContenderCost(Record):
 
     def compute_usd_per_month(self, requests: float, horizon_months: float) -> EstimateInterval:
         """USD per month at this volume, with one-time costs spread over the horizon."""
-        once, month, request = self.compute_usd("once"), self.compute_usd("month"), self.compute_usd("request")
-        return sum_intervals([scale_interval(once, 1 / horizon_months), month, scale_interval(request, requests)])
+        once, month, request = (
+            self.compute_usd("once"),
+            self.compute_usd("month"),
+            self.compute_usd("request"),
+        )
+        return sum_intervals(
+            [scale_interval(once, 1 / horizon_months), month, scale_interval(request, requests)]
+        )
 
 
 class BreakEvenPoint(Record):

@@ -9,7 +9,14 @@ from tunesmith.records.origin import CountedIn
 from tunesmith.records.record import Record
 
 DataFormat = Literal[
-    "messages", "prompt-completion", "alpaca", "sharegpt", "text", "preference", "preference-pair", "rated"
+    "messages",
+    "prompt-completion",
+    "alpaca",
+    "sharegpt",
+    "text",
+    "preference",
+    "preference-pair",
+    "rated",
 ]
 """The formats of examples that are recognized."""
 Severity = Literal["error", "warning", "note"]

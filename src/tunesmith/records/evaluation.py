@@ -192,7 +192,9 @@ class Contender(Record):
         if self.token_price is not None:
             is_free = self.token_price.compute_usd(1, 1) == 0
             return self.usd_per_1000 if is_free or self.tokens_in_per_request else None
-        is_told = not self.traits.is_external or (self.usage is not None and self.usage.usd_charged is not None)
+        is_told = not self.traits.is_external or (
+            self.usage is not None and self.usage.usd_charged is not None
+        )
         return self.usd_per_1000 if is_told else None
 
     @property

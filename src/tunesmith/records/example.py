@@ -61,7 +61,8 @@ class Message:
             parts["name"] = self.name
         if self.tool_calls:
             parts["tool_calls"] = [
-                _with_arguments_as_text(call) if arguments_as_text else dict(call) for call in self.tool_calls
+                _with_arguments_as_text(call) if arguments_as_text else dict(call)
+                for call in self.tool_calls
             ]
         if self.tool_call_id is not None:
             parts["tool_call_id"] = self.tool_call_id
@@ -168,7 +169,10 @@ def identify(example: Example) -> str:
         return compute_plain_id(example.messages)
     messages = example.messages
     content = [
-        [[parts, _get_weight_for_id(m)] for parts, m in zip(_list_contents(messages), messages, strict=True)],
+        [
+            [parts, _get_weight_for_id(m)]
+            for parts, m in zip(_list_contents(messages), messages, strict=True)
+        ],
         example.text,
         _list_contents(example.rejected),
         example.tools,
@@ -180,7 +184,12 @@ def identify(example: Example) -> str:
 
 def _is_plain(example: Example) -> bool:
     """Whether the messages have nothing but a role and a content each."""
-    if example.text is not None or example.rejected or example.tools or example.is_desirable is not None:
+    if (
+        example.text is not None
+        or example.rejected
+        or example.tools
+        or example.is_desirable is not None
+    ):
         return False
     for m in example.messages:  # a plain loop, because this runs for every row
         if m.weight is not None or m.name is not None or m.tool_calls or m.role == "tool":
@@ -196,7 +205,9 @@ def compute_plain_id(messages: tuple[Message, ...]) -> str:
 
     Most examples are plain, and computing ids takes most of the time of reading a large file.
     """
-    turns = ",".join([f'[{{"content":{encode_basestring(m.content)},"role":"{m.role}"}},null]' for m in messages])
+    turns = ",".join(
+        [f'[{{"content":{encode_basestring(m.content)},"role":"{m.role}"}},null]' for m in messages]
+    )
     text = f"[[{turns}],null,[],[]]"
     # Lone surrogates occur in real JSON data and have no UTF-8 encoding.
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
@@ -204,7 +215,13 @@ def compute_plain_id(messages: tuple[Message, ...]) -> str:
 
 def _with_arguments_as_text(call: dict[str, Any]) -> dict[str, Any]:
     function = call["function"]
-    return {**call, "function": {**function, "arguments": json.dumps(function["arguments"], ensure_ascii=False)}}
+    return {
+        **call,
+        "function": {
+            **function,
+            "arguments": json.dumps(function["arguments"], ensure_ascii=False),
+        },
+    }
 
 
 def _get_weight_for_id(message: Message) -> float | None:

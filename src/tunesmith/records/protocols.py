@@ -51,7 +51,9 @@ ProgressCallback = Callable[[int, int], None]
 class Completer(Protocol):
     """Answers prompts. The order of the completions is the order of the prompts."""
 
-    def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
+    def complete(
+        self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None
+    ) -> list[Completion]:
         """One completion per prompt; a prompt that cannot be answered gets one with `error` set,
         never an exception.
         """
@@ -84,7 +86,10 @@ class LogprobModel(Protocol):
     """A model that can compute the likelihood of given answers; remote ones often cannot."""
 
     def compute_logprobs(
-        self, prompts: Sequence[Prompt], answers: Sequence[str], progress: ProgressCallback | None = None
+        self,
+        prompts: Sequence[Prompt],
+        answers: Sequence[str],
+        progress: ProgressCallback | None = None,
     ) -> list[AnswerLogprob]:
         """For each answer as the continuation of its prompt; with an empty prompt for the text by
         itself, without an end of turn.

@@ -24,7 +24,9 @@ def dump_canonical_json(value: Any) -> str:
     """JSON with sorted keys and no optional whitespace: equal content gives equal text. NaN is
     rejected.
     """
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return json.dumps(
+        value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+    )
 
 
 def compute_fingerprint(value: Any) -> str:
@@ -36,7 +38,9 @@ def compute_fingerprint(value: Any) -> str:
 class Record(BaseModel):
     """A frozen record. Subclasses only declare fields; `None` means "unknown", never "zero"."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False
+    )
 
     @property
     def fingerprint(self) -> str:
@@ -46,24 +50,32 @@ class Record(BaseModel):
     def replace(self, **changes: Any) -> Self:
         """A copy with other values in these fields, validated as when a record is built.
 
-        Unlike pydantic's `model_copy(update=...)`, which drops a misspelled name and takes any value.
-        Errors: `RecordError` for a name that is no field, or a value that does not fit.
+        Unlike pydantic's `model_copy(update=...)`, which drops a misspelled name and takes any
+        value. Errors: `RecordError` for a name that is no field, or a value that does not fit.
         """
         fields = type(self).model_fields
         for name in sorted(changes.keys() - fields.keys()):
             near = get_close_matches(name, fields, n=1, cutoff=0.0)
             raise RecordError(
-                "unknown-field", f"A {type(self).__name__} has no field of this name.",
-                where=type(self).__name__, found=name, do=f"did you mean {near[0]}?" if near else "",
-            )  # fmt: skip
+                "unknown-field",
+                f"A {type(self).__name__} has no field of this name.",
+                where=type(self).__name__,
+                found=name,
+                do=f"did you mean {near[0]}?" if near else "",
+            )
         try:
-            made = type(self).model_validate({**{name: getattr(self, name) for name in fields}, **changes})
+            made = type(self).model_validate(
+                {**{name: getattr(self, name) for name in fields}, **changes}
+            )
         except ValidationError as error:
             first = error.errors()[0]
             raise RecordError(
-                "invalid-value", f"This value does not fit a {type(self).__name__}.",
-                where=".".join(map(str, first["loc"])), found=first["msg"], do="give a value of the field's type",
-            ) from None  # fmt: skip
+                "invalid-value",
+                f"This value does not fit a {type(self).__name__}.",
+                where=".".join(map(str, first["loc"])),
+                found=first["msg"],
+                do="give a value of the field's type",
+            ) from None
         # the set of explicitly set fields decides what may still be filled in
         # (`workflow/time_budget.py`)
         object.__setattr__(made, "__pydantic_fields_set__", self.model_fields_set | changes.keys())
@@ -85,7 +97,10 @@ class Record(BaseModel):
             return cls.parse(read_own_file(path), str(path))
         except FileNotFoundError:
             raise RecordError(
-                "missing", f"There is no {cls.__name__.lower()} record.", where=str(path), do="check the path"
+                "missing",
+                f"There is no {cls.__name__.lower()} record.",
+                where=str(path),
+                do="check the path",
             ) from None
 
     @classmethod
@@ -104,12 +119,16 @@ class Record(BaseModel):
             if {one["type"] for one in error.errors()} <= UNKNOWN_VALUE_ERRORS:
                 raise RecordError(
                     NEWER_RECORD_CODE.partition("/")[2],
-                    f"This {cls.__name__.lower()} record was written by a newer version of tunesmith.",
-                    where=where, found=f"{key}: {first['msg']}", do="pip install --upgrade tunesmith",
-                ) from None  # fmt: skip
+                    f"This {cls.__name__.lower()} record was written by a newer version of"
+                    " tunesmith.",
+                    where=where,
+                    found=f"{key}: {first['msg']}",
+                    do="pip install --upgrade tunesmith",
+                ) from None
             raise RecordError(
                 "unreadable",
-                f"This is not a {cls.__name__.lower()} record that this version of tunesmith can read.",
+                f"This is not a {cls.__name__.lower()} record that this version of tunesmith can"
+                " read.",
                 where=f"{where} {key}".rstrip(),
                 found=first["msg"],
                 do="restore the file, or make the run again",

@@ -11,11 +11,14 @@ from tunesmith.plugins import Registry
 
 @dataclass(frozen=True)
 class RegisteredName:
-    """`Annotated[str, RegisteredName(METHODS)]`. An invalid value is reported as for a `Literal`."""
+    """`Annotated[str, RegisteredName(METHODS)]`. An invalid value is reported as for a
+    `Literal`."""
 
     registry: Registry[Any]
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
         return core_schema.no_info_before_validator_function(self._check, core_schema.str_schema())
 
     def _check(self, value: Any) -> Any:

@@ -33,7 +33,10 @@ def format_access_log(looks: list[TestSetAccess]) -> str:
     """
     if not looks:
         return ""
-    contenders, runs = len({look.contender for look in looks}), len({look.run for look in looks if look.run})
+    contenders, runs = (
+        len({look.contender for look in looks}),
+        len({look.run for look in looks if look.run}),
+    )
     return (
         f"looked at {_pluralize(len(looks), 'time')} by {_pluralize(contenders, 'contender')} in "
         f"{_pluralize(runs, 'run')} "

@@ -40,7 +40,9 @@ def make_point_interval(value: float) -> EstimateInterval:
 
 def scale_interval(interval: EstimateInterval, factor: float) -> EstimateInterval:
     """All three values, multiplied by `factor`."""
-    return EstimateInterval(low=interval.low * factor, expected=interval.expected * factor, high=interval.high * factor)
+    return EstimateInterval(
+        low=interval.low * factor, expected=interval.expected * factor, high=interval.high * factor
+    )
 
 
 def sum_intervals(ranges: Sequence[EstimateInterval]) -> EstimateInterval:

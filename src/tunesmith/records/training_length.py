@@ -70,7 +70,10 @@ def format_epochs(extent: TrainingLength) -> str:
     if extent.epochs < MIN_EPOCHS:
         # Two digits would round 0.996 to "1 of one pass".
         share = f"{extent.epochs:.2g}" if extent.epochs < 0.995 else f"{extent.epochs:.3f}"
-        return f"{share} of one pass over the data ({extent.examples:,} of {extent.train_examples:,} examples, {steps})"
+        return (
+            f"{share} of one pass over the data ({extent.examples:,} of {extent.train_examples:,}"
+            f" examples, {steps})"
+        )
     count = f"{extent.epochs:.2g}" if extent.epochs < 9.95 else f"{extent.epochs:,.0f}"
     word = "pass" if count == "1" else "passes"
     return f"{count} {word} over the data ({extent.train_examples:,} examples, {steps})"
@@ -81,8 +84,8 @@ def explain_short_training(extent: TrainingLength) -> str:
     if extent.epochs < MIN_EPOCHS or extent.fall is None:
         return format_epochs(extent)
     return (
-        f"{format_epochs(extent)}, and its training loss was still falling: by another {format_percent(extent.fall)} "
-        "in as many steps as its last quarter"
+        f"{format_epochs(extent)}, and its training loss was still falling: by another"
+        f" {format_percent(extent.fall)} in as many steps as its last quarter"
     )
 
 

@@ -29,7 +29,9 @@ def build_scores_chart(evaluation: Evaluation, winner: str | None) -> Figure:
     top.
     """
     metric = evaluation.metric
-    scored = [one for one in evaluation.contenders if metric in one.metrics and one.metrics[metric].n]
+    scored = [
+        one for one in evaluation.contenders if metric in one.metrics and one.metrics[metric].n
+    ]
     traces = []
     # plotly draws the first row at the bottom.
     for contender in reversed(scored):
@@ -37,7 +39,12 @@ def build_scores_chart(evaluation: Evaluation, winner: str | None) -> Figure:
         colour = "@accent" if contender.name == winner else "@ink"
         traces.append(
             _build_whisker(
-                escape(contender.name), 100 * score.value, 100 * score.low, 100 * score.high, colour, "solid"
+                escape(contender.name),
+                100 * score.value,
+                100 * score.low,
+                100 * score.high,
+                colour,
+                "solid",
             )
         )
     high = max((one.metrics[metric].high for one in scored), default=1.0)
@@ -46,7 +53,10 @@ def build_scores_chart(evaluation: Evaluation, winner: str | None) -> Figure:
         "range": [-1.5, min(104.0, max(112 * high + 4, MIN_AXIS_PERCENT))],
     }
     return _build_figure(
-        traces, xaxis=_build_axis(**axis), yaxis=_build_row_axis(len(traces)), height=96 + 42 * len(traces)
+        traces,
+        xaxis=_build_axis(**axis),
+        yaxis=_build_row_axis(len(traces)),
+        height=96 + 42 * len(traces),
     )
 
 
@@ -62,12 +72,24 @@ def build_differences_chart(
         label = f"{escape(pair.a)} − {escape(pair.b)}"
         traces.append(
             _build_whisker(
-                label, 100 * pair.difference, 100 * pair.low, 100 * pair.high, "@accent" if told else "@muted",
+                label,
+                100 * pair.difference,
+                100 * pair.low,
+                100 * pair.high,
+                "@accent" if told else "@muted",
                 "solid" if told else "hollow",
             )
-        )  # fmt: skip
+        )
     # yref "paper": the line spans the whole height, whatever the rows.
-    zero = {"type": "line", "x0": 0, "x1": 0, "y0": 0, "y1": 1, "yref": "paper", "line": {"color": "@ink", "width": 1}}
+    zero = {
+        "type": "line",
+        "x0": 0,
+        "x1": 0,
+        "y0": 0,
+        "y1": 1,
+        "yref": "paper",
+        "line": {"color": "@ink", "width": 1},
+    }
     title = {"text": f"difference in {format_metric_name(evaluation.metric)}, points"}
     return _build_figure(
         traces,
@@ -85,21 +107,36 @@ def build_loss_chart(metrics: Sequence[MetricLine], best_step: int | None) -> Fi
     steps = [line for line in metrics if line.kind == "step"]
     looks = [line for line in metrics if line.kind == "validation"]
     traces = [
-        _build_curve("training", [line.step for line in steps], [line.loss for line in steps], "@muted", "lines"),
         _build_curve(
-            "validation", [line.step for line in looks], [line.loss for line in looks], "@accent", "lines+markers"
+            "training",
+            [line.step for line in steps],
+            [line.loss for line in steps],
+            "@muted",
+            "lines",
+        ),
+        _build_curve(
+            "validation",
+            [line.step for line in looks],
+            [line.loss for line in looks],
+            "@accent",
+            "lines+markers",
         ),
     ]
     is_preference = any(line.reward_accuracy is not None for line in looks)
     title = {"text": "loss" if is_preference else "loss, nats per trained token"}
     return _build_figure(
-        traces, xaxis=_build_axis(title={"text": "step"}, rangemode="tozero"), yaxis=_build_axis(title=title,
-        rangemode="tozero"),
-        shapes=_mark_best_step(best_step), height=320, showlegend=True,
-    )  # fmt: skip
+        traces,
+        xaxis=_build_axis(title={"text": "step"}, rangemode="tozero"),
+        yaxis=_build_axis(title=title, rangemode="tozero"),
+        shapes=_mark_best_step(best_step),
+        height=320,
+        showlegend=True,
+    )
 
 
-def build_validation_score_chart(metrics: Sequence[MetricLine], best_step: int | None) -> Figure | None:
+def build_validation_score_chart(
+    metrics: Sequence[MetricLine], best_step: int | None
+) -> Figure | None:
     """The score of generated answers on the validation split over the steps; None if it was not
     measured.
     """
@@ -107,9 +144,13 @@ def build_validation_score_chart(metrics: Sequence[MetricLine], best_step: int |
     if not looks:
         return None
     scores = [100 * (line.score or 0.0) for line in looks]
-    trace = _build_curve("validation score", [line.step for line in looks], scores, "@accent", "lines+markers")
+    trace = _build_curve(
+        "validation score", [line.step for line in looks], scores, "@accent", "lines+markers"
+    )
     title = {"text": f"{format_metric_name(looks[-1].score_name or 'score')}, %"}
-    yaxis = _build_axis(title=title, range=[0, min(104.0, max(1.15 * max(scores) + 4, MIN_AXIS_PERCENT))])
+    yaxis = _build_axis(
+        title=title, range=[0, min(104.0, max(1.15 * max(scores) + 4, MIN_AXIS_PERCENT))]
+    )
     return _build_figure(
         [trace],
         xaxis=_build_axis(title={"text": "step"}, rangemode="tozero"),
@@ -123,16 +164,23 @@ def build_cost_chart(contenders: Sequence[Contender], winner: str | None) -> Fig
     """Bars: cost of 1,000 requests with each contender, and their time at the end of the bar."""
     shown = list(reversed(contenders))
     bar = {
-        "type": "bar", "orientation": "h", "width": 0.42, "hoverinfo": "skip", "cliponaxis": False,
+        "type": "bar",
+        "orientation": "h",
+        "width": 0.42,
+        "hoverinfo": "skip",
+        "cliponaxis": False,
         "y": [escape(one.name) for one in shown],
         "x": [one.usd_per_1000_or_none or 0.0 for one in shown],
         "marker": {"color": ["@accent" if one.name == winner else "@bar" for one in shown]},
         "text": [_format_cost_and_time(one, shown) for one in shown],
-        "textposition": "outside", "textfont": {"color": "@ink"},
-    }  # fmt: skip
+        "textposition": "outside",
+        "textfont": {"color": "@ink"},
+    }
     most = max((one.usd_per_1000_or_none or 0.0 for one in shown), default=1.0) or 1.0
     axis = _build_axis(title={"text": "USD per 1,000 requests"}, range=[0, 1.55 * most], nticks=5)
-    return _build_figure([bar], xaxis=axis, yaxis=_build_row_axis(len(shown)), height=96 + 36 * len(shown))
+    return _build_figure(
+        [bar], xaxis=axis, yaxis=_build_row_axis(len(shown)), height=96 + 36 * len(shown)
+    )
 
 
 def _format_cost_and_time(one: Contender, shown: Sequence[Contender]) -> str:
@@ -140,28 +188,50 @@ def _format_cost_and_time(one: Contender, shown: Sequence[Contender]) -> str:
     return cost if cost == time else f"{cost} · {time}"
 
 
-def _build_whisker(label: str, value: float, low: float, high: float, colour: str, fill: str) -> Figure:
+def _build_whisker(
+    label: str, value: float, low: float, high: float, colour: str, fill: str
+) -> Figure:
     return {
-        "type": "scatter", "mode": "markers+text", "x": [value], "y": [label], "hoverinfo": "skip",
-        "text": [f"{value:.1f}"], "textposition": "top center", "textfont": {"color": colour, "size": 12},
+        "type": "scatter",
+        "mode": "markers+text",
+        "x": [value],
+        "y": [label],
+        "hoverinfo": "skip",
+        "text": [f"{value:.1f}"],
+        "textposition": "top center",
+        "textfont": {"color": colour, "size": 12},
         "cliponaxis": False,
         "marker": {
-            "size": 9, "color": colour if fill == "solid" else "@paper", "line": {"color": colour, "width": 1.6},
+            "size": 9,
+            "color": colour if fill == "solid" else "@paper",
+            "line": {"color": colour, "width": 1.6},
         },
         "error_x": {
-            "type": "data", "symmetric": False, "array": [high - value], "arrayminus": [value - low],
-            "color": colour, "thickness": 1.6, "width": 4,
+            "type": "data",
+            "symmetric": False,
+            "array": [high - value],
+            "arrayminus": [value - low],
+            "color": colour,
+            "thickness": 1.6,
+            "width": 4,
         },
-    }  # fmt: skip
+    }
 
 
-def _build_curve(name: str, x: list[int], y: Sequence[float | None], colour: str, mode: str) -> Figure:
+def _build_curve(
+    name: str, x: list[int], y: Sequence[float | None], colour: str, mode: str
+) -> Figure:
     return {
-        "type": "scatter", "name": name, "mode": mode, "x": x, "y": y,
+        "type": "scatter",
+        "name": name,
+        "mode": mode,
+        "x": x,
+        "y": y,
         "line": {"color": colour, "width": 1.2 if mode == "lines" else 2},
-        "marker": {"size": 7, "color": colour}, "cliponaxis": mode == "lines",
+        "marker": {"size": 7, "color": colour},
+        "cliponaxis": mode == "lines",
         "hovertemplate": f"{name} %{{y:.3f}}, step %{{x}}<extra></extra>",
-    }  # fmt: skip
+    }
 
 
 def _mark_best_step(step: int | None) -> list[Figure]:
@@ -169,18 +239,38 @@ def _mark_best_step(step: int | None) -> list[Figure]:
     if step is None:
         return []
     line = {"color": "@ink", "width": 1, "dash": "dot"}
-    return [{
-        "type": "line", "x0": step, "x1": step, "y0": 0, "y1": 1, "yref": "paper", "line": line,
-        "label": {"text": "kept", "textposition": "start", "textangle": 0, "xanchor": "right", "padding": 6,
-                  "font": {"size": 12, "color": "@ink"}},
-    }]  # fmt: skip
+    return [
+        {
+            "type": "line",
+            "x0": step,
+            "x1": step,
+            "y0": 0,
+            "y1": 1,
+            "yref": "paper",
+            "line": line,
+            "label": {
+                "text": "kept",
+                "textposition": "start",
+                "textangle": 0,
+                "xanchor": "right",
+                "padding": 6,
+                "font": {"size": 12, "color": "@ink"},
+            },
+        }
+    ]
 
 
 def _build_axis(**parts: Any) -> Figure:
     return {
-        "automargin": True, "gridcolor": "@rule", "linecolor": "@rule", "zeroline": False, "ticks": "",
-        "fixedrange": True, **parts, "title": {"font": {"size": 13}, **parts.get("title", {})},
-    }  # fmt: skip
+        "automargin": True,
+        "gridcolor": "@rule",
+        "linecolor": "@rule",
+        "zeroline": False,
+        "ticks": "",
+        "fixedrange": True,
+        **parts,
+        "title": {"font": {"size": 13}, **parts.get("title", {})},
+    }
 
 
 def _build_row_axis(count: int) -> Figure:
@@ -194,9 +284,15 @@ def _build_figure(data: list[Figure], *, xaxis: Figure, yaxis: Figure, **layout:
     return {
         "data": data,
         "layout": {
-            "xaxis": xaxis, "yaxis": yaxis,
-            "margin": {"l": 8, "r": 16, "t": 24, "b": 8}, "font": {"family": "@font", "size": 14, "color": "@ink"},
-            "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "showlegend": False,
-            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}, "dragmode": False, **layout,
+            "xaxis": xaxis,
+            "yaxis": yaxis,
+            "margin": {"l": 8, "r": 16, "t": 24, "b": 8},
+            "font": {"family": "@font", "size": 14, "color": "@ink"},
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "showlegend": False,
+            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+            "dragmode": False,
+            **layout,
         },
-    }  # fmt: skip
+    }

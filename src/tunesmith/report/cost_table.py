@@ -34,12 +34,20 @@ def _build_cells(one: ContenderCost, report: CostReport) -> tuple[tuple[str, str
     if not one.has_request_cost:
         return ((UNKNOWN, ""), (UNKNOWN, ""), (UNKNOWN, ""), (UNKNOWN, ""), ("", ""))
     request, requests = one.compute_usd("request"), report.requests_per_month
-    monthly = None if requests is None else one.compute_usd_per_month(requests, report.horizon_months)
+    monthly = (
+        None if requests is None else one.compute_usd_per_month(requests, report.horizon_months)
+    )
     return (
         _format_amount(
-            EstimateInterval(low=1000 * request.low, expected=1000 * request.expected, high=1000 * request.high)
+            EstimateInterval(
+                low=1000 * request.low, expected=1000 * request.expected, high=1000 * request.high
+            )
         ),
-        _format_amount(one.usd_per_1000_correct) if one.usd_per_1000_correct else ("none right", ""),
+        (
+            _format_amount(one.usd_per_1000_correct)
+            if one.usd_per_1000_correct
+            else ("none right", "")
+        ),
         _format_amount(one.compute_usd("once")),
         _format_amount(monthly) if monthly else ("say how many", ""),
         _format_cheapest(one, report),
@@ -53,7 +61,9 @@ def _format_amount(amount: EstimateInterval | OpenInterval) -> tuple[str, str]:
     if middle is None:
         return f"at least {format_usd(low)}", ""
     doubt = "no end" if high is None else format_usd(high, beside)
-    return format_usd(middle, beside), "" if low == middle == high else f"{format_usd(low, beside)} to {doubt}"
+    return format_usd(middle, beside), (
+        "" if low == middle == high else f"{format_usd(low, beside)} to {doubt}"
+    )
 
 
 def _format_cheapest(one: ContenderCost, report: CostReport) -> tuple[str, str]:
@@ -72,16 +82,19 @@ def format_cost_sentences(report: CostReport) -> tuple[str, ...]:
     """Which contender is cheapest from which volume on, by cost and by correct answer, and how
     accurate the estimate was.
     """
-    is_same = [step.name for step in report.cheapest_correct] == [step.name for step in report.cheapest]
+    is_same = [step.name for step in report.cheapest_correct] == [
+        step.name for step in report.cheapest
+    ]
     by_correct = () if is_same else report.cheapest_correct
     steps = [step.sentence for step in (*report.cheapest, *by_correct)]
     words = {"tuning_usd": "The tuning", "decide_usd": "The whole decision"}
     for one in report.predictions:
         beside = [one.actual_usd, one.foreseen.expected]
         steps.append(
-            f"{words.get(one.what, one.what)} was to cost {format_usd(one.foreseen.expected, beside)} "
-            f"({format_usd(one.foreseen.low, beside)} to {format_usd(one.foreseen.high, beside)}) and cost "
-            f"{format_usd(one.actual_usd, beside)}"
+            f"{words.get(one.what, one.what)} was to cost"
+            f" {format_usd(one.foreseen.expected, beside)} ({format_usd(one.foreseen.low, beside)}"
+            f" to {format_usd(one.foreseen.high, beside)}) and cost"
+            f" {format_usd(one.actual_usd, beside)}"
             + (f", {one.ratio:.2g} times that." if one.ratio is not None else ".")
         )
     return tuple(steps)
@@ -104,8 +117,13 @@ def _bracket_range(money: tuple[str, str]) -> tuple[str, ...]:
 def render_cost_markdown(report: CostReport, winner: str | None) -> str:
     """The cost section of the Markdown report."""
     rows = [
-        [f"**{row.name}**" if row.name == winner else row.name, *(" ".join(_bracket_range(cell)) for cell in row.cells)]
+        [
+            f"**{row.name}**" if row.name == winner else row.name,
+            *(" ".join(_bracket_range(cell)) for cell in row.cells),
+        ]
         for row in build_cost_rows(report)
     ]
-    told = "\n".join(f"- {reveal_hidden_characters(sentence)}" for sentence in format_cost_sentences(report))
+    told = "\n".join(
+        f"- {reveal_hidden_characters(sentence)}" for sentence in format_cost_sentences(report)
+    )
     return f"## Cost\n\n{render_table(['contender', *list_cost_columns(report)], rows)}\n\n{told}"

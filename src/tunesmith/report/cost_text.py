@@ -21,7 +21,11 @@ def format_cost(contender: Contender, beside: Sequence[Contender] = ()) -> str:
     needs.
     """
     cost = contender.usd_per_1000_or_none
-    return UNKNOWN if cost is None else format_usd(cost, [one.usd_per_1000_or_none or 0.0 for one in beside])
+    return (
+        UNKNOWN
+        if cost is None
+        else format_usd(cost, [one.usd_per_1000_or_none or 0.0 for one in beside])
+    )
 
 
 def format_cost_basis(contender: Contender, evaluation: Evaluation) -> str:
@@ -37,7 +41,9 @@ def format_cost_bases(evaluation: Evaluation) -> str:
     """The origin of all costs, as a sentence."""
     charged = [one.name for one in evaluation.contenders if one.token_price is not None]
     outside = [one.name for one in evaluation.contenders if one.traits.is_external]
-    told = f"Dollars follow from {format_usd(evaluation.machine_usd_per_hour)} an hour of this machine"
+    told = (
+        f"Dollars follow from {format_usd(evaluation.machine_usd_per_hour)} an hour of this machine"
+    )
     told += f", those of {', '.join(charged)} from the tokens that are charged" if charged else ""
     told += f", those of {', '.join(outside)} from its file where that says so" if outside else ""
     return f"{told}."

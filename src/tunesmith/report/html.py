@@ -30,8 +30,19 @@ from tunesmith.records.quantity import (
 )
 from tunesmith.report import charts
 from tunesmith.report.break_even_chart import build_break_even_chart
-from tunesmith.report.cost_table import build_cost_rows, format_cost_sentences, list_cost_columns, list_cost_parts
-from tunesmith.report.cost_text import UNKNOWN, format_cost, format_cost_bases, format_cost_basis, format_time
+from tunesmith.report.cost_table import (
+    build_cost_rows,
+    format_cost_sentences,
+    list_cost_columns,
+    list_cost_parts,
+)
+from tunesmith.report.cost_text import (
+    UNKNOWN,
+    format_cost,
+    format_cost_bases,
+    format_cost_basis,
+    format_time,
+)
 from tunesmith.report.report_data import (
     CORRECTION_NOTE,
     MAX_ALL_PAIRS_CONTENDERS,
@@ -51,14 +62,26 @@ from tunesmith.report.reproduction import build_fact_tables
 from tunesmith.report.text_escaping import reveal_hidden_characters
 
 HEADLINES: Mapping[str, tuple[str, str]] = {
-    "prompt": ("Prompt", "On your data a prompt is enough: nothing more elaborate is shown to be worth it."),
+    "prompt": (
+        "Prompt",
+        "On your data a prompt is enough: nothing more elaborate is shown to be worth it.",
+    ),
     "rag": (
         "Retrieve",
-        "On your data nothing simpler keeps up with retrieval, and nothing more elaborate is shown to be worth it.",
+        (
+            "On your data nothing simpler keeps up with retrieval, and nothing more elaborate is"
+            " shown to be worth it."
+        ),
     ),
     "fine-tune": ("Fine-tune", "On your data nothing simpler keeps up with the tuned model."),
-    "fine-tune+rag": ("Fine-tune and retrieve", "On your data nothing simpler keeps up with the two together."),
-    "stop": ("Keep what you have", "Nothing that was tried is good enough, or better than what you have."),
+    "fine-tune+rag": (
+        "Fine-tune and retrieve",
+        "On your data nothing simpler keeps up with the two together.",
+    ),
+    "stop": (
+        "Keep what you have",
+        "Nothing that was tried is good enough, or better than what you have.",
+    ),
     "cannot tell": ("Cannot tell yet", "The test examples are too few to tell."),
 }
 """Verdict -> title and plain sentence of the page."""
@@ -104,11 +127,13 @@ def render_html(content: ReportInput) -> str:
 
 def build_content_policy(*scripts: str) -> str:
     """A content security policy that allows no request and only these scripts."""
-    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    hashes = (
+        base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts
+    )
     allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
     return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:;"
+        " base-uri 'none'; form-action 'none'"
     )
 
 
@@ -128,8 +153,13 @@ def build_figures(content: ReportInput) -> dict[str, charts.Figure]:
         "cost": charts.build_cost_chart(evaluation.contenders, winner),
     }
     if pairs := select_differences(evaluation, choose_focus(content)):
-        figures["differences"] = charts.build_differences_chart(evaluation, pairs, collect_corrected_p(content))
-    if content.cost is not None and (curves := build_break_even_chart(content.cost, winner)) is not None:
+        figures["differences"] = charts.build_differences_chart(
+            evaluation, pairs, collect_corrected_p(content)
+        )
+    if (
+        content.cost is not None
+        and (curves := build_break_even_chart(content.cost, winner)) is not None
+    ):
         figures["break_even"] = curves
     if content.metrics:
         best_step = content.run.result.best_step if content.run and content.run.result else None
@@ -160,7 +190,11 @@ def _build_template_context(content: ReportInput) -> dict[str, Any]:
         "corrected": collect_corrected_p(content),
         "needed": collect_required_examples(content),
         "family": CORRECTION_NOTE,
-        "beside": [(role, evaluation.get_contender(name)) for role, name in decision.beside if name in names],
+        "beside": [
+            (role, evaluation.get_contender(name))
+            for role, name in decision.beside
+            if name in names
+        ],
         "rival": find_main_comparison(content),
         "focus": choose_focus(content),
         "metrics": list_metric_names(evaluation),
@@ -172,7 +206,9 @@ def _build_template_context(content: ReportInput) -> dict[str, Any]:
         "facts": build_fact_tables(content),
         "sides": format_split_sizes(content),
         "recipe": dump_recipe(content.recipe),
-        "against": choose_focus(content) if len(evaluation.contenders) > MAX_ALL_PAIRS_CONTENDERS else None,
+        "against": (
+            choose_focus(content) if len(evaluation.contenders) > MAX_ALL_PAIRS_CONTENDERS else None
+        ),
         **_build_trust_context(content),
         **_build_cost_context(content),
         "analysis": content.analysis,
@@ -191,9 +227,9 @@ def _build_trust_context(content: ReportInput) -> dict[str, Any]:
         "looks": content.test_set_access,
         "judge": content.qualification,
         "forgetting": forgetting,
-        "forgetting_sentences": describe_forgetting(forgetting, content.recipe.bar.max_forgetting)
-        if forgetting
-        else [],
+        "forgetting_sentences": (
+            describe_forgetting(forgetting, content.recipe.bar.max_forgetting) if forgetting else []
+        ),
     }
 
 
@@ -212,12 +248,20 @@ def _build_cost_context(content: ReportInput) -> dict[str, Any]:
 
 def keep_together(sentence: str) -> str:
     """The sentence without a line break between a number and its unit, or inside `n = 60`."""
-    return re.sub(r"(?<=\d) (?=%|points|min\b|s\b|h\b)|(?<=\bn) (?==)|(?<=\bn =) ", "\N{NO-BREAK SPACE}", sentence)
+    return re.sub(
+        r"(?<=\d) (?=%|points|min\b|s\b|h\b)|(?<=\bn) (?==)|(?<=\bn =) ",
+        "\N{NO-BREAK SPACE}",
+        sentence,
+    )
 
 
 def _finalize(value: Any) -> Any:
     """Make hidden characters visible in every value that the template prints."""
-    return reveal_hidden_characters(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return (
+        reveal_hidden_characters(value)
+        if isinstance(value, str) and not isinstance(value, Markup)
+        else value
+    )
 
 
 def _read_template_source(environment: Environment, name: str) -> str:

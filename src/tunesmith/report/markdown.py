@@ -46,13 +46,21 @@ def _render_verdict(content: ReportInput) -> str:
     warnings = [f"**Warning: {escape_markdown(warning)}**" for warning in content.decision.warnings]
     asked = {one.name: one for one in content.evaluation.contenders}
     beside = [(role, asked[name]) for role, name in content.decision.beside if name in asked]
-    rows = [[role, format_name(one.name), *_format_summary_cells(one, content)] for role, one in beside]
+    rows = [
+        [role, format_name(one.name), *_format_summary_cells(one, content)] for role, one in beside
+    ]
     parts = [
         f"# Verdict: {format_verdict(content.decision.verdict)}",
         *(escape_markdown(line) for line in content.decision.summary),
         *warnings,
         render_table(
-            ["", "contender", format_name(format_metric_name(content.evaluation.metric)), "1,000 requests"], rows
+            [
+                "",
+                "contender",
+                format_name(format_metric_name(content.evaluation.metric)),
+                "1,000 requests",
+            ],
+            rows,
         ),
         f"## Details\n\n{_render_list(content.decision.reasons)}",
     ]
@@ -61,7 +69,9 @@ def _render_verdict(content: ReportInput) -> str:
 
 def _format_summary_cells(one: Contender, content: ReportInput) -> tuple[str, str]:
     evaluation = content.evaluation
-    return _format_score(one.metrics.get(evaluation.metric)), format_cost(one, evaluation.contenders)
+    return _format_score(one.metrics.get(evaluation.metric)), format_cost(
+        one, evaluation.contenders
+    )
 
 
 def _render_list(sentences: Iterable[str]) -> str:
@@ -84,16 +94,18 @@ def _render_trust(content: ReportInput) -> str:
             if judge.is_qualified
             else "did not qualify: its scores are shown and decide nothing"
         )
-        told += [f"The judge {format_name(judge.judge)} {did}.", *judge.reasons, *content.judge_notes]
+        told += [
+            f"The judge {format_name(judge.judge)} {did}.",
+            *judge.reasons,
+            *content.judge_notes,
+        ]
     return f"## The test\n\n{_render_list(told)}" if told else ""
 
 
 def _render_forgetting(content: ReportInput) -> str:
     if content.forgetting is None:
         return ""
-    return (
-        f"## Forgetting\n\n{_render_list(describe_forgetting(content.forgetting, content.recipe.bar.max_forgetting))}"
-    )
+    return f"## Forgetting\n\n{_render_list(describe_forgetting(content.forgetting, content.recipe.bar.max_forgetting))}"  # noqa: E501
 
 
 def _render_suggestions(content: ReportInput) -> str:
@@ -102,7 +114,9 @@ def _render_suggestions(content: ReportInput) -> str:
     """
     suggestions = content.analysis.suggestions if content.analysis else ()
     return (
-        "## What to do\n\n" + "\n".join(f"- {escape_markdown(one.text)}" for one in suggestions) if suggestions else ""
+        "## What to do\n\n" + "\n".join(f"- {escape_markdown(one.text)}" for one in suggestions)
+        if suggestions
+        else ""
     )
 
 
@@ -125,9 +139,18 @@ def _render_contenders(content: ReportInput) -> str:
         cells = [_format_score(one.metrics.get(metric)) for metric in metrics]
         cells += [f"{missing[one.name]:,}"] if any(missing.values()) else []
         rows.append(
-            [name, *cells, format_time(one), format_cost(one, evaluation.contenders), escape_markdown(one.given)]
+            [
+                name,
+                *cells,
+                format_time(one),
+                format_cost(one, evaluation.contenders),
+                escape_markdown(one.given),
+            ]
         )
-    note = f"{len(evaluation.examples):,} test examples; 95 % intervals. Scorer: {format_name(evaluation.scorer)}. "
+    note = (
+        f"{len(evaluation.examples):,} test examples; 95 % intervals. Scorer:"
+        f" {format_name(evaluation.scorer)}. "
+    )
     note += format_cost_bases(evaluation)
     return f"## Contenders\n\n{render_table(head, rows)}\n\n{note}"
 
@@ -155,8 +178,18 @@ def _render_differences(content: ReportInput) -> str:
         ]
         for pair in sort_differences(content.evaluation)
     ]
-    head = ["pair", f"points of {format_metric_name(content.evaluation.metric)}", "p", "p, corrected", "n"]
-    return f"## Differences on the same examples\n\n{render_table(head, rows)}\n\n{CORRECTION_NOTE}" if rows else ""
+    head = [
+        "pair",
+        f"points of {format_metric_name(content.evaluation.metric)}",
+        "p",
+        "p, corrected",
+        "n",
+    ]
+    return (
+        f"## Differences on the same examples\n\n{render_table(head, rows)}\n\n{CORRECTION_NOTE}"
+        if rows
+        else ""
+    )
 
 
 def _render_training(content: ReportInput) -> str:
@@ -164,21 +197,36 @@ def _render_training(content: ReportInput) -> str:
     if result is None:
         return ""
     read = f"Tuned for {result.extent.summary}" if result.extent else f"{result.steps:,} steps"
-    validation = f", {format_duration(result.validation_seconds)} of it validation" if result.validation_seconds else ""
-    loss = "" if result.best_validation_loss is None else f", validation loss {result.best_validation_loss:.3f}"
+    validation = (
+        f", {format_duration(result.validation_seconds)} of it validation"
+        if result.validation_seconds
+        else ""
+    )
+    loss = (
+        ""
+        if result.best_validation_loss is None
+        else f", validation loss {result.best_validation_loss:.3f}"
+    )
     return (
-        f"## Training\n\n{read} in {format_duration(result.seconds)}{validation}; kept step "
-        f"{result.best_step:,}{loss}. "
-        f"{result.tokens_trained:,} tokens trained of {result.tokens_read:,} read, "
-        f"{result.trainable_parameters:,} trainable parameters, peak memory {result.peak_memory_bytes / 2**30:.1f} GiB"
+        f"## Training\n\n{read} in {format_duration(result.seconds)}{validation}; kept step"
+        f" {result.best_step:,}{loss}. {result.tokens_trained:,} tokens trained of"
+        f" {result.tokens_read:,} read, {result.trainable_parameters:,} trainable parameters, peak"
+        f" memory {result.peak_memory_bytes / 2**30:.1f} GiB"
         + (f", {result.energy_joules / 1000:.1f} kJ." if result.energy_joules else ".")
     )
 
 
 def _render_data(content: ReportInput) -> str:
     problems = content.check.problems
-    rows = [[one.severity, format_code(one.code), f"{one.count:,}", escape_markdown(one.message)] for one in problems]
-    found = render_table(["severity", "finding", "count", "what"], rows) if rows else "The check found no problem."
+    rows = [
+        [one.severity, format_code(one.code), f"{one.count:,}", escape_markdown(one.message)]
+        for one in problems
+    ]
+    found = (
+        render_table(["severity", "finding", "count", "what"], rows)
+        if rows
+        else "The check found no problem."
+    )
     return f"## Data\n\n{format_split_sizes(content)}.\n\n{found}"
 
 
@@ -199,7 +247,10 @@ def _render_worst_answers(content: ReportInput) -> str:
 
 
 def _render_reproduction(content: ReportInput) -> str:
-    lines = [f"- command: {format_code(content.command)}", f"- data: {format_code(content.check.dataset.content)}"]
+    lines = [
+        f"- command: {format_code(content.command)}",
+        f"- data: {format_code(content.check.dataset.content)}",
+    ]
     if content.run:
         seeds = ", ".join(f"{name} {seed}" for name, seed in content.run.seeds.items())
         lines += [

@@ -24,12 +24,16 @@ def build_report_json(content: ReportInput, report: Path) -> dict[str, Any]:
         "metric": evaluation.metric,
         "needed_test_examples": decision.needed_test_examples,
         "contenders": [contender.model_dump(mode="json") for contender in evaluation.contenders],
-        "comparisons": [comparison.model_dump(mode="json") for comparison in evaluation.comparisons],
+        "comparisons": [
+            comparison.model_dump(mode="json") for comparison in evaluation.comparisons
+        ],
         "power": _dump(content.power),
         "leaks": _dump(content.contamination),
         "forgetting": _dump(content.forgetting and content.forgetting.drop),
         "cost": _dump(content.cost),
-        "suggestions": [one.text for one in content.analysis.suggestions] if content.analysis else [],
+        "suggestions": (
+            [one.text for one in content.analysis.suggestions] if content.analysis else []
+        ),
         "run": content.run.id if content.run else None,
         "report": str(report),
     }
@@ -42,13 +46,20 @@ def _dump(record: Record | None) -> dict[str, Any] | None:
 def format_split_sizes(content: ReportInput) -> str:
     """The number of examples in each split, and how many of them were used if a limit applied."""
     split, limits = content.split, content.recipe.evaluation
-    validation = min(len(split.validation), limits.validation_limit) if content.run else len(split.validation)
+    validation = (
+        min(len(split.validation), limits.validation_limit)
+        if content.run
+        else len(split.validation)
+    )
     sides = (
         ("train", len(split.train), len(split.train)),
         ("validation", validation, len(split.validation)),
         ("test", len(content.evaluation.examples), len(split.test)),
     )
-    told = [f"{used:,} of {all_:,} {name}" if used < all_ else f"{all_:,} {name}" for name, used, all_ in sides]
+    told = [
+        f"{used:,} of {all_:,} {name}" if used < all_ else f"{all_:,} {name}"
+        for name, used, all_ in sides
+    ]
     return f"{told[0]}, {told[1]} and {told[2]} examples used"
 
 
@@ -89,12 +100,20 @@ def select_shown_contenders(content: ReportInput) -> list[Contender]:
     """The contenders shown side by side: the best baseline and the best tuned one, as far as they
     exist.
     """
-    return [one for one in (find_best(content, tuned=False), find_best(content, tuned=True)) if one is not None]
+    return [
+        one
+        for one in (find_best(content, tuned=False), find_best(content, tuned=True))
+        if one is not None
+    ]
 
 
 def list_metric_names(evaluation: Evaluation) -> list[str]:
     """Every metric of any contender, the deciding one first."""
-    return list(dict.fromkeys([evaluation.metric, *(name for one in evaluation.contenders for name in one.metrics)]))
+    return list(
+        dict.fromkeys(
+            [evaluation.metric, *(name for one in evaluation.contenders for name in one.metrics)]
+        )
+    )
 
 
 def find_main_comparison(content: ReportInput) -> Comparison | None:
@@ -106,8 +125,11 @@ def find_main_comparison(content: ReportInput) -> Comparison | None:
         return None
     if content.decision.gain is not None:
         return content.decision.gain
-    others = [pair if pair.a == winner else reverse_comparison(pair) for pair in sort_differences(evaluation)
-              if winner in (pair.a, pair.b)]  # fmt: skip
+    others = [
+        pair if pair.a == winner else reverse_comparison(pair)
+        for pair in sort_differences(evaluation)
+        if winner in (pair.a, pair.b)
+    ]
     return min(others, key=lambda pair: pair.difference, default=None)
 
 
@@ -131,8 +153,8 @@ def select_differences(evaluation: Evaluation, focus: str | None) -> list[Compar
 
 
 CORRECTION_NOTE = (
-    "Intervals and p are of each pair by itself. The corrected p is the one that the verdict uses: for a simpler "
-    "contender against all more elaborate ones of other verdicts together (Holm)."
+    "Intervals and p are of each pair by itself. The corrected p is the one that the verdict uses:"
+    " for a simpler contender against all more elaborate ones of other verdicts together (Holm)."
 )
 
 
@@ -141,24 +163,36 @@ def collect_corrected_p(content: ReportInput) -> dict[tuple[str, str], float]:
     comparisons.
     """
     metric = content.evaluation.metric
-    alone = {(one.a, one.b): one.p for one in content.evaluation.comparisons if one.metric == metric}
+    alone = {
+        (one.a, one.b): one.p for one in content.evaluation.comparisons if one.metric == metric
+    }
     alone |= {(one.a, one.b): one.p for one in content.decision.pairs}
     told = {(one.a, one.b) for one in content.decision.pairs}
     alone |= {(one.b, one.a): one.p for one in content.decision.pairs}
-    return {(b, a): p for (a, b), p in alone.items() if (a, b) not in told and (b, a) not in alone} | alone
+    return {
+        (b, a): p for (a, b), p in alone.items() if (a, b) not in told and (b, a) not in alone
+    } | alone
 
 
 def collect_required_examples(content: ReportInput) -> dict[tuple[str, str], int]:
     """The test examples that would separate each pair, in both orders, as the verdict computes
     them.
     """
-    needed = [(one.a, one.b, one.needed_n) for one in content.decision.pairs if one.needed_n is not None]
+    needed = [
+        (one.a, one.b, one.needed_n) for one in content.decision.pairs if one.needed_n is not None
+    ]
     return {(a, b): n for a, b, n in needed} | {(b, a): n for a, b, n in needed}
 
 
 def reverse_comparison(pair: Comparison) -> Comparison:
     """b - a instead of a - b."""
-    swapped = {"a": pair.b, "b": pair.a, "difference": -pair.difference, "low": -pair.high, "high": -pair.low}
+    swapped = {
+        "a": pair.b,
+        "b": pair.a,
+        "difference": -pair.difference,
+        "low": -pair.high,
+        "high": -pair.low,
+    }
     return pair.replace(**swapped)
 
 
@@ -177,13 +211,19 @@ def build_side_by_side_examples(content: ReportInput) -> list[SideBySideExample]
     names = [contender.name for contender in select_shown_contenders(content)]
     if not names:
         return []
-    by_example = {name: {answer.example: answer for answer in content.answers.get(name, ())} for name in names}
+    by_example = {
+        name: {answer.example: answer for answer in content.answers.get(name, ())} for name in names
+    }
     cases = []
     for key in content.evaluation.examples:
         if key in content.examples and all(key in by_example[name] for name in names):
             answers = [by_example[name][key] for name in names]
             scores = [get_primary_score(answer, content.evaluation.metric) for answer in answers]
-            cases.append(SideBySideExample(content.examples[key], tuple(zip(names, answers, scores, strict=True))))
+            cases.append(
+                SideBySideExample(
+                    content.examples[key], tuple(zip(names, answers, scores, strict=True))
+                )
+            )
     return cases
 
 
@@ -198,7 +238,10 @@ def find_worst_examples(content: ReportInput, limit: int = 10) -> list[SideBySid
         value = next(get_score for name, _, get_score in case.answers if name == focus)
         return -1.0 if value is None else value
 
-    return sorted((case for case in build_side_by_side_examples(content) if get_score(case) < 1), key=get_score)[:limit]
+    return sorted(
+        (case for case in build_side_by_side_examples(content) if get_score(case) < 1),
+        key=get_score,
+    )[:limit]
 
 
 def find_changed_examples(

@@ -19,5 +19,7 @@ def write_report(folder: Path, content: ReportInput) -> tuple[Path, Path, Path]:
     page, text, numbers = (folder / f"report.{ending}" for ending in ("html", "md", "json"))
     write_atomically(page, render_html(content))
     write_atomically(text, render_markdown(content))
-    write_atomically(numbers, json.dumps(build_report_json(content, page), indent=2, ensure_ascii=False) + "\n")
+    write_atomically(
+        numbers, json.dumps(build_report_json(content, page), indent=2, ensure_ascii=False) + "\n"
+    )
     return page, text, numbers

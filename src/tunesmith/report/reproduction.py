@@ -16,7 +16,10 @@ def build_fact_tables(content: ReportInput) -> list[FactTable]:
             "Data",
             [
                 ("content", dataset.content),
-                *((f"{file.path}, {file.size_bytes:,} bytes", file.sha256) for file in dataset.files),
+                *(
+                    (f"{file.path}, {file.size_bytes:,} bytes", file.sha256)
+                    for file in dataset.files
+                ),
                 ("split", split.fingerprint),
                 ("evaluation", content.evaluation.fingerprint),
             ],
@@ -34,7 +37,14 @@ def build_fact_tables(content: ReportInput) -> list[FactTable]:
         ("accelerator", machine.accelerator or "none"),
     ]
     return [
-        ("Run", [("id", run.id), ("made", run.created), *((f"seed: {name}", str(n)) for name, n in run.seeds.items())]),
+        (
+            "Run",
+            [
+                ("id", run.id),
+                ("made", run.created),
+                *((f"seed: {name}", str(n)) for name, n in run.seeds.items()),
+            ],
+        ),
         ("Model", [("name", f"{model.name} ({place})"), *model.files.items()]),
         *tables,
         ("Machine", hardware),

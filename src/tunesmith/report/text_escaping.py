@@ -26,7 +26,9 @@ def _is_hidden(sign: str) -> bool:
     return unicodedata.category(sign) in ("Cc", "Cf", "Cs") and sign not in _ALLOWED_CHARACTERS
 
 
-_MARKDOWN_PATTERN = re.compile(r"([\\`*\[\]|~]|(?<!\w)_|_(?!\w)|^[#+>-])|(?<=\w)(:)(?=//)|(?<=\bwww)(\.)")
+_MARKDOWN_PATTERN = re.compile(
+    r"([\\`*\[\]|~]|(?<!\w)_|_(?!\w)|^[#+>-])|(?<=\w)(:)(?=//)|(?<=\bwww)(\.)"
+)
 _TAG_PATTERN = re.compile(r"<(?! )|&(?=#|\w+;)")
 
 

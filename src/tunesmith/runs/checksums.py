@@ -48,7 +48,15 @@ def read_checksums(folder: Path) -> Checksums | None:
         found = Checksums.model_validate_json(dump_canonical_json(document))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError):
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        ValidationError,
+    ):
         raise _build_damage_error(path) from None
     # Compared byte by byte, which verifies the list's own hash as well.
     if raw != found.to_signed_json().encode():
@@ -82,13 +90,19 @@ def register_files(folder: Path, names: Iterable[str]) -> None:
     `register_expected`.
     """
     there = tuple(names)
-    found = {name: (compute_sha256(folder / name),) for name in _list_files(folder) if _is_below(name, there)}
+    found = {
+        name: (compute_sha256(folder / name),)
+        for name in _list_files(folder)
+        if _is_below(name, there)
+    }
     _write_checksums(folder, {**_resolve_pending(folder), **found})
 
 
 def register_all(folder: Path) -> None:
     """Begin a list with all present files. Errors: `OSError`."""
-    _write_checksums(folder, {name: (compute_sha256(folder / name),) for name in _list_files(folder)})
+    _write_checksums(
+        folder, {name: (compute_sha256(folder / name),) for name in _list_files(folder)}
+    )
 
 
 def find_damage(folder: Path, names: Iterable[str] = ()) -> tuple[str, ...]:
@@ -137,7 +151,9 @@ def _list_files(folder: Path) -> list[str]:
     # os.walk does not follow links to folders
     paths = [Path(place, name) for place, _, names in os.walk(folder) for name in names]
     names = (path.relative_to(folder).as_posix() for path in paths if get_path_kind(path) == "file")
-    return sorted(name for name in names if not _is_below(name, EXCLUDED_NAMES) and "/.tmp-" not in f"/{name}")
+    return sorted(
+        name for name in names if not _is_below(name, EXCLUDED_NAMES) and "/.tmp-" not in f"/{name}"
+    )
 
 
 def _is_below(name: str, places: Iterable[str]) -> bool:
@@ -146,6 +162,9 @@ def _is_below(name: str, places: Iterable[str]) -> bool:
 
 def _build_damage_error(path: Path) -> RunError:
     return RunError(
-        "damaged", "The checksums of this run cannot be read.", where=str(path), found="not what was written",
+        "damaged",
+        "The checksums of this run cannot be read.",
+        where=str(path),
+        found="not what was written",
         do="restore the file from a copy, or remove it: then nothing of this run is verified by it",
-    )  # fmt: skip
+    )

@@ -40,7 +40,9 @@ def read_inference_config(folder: RunFolder, contender: str) -> InferenceConfig 
     return folder.read_record(InferenceConfig, name)
 
 
-def write_index(folder: Path, name: str, entries: Iterable[Any], vectors: NDArray[np.float32] | None) -> None:
+def write_index(
+    folder: Path, name: str, entries: Iterable[Any], vectors: NDArray[np.float32] | None
+) -> None:
     """Store a search index, one JSON value per line, and its vectors. `folder` is created if
     missing.
 
@@ -50,7 +52,9 @@ def write_index(folder: Path, name: str, entries: Iterable[Any], vectors: NDArra
 
     path = folder / f"{name}.jsonl"
     try:
-        write_atomically(path, "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries))
+        write_atomically(
+            path, "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
+        )
         if vectors is not None:
             from safetensors.numpy import save_file
 
@@ -96,6 +100,9 @@ def read_index(folder: Path, name: str) -> tuple[list[Any], NDArray[np.float32] 
 
 def _build_damage_error(path: Path, found: str) -> RunError:
     return RunError(
-        "damaged", f"This run has no {path.name} that can be read.", where=str(path), found=found,
+        "damaged",
+        f"This run has no {path.name} that can be read.",
+        where=str(path),
+        found=found,
         do="restore it from a copy, or make the run again",
-    )  # fmt: skip
+    )

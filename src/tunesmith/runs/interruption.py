@@ -34,10 +34,18 @@ def reporting_saved_work(folder: RunFolder, *, is_decision: bool) -> Iterator[No
 def describe_run_state(folder: RunFolder, *, is_decision: bool) -> str:
     """One line for an abrupt end; it reads as few files as possible."""
     if folder.has(Decision):
-        return f"Kept in {folder.path}: the verdict. Next: {format_command_line('show', folder.path)}"
+        return (
+            f"Kept in {folder.path}: the verdict. Next: {format_command_line('show', folder.path)}"
+        )
     if not is_decision and is_tuned(folder) and not folder.checkpoints.is_dir():
-        return f"Kept in {folder.path}: the tuned weights. Next: {format_command_line('chat', folder.path)}"
-    return f"Kept in {folder.path}: what was finished before. Next: {format_command_line('resume', folder.path)}"
+        return (
+            f"Kept in {folder.path}: the tuned weights. Next:"
+            f" {format_command_line('chat', folder.path)}"
+        )
+    return (
+        f"Kept in {folder.path}: what was finished before. Next:"
+        f" {format_command_line('resume', folder.path)}"
+    )
 
 
 def build_interruption(folder: RunFolder | None, exit_code: int) -> Interrupted:
@@ -58,7 +66,10 @@ def build_interruption(folder: RunFolder | None, exit_code: int) -> Interrupted:
         *([f"the answers of {unscored}, not scored yet"] if unscored else []),
         *(["the choices made"] if folder.read_selections().records else []),
     ]
-    error.where, error.found = str(folder.path), " and ".join(kept) or "the checked data and the recipe"
+    error.where, error.found = (
+        str(folder.path),
+        " and ".join(kept) or "the checked data and the recipe",
+    )
     go_on = format_command_line("show" if folder.has(Decision) else "resume", folder.path)
     error.do = go_on if folder.has(Run) else "run the command again"
     if has_weights:
@@ -69,16 +80,21 @@ def build_interruption(folder: RunFolder | None, exit_code: int) -> Interrupted:
 def build_immediate_stop(folder: RunFolder, exit_code: int) -> Interrupted:
     """The same after a second signal, without reading the folder."""
     error = Interrupted(
-        "stopped", "Stopped at once, as you asked twice.", where=str(folder.path), found="what was finished before",
+        "stopped",
+        "Stopped at once, as you asked twice.",
+        where=str(folder.path),
+        found="what was finished before",
         do=format_command_line("resume", folder.path),
-    )  # fmt: skip
+    )
     error.exit_code = exit_code
     return error
 
 
 def is_tuned(folder: RunFolder) -> bool:
     """Whether the folder holds tuned weights, final or from an earlier validation pass."""
-    return any(path for place in (folder.adapter, folder.model) for path in place.glob("*.safetensors"))
+    return any(
+        path for place in (folder.adapter, folder.model) for path in place.glob("*.safetensors")
+    )
 
 
 def is_resumable(folder: RunFolder) -> bool:

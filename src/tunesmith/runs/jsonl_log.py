@@ -44,7 +44,9 @@ def append_line(path: Path, record: Record, *, sync: bool = False) -> None:
     followed.
     """
     line = record.model_dump_json().encode() + b"\n"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(
+        path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666
+    )
     try:
         # without the lock, another process's line in progress would look unfinished
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -123,7 +125,9 @@ def truncate_to(path: Path, stamp: FileStamp | int) -> None:
     size, sha256 = stamp if isinstance(stamp, Sequence) else (stamp, None)
     content = read_synced(path)
     if len(content) < size:
-        raise _build_damage_error(str(path), f"{len(content):,} bytes where a checkpoint counts on {size:,}")
+        raise _build_damage_error(
+            str(path), f"{len(content):,} bytes where a checkpoint counts on {size:,}"
+        )
     if sha256 is not None and compute_stamp(content[:size]) != (size, sha256):
         raise _build_damage_error(str(path), "other lines than those that a checkpoint counts on")
     if len(content) > size:
@@ -137,4 +141,6 @@ def truncate_to(path: Path, stamp: FileStamp | int) -> None:
 
 def _build_damage_error(where: str, found: str) -> RunError:
     do = "restore the file from a copy, or make the run again"
-    return RunError("damaged", "A file of this run cannot be read.", where=where, found=found, do=do)
+    return RunError(
+        "damaged", "A file of this run cannot be read.", where=where, found=found, do=do
+    )

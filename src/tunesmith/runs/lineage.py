@@ -29,7 +29,9 @@ def resolve_model_location(recipe: Recipe) -> Recipe:
     return recipe.replace(model=str(Path(name).absolute()) if is_folder_path(name) else name)
 
 
-def adopt_adapter_recipe(recipe: Recipe, named: ResolvedModel, listener: ProgressListener) -> Recipe:
+def adopt_adapter_recipe(
+    recipe: Recipe, named: ResolvedModel, listener: ProgressListener
+) -> Recipe:
     """The recipe with the adapter section of the adapter that it continues; unchanged if its model
     has no adapter.
 
@@ -43,19 +45,31 @@ def adopt_adapter_recipe(recipe: Recipe, named: ResolvedModel, listener: Progres
     where, asked = f"model {recipe.model}", recipe.adapter
     if asked.kind == "full":
         raise ModelError(
-            "adapter-goes-on", "Full fine-tuning cannot go on from an adapter.", where=where, found=str(folder),
-            do=f"merge it first: tunesmith export {folder} --to FOLDER, and train on with model=FOLDER",
-        )  # fmt: skip
+            "adapter-goes-on",
+            "Full fine-tuning cannot go on from an adapter.",
+            where=where,
+            found=str(folder),
+            do=(
+                f"merge it first: tunesmith export {folder} --to FOLDER, and train on with"
+                " model=FOLDER"
+            ),
+        )
     # A default section means that the user did not choose an adapter.
     if asked not in (before, AdapterRecipe()):
         differing = [key for key, value in before if getattr(asked, key) != value]
         raise RecipeError(
-            "adapter-goes-on", "A run that goes on from an adapter trains that adapter, as it is.", where=where,
+            "adapter-goes-on",
+            "A run that goes on from an adapter trains that adapter, as it is.",
+            where=where,
             found=", ".join(f"adapter.{key} is {getattr(asked, key)}" for key in differing),
-            do="set " + " ".join(f"adapter.{key}={getattr(before, key)}" for key in differing)
-            + ", or leave the adapter section out; to begin a new adapter, export the model and train on that",
-        )  # fmt: skip
-    listener.note(f"goes on from {folder}: {before.kind} of rank {before.rank}, alpha {before.alpha:g}")
+            do="set "
+            + " ".join(f"adapter.{key}={getattr(before, key)}" for key in differing)
+            + ", or leave the adapter section out; to begin a new adapter, export the model and"
+            " train on that",
+        )
+    listener.note(
+        f"goes on from {folder}: {before.kind} of rank {before.rank}, alpha {before.alpha:g}"
+    )
     return recipe.replace(adapter=before, revision=None)
 
 

@@ -29,7 +29,9 @@ def list_versions() -> dict[str, str]:
     """
     # `metadata` reads its file at each access
     packages = (dist.metadata for dist in distributions())
-    installed = {package["Name"].lower(): package["Version"] for package in packages if package["Name"]}
+    installed = {
+        package["Name"].lower(): package["Version"] for package in packages if package["Name"]
+    }
     return {"python": platform.python_version(), **dict(sorted(installed.items()))}
 
 

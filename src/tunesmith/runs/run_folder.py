@@ -68,7 +68,11 @@ from tunesmith.runs.jsonl_log import (
     to_lines,
     truncate_to,
 )
-from tunesmith.temporary_files import make_temporary_path, remove_stale_temporaries, remove_temporary
+from tunesmith.temporary_files import (
+    make_temporary_path,
+    remove_stale_temporaries,
+    remove_temporary,
+)
 
 RECORD_FILES: Mapping[type[Record], str] = {
     Run: "run.json",
@@ -87,15 +91,32 @@ RECORD_FILES: Mapping[type[Record], str] = {
 }
 """The records that a run folder has one of, and their files."""
 
-FOLDER_NAMES = ("adapter", "model", "answers", "unscored", "prompts", "index", "checkpoints", "lesson")
+FOLDER_NAMES = (
+    "adapter",
+    "model",
+    "answers",
+    "unscored",
+    "prompts",
+    "index",
+    "checkpoints",
+    "lesson",
+)
 REPORT_FILES = ("report.html", "report.md", "report.json")
 LABELING_FILE = "to_label.csv"
 APPENDED_FILES = ("metrics.jsonl", "samples.jsonl")
 FILE_NAMES = (
-    *RECORD_FILES.values(), *APPENDED_FILES, "recipe.yaml", "versions.txt", "prepared.json", "mask.txt",
-    "choices.jsonl", "lock",
-    checksums.CHECKSUMS_FILE, *REPORT_FILES, LABELING_FILE,
-)  # fmt: skip
+    *RECORD_FILES.values(),
+    *APPENDED_FILES,
+    "recipe.yaml",
+    "versions.txt",
+    "prepared.json",
+    "mask.txt",
+    "choices.jsonl",
+    "lock",
+    checksums.CHECKSUMS_FILE,
+    *REPORT_FILES,
+    LABELING_FILE,
+)
 """All files at the top level of the folder."""
 
 R = TypeVar("R", bound=Record)
@@ -200,11 +221,17 @@ class RunFolder:
         """
         try:
             names = sorted(
-                name for name in os.listdir(parent) if name.startswith(beginning) and _RUN_ID_PATTERN.fullmatch(name)
+                name
+                for name in os.listdir(parent)
+                if name.startswith(beginning) and _RUN_ID_PATTERN.fullmatch(name)
             )
         except OSError:
             return []
-        return [cls(parent / name) for name in names if get_path_kind(parent / name / RECORD_FILES[Run]) == "file"]
+        return [
+            cls(parent / name)
+            for name in names
+            if get_path_kind(parent / name / RECORD_FILES[Run]) == "file"
+        ]
 
     @classmethod
     def open(cls, run: str | Path, parent: Path = Path("runs")) -> "RunFolder":
@@ -213,7 +240,9 @@ class RunFolder:
         Errors: `RunError` if there is none, or if an entry is neither a regular file nor a real
         folder.
         """
-        path = parent / run if isinstance(run, str) and _RUN_ID_PATTERN.fullmatch(run) else Path(run)
+        path = (
+            parent / run if isinstance(run, str) and _RUN_ID_PATTERN.fullmatch(run) else Path(run)
+        )
         try:
             if path.is_dir():
                 folder = cls(path)
@@ -224,7 +253,11 @@ class RunFolder:
         except (OSError, ValueError) as error:
             found = str(error)[:200]
         raise RunError(
-            "missing", "There is no such run.", where=str(path)[:200], found=found, do="see `tunesmith runs`"
+            "missing",
+            "There is no such run.",
+            where=str(path)[:200],
+            found=found,
+            do="see `tunesmith runs`",
         )
 
     @contextmanager
@@ -276,16 +309,21 @@ class RunFolder:
         if found in ("nothing", "file", "folder"):
             return
         raise RunError(
-            "special-file", "The folder of this run holds what is neither a file nor a folder of its own.",
-            where=str(path), found=found, do="remove it, or put the file in its place",
-        )  # fmt: skip
+            "special-file",
+            "The folder of this run holds what is neither a file nor a folder of its own.",
+            where=str(path),
+            found=found,
+            do="remove it, or put the file in its place",
+        )
 
     def is_in_use(self) -> bool:
         """Whether a process is working on this run. A run with status "running" that is not in use
         was killed.
         """
         try:
-            descriptor = os.open(self.path / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = os.open(
+                self.path / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            )
         except OSError:  # never locked
             return False
         try:
@@ -311,7 +349,9 @@ class RunFolder:
 
     def _write_files(self, files: Mapping[str, str | bytes]) -> None:
         """Replace each file atomically; its checksum is listed first. Errors: `RunError`."""
-        raw = {name: text.encode() if isinstance(text, str) else text for name, text in files.items()}
+        raw = {
+            name: text.encode() if isinstance(text, str) else text for name, text in files.items()
+        }
         path = self.path
         try:
             if self._final_path is None:  # a hidden folder lists all of them when it is published
@@ -331,8 +371,14 @@ class RunFolder:
         """
         content = read_own_file(self.path / name)
         listed = checksums.read_checksums(self.path)
-        if listed and name in listed.files and sha256(content).hexdigest() not in listed.files[name]:
-            raise _build_damage_error(self.path / name, "not what was written (its SHA-256 differs)")
+        if (
+            listed
+            and name in listed.files
+            and sha256(content).hexdigest() not in listed.files[name]
+        ):
+            raise _build_damage_error(
+                self.path / name, "not what was written (its SHA-256 differs)"
+            )
         return content
 
     def find_damage(self, *names: str) -> tuple[str, ...]:
@@ -348,9 +394,12 @@ class RunFolder:
         """
         if found := [one for one in self.find_damage(*names) if not one.startswith(LABELING_FILE)]:
             raise RunError(
-                "damaged", "Files of this run are not as they were written.", where=str(self.path),
-                found=", ".join(found), do="restore them from a copy, or make the run again",
-            )  # fmt: skip
+                "damaged",
+                "Files of this run are not as they were written.",
+                where=str(self.path),
+                found=", ".join(found),
+                do="restore them from a copy, or make the run again",
+            )
 
     def finalize_checksums(self) -> None:
         """List a single checksum per file, after the last one was written. Errors: `RunError`."""
@@ -407,7 +456,9 @@ class RunFolder:
             return kind.parse(self._read_file(name), str(path))
         except RecordError as error:
             raise (
-                _build_newer_error(error) if error.code == NEWER_RECORD_CODE else _build_damage_error(path, error.found)
+                _build_newer_error(error)
+                if error.code == NEWER_RECORD_CODE
+                else _build_damage_error(path, error.found)
             ) from None
         except OSError as error:
             raise _build_damage_error(path, error.strerror or str(error)) from None
@@ -428,12 +479,17 @@ class RunFolder:
         """Store the versions as `name==version` lines, which pip accepts as constraints; Python's
         own is a comment.
         """
-        lines = (f"{'# ' if name == 'python' else ''}{name}=={version}\n" for name, version in versions.items())
+        lines = (
+            f"{'# ' if name == 'python' else ''}{name}=={version}\n"
+            for name, version in versions.items()
+        )
         self.write_file("versions.txt", "".join(lines))
 
     def write_prepared(self, prepared: Mapping[str, PreparedSplit]) -> None:
         """Store the description of each prepared split, by the split's name."""
-        self.write_file("prepared.json", _PREPARED_ADAPTER.dump_json(dict(prepared), indent=2) + b"\n")
+        self.write_file(
+            "prepared.json", _PREPARED_ADAPTER.dump_json(dict(prepared), indent=2) + b"\n"
+        )
 
     def read_prepared(self) -> dict[str, PreparedSplit]:
         """The description of each prepared split. Errors: `RunError`."""
@@ -531,7 +587,10 @@ class RunFolder:
     def unscored_answers(self, contender: str) -> tuple[ContenderRecord, Sequence[Answer]]:
         """Record and answers of one of `unscored`. Errors: `RunError` if a file is damaged."""
         file = _get_answers_path(contender, "unscored")
-        return self.read_record(ContenderRecord, file.removesuffix("l")), self._read_lines(file, Answer).records
+        return (
+            self.read_record(ContenderRecord, file.removesuffix("l")),
+            self._read_lines(file, Answer).records,
+        )
 
     def _read_lines(self, name: str, kind: type[R]) -> JsonlRecords[R]:
         try:
@@ -548,7 +607,9 @@ class RunFolder:
     def unscored(self) -> tuple[str, ...]:
         """Names of the contenders whose answers are stored but not scored yet."""
         known = set(self.list_contenders())
-        return tuple(sorted({path.stem for path in (self.path / "unscored").glob("*.jsonl")} - known))
+        return tuple(
+            sorted({path.stem for path in (self.path / "unscored").glob("*.jsonl")} - known)
+        )
 
     @property
     def checkpoints(self) -> Path:

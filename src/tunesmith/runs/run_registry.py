@@ -6,13 +6,22 @@ from typing import Any
 
 from tunesmith.data.sample_data import get_sample_path
 from tunesmith.errors import InputError, StoreError
-from tunesmith.models.embedded import get_embedded_models, get_embedding_models, resolve_embedding_model
+from tunesmith.models.embedded import (
+    get_embedded_models,
+    get_embedding_models,
+    resolve_embedding_model,
+)
 from tunesmith.models.resolve import is_folder_path, list_known_models
 from tunesmith.progress_listener import NULL_LISTENER, ProgressListener
 from tunesmith.providers.local_model import resolve
 from tunesmith.records import Decision, Recipe, Run
 from tunesmith.runs.run_folder import RunFolder
-from tunesmith.runs.store_index import StoreIndex, add_unknown_runs, list_folder_artifacts, refresh_store
+from tunesmith.runs.store_index import (
+    StoreIndex,
+    add_unknown_runs,
+    list_folder_artifacts,
+    refresh_store,
+)
 from tunesmith.store.store import Store
 from tunesmith.store.stored_records import StoredRun, UnreadableRun
 
@@ -52,10 +61,14 @@ def list_models() -> list[dict[str, Any]]:
     with Store.open() as store:
         tuned = [*store.list_artifacts(kind="adapter"), *store.list_artifacts(kind="model")]
     return rows + [
-        {"name": artifact.run, "kind": artifact.kind, "ready": "yes" if Path(artifact.path).is_dir() else "missing",
-         "where": artifact.path}
+        {
+            "name": artifact.run,
+            "kind": artifact.kind,
+            "ready": "yes" if Path(artifact.path).is_dir() else "missing",
+            "where": artifact.path,
+        }
         for artifact in tuned
-    ]  # fmt: skip
+    ]
 
 
 def list_runs(limit: int) -> list[dict[str, Any]]:
@@ -65,7 +78,10 @@ def list_runs(limit: int) -> list[dict[str, Any]]:
     and in `runs/`.
     """
     with Store.open() as store:
-        add_unknown_runs(store, [DEFAULT_RUNS_FOLDER, *(Path(row.folder).parent for row in store.list_runs(limit))])
+        add_unknown_runs(
+            store,
+            [DEFAULT_RUNS_FOLDER, *(Path(row.folder).parent for row in store.list_runs(limit))],
+        )
         return [_build_row(store, row) for row in store.list_runs(limit)]
 
 
@@ -165,7 +181,10 @@ def _compute_status(run: Run, folder: Path) -> str:
     """
     opened = RunFolder(folder)
     is_tuned_only = (
-        run.command == "decide" and run.status == "finished" and folder.is_dir() and not opened.has(Decision)
+        run.command == "decide"
+        and run.status == "finished"
+        and folder.is_dir()
+        and not opened.has(Decision)
     )
     if run.status != "running" and not is_tuned_only:
         return run.status

@@ -147,7 +147,12 @@ class _SignalThread(threading.Thread):
             return
         if not self._has_another_within(REPLY_DELAY_SECONDS):
             stop.acknowledge(LEAVING_MESSAGE)
-        if self._has_another_within(TAKEN_SECONDS) or stop.is_requested() or stop.is_finishing or stop.has_unsaved:
+        if (
+            self._has_another_within(TAKEN_SECONDS)
+            or stop.is_requested()
+            or stop.is_finishing
+            or stop.has_unsaved
+        ):
             return
         self._end("Stopped as you asked.")
 

@@ -66,7 +66,9 @@ class StoreIndex:
 
     def list_runs(self, limit: int) -> list[StoredRun]:
         """The newest runs that can be read."""
-        return self._attempt(lambda store: [row for row in store.list_runs(limit) if isinstance(row, StoredRun)], [])
+        return self._attempt(
+            lambda store: [row for row in store.list_runs(limit) if isinstance(row, StoredRun)], []
+        )
 
     def list_test_set_accesses(self, test: str) -> list[TestSetAccess]:
         """Every recorded access to the test set with this fingerprint."""
@@ -76,7 +78,9 @@ class StoreIndex:
         """The artifacts of a run."""
         return self._attempt(lambda store: store.list_artifacts(run=run), [])
 
-    def add_test_set_accesses(self, accesses: Sequence[TestSetAccess], folder: RunFolder | None = None) -> None:
+    def add_test_set_accesses(
+        self, accesses: Sequence[TestSetAccess], folder: RunFolder | None = None
+    ) -> None:
         """Record accesses to a test set, by the run in this folder."""
 
         def add(store: Store) -> None:
@@ -129,14 +133,16 @@ class StoreIndex:
                     self._is_reported = True
                     found = f" ({error.found})" if error.found else ""
                     self._listener.note(
-                        f"warning: the store is left out: {error.what}{found} The run's folder has everything; "
-                        "`tunesmith runs` enters it later"
+                        f"warning: the store is left out: {error.what}{found} The run's folder has"
+                        " everything; `tunesmith runs` enters it later"
                     )
         return otherwise
 
     def _opened(self) -> Store:
         if self._store is None:
-            self._store = Store.open(lock_seconds=RETRY_LOCK_SECONDS) if self._is_hurried else Store.open()
+            self._store = (
+                Store.open(lock_seconds=RETRY_LOCK_SECONDS) if self._is_hurried else Store.open()
+            )
         elif self._is_hurried:
             self._store.shorten_lock_wait()
         return self._store
@@ -177,7 +183,11 @@ def list_folder_artifacts(folder: RunFolder, run: Run) -> list[Artifact]:
         if run.adapter_files and place.is_dir():
             size = sum(path.stat().st_size for path in place.iterdir() if path.is_file())
             sha256 = compute_fingerprint(run.adapter_files)
-            found.append(Artifact(kind=place.name, path=str(place), sha256=sha256, size_bytes=size, run=run.id))
+            found.append(
+                Artifact(
+                    kind=place.name, path=str(place), sha256=sha256, size_bytes=size, run=run.id
+                )
+            )
     if folder.has(Decision):
         reports = [folder.path / f"report.{ending}" for ending in ("html", "md", "json")]
         found += [build_artifact("report", path, run.id) for path in reports if path.is_file()]
@@ -209,7 +219,11 @@ def _list_missing_accesses(store: Store, folder: RunFolder) -> list[TestSetAcces
             # The exact time was lost with the store; the file's modification time is close to it.
             at = (folder.path / "answers" / f"{name}.jsonl").stat().st_mtime
             when = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-            looks.append(TestSetAccess(test=test, contender=name, run=folder.id, at=when, n=len(answers), why="decide"))
+            looks.append(
+                TestSetAccess(
+                    test=test, contender=name, run=folder.id, at=when, n=len(answers), why="decide"
+                )
+            )
     return looks
 
 

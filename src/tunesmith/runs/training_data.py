@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
-from tunesmith.atomic_io import as_os_error, is_real_folder, read_own_file, replace_atomically, write_atomically
+from tunesmith.atomic_io import (
+    as_os_error,
+    is_real_folder,
+    read_own_file,
+    replace_atomically,
+    write_atomically,
+)
 from tunesmith.errors import RunError
 from tunesmith.records import Example, PreparedSplit, TokenArrays
 from tunesmith.runs.run_folder import RunFolder, build_unwritable_error
@@ -84,15 +90,21 @@ def read_training_data(folder: RunFolder, prepared: Mapping[str, PreparedSplit])
         if rest.sequences_per_example.keys() != prepared.keys():
             splits = f"{sorted(prepared)} and {sorted(rest.sequences_per_example)}"
             raise _build_damage_error(
-                folder.path / "prepared.json", f"it and lesson/rest.json name different splits: {splits}"
+                folder.path / "prepared.json",
+                f"it and lesson/rest.json name different splits: {splits}",
             )
         files = {name: load_file(place / f"{name}.safetensors") for name in prepared}
-        arrays = {name: _from_tensors(tensors, rest.sequences_per_example[name]) for name, tensors in files.items()}
+        arrays = {
+            name: _from_tensors(tensors, rest.sequences_per_example[name])
+            for name, tensors in files.items()
+        }
     except (OSError, ValidationError, SafetensorError, KeyError) as error:
         raise _build_damage_error(place, str(error)[:200]) from None
     for name, known in prepared.items():
         if compute_content_hash(arrays[name]) != known.content:
-            raise _build_damage_error(place / f"{name}.safetensors", "other tokens than prepared.json says")
+            raise _build_damage_error(
+                place / f"{name}.safetensors", "other tokens than prepared.json says"
+            )
     return TrainingData(arrays, rest.validation, rest.answers)
 
 
@@ -133,6 +145,9 @@ def _from_tensors(tensors: "Mapping[str, np.ndarray]", sequences_per_example: in
 
 def _build_damage_error(place: Path, found: str) -> RunError:
     return RunError(
-        "damaged", "What this run was given to learn cannot be read.", where=str(place), found=found,
+        "damaged",
+        "What this run was given to learn cannot be read.",
+        where=str(place),
+        found=found,
         do="run the command that began it again",
-    )  # fmt: skip
+    )

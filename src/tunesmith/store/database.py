@@ -8,7 +8,8 @@ Both behave alike:
   transaction that began by reading could not wait to write: SQLite fails it immediately.
   Source: https://www.sqlite.org/lang_transaction.html, https://www.sqlite.org/wal.html
 - After a lock wait has timed out, this process remembers it: until a write succeeds, every wait
-  lasts only `RETRY_LOCK_SECONDS`, so that a locked store delays a command once and not at every write.
+  lasts only `RETRY_LOCK_SECONDS`, so that a locked store delays a command once and not at every
+  write.
 - Tables are created under one lock, so that two processes that open a new store concurrently both
   succeed.
 - Every failure becomes a `StoreError` that contains no password.
@@ -22,7 +23,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, inspect, make_url, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    NullPool,
+    create_engine,
+    event,
+    inspect,
+    make_url,
+    text,
+)
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from tunesmith.atomic_io import get_home_folder
@@ -96,7 +107,11 @@ class Database:
     @property
     def lock_seconds(self) -> float:
         """The current lock timeout in seconds."""
-        return min(self._lock_seconds, RETRY_LOCK_SECONDS) if self._url in _locked_urls else self._lock_seconds
+        return (
+            min(self._lock_seconds, RETRY_LOCK_SECONDS)
+            if self._url in _locked_urls
+            else self._lock_seconds
+        )
 
     @contextmanager
     def open_read_transaction(self) -> Iterator[Connection]:
@@ -107,7 +122,10 @@ class Database:
     @contextmanager
     def open_write_transaction(self) -> Iterator[Connection]:
         """A transaction that writes; rolled back if the block fails."""
-        with self._translate_errors(), self.engine.execution_options(tunesmith_writes=True).begin() as connection:
+        with (
+            self._translate_errors(),
+            self.engine.execution_options(tunesmith_writes=True).begin() as connection,
+        ):
             yield connection
         _locked_urls.discard(self._url)
 
@@ -126,10 +144,17 @@ class Database:
             event.listen(engine, "begin", _begin_sqlite)
             return engine
         try:
-            options = f"{self._url.query.get('options', '')} -c lock_timeout={int(self.lock_seconds * 1000)}"
-            reach_seconds = RETRY_CONNECT_SECONDS if self._url in _unreachable_urls else CONNECT_SECONDS
+            options = (
+                f"{self._url.query.get('options', '')} -c"
+                f" lock_timeout={int(self.lock_seconds * 1000)}"
+            )
+            reach_seconds = (
+                RETRY_CONNECT_SECONDS if self._url in _unreachable_urls else CONNECT_SECONDS
+            )
             engine = create_engine(
-                self._url, pool_pre_ping=True, connect_args={"connect_timeout": reach_seconds, "options": options}
+                self._url,
+                pool_pre_ping=True,
+                connect_args={"connect_timeout": reach_seconds, "options": options},
             )
         except ImportError:
             raise MissingExtraError("postgres", "A PostgreSQL store") from None
@@ -157,7 +182,9 @@ class Database:
                 return
         with self.engine.execution_options(tunesmith_writes=True).begin() as connection:
             if connection.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _MIGRATION_LOCK})
+                connection.execute(
+                    text("SELECT pg_advisory_xact_lock(:number)"), {"number": _MIGRATION_LOCK}
+                )
             # another process may have migrated while this one waited
             if _read_revision(connection) != HEAD_REVISION:
                 self._migrate(connection)
@@ -203,22 +230,39 @@ class Database:
             do = "wait until the other program is done, then try again"
             is_known, waited = self._url in _locked_urls, self.lock_seconds
             _locked_urls.add(self._url)
-            what = "The store is still locked." if is_known else f"The store stayed locked for {waited:g} s."
+            what = (
+                "The store is still locked."
+                if is_known
+                else f"The store stayed locked for {waited:g} s."
+            )
             return self._make_error("locked", what, error, do)
         for words, slug, what, do in _KNOWN_FAILURES:
-            if any(word in said for word in words) or (slug == "unwritable" and isinstance(error, OSError)):
+            if any(word in said for word in words) or (
+                slug == "unwritable" and isinstance(error, OSError)
+            ):
                 if slug == "unreachable":
                     _unreachable_urls.add(self._url)
                 return self._make_error(slug, what, error, do)
         return self._make_error(
-            "failed", "The store failed.", error, "check the place and its free space, then try again"
+            "failed",
+            "The store failed.",
+            error,
+            "check the place and its free space, then try again",
         )
 
     def _make_error(self, slug: str, what: str, error: Exception, do: str) -> StoreError:
-        said = error.orig if isinstance(error, DBAPIError) else getattr(error, "strerror", None) or error
+        said = (
+            error.orig
+            if isinstance(error, DBAPIError)
+            else getattr(error, "strerror", None) or error
+        )
         found = str(said).strip().splitlines()
         return StoreError(
-            slug, what, where=self.where, found=_remove_secrets(found[0] if found else "", self._url), do=do
+            slug,
+            what,
+            where=self.where,
+            found=_remove_secrets(found[0] if found else "", self._url),
+            do=do,
         )
 
 
@@ -255,7 +299,11 @@ def _parse_url(url: str | None) -> URL:
     refused = StoreError(
         "bad-url",
         "This is no URL of a store.",
-        found=f"a {url.partition(':')[0][:20]!r} URL" if "://" in url else "no scheme such as postgresql://",
+        found=(
+            f"a {url.partition(':')[0][:20]!r} URL"
+            if "://" in url
+            else "no scheme such as postgresql://"
+        ),
         do="use postgresql://USER@HOST/DATABASE or sqlite:////absolute/path.db",
     )
     try:
@@ -264,7 +312,12 @@ def _parse_url(url: str | None) -> URL:
         raise refused from None
     if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         return parsed.set(drivername="postgresql+psycopg")
-    if parsed.drivername == "sqlite" and parsed.database and parsed.database != ":memory:" and not parsed.query:
+    if (
+        parsed.drivername == "sqlite"
+        and parsed.database
+        and parsed.database != ":memory:"
+        and not parsed.query
+    ):
         return parsed.set(database=str(Path(parsed.database).absolute()))
     raise refused
 
@@ -278,7 +331,10 @@ def _hide_password(url: URL) -> str:
 
 
 def _remove_secrets(said: str, url: URL) -> str:
-    secrets = [str(url.password or ""), *(str(value) for key, value in url.query.items() if "pass" in key)]
+    secrets = [
+        str(url.password or ""),
+        *(str(value) for key, value in url.query.items() if "pass" in key),
+    ]
     for secret in filter(None, secrets):
         said = said.replace(secret, "***")
     return said

@@ -22,7 +22,14 @@ from tunesmith.errors import StoreError, truncate_list
 from tunesmith.records import Dataset, Evaluation, Record, Run, TestSetAccess
 from tunesmith.store.database import Database
 from tunesmith.store.stored_records import Artifact, StoredRun, UnreadableRun
-from tunesmith.store.tables import ArtifactRow, DatasetRow, EvaluationRow, RunRow, Table, TestSetAccessRow
+from tunesmith.store.tables import (
+    ArtifactRow,
+    DatasetRow,
+    EvaluationRow,
+    RunRow,
+    Table,
+    TestSetAccessRow,
+)
 
 RecordT = TypeVar("RecordT", bound=Record)
 # The dialects' own insert: SQLAlchemy's generic one has no "on conflict do nothing".
@@ -60,7 +67,10 @@ class Store:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -77,23 +87,33 @@ class Store:
 
     def list_datasets(self, limit: int = 100) -> list[Dataset]:
         """The data sets, newest first."""
-        query = select(DatasetRow.record).order_by(DatasetRow.added.desc(), DatasetRow.id).limit(limit)
+        query = (
+            select(DatasetRow.record).order_by(DatasetRow.added.desc(), DatasetRow.id).limit(limit)
+        )
         return [_validate_record(Dataset, row.record) for row in self._fetch_rows(query)]
 
     def put_run(self, run: Run, folder: Path) -> bool:
         """Insert or update a run and the place of its folder; True if anything changed."""
         entry = StoredRun(run=run, folder=str(folder.absolute()))
         columns = {**_build_run_columns(run), "folder": entry.folder}
-        insert = _INSERT_BY_DIALECT[self._database.engine.dialect.name](RunRow).values(id=run.id, **columns)
+        insert = _INSERT_BY_DIALECT[self._database.engine.dialect.name](RunRow).values(
+            id=run.id, **columns
+        )
         with self._database.open_write_transaction() as connection:
-            known = connection.execute(select(RunRow.record, RunRow.folder).where(RunRow.id == run.id)).first()
-            connection.execute(insert.on_conflict_do_update(index_elements=[RunRow.id], set_=columns))
+            known = connection.execute(
+                select(RunRow.record, RunRow.folder).where(RunRow.id == run.id)
+            ).first()
+            connection.execute(
+                insert.on_conflict_do_update(index_elements=[RunRow.id], set_=columns)
+            )
         return known is None or (known.record, known.folder) != (columns["record"], entry.folder)
 
     def list_runs(self, limit: int = 20) -> list[StoredRun | UnreadableRun]:
         """The runs, newest first. An unreadable one does not hide the others."""
         query = select(RunRow.id, RunRow.created, RunRow.record, RunRow.folder)
-        rows = self._fetch_rows(query.order_by(RunRow.created.desc(), RunRow.id.desc()).limit(limit))
+        rows = self._fetch_rows(
+            query.order_by(RunRow.created.desc(), RunRow.id.desc()).limit(limit)
+        )
         return [_build_stored_run(row) for row in rows]
 
     def list_run_ids(self) -> list[str]:
@@ -121,7 +141,11 @@ class Store:
         query = select(RunRow.id, RunRow.record, RunRow.folder).order_by(RunRow.id)
         begins_so = RunRow.id.startswith(id_or_prefix, autoescape=True)
         # SQLite's LIKE ignores case, hence the second filter.
-        found = [row for row in self._fetch_rows(query.where(begins_so)) if row.id.startswith(id_or_prefix)]
+        found = [
+            row
+            for row in self._fetch_rows(query.where(begins_so))
+            if row.id.startswith(id_or_prefix)
+        ]
         exact = [row for row in found if row.id == id_or_prefix]
         if len(exact or found) == 1:
             return (exact or found)[0]
@@ -163,8 +187,12 @@ class Store:
         if artifact.run is not None:
             same = [getattr(ArtifactRow, name) == columns[name] for name in ("run", "kind", "path")]
             with self._database.open_write_transaction() as connection:
-                connection.execute(delete(ArtifactRow).where(*same, ArtifactRow.id != artifact.fingerprint))
-        self._insert(ArtifactRow, **columns, id=artifact.fingerprint, added=_get_utc_now(), record=columns)
+                connection.execute(
+                    delete(ArtifactRow).where(*same, ArtifactRow.id != artifact.fingerprint)
+                )
+        self._insert(
+            ArtifactRow, **columns, id=artifact.fingerprint, added=_get_utc_now(), record=columns
+        )
 
     def list_artifacts(self, run: str | None = None, kind: str | None = None) -> list[Artifact]:
         """The artifacts of a run, of a kind, or both; oldest first."""
@@ -246,9 +274,13 @@ def _validate_record(kind: type[RecordT], record: dict[str, Any]) -> RecordT:
     except ValidationError as error:
         raise StoreError(
             "unreadable-record",
-            f"The store holds a {kind.__name__.lower()} that this version of tunesmith cannot read.",
+            f"The store holds a {kind.__name__.lower()} that this version of tunesmith cannot"
+            " read.",
             found=f"{'.'.join(map(str, error.errors()[0]['loc']))}: {error.errors()[0]['msg']}",
-            do="use the version that wrote it, or move the store away: `tunesmith runs` enters the run folders again",
+            do=(
+                "use the version that wrote it, or move the store away: `tunesmith runs` enters the"
+                " run folders again"
+            ),
         ) from None
 
 

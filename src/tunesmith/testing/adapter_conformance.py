@@ -17,10 +17,19 @@ from tunesmith.engine.model_loading import LoadedModel, load_model
 from tunesmith.records import AdapterRecipe
 
 CONFIG = LlamaConfig(
-    vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-    num_key_value_heads=2, max_position_embeddings=64, tie_word_embeddings=True, initializer_range=0.2,
-    bos_token_id=1, eos_token_id=2, pad_token_id=2,
-)  # fmt: skip
+    vocab_size=64,
+    hidden_size=32,
+    intermediate_size=64,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    max_position_embeddings=64,
+    tie_word_embeddings=True,
+    initializer_range=0.2,
+    bos_token_id=1,
+    eos_token_id=2,
+    pad_token_id=2,
+)
 
 
 class AdapterConformance:
@@ -75,7 +84,9 @@ class AdapterConformance:
     def test_its_weights_are_float32_and_keep_their_order(self, loaded: LoadedModel) -> None:
         trainable = self.make_trainable(loaded, self.recipe)
         weights = trainable.get_weights()
-        assert weights and all(weight.dtype == torch.float32 and weight.requires_grad for weight in weights.values())
+        assert weights and all(
+            weight.dtype == torch.float32 and weight.requires_grad for weight in weights.values()
+        )
         assert [*trainable.get_weights()] == [*weights]
         assert all(trainable.get_weights()[name] is weight for name, weight in weights.items())
 
@@ -89,8 +100,14 @@ class AdapterConformance:
             if id(weight) not in trained
         }
         self.take_steps(loaded, trainable)
-        assert [name for name, weight in trainable.get_weights().items() if torch.equal(weight, before[name])] == []
-        assert [name for name, (weight, old) in others.items() if not torch.equal(weight, old)] == []
+        assert [
+            name
+            for name, weight in trainable.get_weights().items()
+            if torch.equal(weight, before[name])
+        ] == []
+        assert [
+            name for name, (weight, old) in others.items() if not torch.equal(weight, old)
+        ] == []
 
     def test_what_is_written_is_read_again(self, loaded: LoadedModel, tmp_path: Path) -> None:
         trainable = self.make_trainable(loaded, self.recipe)
@@ -102,7 +119,9 @@ class AdapterConformance:
         trainable.read(tmp_path / "written")
         torch.testing.assert_close(self.compute_logits(loaded), trained, rtol=0, atol=0)
 
-    def test_a_written_adapter_works_on_a_fresh_model(self, loaded: LoadedModel, tmp_path: Path) -> None:
+    def test_a_written_adapter_works_on_a_fresh_model(
+        self, loaded: LoadedModel, tmp_path: Path
+    ) -> None:
         trainable = self.make_trainable(loaded, self.recipe)
         self.take_steps(loaded, trainable)
         trained = self.compute_logits(loaded)

@@ -35,7 +35,14 @@ class CheckConformance:
 
     def run(self, examples: list[Example]) -> list[Problem]:
         """The problems that the check finds in these examples, one on each line of a file."""
-        dataset = Dataset(name="d", shape="messages", files=(), columns={}, examples=len(examples), content="0" * 64)
+        dataset = Dataset(
+            name="d",
+            shape="messages",
+            files=(),
+            columns={},
+            examples=len(examples),
+            content="0" * 64,
+        )
         spans = (SourceSpan(FILE, None, 0, len(examples)),)
         return list(self.get_check()(CheckContext(LoadedDataset(dataset, examples, [], spans))))
 

@@ -18,7 +18,11 @@ class CompleterConformance:
 
     def make_answerable_prompts(self) -> list[Prompt]:
         """At least two different prompts that the completer can answer."""
-        return [(Message("user", "one"),), (Message("user", "two"),), (Message("user", "three, and more words"),)]
+        return [
+            (Message("user", "one"),),
+            (Message("user", "two"),),
+            (Message("user", "three, and more words"),),
+        ]
 
     def make_unanswerable_prompt(self) -> Prompt:
         """A prompt that the completer cannot answer (too long, rejected...)."""
@@ -36,7 +40,9 @@ class CompleterConformance:
     def test_the_same_prompt_gets_the_same_answer(self) -> None:
         first = self.make_answerable_prompts()[0]
         completer = self.make_completer()
-        texts = {c.text for c in completer.complete([first, first])} | {completer.complete([first])[0].text}
+        texts = {c.text for c in completer.complete([first, first])} | {
+            completer.complete([first])[0].text
+        }
         assert len(texts) == 1
 
     def test_no_prompts_give_no_completions(self) -> None:
@@ -45,13 +51,17 @@ class CompleterConformance:
     def test_an_answer_has_its_figures(self) -> None:
         for completion in self.make_completer().complete(self.make_answerable_prompts()):
             assert completion.error is None
-            assert completion.tokens_in > 0 and completion.tokens_out >= 0 and completion.seconds >= 0
+            assert (
+                completion.tokens_in > 0 and completion.tokens_out >= 0 and completion.seconds >= 0
+            )
             assert completion.text == completion.text.strip()
 
     def test_what_cannot_be_answered_is_a_completion_with_an_error(self) -> None:
         good = self.make_answerable_prompts()
         alone = self.make_completer().complete(good)
-        mixed = self.make_completer().complete([good[0], self.make_unanswerable_prompt(), *good[1:]])
+        mixed = self.make_completer().complete(
+            [good[0], self.make_unanswerable_prompt(), *good[1:]]
+        )
         assert mixed[1].error and mixed[1].text == "" and not mixed[1].finished
         assert [c.text for c in mixed if c.error is None] == [c.text for c in alone]
 

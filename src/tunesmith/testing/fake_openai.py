@@ -34,13 +34,24 @@ class Reply:
 
 def make_error_reply(status: int, message: str, **parts: str) -> Reply:
     """An error in OpenAI's format."""
-    return Reply(status, {"error": {"message": message, "type": "error", "param": None, "code": None, **parts}})
+    return Reply(
+        status,
+        {"error": {"message": message, "type": "error", "param": None, "code": None, **parts}},
+    )
 
 
 def make_chat_completion(text: str | None, question: str = "", **parts: Any) -> dict[str, Any]:
     """The body of a successful reply; `parts` override fields of its choice."""
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop", **parts}
-    usage = {"prompt_tokens": len(question.split()) + 1, "completion_tokens": len((text or "").split())}
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": text},
+        "finish_reason": "stop",
+        **parts,
+    }
+    usage = {
+        "prompt_tokens": len(question.split()) + 1,
+        "completion_tokens": len((text or "").split()),
+    }
     return {"id": "x", "object": "chat.completion", "choices": [choice], "usage": usage}
 
 
@@ -64,12 +75,17 @@ class FakeOpenAI:
 
     def __enter__(self) -> Self:
         self._server = _Server(("127.0.0.1", 0), _make_handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.01,), daemon=True
+        )
         self._thread.start()
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
@@ -97,7 +113,9 @@ class FakeOpenAI:
             text = self.answer(question)
             if text is None:
                 return make_error_reply(
-                    400, "This model's maximum context length is exceeded.", code="context_length_exceeded"
+                    400,
+                    "This model's maximum context length is exceeded.",
+                    code="context_length_exceeded",
                 )
             return Reply(body=make_chat_completion(text, question))
         finally:
@@ -120,7 +138,11 @@ def _make_handler(service: FakeOpenAI) -> type[BaseHTTPRequestHandler]:
             request = json.loads(self.rfile.read(int(self.headers["content-length"])))
             is_known = self.path == "/v1/chat/completions"
             headers = {name.lower(): value for name, value in self.headers.items()}
-            reply = service.choose_reply(request, headers) if is_known else make_error_reply(404, "no such path")
+            reply = (
+                service.choose_reply(request, headers)
+                if is_known
+                else make_error_reply(404, "no such path")
+            )
             if reply.closes_connection:
                 self.close_connection = True
                 return

@@ -48,16 +48,26 @@ class FakeTokenizer:
         return self.end_of_turn_id if self.pads_with_end_of_turn else 0
 
     def render(
-        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = (), *, open_answer: bool = False
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[dict[str, Any]] = (),
+        *,
+        open_answer: bool = False,
     ) -> str:
         parts = ["<bos><bos>" if self.doubles_bos else "<bos>"]
         if tools:
             parts.append(f"<|im_start|>system\n{json.dumps(list(tools))}<|im_end|>\n")
         for i, message in enumerate(messages):
             if self.rejects_two_users and i and message.role == messages[i - 1].role == "user":
-                raise ModelError("template-refused", "The template refuses this.", found="two user messages in a row")
+                raise ModelError(
+                    "template-refused",
+                    "The template refuses this.",
+                    found="two user messages in a row",
+                )
             parts.append(f"<|im_start|>{message.role}\n{self._build_content(messages, i)}")
-            parts.append("\n" if self.omits_end_of_turn and message.role == "assistant" else "<|im_end|>\n")
+            parts.append(
+                "\n" if self.omits_end_of_turn and message.role == "assistant" else "<|im_end|>\n"
+            )
         return "".join(parts) + ("<|im_start|>assistant\n" if open_answer else "")
 
     def render_ahead(self, wanted: Sequence[RenderRequest]) -> None:
@@ -83,7 +93,11 @@ class FakeTokenizer:
         ids: list[int] = []
         offsets: list[tuple[int, int]] = []
         pattern = "|".join(
-            [*map(re.escape, self.control_tokens), *(["\n\n"] if self.merges_line_ends else []), "(?s:.)"]
+            [
+                *map(re.escape, self.control_tokens),
+                *(["\n\n"] if self.merges_line_ends else []),
+                "(?s:.)",
+            ]
         )
         for match in re.finditer(pattern, text):
             word, (begin, end) = match.group(), match.span()
@@ -102,5 +116,9 @@ class FakeTokenizer:
         return TokenizedText(ids, offsets)
 
     def decode(self, ids: Sequence[int]) -> str:
-        pieces = (b"\n\n" if id_ == MERGED_ID else bytes([id_ - FIRST_BYTE_ID]) for id_ in ids if id_ >= FIRST_BYTE_ID)
+        pieces = (
+            b"\n\n" if id_ == MERGED_ID else bytes([id_ - FIRST_BYTE_ID])
+            for id_ in ids
+            if id_ >= FIRST_BYTE_ID
+        )
         return b"".join(pieces).decode("utf-8", "replace")

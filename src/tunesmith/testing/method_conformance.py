@@ -31,7 +31,9 @@ class MethodConformance:
         weights_S = torch.randint(1, 30, (sequences,), generator=random).double()
         each_S = torch.rand(2, sequences, generator=random).double() * 3 + 0.5
         logps_S, reference_S = -each_S * weights_S
-        return SequenceLogprobs(logps_S.requires_grad_(), weights_S, reference_S, torch.arange(NUM_EXAMPLES) % 2 == 0)
+        return SequenceLogprobs(
+            logps_S.requires_grad_(), weights_S, reference_S, torch.arange(NUM_EXAMPLES) % 2 == 0
+        )
 
     def make_totals(self, scores: SequenceLogprobs) -> StepTotals:
         firsts_E = scores.weights_S[:: self.make_method().sequences_per_example]
@@ -46,7 +48,9 @@ class MethodConformance:
             for part in (slice(0, cut), slice(cut, None))
         ]
         # In float64: only the order of summation may differ.
-        torch.testing.assert_close(sum(shares), method.compute_loss(scores, totals), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(
+            sum(shares), method.compute_loss(scores, totals), rtol=1e-12, atol=1e-12
+        )
 
     def test_the_first_step_makes_wanted_answers_likelier_and_others_less_likely(self) -> None:
         """The first step, where the model equals its reference: later a method may correct in the
@@ -54,7 +58,9 @@ class MethodConformance:
         """
         method, scores = self.make_method(), self.make_logprobs()
         scores = replace(scores, reference_S=scores.logps_S.detach())
-        (gradient_S,) = torch.autograd.grad(method.compute_loss(scores, self.make_totals(scores)), scores.logps_S)
+        (gradient_S,) = torch.autograd.grad(
+            method.compute_loss(scores, self.make_totals(scores)), scores.logps_S
+        )
         assert (gradient_S[is_desirable_S(scores, method)] <= 0).all() and (gradient_S < 0).any()
         assert (gradient_S[~is_desirable_S(scores, method)] >= 0).all()
 
@@ -70,16 +76,25 @@ class MethodConformance:
     def test_what_is_won_is_told_of_each_example(self) -> None:
         method, scores = self.make_method(), self.make_logprobs()
         is_won_E = method.is_preferred_E(scores, self.make_totals(scores))
-        assert is_won_E is None or (is_won_E.dtype == torch.bool and is_won_E.shape == (NUM_EXAMPLES,))
+        assert is_won_E is None or (
+            is_won_E.dtype == torch.bool and is_won_E.shape == (NUM_EXAMPLES,)
+        )
 
 
-def slice_logprobs(scores: SequenceLogprobs, part: slice, method: TrainingMethod) -> SequenceLogprobs:
+def slice_logprobs(
+    scores: SequenceLogprobs, part: slice, method: TrainingMethod
+) -> SequenceLogprobs:
     """The log-probabilities of some examples."""
     per_example = method.sequences_per_example
-    rows = slice((part.start or 0) * per_example, None if part.stop is None else part.stop * per_example)
+    rows = slice(
+        (part.start or 0) * per_example, None if part.stop is None else part.stop * per_example
+    )
     assert scores.reference_S is not None and scores.is_desirable_E is not None
     return SequenceLogprobs(
-        scores.logps_S[rows], scores.weights_S[rows], scores.reference_S[rows], scores.is_desirable_E[part]
+        scores.logps_S[rows],
+        scores.weights_S[rows],
+        scores.reference_S[rows],
+        scores.is_desirable_E[part],
     )
 
 

@@ -39,7 +39,9 @@ class Connection:
             head += got
         head, _, body = head.partition(b"\r\n\r\n")
         wanted = next(
-            int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
+            int(line.split(b":")[1])
+            for line in head.split(b"\r\n")
+            if line.lower().startswith(b"content-length:")
         )
         while len(body) < wanted:
             body += self.socket.recv(2**16)
@@ -54,7 +56,14 @@ class Connection:
         it is bytes.
         """
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        head = [f"HTTP/1.1 {status}", f"content-length: {len(data)}", "connection: close", *headers, "", ""]
+        head = [
+            f"HTTP/1.1 {status}",
+            f"content-length: {len(data)}",
+            "connection: close",
+            *headers,
+            "",
+            "",
+        ]
         self.send("\r\n".join(head).encode() + data)
 
     def send_until_closed(self, piece: bytes) -> None:
@@ -86,7 +95,10 @@ class RawService:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._is_stopped.set()
         with suppress(OSError):

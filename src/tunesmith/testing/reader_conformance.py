@@ -17,10 +17,23 @@ from tunesmith.data.read.row_errors import ROW_ERROR_KINDS, Row, RowError
 from tunesmith.errors import DataError
 
 ROWS = [
-    {"prompt": f"question {number}: \u00e4\u00df \U0001f600", "completion": f'an "answer"\nof two lines, {number}'}
+    {
+        "prompt": f"question {number}: \u00e4\u00df \U0001f600",
+        "completion": f'an "answer"\nof two lines, {number}',
+    }
     for number in range(5)
 ]
-HOSTILE_FILES = [b"", b"\0", b"\xff\xfe\0", b"{", b"[" * 10_000, b'"' * 999, b"\xed\xa0\x80", b"a,b\n" * 99, b"\n" * 99]
+HOSTILE_FILES = [
+    b"",
+    b"\0",
+    b"\xff\xfe\0",
+    b"{",
+    b"[" * 10_000,
+    b'"' * 999,
+    b"\xed\xa0\x80",
+    b"a,b\n" * 99,
+    b"\n" * 99,
+]
 
 
 class ReaderConformance:
@@ -41,12 +54,16 @@ class ReaderConformance:
         path = tmp_path / f"data{self.suffix}"
         self.write(path, ROWS)
         found = list(self.get_reader()(path))
-        assert [row.values for row in found if isinstance(row, Row)] == ROWS and len(found) == len(ROWS)
+        assert [row.values for row in found if isinstance(row, Row)] == ROWS and len(found) == len(
+            ROWS
+        )
         lines = [row.line for row in found]
         assert lines == sorted(set(lines)) and lines[0] >= 1
 
     @pytest.mark.parametrize("content", HOSTILE_FILES)
-    def test_a_broken_file_is_told_of_and_never_a_crash(self, content: bytes, tmp_path: Path) -> None:
+    def test_a_broken_file_is_told_of_and_never_a_crash(
+        self, content: bytes, tmp_path: Path
+    ) -> None:
         path = tmp_path / f"data{self.suffix}"
         path.write_bytes(content)
         try:

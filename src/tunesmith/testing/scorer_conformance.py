@@ -4,7 +4,8 @@ the class:
 class TestMyScorer(ScorerConformance):
     def make_scorer(self): return MyScorer()
 
-A scorer that judges many answers together (`BatchScorer`) subclasses `BatchScorerConformance`, which asks more.
+A scorer that judges many answers together (`BatchScorer`) subclasses `BatchScorerConformance`,
+which asks more.
 """
 
 import math
@@ -73,7 +74,9 @@ class ScorerConformance:
         """An answer that has nothing in common with the first reference."""
         return "@@@"
 
-    def score_answer(self, scorer: Scorer, answer: str, reference: str) -> dict[str, float] | ScoringFailure:
+    def score_answer(
+        self, scorer: Scorer, answer: str, reference: str
+    ) -> dict[str, float] | ScoringFailure:
         """Score one answer."""
         return score_items(scorer, [ScoringInput(answer, reference, self.make_question())])[0]
 
@@ -92,23 +95,31 @@ class ScorerConformance:
     def test_the_right_answer_is_best(self) -> None:
         scorer = self.make_scorer()
         for reference in self.make_references():
-            assert set(self.score_or_fail(scorer, self.make_right_answer(reference), reference).values()) == {1.0}
+            assert set(
+                self.score_or_fail(scorer, self.make_right_answer(reference), reference).values()
+            ) == {1.0}
 
     def test_references_are_taken(self) -> None:
         scorer = self.make_scorer()
-        assert [find_reference_error(scorer, reference) for reference in self.make_references()] == [None] * len(
-            self.make_references()
-        )
+        assert [
+            find_reference_error(scorer, reference) for reference in self.make_references()
+        ] == [None] * len(self.make_references())
 
     def test_a_wrong_answer_scores_nothing(self) -> None:
         scorer = self.make_scorer()
-        assert self.score_or_fail(scorer, self.make_wrong_answer(), self.make_references()[0])[scorer.metric] == 0.0
+        assert (
+            self.score_or_fail(scorer, self.make_wrong_answer(), self.make_references()[0])[
+                scorer.metric
+            ]
+            == 0.0
+        )
 
     def test_any_text_is_scored(self) -> None:
         scorer, reference = self.make_scorer(), self.make_references()[0]
         names = list(self.score_or_fail(scorer, self.make_right_answer(reference), reference))
         for scores in score_items(
-            scorer, [ScoringInput(answer, reference, self.make_question()) for answer in HOSTILE_ANSWERS]
+            scorer,
+            [ScoringInput(answer, reference, self.make_question()) for answer in HOSTILE_ANSWERS],
         ):
             assert isinstance(scores, dict) and list(scores) == names
             assert all(0.0 <= score <= 1.0 and not math.isnan(score) for score in scores.values())
@@ -117,11 +128,20 @@ class ScorerConformance:
         scorer, reference = self.make_scorer(), self.make_references()[0]
         began = time.monotonic()
         for scores in score_items(
-            scorer, [ScoringInput(answer, reference, self.make_question()) for answer in LONG_ANSWERS.values()]
+            scorer,
+            [
+                ScoringInput(answer, reference, self.make_question())
+                for answer in LONG_ANSWERS.values()
+            ],
         ):
-            assert isinstance(scores, ScoringFailure) or all(0.0 <= score <= 1.0 for score in scores.values())
+            assert isinstance(scores, ScoringFailure) or all(
+                0.0 <= score <= 1.0 for score in scores.values()
+            )
         for metric in scorer.corpus_metrics.values():
-            assert all(np.isfinite(metric.count(answer, reference)).all() for answer in LONG_ANSWERS.values())
+            assert all(
+                np.isfinite(metric.count(answer, reference)).all()
+                for answer in LONG_ANSWERS.values()
+            )
         assert time.monotonic() - began < MAX_SECONDS * len(LONG_ANSWERS)
 
     def test_whole_set_metrics_are_functions_of_sums(self) -> None:
@@ -130,7 +150,10 @@ class ScorerConformance:
             right = np.array([metric.count(reference, reference) for reference in references])
             assert metric.combine(right.sum(axis=0)) == pytest.approx(1.0)
             mixed = np.array(
-                [metric.count(self.make_wrong_answer(), references[0]), metric.count(references[1], references[1])]
+                [
+                    metric.count(self.make_wrong_answer(), references[0]),
+                    metric.count(references[1], references[1]),
+                ]
             )
             assert 0.0 <= metric.combine(mixed.sum(axis=0)) < 1.0
             assert np.allclose(metric.combine(np.stack([right.sum(axis=0)] * 3)), 1.0)
@@ -153,16 +176,26 @@ class BatchScorerConformance(ScorerConformance):
         ]
         items = [
             ScoringInput(answer, reference, self.make_question())
-            for answer, reference in zip(answers, [r for r in references for _ in "rw"], strict=True)
+            for answer, reference in zip(
+                answers, [r for r in references for _ in "rw"], strict=True
+            )
         ]
         together = scorer.score_items(items)
-        assert together == [self.score_answer(scorer, item.answer, item.reference) for item in items]
-        assert [isinstance(one, dict) and one[scorer.metric] for one in together[::2]] == [1.0] * len(references)
+        assert together == [
+            self.score_answer(scorer, item.answer, item.reference) for item in items
+        ]
+        assert [isinstance(one, dict) and one[scorer.metric] for one in together[::2]] == [
+            1.0
+        ] * len(references)
 
     def test_hostile_answers_do_no_harm_to_their_neighbours(self) -> None:
         scorer, reference = self.make_scorer(), self.make_references()[0]
         good = ScoringInput(self.make_right_answer(reference), reference, self.make_question())
-        items = [good, *(ScoringInput(answer, reference, self.make_question()) for answer in HOSTILE_ANSWERS), good]
+        items = [
+            good,
+            *(ScoringInput(answer, reference, self.make_question()) for answer in HOSTILE_ANSWERS),
+            good,
+        ]
         scored = score_items(scorer, items)
         assert len(scored) == len(items)
         assert scored[0] == scored[-1] == self.score_or_fail(scorer, good.answer, reference)

@@ -48,7 +48,12 @@ def make_run(number: int = 1, run_id: str | None = None, **changed: object) -> R
         split="s" * 64,
         prepared={"train": "t"},
         model=ModelIdentity(
-            name=SPECIAL_CHARACTERS, source="folder", revision=None, folder="/m", files={"a": "b"}, parameters=2**40
+            name=SPECIAL_CHARACTERS,
+            source="folder",
+            revision=None,
+            folder="/m",
+            files={"a": "b"},
+            parameters=2**40,
         ),
         machine=Machine(platform="p", processor="c", cores=2, memory_bytes=2**40, accelerator=None),
         versions={"python": "3.11"},
@@ -61,7 +66,12 @@ def make_dataset(name: str = SPECIAL_CHARACTERS, examples: int = 3) -> Dataset:
     """A data set with special characters in its name."""
     file = SourceFile(path="/d.jsonl", sha256="0" * 64, size_bytes=2**40, examples=examples)
     return Dataset(
-        name=name, shape="messages", files=(file,), columns={"b": "1", "a": "2"}, examples=examples, content="c" * 64
+        name=name,
+        shape="messages",
+        files=(file,),
+        columns={"b": "1", "a": "2"},
+        examples=examples,
+        content="c" * 64,
     )
 
 
@@ -181,13 +191,18 @@ class StoreConformance:
         assert store.get_run(run.id).run.status == "finished"
         assert store.get_run(run.id).folder == "/runs/a"
 
-    def test_a_run_that_moved_or_went_on_stands_in_the_place_of_what_was_known(self, store: Store) -> None:
+    def test_a_run_that_moved_or_went_on_stands_in_the_place_of_what_was_known(
+        self, store: Store
+    ) -> None:
         assert store.put_run(make_run(), Path("/runs/a"))
         assert not store.put_run(make_run(), Path("/runs/a")), "nothing is new"
         for run, folder in ((make_run(), "/runs/b"), (make_run(status="failed"), "/runs/b")):
             assert store.put_run(run, Path(folder))
             assert store.list_runs() == [StoredRun(run=run, folder=folder)]
-        assert (store.find_run_folder(make_run().id), store.find_run_folder("nobody")) == ("/runs/b", None)
+        assert (store.find_run_folder(make_run().id), store.find_run_folder("nobody")) == (
+            "/runs/b",
+            None,
+        )
         assert store.list_run_ids() == [make_run().id]
 
     def test_a_run_that_was_never_added_is_an_error(self, store: Store) -> None:
@@ -230,7 +245,9 @@ class StoreConformance:
         for value in (0.9, 0.1, 0.5):
             store.add_evaluation(make_evaluation(value), make_run(1).id)
         store.add_evaluation(make_evaluation(0.9), make_run(2).id)
-        assert store.list_evaluations(make_run(1).id) == [make_evaluation(value) for value in (0.9, 0.1, 0.5)]
+        assert store.list_evaluations(make_run(1).id) == [
+            make_evaluation(value) for value in (0.9, 0.1, 0.5)
+        ]
         assert store.list_evaluations(make_run(2).id) == [make_evaluation(0.9)]
         assert store.list_evaluations("nobody") == []
 
@@ -251,7 +268,9 @@ class StoreConformance:
         assert store.list_artifacts(kind="adapter") == [kept[0], kept[2]]
         assert store.list_artifacts(run=first, kind="report") == [kept[1]]
 
-    def test_an_artifact_made_again_stands_in_the_place_of_the_one_before(self, store: Store) -> None:
+    def test_an_artifact_made_again_stands_in_the_place_of_the_one_before(
+        self, store: Store
+    ) -> None:
         """`show` listed an adapter twice after a resumed run."""
         store.put_run(make_run(), Path("/runs/a"))
         run = make_run().id
@@ -259,7 +278,11 @@ class StoreConformance:
         again = make_artifact(run).replace(sha256="1" * 64)
         for artifact in (again, again, make_artifact(run, name="b"), make_artifact(run, "model")):
             store.add_artifact(artifact)
-        assert store.list_artifacts(run=run) == [again, make_artifact(run, name="b"), make_artifact(run, "model")]
+        assert store.list_artifacts(run=run) == [
+            again,
+            make_artifact(run, name="b"),
+            make_artifact(run, "model"),
+        ]
 
     def test_looks_are_kept_each_once_and_come_oldest_first(self, store: Store) -> None:
         store.put_run(make_run(), Path("/runs/a"))
@@ -277,7 +300,9 @@ class StoreConformance:
 
     def test_of_several_looks_all_are_kept_or_none(self, store: Store) -> None:
         with pytest.raises(StoreError) as caught:
-            store.add_test_set_accesses([make_test_set_access(None), make_test_set_access("nobody")])
+            store.add_test_set_accesses(
+                [make_test_set_access(None), make_test_set_access("nobody")]
+            )
         assert caught.value.code == "store/no-such-run"
         assert "'nobody'" in caught.value.what
         assert store.list_test_set_accesses(make_test_set_access(None).test) == []
@@ -286,7 +311,10 @@ class StoreConformance:
         # a forked process would share this one's connections
         spawn = multiprocessing.get_context("spawn")
         ready = spawn.Barrier(3)
-        racers = [spawn.Process(target=open_after_barrier, args=(url, ready, number)) for number in range(3)]
+        racers = [
+            spawn.Process(target=open_after_barrier, args=(url, ready, number))
+            for number in range(3)
+        ]
         for racer in racers:
             racer.start()
         for racer in racers:
@@ -296,7 +324,9 @@ class StoreConformance:
             assert len(store.list_runs()) == 15
             assert store.list_datasets() == [make_dataset()]
 
-    def test_a_locked_store_is_told_after_the_deadline_and_still_read(self, url: str, store: Store) -> None:
+    def test_a_locked_store_is_told_after_the_deadline_and_still_read(
+        self, url: str, store: Store
+    ) -> None:
         store.put_run(make_run(), Path("/runs/a"))
         with hold_write_lock(url), Store.open(url, lock_seconds=0.3) as other:
             assert other.get_run(make_run().id).run == make_run()
@@ -322,7 +352,9 @@ class StoreConformance:
         holder.join()
         assert store.list_datasets() == [make_dataset()]
 
-    def test_a_store_of_a_newer_version_is_refused_and_left_alone(self, url: str, store: Store) -> None:
+    def test_a_store_of_a_newer_version_is_refused_and_left_alone(
+        self, url: str, store: Store
+    ) -> None:
         store.add_dataset(make_dataset())
         database = Database(url, 5)
         with database.open_write_transaction() as connection:
@@ -336,16 +368,23 @@ class StoreConformance:
             assert connection.execute(text("SELECT count(*) FROM datasets")).scalar_one() == 1
         database.close()
 
-    def test_a_run_whose_row_is_damaged_does_not_hide_the_others(self, url: str, store: Store) -> None:
+    def test_a_run_whose_row_is_damaged_does_not_hide_the_others(
+        self, url: str, store: Store
+    ) -> None:
         for number in (1, 2):
             store.put_run(make_run(number), Path("/runs/a"))
         damaged = make_run(2)
         database = Database(url, 5)
         with database.open_write_transaction() as connection:
-            connection.execute(text("UPDATE runs SET record = '{\"id\": 1}' WHERE id = :id"), {"id": damaged.id})
+            connection.execute(
+                text("UPDATE runs SET record = '{\"id\": 1}' WHERE id = :id"), {"id": damaged.id}
+            )
         database.close()
         first, second = store.list_runs()
-        assert isinstance(first, UnreadableRun) and (first.id, first.folder) == (damaged.id, "/runs/a")
+        assert isinstance(first, UnreadableRun) and (first.id, first.folder) == (
+            damaged.id,
+            "/runs/a",
+        )
         assert second == StoredRun(run=make_run(1), folder="/runs/a")
         assert store.get_run_folder(damaged.id) == "/runs/a"
         with pytest.raises(StoreError) as caught:

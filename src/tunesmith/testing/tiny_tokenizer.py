@@ -37,7 +37,9 @@ def write_tiny_tokenizer(
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     core.train_from_iterator(
         TRAINING_LINES,
-        trainers.BpeTrainer(vocab_size=400, special_tokens=specials, initial_alphabet=alphabet, show_progress=False),
+        trainers.BpeTrainer(
+            vocab_size=400, special_tokens=specials, initial_alphabet=alphabet, show_progress=False
+        ),
     )
     folder.mkdir(parents=True, exist_ok=True)
     core.save(str(folder / "tokenizer.json"))

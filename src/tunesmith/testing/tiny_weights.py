@@ -17,4 +17,6 @@ def write_tiny_weights(path: Path, rows: int = 400, columns: int = 4) -> None:
     """Write one float32 tensor of zeros."""
     size = rows * columns * 4
     entry = {"dtype": "F32", "shape": [rows, columns], "data_offsets": [0, size]}
-    path.write_bytes(build_safetensors({"__metadata__": {"format": "pt"}, "layers.0.weight": entry}, bytes(size)))
+    path.write_bytes(
+        build_safetensors({"__metadata__": {"format": "pt"}, "layers.0.weight": entry}, bytes(size))
+    )

@@ -59,7 +59,9 @@ class ChatSession:
             return
         (completion,) = self.contender.complete([prompt])
         if completion.error:
-            raise ModelError("cannot-answer", "This cannot be answered.", found=completion.error, do="shorten it")
+            raise ModelError(
+                "cannot-answer", "This cannot be answered.", found=completion.error, do="shorten it"
+            )
         yield completion.text
 
     def _build_prompt(self, question: str) -> Prompt:
@@ -67,7 +69,10 @@ class ChatSession:
 
 
 def load_chat(
-    name: str, instruction: str | None, max_new_tokens: int | None = None, contender: str | None = None
+    name: str,
+    instruction: str | None,
+    max_new_tokens: int | None = None,
+    contender: str | None = None,
 ) -> ChatSession:
     """Load a model for a conversation.
 
@@ -78,7 +83,9 @@ def load_chat(
     """
     name = resolve_run_or_name(name)
     if not (Path(name) / "recipe.yaml").is_file():
-        return ChatSession(_serve_model(name, instruction, max_new_tokens or DEFAULT_MAX_NEW_TOKENS, contender))
+        return ChatSession(
+            _serve_model(name, instruction, max_new_tokens or DEFAULT_MAX_NEW_TOKENS, contender)
+        )
     folder = RunFolder.open(name)
     chosen = choose_contender(folder, contender)
     if max_new_tokens is not None and chosen.inference_config.remote is None:
@@ -87,21 +94,31 @@ def load_chat(
     return ChatSession(served if instruction is None else replace(served, system=instruction))
 
 
-def _serve_model(name: str, instruction: str | None, max_new_tokens: int, contender: str | None) -> LoadedContender:
+def _serve_model(
+    name: str, instruction: str | None, max_new_tokens: int, contender: str | None
+) -> LoadedContender:
     if contender is not None:
         raise UsageError(
-            "not-a-run", "Only a run has contenders.", where=name, found=f"--contender {contender}",
+            "not-a-run",
+            "Only a run has contenders.",
+            where=name,
+            found=f"--contender {contender}",
             do="give a run of tunesmith decide, or leave --contender out",
-        )  # fmt: skip
+        )
     named = ResolvedModel.open(name)
     _check_limit(named, max_new_tokens)
     model = named.load()
-    return LoadedContender(name, "", instruction, EMPTY_BUILDER, model.create_completer(max_new_tokens), model)
+    return LoadedContender(
+        name, "", instruction, EMPTY_BUILDER, model.create_completer(max_new_tokens), model
+    )
 
 
 def _check_limit(named: ResolvedModel, max_new_tokens: int) -> None:
     if max_new_tokens >= (named.context_tokens or max_new_tokens + 1):
         raise InputError(
-            "too-long", "The answer cannot be longer than what the model reads.", where="--max-new-tokens",
-            found=f"{max_new_tokens:,}", do=f"ask for less than {named.context_tokens:,}",
-        )  # fmt: skip
+            "too-long",
+            "The answer cannot be longer than what the model reads.",
+            where="--max-new-tokens",
+            found=f"{max_new_tokens:,}",
+            do=f"ask for less than {named.context_tokens:,}",
+        )

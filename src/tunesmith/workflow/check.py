@@ -34,7 +34,13 @@ def check(
     data or the model cannot be read at all.
     """
     return check_and_describe(
-        data, test=test, model=model, columns=columns, group=group, method=method, max_tokens=max_tokens
+        data,
+        test=test,
+        model=model,
+        columns=columns,
+        group=group,
+        method=method,
+        max_tokens=max_tokens,
     )[0]
 
 
@@ -53,7 +59,12 @@ def check_and_describe(
     """
     with pause_collection():
         return _check_and_describe(
-            data, test, model, DataRecipe(columns=dict(columns or {}), group=group), method, max_tokens
+            data,
+            test,
+            model,
+            DataRecipe(columns=dict(columns or {}), group=group),
+            method,
+            max_tokens,
         )
 
 
@@ -72,10 +83,18 @@ def _check_and_describe(
     model = model or name
     limit = resolve_token_limit(max_tokens, named)
     report = check_examples(
-        loaded, other, named.tokenizer if named else None, limit, model, method, is_contamination_error=True
+        loaded,
+        other,
+        named.tokenizer if named else None,
+        limit,
+        model,
+        method,
+        is_contamination_error=True,
     )
     examples = chain(loaded.examples, other.examples if other else ())
-    is_asked = all(example.messages and not example.uses_tools for example in examples) and bool(loaded.examples)
+    is_asked = all(example.messages and not example.uses_tools for example in examples) and bool(
+        loaded.examples
+    )
     if report.errors or not is_asked:
         return report, None
     # imported here, because it loads much that the checks do without
@@ -94,10 +113,12 @@ def resolve_token_limit(max_tokens: int | None, named: ResolvedModel | None) -> 
     context = named.context_tokens if named else None
     if max_tokens is not None and context is not None and max_tokens > context:
         raise RecipeError(
-            "past-the-context", "The model has fewer positions than the longest example may have tokens.",
-            where="data.max_tokens", found=f"{max_tokens:,} tokens, {context:,} positions",
+            "past-the-context",
+            "The model has fewer positions than the longest example may have tokens.",
+            where="data.max_tokens",
+            found=f"{max_tokens:,} tokens, {context:,} positions",
             do=f"lower it to {context:,}, or take a model with a longer context",
-        )  # fmt: skip
+        )
     return max_tokens or context
 
 
@@ -127,7 +148,11 @@ def _name_or_folder(model: str) -> str:
 
 def _find_default_model() -> str | None:
     default = Recipe().model
-    return default if any(known.name == default and known.is_available for known in list_known_models()) else None
+    return (
+        default
+        if any(known.name == default and known.is_available for known in list_known_models())
+        else None
+    )
 
 
 def report_problems(report: CheckReport, listener: ProgressListener, recipe: Recipe) -> None:
@@ -144,5 +169,8 @@ def report_problems(report: CheckReport, listener: ProgressListener, recipe: Rec
             f"The data has errors: {kinds}.",
             where=first.file or report.dataset.name,
             found=first.message,
-            do=f"see all of them with line numbers: {format_command_line(*build_check_command(recipe))}",
+            do=(
+                "see all of them with line numbers:"
+                f" {format_command_line(*build_check_command(recipe))}"
+            ),
         )

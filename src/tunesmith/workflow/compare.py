@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from tunesmith.analysis.run_diff import ComparableRun, compare_runs
 from tunesmith.analysis.seed_comparison import compare_seeds
 from tunesmith.errors import RunError, UsageError
-from tunesmith.records import CheckReport, Evaluation, Run, RunComparison, SeedComparison, Split, TestSet
+from tunesmith.records import (
+    CheckReport,
+    Evaluation,
+    Run,
+    RunComparison,
+    SeedComparison,
+    Split,
+    TestSet,
+)
 from tunesmith.runs.run_folder import RunFolder
 from tunesmith.runs.run_registry import find_run_folder
 
@@ -35,15 +43,25 @@ def _load_run_facts(names: Sequence[str]) -> list[ComparableRun]:
     folders = [RunFolder.open(find_run_folder(name)) for name in names]
     if len({folder.path for folder in folders}) < len(folders):
         raise UsageError(
-            "same-run", "A run cannot be compared with itself.", found=" and ".join(names), do="name different runs"
+            "same-run",
+            "A run cannot be compared with itself.",
+            found=" and ".join(names),
+            do="name different runs",
         )
-    unfit = [f"{folder.path} ({missing})" for folder in folders if (missing := _describe_missing_part(folder))]
+    unfit = [
+        f"{folder.path} ({missing})"
+        for folder in folders
+        if (missing := _describe_missing_part(folder))
+    ]
     if unfit:
         raise RunError(
             "no-evaluation",
             "Only runs of `tunesmith decide` that were evaluated can be compared.",
             where=" and ".join(unfit),
-            do="evaluate it: tunesmith decide, or tunesmith evaluate with both runs on the same data",
+            do=(
+                "evaluate it: tunesmith decide, or tunesmith evaluate with both runs on the same"
+                " data"
+            ),
         )
     for folder in folders:
         folder.check_integrity()

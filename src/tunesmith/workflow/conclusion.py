@@ -93,7 +93,11 @@ def conclude(
     evaluation = evaluate_answers(asked, runner.task)
     drop = evidence.forgetting.drop if evidence.forgetting else None
     decision = decide_by_rules(
-        evaluation, recipe.bar, recipe.circumstances, drop, run.result.extent if run.result else None
+        evaluation,
+        recipe.bar,
+        recipe.circumstances,
+        drop,
+        run.result.extent if run.result else None,
     )
     cost = _compute_cost(evaluation, asked, data, run, evidence, decision.winner)
     run = run.replace(estimate_error={**run.estimate_error, **cost.prediction_errors})
@@ -113,15 +117,24 @@ def conclude(
         examples={example.id: example for example in data.test},
         decision=decision,
         command=shlex.join(
-            ["tunesmith", "decide", str(recipe.data.path), "--recipe", str(folder.path / "recipe.yaml")]
+            [
+                "tunesmith",
+                "decide",
+                str(recipe.data.path),
+                "--recipe",
+                str(folder.path / "recipe.yaml"),
+            ]
         ),
         defaults=[(default.key, f"{default.value:g}", default.source) for default in run.defaults],
         power=compute_measured_power(evidence.power, data, evaluation, answers),
         contamination=data.contamination,
-        test_set_access=format_access_log(index.list_test_set_accesses(fingerprint_test_set(runner.test_ids))),
+        test_set_access=format_access_log(
+            index.list_test_set_accesses(fingerprint_test_set(runner.test_ids))
+        ),
         qualification=evidence.qualification,
         judge_notes=list_judge_notes(
-            runner.task.scorer, sum(one.judge_usage is not None for one in runner.restored_answer_sets)
+            runner.task.scorer,
+            sum(one.judge_usage is not None for one in runner.restored_answer_sets),
         ),
         forgetting=evidence.forgetting,
         cost=cost,
@@ -134,7 +147,9 @@ def conclude(
     folder.write(decision)
     folder.finalize_checksums()
     index.record_run(folder)
-    return DecisionOutput(run, evaluation, decision, reports, build_report_json(content, reports[0]))
+    return DecisionOutput(
+        run, evaluation, decision, reports, build_report_json(content, reports[0])
+    )
 
 
 def list_judge_notes(scorer: Scorer, earlier: int = 0) -> tuple[str, ...]:
@@ -143,7 +158,10 @@ def list_judge_notes(scorer: Scorer, earlier: int = 0) -> tuple[str, ...]:
     """
     if not isinstance(scorer, ScorerWithJudge):
         return ()
-    forgotten = f"What is counted here leaves out {earlier:,} contenders that were judged before the run went on."
+    forgotten = (
+        f"What is counted here leaves out {earlier:,} contenders that were judged before the run"
+        " went on."
+    )
     return (*scorer.list_notes(), *([forgotten] if earlier else []))
 
 
@@ -162,7 +180,9 @@ def _compute_cost(
         data.recipe,
         data_examples=len(split.train) + len(split.validation) + len(split.test),
         tuning=TrainingCost(seconds=result.seconds) if result else None,
-        evaluation_seconds=sum(one.usage.seconds for one in asked if one.usage and not one.spec.traits.is_external),
+        evaluation_seconds=sum(
+            one.usage.seconds for one in asked if one.usage and not one.spec.traits.is_external
+        ),
         decision_seconds=evidence.seconds,
         judge_usd=evidence.judge_usd,
         judge_usd_charged=evidence.judge_usd_charged,
@@ -173,7 +193,11 @@ def _compute_cost(
 
 
 def _analyze_errors(
-    content: ReportInput, runner: EvaluationRunner, data: PreparedData, model: LocalModel, form: OutputConstraint | None
+    content: ReportInput,
+    runner: EvaluationRunner,
+    data: PreparedData,
+    model: LocalModel,
+    form: OutputConstraint | None,
 ) -> Analysis | None:
     """Analyze the errors of the winner (or else of the best tuned contender) and suggest new
     examples; None if no contender answered.
@@ -194,7 +218,11 @@ def _analyze_errors(
         focus,
         beliefs or None,
         # Never downloads a model here: the embedder is used only if it is on this machine.
-        LocalEmbedder() if form is not None and form.labels and is_embedding_fetched(DEFAULT_MODEL) else None,
+        (
+            LocalEmbedder()
+            if form is not None and form.labels and is_embedding_fetched(DEFAULT_MODEL)
+            else None
+        ),
     )
     runner.folder.write(analysis)
     write_labeling_sheet(analysis, runner.folder.path / LABELING_FILE)

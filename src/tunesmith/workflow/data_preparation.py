@@ -30,7 +30,11 @@ from tunesmith.records import (
     Split,
     TokenArrays,
 )
-from tunesmith.runs.lineage import adopt_adapter_recipe, collect_training_ids, resolve_model_location
+from tunesmith.runs.lineage import (
+    adopt_adapter_recipe,
+    collect_training_ids,
+    resolve_model_location,
+)
 from tunesmith.runs.training_data import TrainingData
 from tunesmith.workflow.check import report_problems, resolve_token_limit
 
@@ -79,29 +83,22 @@ def prepare_data(recipe: Recipe, listener: ProgressListener = NULL_LISTENER) -> 
     named = ResolvedModel.open(recipe.model, recipe.revision)
     # Before the recipe is pinned and completed: a continued adapter determines the adapter section.
     recipe = adopt_adapter_recipe(recipe, named, listener)
-    recipe = with_resolved_scorer(choose_retrieval_search(pin_paths_and_revision(recipe, named), listener))
+    recipe = with_resolved_scorer(
+        choose_retrieval_search(pin_paths_and_revision(recipe, named), listener)
+    )
     limit = resolve_token_limit(recipe.data.max_tokens, named) or MAX_TOKENS_UNLIMITED
     asked = add_instruction(given_test, recipe) if given_test else None
     report = check_with_cache(
-        add_instruction(loaded, recipe), asked, named.tokenizer, limit, recipe.model, recipe.data, recipe.method
+        add_instruction(loaded, recipe),
+        asked,
+        named.tokenizer,
+        limit,
+        recipe.model,
+        recipe.data,
+        recipe.method,
     )
     report_problems(report, listener, recipe)
-    split = split_examples(
-        loaded.examples, recipe.seed, recipe.data.validation_share, recipe.data.test_share,
-        grouped_by=recipe.data.group, test=given_test.examples if given_test else None,
-        declared_splits=loaded.declared_splits,
-    )  # fmt: skip
-    trained_before = len(split.train)
-    split, leaks = resolve_contamination(
-        split, loaded.examples, recipe.data.allow_leaks,
-        test=given_test.examples if given_test else None, declared_splits=loaded.declared_splits,
-    )  # fmt: skip
-    for note in describe_contamination(leaks, trained_before):
-        listener.note(note)
-    sides = select_split_examples(split, [*loaded.examples, *(given_test.examples if given_test else ())], recipe)
-    if known := len(collect_training_ids(recipe.model) & {example.id for example in sides["test"]}):
-        listener.note(f"warning: {recipe.model} was trained on {known:,} of the {len(sides['test']):,} test examples")
-    listener.note(", ".join(f"{len(examples):,} {name}" for name, examples in sides.items()) + " examples")
+    split, sides, leaks = split_without_contamination(loaded, given_test, recipe, listener)
     prepared, arrays = {}, {}
     for name in ("train", "validation"):
         prepared[name], arrays[name] = prepare_with_cache(
@@ -111,7 +108,9 @@ def prepare_data(recipe: Recipe, listener: ProgressListener = NULL_LISTENER) -> 
     listener.show_mask_proof(proof)
     wanted = {name: select_desirable(name, examples) for name, examples in sides.items()}
     if unwanted := sum(len(sides[name]) - len(wanted[name]) for name in ("validation", "test")):
-        listener.note(f"{unwanted:,} held-out answers are rated as unwanted: no model is compared with them")
+        listener.note(
+            f"{unwanted:,} held-out answers are rated as unwanted: no model is compared with them"
+        )
     completed, defaults = complete_recipe(
         recipe,
         parameters=named.identity.parameters,
@@ -121,27 +120,91 @@ def prepare_data(recipe: Recipe, listener: ProgressListener = NULL_LISTENER) -> 
         rating_counts=count_ratings(arrays["train"]),
     )
     return PreparedData(
-        recipe=completed, defaults=defaults, model=named, check=report, split=split, **wanted,
-        prepared=prepared, arrays=arrays, mask_proof=proof, contamination=leaks,
-    )  # fmt: skip
+        recipe=completed,
+        defaults=defaults,
+        model=named,
+        check=report,
+        split=split,
+        **wanted,
+        prepared=prepared,
+        arrays=arrays,
+        mask_proof=proof,
+        contamination=leaks,
+    )
+
+
+def split_without_contamination(
+    loaded: LoadedDataset,
+    given_test: LoadedDataset | None,
+    recipe: Recipe,
+    listener: ProgressListener,
+) -> tuple[Split, dict[str, list[Example]], ContaminationReport]:
+    """The split, its examples by split name, and the contamination that was found and resolved.
+
+    Errors: `GateFailed` for contamination that the recipe does not allow.
+    """
+    test = given_test.examples if given_test else None
+    split = split_examples(
+        loaded.examples,
+        recipe.seed,
+        recipe.data.validation_share,
+        recipe.data.test_share,
+        grouped_by=recipe.data.group,
+        test=test,
+        declared_splits=loaded.declared_splits,
+    )
+    trained_before = len(split.train)
+    split, leaks = resolve_contamination(
+        split,
+        loaded.examples,
+        recipe.data.allow_leaks,
+        test=test,
+        declared_splits=loaded.declared_splits,
+    )
+    for note in describe_contamination(leaks, trained_before):
+        listener.note(note)
+    sides = select_split_examples(split, [*loaded.examples, *(test or ())], recipe)
+    if known := len(collect_training_ids(recipe.model) & {example.id for example in sides["test"]}):
+        listener.note(
+            f"warning: {recipe.model} was trained on {known:,} of the {len(sides['test']):,} test"
+            " examples"
+        )
+    listener.note(
+        ", ".join(f"{len(examples):,} {name}" for name, examples in sides.items()) + " examples"
+    )
+    return split, sides, leaks
 
 
 def read_examples(recipe: Recipe) -> LoadedDataset:
     """The recipe's examples as in the files. Errors: `InputError`."""
     if recipe.data.path is None:
-        raise RecipeError("no-data", "The recipe names no data.", where="data.path", do="set it: --set data.path=FILE")
+        raise RecipeError(
+            "no-data",
+            "The recipe names no data.",
+            where="data.path",
+            do="set it: --set data.path=FILE",
+        )
     return load_data(recipe.data.path, recipe.data, recipe.method)
 
 
 def _check_has_answers(recipe: Recipe) -> None:
     """A model tuned on answer checks would learn to write checks. Errors: `DataError`."""
     path = recipe.data.path
-    if path is not None and is_task(path, recipe.data) and not load_imported_task(path)[1].has_answers:
+    if (
+        path is not None
+        and is_task(path, recipe.data)
+        and not load_imported_task(path)[1].has_answers
+    ):
         raise DataError(
-            "no-answers-but-checks", "This task says how answers are checked and gives none to learn from.", where=path,
+            "no-answers-but-checks",
+            "This task says how answers are checked and gives none to learn from.",
+            where=path,
             found="patterns in place of answers",
-            do="score models on it (tunesmith evaluate MODEL --data FILE), or test on it: --test-path FILE",
-        )  # fmt: skip
+            do=(
+                "score models on it (tunesmith evaluate MODEL --data FILE), or test on it:"
+                " --test-path FILE"
+            ),
+        )
 
 
 def read_test_data(recipe: Recipe) -> LoadedDataset | None:
@@ -202,7 +265,9 @@ def choose_retrieval_search(recipe: Recipe, listener: ProgressListener) -> Recip
         return recipe
     search = "both" if is_embedding_fetched(DEFAULT_MODEL) else "bm25"
     if search == "bm25":
-        listener.note("retrieval goes by words; by meaning too once `tunesmith models --fetch` has run")
+        listener.note(
+            "retrieval goes by words; by meaning too once `tunesmith models --fetch` has run"
+        )
     return recipe.replace(retrieval=recipe.retrieval.replace(search=search))
 
 
@@ -216,10 +281,16 @@ def add_instruction(loaded: LoadedDataset, recipe: Recipe) -> LoadedDataset:
 def with_instruction(examples: Sequence[Example], recipe: Recipe) -> list[Example]:
     """The examples as the model reads them."""
     instruction = recipe.data.instruction
-    return [example.with_system(instruction) for example in examples] if instruction else list(examples)
+    return (
+        [example.with_system(instruction) for example in examples]
+        if instruction
+        else list(examples)
+    )
 
 
-def select_split_examples(split: Split, examples: Sequence[Example], recipe: Recipe) -> dict[str, list[Example]]:
+def select_split_examples(
+    split: Split, examples: Sequence[Example], recipe: Recipe
+) -> dict[str, list[Example]]:
     """The examples of each split, with the instruction. The split uses the bare examples: another
     instruction gives the same split.
 
@@ -232,7 +303,10 @@ def select_split_examples(split: Split, examples: Sequence[Example], recipe: Rec
         "validation": split.validation[: limits.validation_limit],
         "test": split.test[: limits.test_limit],
     }
-    return {name: with_instruction(select_examples(examples, side), recipe) for name, side in ids.items()}
+    return {
+        name: with_instruction(select_examples(examples, side), recipe)
+        for name, side in ids.items()
+    }
 
 
 def select_desirable(name: str, examples: Sequence[Example]) -> list[Example]:
@@ -240,9 +314,11 @@ def select_desirable(name: str, examples: Sequence[Example]) -> list[Example]:
     wanted = [example for example in examples if example.is_desirable is not False]
     if examples and not wanted:
         raise DataError(
-            "nothing-wanted", f"Every answer of the {name} examples is rated as unwanted.",
-            found=f"{len(examples):,} examples", do="give more wanted answers: what a model says is compared with them",
-        )  # fmt: skip
+            "nothing-wanted",
+            f"Every answer of the {name} examples is rated as unwanted.",
+            found=f"{len(examples):,} examples",
+            do="give more wanted answers: what a model says is compared with them",
+        )
     return wanted
 
 
@@ -255,4 +331,7 @@ def count_ratings(arrays: TokenArrays) -> tuple[int, int] | None:
 
 
 def _count_max_answer_tokens(arrays: TokenArrays) -> int:
-    return max(int((arrays.get_sequence(s)[1] > 0).sum()) for s in arrays.list_sequence_indices(range(len(arrays))))
+    return max(
+        int((arrays.get_sequence(s)[1] > 0).sum())
+        for s in arrays.list_sequence_indices(range(len(arrays)))
+    )

@@ -37,9 +37,14 @@ def describe_data(
     step = -(-len(loaded.examples) // MAX_DESCRIBED) or 1
     sample, sides = loaded.examples[::step], loaded.declared_splits
     split = split_examples(
-        sample, recipe.seed, recipe.data.validation_share, recipe.data.test_share,
-        grouped_by=recipe.data.group, test=test.examples if test else None, declared_splits=sides and sides[::step],
-    )  # fmt: skip
+        sample,
+        recipe.seed,
+        recipe.data.validation_share,
+        recipe.data.test_share,
+        grouped_by=recipe.data.group,
+        test=test.examples if test else None,
+        declared_splits=sides and sides[::step],
+    )
     on_train = set(split.train)
     answers = [one.answer for one in sample if one.id in on_train and one.is_desirable is not False]
     train, validation = len(split.train) * step, len(split.validation) * step
@@ -81,7 +86,11 @@ def count_labels(answers: Sequence[str]) -> dict[str, int]:
 
 def measure_lengths(texts: Sequence[str], named: ResolvedModel | None) -> LengthStats:
     """Length statistics in tokens of the model, or in characters without one."""
-    sizes = sorted(map(len, texts) if named is None else (len(one.ids) for one in named.tokenizer.encode(list(texts))))
+    sizes = sorted(
+        map(len, texts)
+        if named is None
+        else (len(one.ids) for one in named.tokenizer.encode(list(texts)))
+    )
     last = len(sizes) - 1
     return LengthStats(median=sizes[last // 2], high=sizes[round(0.95 * last)], most=sizes[last])
 

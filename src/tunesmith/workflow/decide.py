@@ -15,7 +15,11 @@ from tunesmith.contenders.candidate_selection import CandidateSelector
 from tunesmith.contenders.contender_factory import ContenderFactory
 from tunesmith.contenders.contender_models import build_base_model, build_tuned_model
 from tunesmith.contenders.retrieval.document_loading import write_documents
-from tunesmith.evaluation.forgetting.probe import MAX_PROBE_TOKENS, compute_probe_fingerprint, measure_general_ability
+from tunesmith.evaluation.forgetting.probe import (
+    MAX_PROBE_TOKENS,
+    compute_probe_fingerprint,
+    measure_general_ability,
+)
 from tunesmith.evaluation.forgetting.probe_comparison import compute_forgetting
 from tunesmith.progress_listener import NULL_LISTENER, ProgressListener
 from tunesmith.providers.local_model import LocalModel, ResolvedModel
@@ -69,20 +73,26 @@ def decide(
         estimate = report_estimate(material, index, listener, decides=True, known=known)
         model = material.model.load_for_recipe(recipe)
         with (
-            start_run(material, out, model, index, estimate, "decide", ready.input_fingerprints) as tuning,
+            start_run(
+                material, out, model, index, estimate, "decide", ready.input_fingerprints
+            ) as tuning,
             stop_on_signals() as stop,
         ):
             found = run_decision(ready, tuning, listener, stop)
     return build_decision_result(found, tuning.folder, recipe)
 
 
-def build_decision_result(output: DecisionOutput, folder: RunFolder, recipe: Recipe) -> DecisionResult:
+def build_decision_result(
+    output: DecisionOutput, folder: RunFolder, recipe: Recipe
+) -> DecisionResult:
     """The result for the user. Errors: `GateFailed` if strict and there is a warning; everything is
     written by then.
     """
     if recipe.strict:
         fail_on_warnings(output.decision, str(output.reports[0]))
-    return DecisionResult(output.decision, output.evaluation, output.run, folder, output.reports, output.document)
+    return DecisionResult(
+        output.decision, output.evaluation, output.run, folder, output.reports, output.document
+    )
 
 
 def load_decision_result(folder: RunFolder, run: Run) -> DecisionResult:
@@ -92,7 +102,9 @@ def load_decision_result(folder: RunFolder, run: Run) -> DecisionResult:
     folder.check_integrity(*REPORT_FILES)
     reports = tuple(folder.path / name for name in REPORT_FILES)
     document = json.loads(reports[-1].read_text(encoding="utf-8"))
-    return DecisionResult(folder.read(Decision), folder.read(Evaluation), run, folder, reports, document)
+    return DecisionResult(
+        folder.read(Decision), folder.read(Evaluation), run, folder, reports, document
+    )
 
 
 def run_decision(
@@ -110,7 +122,9 @@ def run_decision(
     listener.start_stage(f"asking the baselines, {len(material.test):,} test examples each")
     contest.add_external(inputs.external_contenders)
     contest.run_contenders(
-        lineup.build_untuned_contenders(build_base_model(model, material.recipe, inputs.output_constraint, listener)),
+        lineup.build_untuned_contenders(
+            build_base_model(model, material.recipe, inputs.output_constraint, listener)
+        ),
         model,
     )
     for remote in inputs.remote_models:
@@ -124,7 +138,9 @@ def run_decision(
     listener.start_stage("asking the tuned model")
     contest.run_contenders(
         lineup.build_tuned_contenders(
-            build_tuned_model(tuned, material.recipe, inputs.output_constraint, listener, run.result.seconds)
+            build_tuned_model(
+                tuned, material.recipe, inputs.output_constraint, listener, run.result.seconds
+            )
         ),
         tuned,
     )
@@ -164,7 +180,14 @@ def _prepare_evaluation(
         folder,
     )
     contest = EvaluationRunner(
-        inputs.task, material.split.test, material.validation, folder, session.index, listener, stop, judging.judge
+        inputs.task,
+        material.split.test,
+        material.validation,
+        folder,
+        session.index,
+        listener,
+        stop,
+        judging.judge,
     )
     lineup = ContenderFactory(
         material.recipe,
@@ -185,13 +208,18 @@ def _prepare_evaluation(
 
 
 def _train_or_load(
-    session: TrainingSession, listener: ProgressListener, stop: StopSignal, saved: "LoadedCheckpoint | None"
+    session: TrainingSession,
+    listener: ProgressListener,
+    stop: StopSignal,
+    saved: "LoadedCheckpoint | None",
 ) -> tuple[Run, LocalModel]:
     """The finished run and the tuned model. Errors: `Interrupted` if a stop was requested."""
     if session.run.result is not None:
         listener.note("the model is tuned already")
         remove_training_files(session.folder, session.run)
-        return session.run, session.model.with_adapter(ResolvedModel.open(str(session.folder.path)), session.recipe)
+        return session.run, session.model.with_adapter(
+            ResolvedModel.open(str(session.folder.path)), session.recipe
+        )
     with stop.finishing():
         run = run_training(session, listener, stop, saved)
     if run.status != "finished":
@@ -209,7 +237,9 @@ def _measure_ability_before(
     if kept and kept.probe == compute_probe_fingerprint():
         return kept
     if session.run.result is not None and session.recipe.bar.max_forgetting is not None:
-        listener.note("warning: forgetting is left out: this probe was not asked before the model was tuned")
+        listener.note(
+            "warning: forgetting is left out: this probe was not asked before the model was tuned"
+        )
         return None
     found = _measure_ability(model, session, listener, "general ability before", stop)
     if found is not None:
@@ -218,7 +248,11 @@ def _measure_ability_before(
 
 
 def _measure_ability(
-    model: LocalModel, session: TrainingSession, listener: ProgressListener, label: str, stop: StopSignal
+    model: LocalModel,
+    session: TrainingSession,
+    listener: ProgressListener,
+    label: str,
+    stop: StopSignal,
 ) -> GeneralAbility | None:
     """General ability of the model in memory; None if the recipe sets no `bar.max_forgetting`."""
     if session.recipe.bar.max_forgetting is None:
@@ -233,11 +267,25 @@ def _measure_ability(
 
 
 def _sum_seconds(
-    runner: EvaluationRunner, chooser: CandidateSelector, run: Run, forgetting: Forgetting | None, judged: Usage
+    runner: EvaluationRunner,
+    chooser: CandidateSelector,
+    run: Run,
+    forgetting: Forgetting | None,
+    judged: Usage,
 ) -> float:
     """Seconds of choices, evaluation, tuning, general ability and judging, over all sessions of the
     run.
     """
-    asking = sum(one.usage.seconds for one in runner.answer_sets if one.usage and not one.spec.traits.is_external)
+    asking = sum(
+        one.usage.seconds
+        for one in runner.answer_sets
+        if one.usage and not one.spec.traits.is_external
+    )
     tuning = run.result.seconds if run.result else 0.0
-    return chooser.seconds + asking + tuning + (forgetting.seconds if forgetting else 0.0) + judged.seconds
+    return (
+        chooser.seconds
+        + asking
+        + tuning
+        + (forgetting.seconds if forgetting else 0.0)
+        + judged.seconds
+    )

@@ -9,7 +9,11 @@ from pathlib import Path
 from tunesmith.atomic_io import compute_sha256
 from tunesmith.contenders.contender_models import ContenderModel, open_remote_models
 from tunesmith.contenders.external_answers import ExternalContender
-from tunesmith.contenders.external_contenders import list_contender_names, read_custom_prompts, read_external_contenders
+from tunesmith.contenders.external_contenders import (
+    list_contender_names,
+    read_custom_prompts,
+    read_external_contenders,
+)
 from tunesmith.contenders.output_constraint import infer_output_constraint
 from tunesmith.contenders.prompting.dspy_search import import_dspy
 from tunesmith.contenders.prompting.user_prompts import UserPrompt
@@ -20,16 +24,25 @@ from tunesmith.evaluation.harness import Task, check_task
 from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
 from tunesmith.progress_listener import ProgressListener
 from tunesmith.providers.embedder import LocalEmbedder
-from tunesmith.records import JudgeQualification, OutputConstraint, PowerStatement, Recipe, compute_fingerprint
+from tunesmith.records import (
+    JudgeQualification,
+    OutputConstraint,
+    PowerStatement,
+    Recipe,
+    compute_fingerprint,
+)
 from tunesmith.workflow.data_preparation import PreparedData, prepare_data
 from tunesmith.workflow.evaluation_runner import check_custom_scorer
 from tunesmith.workflow.judge_setup import JudgeSetup, set_up_judge
 from tunesmith.workflow.test_set_power import compute_planned_power
 
-CONSTRAINED_NOTE = "Contenders with that in their prompt take part, and contenders that can answer nothing else."
+CONSTRAINED_NOTE = (
+    "Contenders with that in their prompt take part, and contenders that can answer nothing else."
+)
 """Added to the reason for an output constraint when it is enforced."""
 UNCONSTRAINED_NOTE = (
-    "Contenders with that in their prompt take part; none is held to it (evaluation.constrained is false)."
+    "Contenders with that in their prompt take part; none is held to it (evaluation.constrained is"
+    " false)."
 )
 """Added to the reason for an output constraint when it is only shown."""
 
@@ -82,15 +95,23 @@ def prepare_decision_inputs(
     task = build_task(material)
     power = report_power(material, listener)
     outsiders = read_external_contenders(
-        material.recipe, task.examples, list_contender_names(material.recipe, [one.name for one in prompts])
+        material.recipe,
+        task.examples,
+        list_contender_names(material.recipe, [one.name for one in prompts]),
     )
     judging = set_up_judge(task.scorer, material.recipe, listener, examined)
     form, why = infer_output_constraint([example.answer for example in material.train])
     listener.note(
-        why if form is None else f"{why} {CONSTRAINED_NOTE if recipe.evaluation.constrained else UNCONSTRAINED_NOTE}"
+        why
+        if form is None
+        else f"{why} {CONSTRAINED_NOTE if recipe.evaluation.constrained else UNCONSTRAINED_NOTE}"
     )
-    remotes = open_remote_models(material.recipe, [one.prompt for one in material.validation[:1]], form, listener)
-    return DecisionInputs(material, task, power, judging, outsiders, documents, prompts, form, remotes, inputs)
+    remotes = open_remote_models(
+        material.recipe, [one.prompt for one in material.validation[:1]], form, listener
+    )
+    return DecisionInputs(
+        material, task, power, judging, outsiders, documents, prompts, form, remotes, inputs
+    )
 
 
 def compute_input_fingerprints(
@@ -102,7 +123,13 @@ def compute_input_fingerprints(
     scorer = recipe.evaluation.scorer
     own, _, _ = scorer.rpartition(":")
     files = {
-        "scorer": own if own.endswith(".py") else scorer.removeprefix("sql:") if scorer.startswith("sql:") else None,
+        "scorer": (
+            own
+            if own.endswith(".py")
+            else scorer.removeprefix("sql:")
+            if scorer.startswith("sql:")
+            else None
+        ),
         "judge.labels": recipe.judge.labels,
         "cost.prices": recipe.cost.prices,
         **{f"answers of {Path(file).stem}": file for file in recipe.evaluation.answers},
@@ -148,7 +175,10 @@ def report_power(data: PreparedData, listener: ProgressListener) -> PowerStateme
         listener.note(f"- {option}")
     if recipe.strict:
         raise GateFailed(
-            "too-few-tests", power.sentence, where="test examples", found=f"{n:,} of {power.needed:,}",
+            "too-few-tests",
+            power.sentence,
+            where="test examples",
+            found=f"{n:,} of {power.needed:,}",
             do=" ".join(power.options) or "give more test examples",
-        )  # fmt: skip
+        )
     return power

@@ -44,7 +44,9 @@ MAX_PAST_RUNS = 100
 """The newest runs whose estimate errors are considered."""
 
 
-def estimate(recipe: Recipe, *, measure: bool = False, listener: ProgressListener = NULL_LISTENER) -> Estimate:
+def estimate(
+    recipe: Recipe, *, measure: bool = False, listener: ProgressListener = NULL_LISTENER
+) -> Estimate:
     """What the recipe's training will need; with `measure` the whole model is loaded and training
     steps are timed.
 
@@ -53,7 +55,9 @@ def estimate(recipe: Recipe, *, measure: bool = False, listener: ProgressListene
     material = prepare_data(recipe, listener)
     listener.start_stage("measuring this machine")
     with StoreIndex.open(listener) as index:
-        return estimate_run(material, index, material.model.load_for_recipe(material.recipe) if measure else None)
+        return estimate_run(
+            material, index, material.model.load_for_recipe(material.recipe) if measure else None
+        )
 
 
 @dataclass(frozen=True)
@@ -81,11 +85,17 @@ class ForecastInputs:
         """
         examples = len(material.arrays["validation"])
         share = min(1.0, examples / max(1, self.validation_examples))
-        prospect = replace(self.profile, validation_tokens=int(self.profile.validation_tokens * share))
-        return replace(self, profile=prospect, workload=count_workload(material), validation_examples=examples)
+        prospect = replace(
+            self.profile, validation_tokens=int(self.profile.validation_tokens * share)
+        )
+        return replace(
+            self, profile=prospect, workload=count_workload(material), validation_examples=examples
+        )
 
 
-def collect_forecast_inputs(data: PreparedData, index: StoreIndex, model: LocalModel | None = None) -> ForecastInputs:
+def collect_forecast_inputs(
+    data: PreparedData, index: StoreIndex, model: LocalModel | None = None
+) -> ForecastInputs:
     """Time a `model` (which gets an adapter), else a slice of it, unless its rates on this machine
     are cached (`rates.py`).
 
@@ -100,31 +110,49 @@ def collect_forecast_inputs(data: PreparedData, index: StoreIndex, model: LocalM
     identity, timed_at = data.model.identity, None
     if model is None:
         file = RatesFile.of(identity, describe_machine(), recipe)
-        recall = Recall(file.read(), lambda: compute_waiting_fraction(queue, read_scheduler_stats()))
+        recall = Recall(
+            file.read(), lambda: compute_waiting_fraction(queue, read_scheduler_stats())
+        )
         prospect = profile_slices(identity.folder, train, validation, recipe, recall)
         timed_at = recall.used_of
         if timed_at is None:
             file.write(prospect.throughput.rates, recall.waiting())
     else:
         prospect = profile_model(model.loaded, train, validation, recipe)
-    now, waiting = describe_machine(prospect.accelerator), compute_waiting_fraction(queue, read_scheduler_stats())
-    here = ForecastConditions(identity.parameters, psutil.getloadavg()[0] / now.cores, datetime.now(UTC), waiting)
+    now, waiting = (
+        describe_machine(prospect.accelerator),
+        compute_waiting_fraction(queue, read_scheduler_stats()),
+    )
+    here = ForecastConditions(
+        identity.parameters, psutil.getloadavg()[0] / now.cores, datetime.now(UTC), waiting
+    )
     return ForecastInputs(
-        prospect, count_workload(data), list_past_runs(index, now), here, now, len(validation),
-        seconds=round(time.monotonic() - began, 3), timed_at=timed_at,
+        prospect,
+        count_workload(data),
+        list_past_runs(index, now),
+        here,
+        now,
+        len(validation),
+        seconds=round(time.monotonic() - began, 3),
+        timed_at=timed_at,
         stolen=stolen_between(cores_before, psutil.cpu_times()),
-    )  # fmt: skip
+    )
 
 
 def estimate_run(
-    data: PreparedData, index: StoreIndex, model: LocalModel | None = None, known: ForecastInputs | None = None
+    data: PreparedData,
+    index: StoreIndex,
+    model: LocalModel | None = None,
+    known: ForecastInputs | None = None,
 ) -> Estimate:
     """The estimate for prepared data, from what is `known` of the model. Errors: as
     `collect_forecast_inputs`.
     """
     known = known.about(data) if known else collect_forecast_inputs(data, index, model)
     how: EstimateMethod = "quick" if model is None else "measured"
-    found = forecast(known.profile, known.workload, data.recipe, known.past_runs, how, known.conditions)
+    found = forecast(
+        known.profile, known.workload, data.recipe, known.past_runs, how, known.conditions
+    )
     assumptions = (
         *busy_of(known),
         *describe_waiting(known.timed_at),
@@ -135,7 +163,9 @@ def estimate_run(
 
 def busy_of(known: ForecastInputs) -> tuple[str, ...]:
     """A warning if the machine was busy while the model was timed."""
-    return busy_with(known.conditions.waiting, known.conditions.load, known.machine.cores, known.stolen)
+    return busy_with(
+        known.conditions.waiting, known.conditions.load, known.machine.cores, known.stolen
+    )
 
 
 def report_estimate(
@@ -166,9 +196,12 @@ def report_estimate(
         listener.note(f"warning: {warning}")
         if decides and data.recipe.strict:
             raise GateFailed(
-                "too-short-tuning", warning, where="training.minutes", found=format_training_length(found),
+                "too-short-tuning",
+                warning,
+                where="training.minutes",
+                found=format_training_length(found),
                 do="give the tuning more time, or decide without strict",
-            )  # fmt: skip
+            )
     return found
 
 
@@ -178,9 +211,8 @@ def format_short_training_warning(estimate: Estimate) -> str:
     if extent is None or not extent.is_short:
         return ""
     return (
-        f"{format_duration(estimate.seconds.expected)} of tuning are about {format_epochs(extent)}: nothing can be "
-        "said about "
-        f"fine-tuning after that. {format_needed_minutes(extent)}."
+        f"{format_duration(estimate.seconds.expected)} of tuning are about {format_epochs(extent)}:"
+        f" nothing can be said about fine-tuning after that. {format_needed_minutes(extent)}."
     )
 
 
@@ -195,20 +227,22 @@ def summarize_estimate(estimate: Estimate, *, decides: bool = False) -> str:
     """
     seconds = estimate.seconds
     if decides:
-        whole, asking = sum_intervals([seconds, estimate.asking_seconds]), estimate.asking_seconds.expected
+        whole, asking = (
+            sum_intervals([seconds, estimate.asking_seconds]),
+            estimate.asking_seconds.expected,
+        )
         return (
-            f"the whole decision takes about {format_duration(whole.expected)} ({format_duration(whole.low)} to "
-            f"{format_duration(whole.high)}): tuning {format_duration(seconds.expected)} for "
-            f"{format_training_length(estimate)}, asking "
-            f"{format_duration(asking)}; {estimate.memory_bytes.expected / 1e9:.1f} GB of memory and "
-            f"{format_usd(estimate.decide_usd.expected)}"
+            f"the whole decision takes about {format_duration(whole.expected)}"
+            f" ({format_duration(whole.low)} to {format_duration(whole.high)}): tuning"
+            f" {format_duration(seconds.expected)} for {format_training_length(estimate)}, asking"
+            f" {format_duration(asking)}; {estimate.memory_bytes.expected / 1e9:.1f} GB of memory"
+            f" and {format_usd(estimate.decide_usd.expected)}"
         )
     between = f"{format_duration(seconds.low)} to {format_duration(seconds.high)}"
     memory = f"{estimate.memory_bytes.expected / 1e9:.1f} GB of memory"
     return (
-        f"tuning takes about {format_duration(seconds.expected)} ({between}) for {format_training_length(estimate)}, "
-        f"{memory} and "
-        f"{format_usd(estimate.usd.expected)}"
+        f"tuning takes about {format_duration(seconds.expected)} ({between}) for"
+        f" {format_training_length(estimate)}, {memory} and {format_usd(estimate.usd.expected)}"
     )
 
 
@@ -233,10 +267,13 @@ def count_workload(data: PreparedData) -> Workload:
         tokens_read=train.tokens_read,
         tokens_trained=train.tokens_trained,
         answer_lengths=answers,
-        prompt_tokens=(validation.tokens_read - validation.tokens_trained) / max(1, validation.examples),
+        prompt_tokens=(validation.tokens_read - validation.tokens_trained)
+        / max(1, validation.examples),
         test_examples=len(data.test) if has_questions else 0,
         max_new_tokens=data.recipe.evaluation.max_new_tokens or max(answers, default=1),
-        label_tokens=count_label_tokens([example.answer for example in data.train], data.model.tokenizer),
+        label_tokens=count_label_tokens(
+            [example.answer for example in data.train], data.model.tokenizer
+        ),
         format_instructions=count_format_instructions(
             infer_output_constraint([example.answer for example in data.train])[0]
         ),
@@ -256,4 +293,7 @@ def count_label_tokens(answers: Sequence[str], tokenizer: ChatTokenizer) -> int:
 
 def count_answer_tokens(arrays: TokenArrays) -> tuple[int, ...]:
     """Trained tokens of the first sequence of each example."""
-    return tuple(int((arrays.get_sequence(arrays.get_sequence_range(e)[0])[1] > 0).sum()) for e in range(len(arrays)))
+    return tuple(
+        int((arrays.get_sequence(arrays.get_sequence_range(e)[0])[1] > 0).sum())
+        for e in range(len(arrays))
+    )

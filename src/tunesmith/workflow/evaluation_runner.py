@@ -28,7 +28,15 @@ from tunesmith.evaluation.scorers.reference_probability import score_references
 from tunesmith.evaluation.scorers.scorer_protocol import Scorer, ScoringFailure, ScoringInput
 from tunesmith.evaluation.usage_meter import measure_latency
 from tunesmith.progress_listener import ProgressListener
-from tunesmith.records import ContenderRecord, Example, LogprobModel, Message, TestExample, TestSet, TestSetAccess
+from tunesmith.records import (
+    ContenderRecord,
+    Example,
+    LogprobModel,
+    Message,
+    TestExample,
+    TestSet,
+    TestSetAccess,
+)
 from tunesmith.records.evaluation import split_scorer_name
 from tunesmith.records.test_set_access import fingerprint_test_set
 from tunesmith.runs.contender_files import write_inference_config
@@ -80,7 +88,9 @@ class EvaluationRunner:
             if entrant.inference_config:
                 write_inference_config(self.folder, entrant.inference_config)
             one = self._measure_judge_usage(partial(self._answers, entrant))
-            is_text = any(part in FREE_TEXT_SCORERS for part in split_scorer_name(self.task.scorer.name))
+            is_text = any(
+                part in FREE_TEXT_SCORERS for part in split_scorer_name(self.task.scorer.name)
+            )
             if likelihoods and is_text and one.spec.traits.has_reference_probability(one.name):
                 one = self._add_reference_likelihoods(one, likelihoods)
             self._save_answers(with_notes(self._add_latency(one, entrant), notes))
@@ -99,16 +109,22 @@ class EvaluationRunner:
                 self.listener.note(f"warning: {name} is asked again: {error.what} {error.found}")
             else:
                 # Stored answers count only for the very same test examples in the same order.
-                if [answer.example for answer in answers] == [example.id for example in self.task.examples]:
+                if [answer.example for answer in answers] == [
+                    example.id for example in self.task.examples
+                ]:
                     self.listener.note(f"{name} has answered already; its answers are scored")
-                    return score_answers(ContenderAnswers(asking.profile, answers, asking.usage), self.task)
+                    return score_answers(
+                        ContenderAnswers(asking.profile, answers, asking.usage), self.task
+                    )
         return run_contender(entrant, self.task, self.listener, self.stop, self.folder)
 
     def add_external(self, external: Iterable[ExternalContender]) -> None:
         """Score and store the answers of external systems."""
         for outsider in external:
             if not self._restore_answers(outsider.spec.name):
-                self._save_answers(self._measure_judge_usage(partial(outsider.score_with, self.task)))
+                self._save_answers(
+                    self._measure_judge_usage(partial(outsider.score_with, self.task))
+                )
 
     def _measure_judge_usage(self, make: Callable[[], ContenderAnswers]) -> ContenderAnswers:
         return measure_judge_usage(make, self.judge)
@@ -119,10 +135,12 @@ class EvaluationRunner:
         """
         label = f"timing single requests of {one.name}"
         alone = measure_latency(
-            contender.completer, [example.prompt for example in self.latency_examples[:MAX_LATENCY_REQUESTS]],
+            contender.completer,
+            [example.prompt for example in self.latency_examples[:MAX_LATENCY_REQUESTS]],
             MAX_LATENCY_REQUESTS,
-            partial(self.listener.update_progress, label), self.stop.is_requested,
-        )  # fmt: skip
+            partial(self.listener.update_progress, label),
+            self.stop.is_requested,
+        )
         return replace(one, usage=alone.add_to_usage(one.usage)) if one.usage else one
 
     def _restore_answers(self, name: str) -> bool:
@@ -132,28 +150,40 @@ class EvaluationRunner:
         if name not in self.folder.list_contenders():
             return False
         try:
-            answers, asking = self.folder.read_answers(name).records, self.folder.read_contender(name)
+            answers, asking = (
+                self.folder.read_answers(name).records,
+                self.folder.read_contender(name),
+            )
         except RunError as error:
             self.listener.note(f"warning: {name} is asked again: {error.what} {error.found}")
             return False
         if [answer.example for answer in answers] != [example.id for example in self.task.examples]:
             return False
-        self.restored_answer_sets.append(ContenderAnswers(asking.profile, answers, asking.usage, asking.judging))
+        self.restored_answer_sets.append(
+            ContenderAnswers(asking.profile, answers, asking.usage, asking.judging)
+        )
         self.answer_sets.append(self.restored_answer_sets[-1])
         self.listener.note(f"{name} has answered already")
         test = fingerprint_test_set(self.test_ids)
         if not any(
-            (look.run, look.contender) == (self.folder.id, name) for look in self.index.list_test_set_accesses(test)
+            (look.run, look.contender) == (self.folder.id, name)
+            for look in self.index.list_test_set_accesses(test)
         ):
             # the process died after writing the answers, before the store
             self._log_test_set_access(self.restored_answer_sets[-1])
         return True
 
-    def _add_reference_likelihoods(self, one: ContenderAnswers, likelihoods: LogprobModel) -> ContenderAnswers:
+    def _add_reference_likelihoods(
+        self, one: ContenderAnswers, likelihoods: LogprobModel
+    ) -> ContenderAnswers:
         """The answers with the model's likelihood of the reference added to their scores."""
         found = score_references(likelihoods, self.task.examples)
         answers = [
-            answer.replace(scores={**answer.scores, **scores}) if answer.scores and isinstance(scores, dict) else answer
+            (
+                answer.replace(scores={**answer.scores, **scores})
+                if answer.scores and isinstance(scores, dict)
+                else answer
+            )
             for answer, scores in zip(one.answers, found, strict=True)
         ]
         return replace(one, answers=answers)
@@ -172,7 +202,9 @@ class EvaluationRunner:
         )
 
 
-def report_answer_problems(one: ContenderAnswers, scorer: Scorer, listener: ProgressListener) -> None:
+def report_answer_problems(
+    one: ContenderAnswers, scorer: Scorer, listener: ProgressListener
+) -> None:
     """Note how many answers were scored without their reasoning, were truncated, or hold nothing to
     compare.
     """
@@ -191,7 +223,11 @@ def with_notes(one: ContenderAnswers, notes: Sequence[str]) -> ContenderAnswers:
 
 
 def run_contender(
-    contender: RunnableContender, task: Task, listener: ProgressListener, stop: StopSignal, folder: RunFolder | None
+    contender: RunnableContender,
+    task: Task,
+    listener: ProgressListener,
+    stop: StopSignal,
+    folder: RunFolder | None,
 ) -> ContenderAnswers:
     """Run one contender; its answers are stored before they are scored. Errors: `Interrupted` if a
     stop was requested.
@@ -210,11 +246,15 @@ def run_contender(
     return collect_answers(contender, task, report_progress, keep)
 
 
-def measure_judge_usage(make: Callable[[], ContenderAnswers], judge: CachingCompleter | None) -> ContenderAnswers:
+def measure_judge_usage(
+    make: Callable[[], ContenderAnswers], judge: CachingCompleter | None
+) -> ContenderAnswers:
     """The contender, with the usage of judging its answers."""
     before = judge.usage if judge else None
     made = make()
-    return replace(made, judge_usage=subtract_usage(judge.usage, before)) if judge and before else made
+    return (
+        replace(made, judge_usage=subtract_usage(judge.usage, before)) if judge and before else made
+    )
 
 
 def check_custom_scorer(task: Task) -> None:
@@ -234,12 +274,17 @@ def check_custom_scorer(task: Task) -> None:
     faults = [one.reason for one in found if isinstance(one, ScoringFailure)]
     if len(faults) == len(found):
         raise RecipeError(
-            "failing-scorer", f"Your scorer judges none of {len(found):,} wanted answers.", where="evaluation.scorer",
-            found=faults[0], do="mend it: it is given the answer and the reference, here the same text twice",
-        )  # fmt: skip
+            "failing-scorer",
+            f"Your scorer judges none of {len(found):,} wanted answers.",
+            where="evaluation.scorer",
+            found=faults[0],
+            do="mend it: it is given the answer and the reference, here the same text twice",
+        )
 
 
-def build_test_set_access(test_ids: Sequence[str], one: ContenderAnswers, run: str | None, why: str) -> TestSetAccess:
+def build_test_set_access(
+    test_ids: Sequence[str], one: ContenderAnswers, run: str | None, why: str
+) -> TestSetAccess:
     """The record that a contender's answers to this test set were scored just now."""
     return TestSetAccess(
         test=fingerprint_test_set(test_ids),
@@ -275,9 +320,14 @@ def build_test_examples(examples: Iterable[Example]) -> tuple[TestExample, ...]:
     """The stored part of the test examples."""
     return tuple(
         TestExample(
-            id=one.id, question=one.question, answer=one.answer, group=one.group, line=one.line, origin=one.origin,
+            id=one.id,
+            question=one.question,
+            answer=one.answer,
+            group=one.group,
+            line=one.line,
+            origin=one.origin,
             # Empty for a plain question, which `question` already holds.
             prompt=() if one.prompt == (Message("user", one.question),) else one.prompt,
         )
         for one in examples
-    )  # fmt: skip
+    )

@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunesmith.atomic_io import sync_folder
-from tunesmith.contenders.contender_loading import TUNED_CONTENDER, choose_contender, open_base_model
+from tunesmith.contenders.contender_loading import (
+    TUNED_CONTENDER,
+    choose_contender,
+    open_base_model,
+)
 from tunesmith.errors import ModelError
 from tunesmith.export.bundle import PROOF_FILE, AnswersProof, verify_bundle, write_bundle
 from tunesmith.model_folder.settings_json import read_settings
@@ -36,7 +40,10 @@ MAX_PROBE_TOKENS = 1024
 DEFAULT_PROBE_TEXTS = (
     "The capital of France is Paris, and the river that runs through it is the Seine.",
     "def add(a, b):\n    return a + b\n\nprint(add(2, 3))",
-    'Dear Sir or Madam, I am writing to ask when my order of 12 March will arrive. Number 4711-B, {"express": true}.',
+    (
+        "Dear Sir or Madam, I am writing to ask when my order of 12 March will arrive. Number"
+        ' 4711-B, {"express": true}.'
+    ),
     "Die Katze schläft auf dem Sofa. 猫在沙发上睡觉。 Le chat dort sur le canapé.",
 )
 """Probe texts for a model whose run left no samples."""
@@ -74,7 +81,10 @@ def export(
     place = Path(given)
     if os.path.lexists(to):  # lexists also finds a dangling link
         raise ModelError(
-            "target-exists", "There is something at this place already.", where=str(to), do="choose another folder"
+            "target-exists",
+            "There is something at this place already.",
+            where=str(to),
+            do="choose another folder",
         )
     if not (place / "run.json").is_file():
         return _export_adapter(given, to)
@@ -93,7 +103,9 @@ def export(
     # the folder is complete: a failing store is only a warning
     with StoreIndex.open(listener) as index:
         index.add_artifact(build_artifact("export", to, folder.read(Run).id), folder)
-    return ExportResult(to, serving.contender, chosen.reason, merge, proof, dtype, list_sampling_settings(to))
+    return ExportResult(
+        to, serving.contender, chosen.reason, merge, proof, dtype, list_sampling_settings(to)
+    )
 
 
 def _export_adapter(given: str, to: Path) -> ExportResult:
@@ -124,9 +136,18 @@ def list_sampling_settings(folder: Path) -> tuple[str, ...]:
     """
     settings = read_settings(folder / "generation_config.json") or {}
     draws = ("temperature", "top_p", "top_k", "min_p") if settings.get("do_sample") else ()
-    neutral = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "presence_penalty": 0, "frequency_penalty": 0}
+    neutral = {
+        "repetition_penalty": 1.0,
+        "no_repeat_ngram_size": 0,
+        "presence_penalty": 0,
+        "frequency_penalty": 0,
+    }
     found = [f"{name} {settings[name]}" for name in draws if settings.get(name) is not None]
-    found += [f"{name} {settings[name]}" for name, none in neutral.items() if settings.get(name) not in (None, none)]
+    found += [
+        f"{name} {settings[name]}"
+        for name, none in neutral.items()
+        if settings.get(name) not in (None, none)
+    ]
     return tuple(found or (["do_sample true"] if draws else []))
 
 
@@ -163,7 +184,9 @@ def _write_model(
     named = ResolvedModel.open(str(folder.path))
     identity = named.identity
     probes = build_probes(folder, named.tokenizer, named.context_tokens)
-    proof = export_merged(Path(identity.folder), Path(identity.adapter) if identity.adapter else None, probes, to)
+    proof = export_merged(
+        Path(identity.folder), Path(identity.adapter) if identity.adapter else None, probes, to
+    )
     return proof, ResolvedModel.open(str(to))
 
 
@@ -174,10 +197,14 @@ def _is_float32(folder: RunFolder) -> bool:
     from tunesmith.engine.model_loading import get_local_dtype
 
     recipe = folder.read_recipe()
-    return get_local_dtype(recipe.training.precision) == "float32" and recipe.adapter.kind != "qlora"
+    return (
+        get_local_dtype(recipe.training.precision) == "float32" and recipe.adapter.kind != "qlora"
+    )
 
 
-def build_probes(run: RunFolder | None, tokenizer: ChatTokenizer, context_tokens: int | None) -> list[list[int]]:
+def build_probes(
+    run: RunFolder | None, tokenizer: ChatTokenizer, context_tokens: int | None
+) -> list[list[int]]:
     """Token ids of the validation samples that a run answered during training, with their expected
     answers; else of `DEFAULT_PROBE_TEXTS`.
     """

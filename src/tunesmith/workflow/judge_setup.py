@@ -18,7 +18,15 @@ from tunesmith.evaluation.scorers.scorer_protocol import Scorer
 from tunesmith.progress_listener import ProgressListener
 from tunesmith.providers.local_model import ResolvedModel
 from tunesmith.providers.openai_compatible import RemoteCompleter
-from tunesmith.records import Completer, JudgeQualification, OutputConstraint, Recipe, RemoteRecipe, TokenPrice, Usage
+from tunesmith.records import (
+    Completer,
+    JudgeQualification,
+    OutputConstraint,
+    Recipe,
+    RemoteRecipe,
+    TokenPrice,
+    Usage,
+)
 from tunesmith.runs.run_registry import resolve_run_or_name
 
 
@@ -63,7 +71,10 @@ class JudgeSetup:
 
 
 def set_up_judge(
-    plain: Scorer, recipe: Recipe, listener: ProgressListener, known: JudgeQualification | None = None
+    plain: Scorer,
+    recipe: Recipe,
+    listener: ProgressListener,
+    known: JudgeQualification | None = None,
 ) -> JudgeSetup:
     """The scorer with the recipe's judge, if it names one; `known` is the judge's earlier
     qualification.
@@ -75,9 +86,11 @@ def set_up_judge(
         return JudgeSetup(plain)
     if labels is None:
         raise RecipeError(
-            "judge-without-labels", "A judge must show first that it judges as people do.", where="judge.labels",
+            "judge-without-labels",
+            "A judge must show first that it judges as people do.",
+            where="judge.labels",
             do="name a file of answers that people judged (columns question, answer, label)",
-        )  # fmt: skip
+        )
     remote = next((one for one in recipe.evaluation.remote if one.name == name), None)
     price = get_remote_price(remote, recipe) if remote else None
     listener.start_stage(f"examining the judge {name}")
@@ -96,14 +109,26 @@ def set_up_judge(
         listener.note(reason)
     scorer = add_judge(plain, judge, qualification.is_qualified)
     hourly = recipe.machine_usd_per_hour
-    return JudgeSetup(scorer, qualification, judge.completer, price, hourly, known is not None, services)
+    return JudgeSetup(
+        scorer, qualification, judge.completer, price, hourly, known is not None, services
+    )
 
 
 def _open_judge_model(
-    name: str, remote: RemoteRecipe | None, recipe: Recipe, form: OutputConstraint | None, listener: ProgressListener
+    name: str,
+    remote: RemoteRecipe | None,
+    recipe: Recipe,
+    form: OutputConstraint | None,
+    listener: ProgressListener,
 ) -> Completer:
     """The judge as a local model, or as the remote one of that name."""
     if remote is not None:
         return open_remote(remote, listener, form)
-    model = ResolvedModel.open(resolve_run_or_name(name)).load(recipe.training.precision, recipe.evaluation.batch_size)
-    return model.create_completer(MAX_REPLY_TOKENS, form) if form else model.create_completer(MAX_REPLY_TOKENS)
+    model = ResolvedModel.open(resolve_run_or_name(name)).load(
+        recipe.training.precision, recipe.evaluation.batch_size
+    )
+    return (
+        model.create_completer(MAX_REPLY_TOKENS, form)
+        if form
+        else model.create_completer(MAX_REPLY_TOKENS)
+    )

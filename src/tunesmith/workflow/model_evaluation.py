@@ -20,7 +20,16 @@ from tunesmith.evaluation.scorers.scorer_registry import SCORERS, choose_scorer
 from tunesmith.progress_listener import NULL_LISTENER, ProgressListener
 from tunesmith.providers.embedder import LocalEmbedder
 from tunesmith.providers.local_model import ResolvedModel
-from tunesmith.records import Completer, ContenderRecord, ContenderSpec, Evaluation, Example, Recipe, Split, TestSet
+from tunesmith.records import (
+    Completer,
+    ContenderRecord,
+    ContenderSpec,
+    Evaluation,
+    Example,
+    Recipe,
+    Split,
+    TestSet,
+)
 from tunesmith.records.contender_kinds import TUNED, ZERO_SHOT
 from tunesmith.records.evaluation import split_scorer_name
 from tunesmith.records.quantity import format_usd
@@ -31,7 +40,11 @@ from tunesmith.runs.run_registry import read_run_recipe, resolve_run_or_name
 from tunesmith.runs.signals import NOTHING_SAVED, StopSignal, set_exit_message, stop_on_signals
 from tunesmith.runs.store_index import StoreIndex
 from tunesmith.workflow.check import report_problems
-from tunesmith.workflow.data_preparation import read_examples, select_desirable, with_resolved_scorer
+from tunesmith.workflow.data_preparation import (
+    read_examples,
+    select_desirable,
+    with_resolved_scorer,
+)
 from tunesmith.workflow.evaluation_runner import (
     build_test_set,
     build_test_set_access,
@@ -45,7 +58,10 @@ from tunesmith.workflow.judge_setup import JudgeSetup, set_up_judge
 
 
 def evaluate(
-    models: Sequence[str], recipe: Recipe, out: Path | None = None, listener: ProgressListener = NULL_LISTENER
+    models: Sequence[str],
+    recipe: Recipe,
+    out: Path | None = None,
+    listener: ProgressListener = NULL_LISTENER,
 ) -> tuple[Evaluation, Path | None]:
     """Score models on all examples of the recipe's data, with its judge. With `out`, evaluation and
     answers are stored in a new folder there.
@@ -57,9 +73,13 @@ def evaluate(
     """
     if not models and not recipe.evaluation.answers and not recipe.evaluation.remote:
         raise UsageError(
-            "no-contender", "There is nothing to evaluate.",
-            do="name a model, a run, a file of answers (--answers FILE) or a model behind a URL (evaluation.remote)",
-        )  # fmt: skip
+            "no-contender",
+            "There is nothing to evaluate.",
+            do=(
+                "name a model, a run, a file of answers (--answers FILE) or a model behind a URL"
+                " (evaluation.remote)"
+            ),
+        )
     # Before anything is loaded: an imported task may name the scorer.
     recipe = with_resolved_scorer(recipe)
     places = {make_contender_name(name): resolve_run_or_name(name) for name in models}
@@ -70,24 +90,35 @@ def evaluate(
     outsiders = read_external_contenders(recipe, task.examples, named)
     remotes = _open_remotes(recipe, listener)
     asked: list[ContenderAnswers] = []
-    with StoreIndex.open(listener) as index, stop_on_signals() as stop, _open_evaluation_folder(out, stop) as folder:
+    with (
+        StoreIndex.open(listener) as index,
+        stop_on_signals() as stop,
+        _open_evaluation_folder(out, stop) as folder,
+    ):
         if folder is not None:
             folder.write(build_test_set(task, ()))
         for name, model in named.items():
             listener.start_stage(f"asking {name}")
             # Not an error: the user may want to see training scores.
             if known := count_trained_examples(places[name], task.examples):
-                listener.note(f"warning: {name} was trained on {known:,} of these {len(task.examples):,} examples")
+                listener.note(
+                    f"warning: {name} was trained on {known:,} of these {len(task.examples):,}"
+                    " examples"
+                )
             own = read_run_recipe(places[name])
             instruction = (own and own.data.instruction) or recipe.data.instruction
             entrant = _build_contender(name, model, instruction, task.examples, recipe)
             asked.append(
-                measure_judge_usage(partial(run_contender, entrant, task, listener, stop, folder), judging.judge)
+                measure_judge_usage(
+                    partial(run_contender, entrant, task, listener, stop, folder), judging.judge
+                )
             )
             _save_answers(asked[-1], task, wanted, index, folder)
         for entrant, notes in remotes:
             listener.start_stage(f"asking {entrant.spec.name}")
-            one = measure_judge_usage(partial(run_contender, entrant, task, listener, stop, folder), judging.judge)
+            one = measure_judge_usage(
+                partial(run_contender, entrant, task, listener, stop, folder), judging.judge
+            )
             asked.append(with_notes(one, notes))
             for note in notes:
                 listener.note(f"{one.name}: {note}")
@@ -120,7 +151,11 @@ def _open_evaluation_folder(out: Path | None, stop: StopSignal) -> Iterator[RunF
         return
     again = "Next: run the command again"
     set_exit_message(
-        lambda: NOTHING_SAVED if folder.is_hidden else f"Kept in {folder.path}: the answers so far. {again}"
+        lambda: (
+            NOTHING_SAVED
+            if folder.is_hidden
+            else f"Kept in {folder.path}: the answers so far. {again}"
+        )
     )
     stop.has_unsaved = True
     try:
@@ -141,12 +176,14 @@ def _format_judge_usage(judge_setup: JudgeSetup) -> str:
     """The usage of the judge, including its qualification, which costs like an answer."""
     took = judge_setup.sum_usage([])
     return (
-        f"judging took {took.requests:,} requests, {took.tokens_in:,} tokens in and {took.tokens_out:,} out: "
-        f"{format_usd(judge_setup.compute_usd(took))}"
+        f"judging took {took.requests:,} requests, {took.tokens_in:,} tokens in and"
+        f" {took.tokens_out:,} out: {format_usd(judge_setup.compute_usd(took))}"
     )
 
 
-def _build_task(recipe: Recipe, places: Mapping[str, str], listener: ProgressListener) -> tuple[Task, list[Example]]:
+def _build_task(
+    recipe: Recipe, places: Mapping[str, str], listener: ProgressListener
+) -> tuple[Task, list[Example]]:
     """The task with the scorer that needs no judge, and all desirable examples, of which the task
     evaluates a part.
     """
@@ -159,15 +196,22 @@ def _build_task(recipe: Recipe, places: Mapping[str, str], listener: ProgressLis
     # keeps the order of the file
     examples = [example for example in once.values() if example.id in asked]
     left_out = ", those rated as unwanted left out" if len(wanted) < len(loaded.examples) else ""
-    listener.note(f"{len(examples):,} of {len(loaded.examples):,} examples are asked, exact duplicates once{left_out}")
+    listener.note(
+        f"{len(examples):,} of {len(loaded.examples):,} examples are asked, exact duplicates"
+        f" once{left_out}"
+    )
     scorer, reason = _choose_scorer([example.answer for example in examples], recipe, places)
-    task = Task(loaded.dataset.name, examples, scorer, reason, recipe.machine_usd_per_hour, recipe.seed)
+    task = Task(
+        loaded.dataset.name, examples, scorer, reason, recipe.machine_usd_per_hour, recipe.seed
+    )
     check_task(task)
     check_custom_scorer(task)
     return task, wanted
 
 
-def _choose_scorer(answers: Sequence[str], recipe: Recipe, places: Mapping[str, str]) -> tuple[Scorer, str]:
+def _choose_scorer(
+    answers: Sequence[str], recipe: Recipe, places: Mapping[str, str]
+) -> tuple[Scorer, str]:
     """The recipe's scorer, else that of the first run, else the one that fits these answers; with
     the reason.
     """
@@ -192,7 +236,10 @@ def find_run_scorer(place: str) -> tuple[str | None, Sequence[str]]:
     if folder.has(TestSet):
         test = folder.read(TestSet)
         named = own.evaluation.scorer if own.evaluation.scorer != "auto" else None
-        return named or next((one for one in split_scorer_name(test.scorer) if one in SCORERS), None), test.labels
+        return (
+            named or next((one for one in split_scorer_name(test.scorer) if one in SCORERS), None),
+            test.labels,
+        )
     try:
         train = select_examples(read_examples(own).examples, folder.read(Split).train)
     except InputError:
@@ -200,17 +247,24 @@ def find_run_scorer(place: str) -> tuple[str | None, Sequence[str]]:
     return own.evaluation.scorer if train else None, [example.answer for example in train]
 
 
-def _open_models(models: Sequence[str], places: Mapping[str, str], recipe: Recipe) -> dict[str, ResolvedModel]:
+def _open_models(
+    models: Sequence[str], places: Mapping[str, str], recipe: Recipe
+) -> dict[str, ResolvedModel]:
     """The models by their names as contenders."""
     named = {name: ResolvedModel.open(place, recipe.revision) for name, place in places.items()}
     if len(named) < len(models):
         raise UsageError(
-            "same-name", "Two of the models have the same name.", found=", ".join(models), do="give each once"
+            "same-name",
+            "Two of the models have the same name.",
+            found=", ".join(models),
+            do="give each once",
         )
     return named
 
 
-def _open_remotes(recipe: Recipe, listener: ProgressListener) -> list[tuple[RunnableContender, Sequence[str]]]:
+def _open_remotes(
+    recipe: Recipe, listener: ProgressListener
+) -> list[tuple[RunnableContender, Sequence[str]]]:
     """The recipe's remote models except the judge, with the plain question, each with the growing
     notes about its service. Errors: `RecipeError` without a price.
     """
@@ -226,7 +280,9 @@ def _open_remotes(recipe: Recipe, listener: ProgressListener) -> list[tuple[Runn
     return found
 
 
-def _add_instruction(profile: ContenderSpec, completer: Completer, instruction: str | None) -> RunnableContender:
+def _add_instruction(
+    profile: ContenderSpec, completer: Completer, instruction: str | None
+) -> RunnableContender:
     """The contender with an instruction before every question that has none; its description states
     it.
     """
@@ -234,11 +290,17 @@ def _add_instruction(profile: ContenderSpec, completer: Completer, instruction: 
         given = f"{profile.given}, the question as it stands in the data".removeprefix(", ")
         return RunnableContender(profile.replace(given=given), completer)
     given = f'{profile.given}, the instruction "{instruction}" and the question'.removeprefix(", ")
-    return RunnableContender(profile.replace(given=given), SystemPromptCompleter(completer, instruction))
+    return RunnableContender(
+        profile.replace(given=given), SystemPromptCompleter(completer, instruction)
+    )
 
 
 def _save_answers(
-    one: ContenderAnswers, task: Task, wanted: Sequence[Example], index: StoreIndex, folder: RunFolder | None
+    one: ContenderAnswers,
+    task: Task,
+    wanted: Sequence[Example],
+    index: StoreIndex,
+    folder: RunFolder | None,
 ) -> None:
     """Store each answer with its question and the expected answer, so that the file is readable on
     its own.
@@ -248,8 +310,12 @@ def _save_answers(
             answer.replace(question=example.question, expected=example.answer)
             for answer, example in zip(one.answers, task.examples, strict=True)
         ]
-        folder.write_answers(ContenderRecord(profile=one.spec, usage=one.usage, judging=one.judge_usage), answers)
-    index.add_test_set_accesses([build_test_set_access([example.id for example in wanted], one, None, "evaluate")])
+        folder.write_answers(
+            ContenderRecord(profile=one.spec, usage=one.usage, judging=one.judge_usage), answers
+        )
+    index.add_test_set_accesses(
+        [build_test_set_access([example.id for example in wanted], one, None, "evaluate")]
+    )
 
 
 def count_trained_examples(place: str, examples: Sequence[Example]) -> int:
@@ -258,14 +324,23 @@ def count_trained_examples(place: str, examples: Sequence[Example]) -> int:
 
 
 def _build_contender(
-    name: str, model: ResolvedModel, instruction: str | None, examples: Sequence[Example], recipe: Recipe
+    name: str,
+    model: ResolvedModel,
+    instruction: str | None,
+    examples: Sequence[Example],
+    recipe: Recipe,
 ) -> RunnableContender:
     """The model as a contender; without a limit in the recipe, answers may be a quarter longer than
     the longest reference, plus 8 tokens.
     """
-    longest = max(len(encoded.ids) for encoded in model.tokenizer.encode([example.answer for example in examples]))
+    longest = max(
+        len(encoded.ids)
+        for encoded in model.tokenizer.encode([example.answer for example in examples])
+    )
     limit = recipe.evaluation.max_new_tokens or longest + longest // 4 + 8
-    completer: Completer = model.load(recipe.training.precision, recipe.evaluation.batch_size).create_completer(limit)
+    completer: Completer = model.load(
+        recipe.training.precision, recipe.evaluation.batch_size
+    ).create_completer(limit)
     is_tuned = model.identity.adapter or (Path(model.identity.name) / "run.json").is_file()
     profile = ContenderSpec(name=name, kind=(TUNED if is_tuned else ZERO_SHOT).name, given="")
     return _add_instruction(profile, completer, instruction)

@@ -76,7 +76,9 @@ def redecide(folder: RunFolder, changes: Sequence[str] = ()) -> Redecision:
     task = replace(rebuild_task(test), machine_usd_per_hour=recipe.machine_usd_per_hour)
     evaluation = evaluate_answers(asked, task)
     before = folder.read(Decision)
-    decision = decide_by_rules(evaluation, recipe.bar, recipe.circumstances, before.forgetting, before.training)
+    decision = decide_by_rules(
+        evaluation, recipe.bar, recipe.circumstances, before.forgetting, before.training
+    )
     return Redecision(decision, evaluation, before, recipe.strict)
 
 
@@ -85,10 +87,12 @@ def _load_changed_recipe(folder: RunFolder, changes: Sequence[str]) -> Recipe:
     kept = {name for name in Recipe.model_fields if name not in CHANGEABLE_SECTIONS}
     if others := sorted(name for name in kept if getattr(own, name) != getattr(changed, name)):
         raise RecipeError(
-            "other-answers", "This would need other answers than the run has.", where=str(folder.path),
-            found=f"changes in {', '.join(others)}", do=f"change only {', '.join(CHANGEABLE_SECTIONS)}, or decide on "
-                "the data again",
-        )  # fmt: skip
+            "other-answers",
+            "This would need other answers than the run has.",
+            where=str(folder.path),
+            found=f"changes in {', '.join(others)}",
+            do=f"change only {', '.join(CHANGEABLE_SECTIONS)}, or decide on the data again",
+        )
     return changed
 
 
@@ -96,9 +100,12 @@ def fail_on_warnings(decision: Decision, where: str) -> None:
     """Raise on warnings of a verdict, for strict runs. Errors: `GateFailed`."""
     if decision.warnings:
         raise GateFailed(
-            "warned", "The verdict has warnings, and strict refuses them.", where=where,
-            found=" ".join(decision.warnings), do="mend their cause, or decide without strict",
-        )  # fmt: skip
+            "warned",
+            "The verdict has warnings, and strict refuses them.",
+            where=where,
+            found=" ".join(decision.warnings),
+            do="mend their cause, or decide without strict",
+        )
 
 
 def rebuild_task(test: TestSet) -> Task:
@@ -126,16 +133,19 @@ def rebuild_task(test: TestSet) -> Task:
 def rebuild_example(stored: TestExample) -> Example:
     """The example, as far as it was stored."""
     messages = (Message("user", stored.question), Message("assistant", stored.answer))
-    return Example(line=stored.line, messages=messages, group=stored.group, id=stored.id, origin=stored.origin)
+    return Example(
+        line=stored.line, messages=messages, group=stored.group, id=stored.id, origin=stored.origin
+    )
 
 
 def _load_answers(folder: RunFolder, name: str, test: TestSet) -> ContenderAnswers:
     asking, answers = folder.read_contender(name), folder.read_answers(name).records
     if len(answers) != len(test.examples):
         raise RunError(
-            "damaged", f"The stored answers of {name} are not whole.",
+            "damaged",
+            f"The stored answers of {name} are not whole.",
             where=str(folder.path / "answers" / f"{name}.jsonl"),
             found=f"{len(answers):,} answers to {len(test.examples):,} examples",
             do="restore the file from a copy, or make the run again",
-        )  # fmt: skip
+        )
     return ContenderAnswers(asking.profile, answers, asking.usage, asking.judging)

@@ -23,7 +23,12 @@ from tunesmith.runs.signals import stop_on_signals
 from tunesmith.runs.store_index import StoreIndex, remove_training_files
 from tunesmith.runs.training_data import read_training_data
 from tunesmith.workflow.data_preparation import PreparedData
-from tunesmith.workflow.decide import DecisionResult, build_decision_result, load_decision_result, run_decision
+from tunesmith.workflow.decide import (
+    DecisionResult,
+    build_decision_result,
+    load_decision_result,
+    run_decision,
+)
 from tunesmith.workflow.decision_inputs import prepare_decision_inputs
 from tunesmith.workflow.evaluation_runner import build_test_examples
 from tunesmith.workflow.training_session import (
@@ -52,7 +57,11 @@ def resume(
     run = folder.read(Run)
     # older versions did not record the command
     is_decision = run.command == "decide" or folder.has(TestSet)
-    with folder.lock(), reporting_saved_work(folder, is_decision=is_decision), StoreIndex.open(listener) as index:
+    with (
+        folder.lock(),
+        reporting_saved_work(folder, is_decision=is_decision),
+        StoreIndex.open(listener) as index,
+    ):
         # Read again under the lock: another process may have finished the run meanwhile.
         before = folder.read(Run)
         folder.remove_temporaries()
@@ -79,7 +88,9 @@ def _complete_finished_run(
         if folder.has(Decision)
         else ("The tuning of this run is finished; there is nothing to go on with.", "chat")
     )
-    raise RunError("finished", what, where=str(folder.path), do=format_command_line(then, folder.path))
+    raise RunError(
+        "finished", what, where=str(folder.path), do=format_command_line(then, folder.path)
+    )
 
 
 def _resume_training(
@@ -89,7 +100,9 @@ def _resume_training(
     lesson = read_training_data(folder, prepared)
     named = ResolvedModel.open(recipe.model, recipe.revision)
     model = named.load_for_recipe(recipe)
-    run = _build_resumed_run(before, build_reproducibility_key(recipe, model, prepared), allow_drift, folder, listener)
+    run = _build_resumed_run(
+        before, build_reproducibility_key(recipe, model, prepared), allow_drift, folder, listener
+    )
     saved = _load_latest_checkpoint(folder, listener)
     _save_resumed_run(run, recipe, folder, index)
     tuning = TrainingSession(run, folder, recipe, lesson, model, index)
@@ -133,9 +146,12 @@ def _check_same_data(folder: RunFolder, before: Run, data: PreparedData) -> None
     tested = _without_places(folder.read(TestSet).examples) if folder.has(TestSet) else now
     if before.split != data.split.fingerprint or tested != now:
         raise RunError(
-            "other-data", "The data are not those that this run began with.", where=data.recipe.data.path or "",
-            found="another split, or other test examples", do="put them back, or decide on them anew",
-        )  # fmt: skip
+            "other-data",
+            "The data are not those that this run began with.",
+            where=data.recipe.data.path or "",
+            found="another split, or other test examples",
+            do="put them back, or decide on them anew",
+        )
 
 
 def _without_places(examples: Iterable[TestExample]) -> list[TestExample]:
@@ -151,10 +167,12 @@ def _check_same_scorer(folder: RunFolder, before: str | None, now: str | None) -
     """
     if before != now and folder.list_contenders():
         raise RunError(
-            "other-scorer", "The answers that this run has were scored by another scorer.", where=str(folder.path),
+            "other-scorer",
+            "The answers that this run has were scored by another scorer.",
+            where=str(folder.path),
             found=f"{(before or 'none')[:40]} then, {(now or 'none')[:40]} now",
             do="put the scorer back, or make the decision again without resume",
-        )  # fmt: skip
+        )
 
 
 def list_identity_changes(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
@@ -171,24 +189,37 @@ def list_identity_changes(before: Mapping[str, str], now: Mapping[str, str]) -> 
 
 
 def _build_resumed_run(
-    before: Run, now: Mapping[str, str], allow_drift: bool, folder: RunFolder, listener: ProgressListener
-) -> Run:  # fmt: skip
+    before: Run,
+    now: Mapping[str, str],
+    allow_drift: bool,
+    folder: RunFolder,
+    listener: ProgressListener,
+) -> Run:
     drift = list_identity_changes(before.identity, now)
     if drift and not allow_drift:
         raise RunError(
-            "drift", "Something is not as it was when this run began, so it would end differently.",
-            where=str(folder.path), found="; ".join(drift), do="put it back, or accept it with --allow-drift",
-        )  # fmt: skip
+            "drift",
+            "Something is not as it was when this run began, so it would end differently.",
+            where=str(folder.path),
+            found="; ".join(drift),
+            do="put it back, or accept it with --allow-drift",
+        )
     for difference in drift:
         listener.note(f"warning: goes on although it differs: {difference}")
-    changes = {"identity": dict(now), "drift": (*before.drift, *drift), "resumed": before.resumed + 1}
+    changes = {
+        "identity": dict(now),
+        "drift": (*before.drift, *drift),
+        "resumed": before.resumed + 1,
+    }
     if before.status != "finished":
         # The interrupted result is replaced by that of the whole training.
         changes |= {"status": "running", "result": None}
     return before.replace(**changes)
 
 
-def _load_latest_checkpoint(folder: RunFolder, listener: ProgressListener) -> "LoadedCheckpoint | None":
+def _load_latest_checkpoint(
+    folder: RunFolder, listener: ProgressListener
+) -> "LoadedCheckpoint | None":
     from tunesmith.engine.checkpoint import Checkpoints
 
     checkpoints = Checkpoints(folder.checkpoints)
@@ -198,7 +229,11 @@ def _load_latest_checkpoint(folder: RunFolder, listener: ProgressListener) -> "L
     folder.rewind(saved.state["journal"] if saved else {})
     for damage in saved.skipped_damaged if saved else ():
         listener.note(f"warning: a damaged checkpoint is passed over: {damage}")
-    listener.note(f"goes on after step {saved.step}" if saved else "no checkpoint was written yet: begins at step 1")
+    listener.note(
+        f"goes on after step {saved.step}"
+        if saved
+        else "no checkpoint was written yet: begins at step 1"
+    )
     return saved
 
 

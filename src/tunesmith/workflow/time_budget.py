@@ -32,9 +32,13 @@ MIN_MINUTES = 0.1
 """The least training time, in minutes."""
 
 LEVEL_KEYS = (
-    "evaluation.test_limit", "evaluation.validation_limit", "evaluation.shots", "evaluation.trials",
-    "training.evaluations", "bar.max_forgetting",
-)  # fmt: skip
+    "evaluation.test_limit",
+    "evaluation.validation_limit",
+    "evaluation.shots",
+    "evaluation.trials",
+    "training.evaluations",
+    "bar.max_forgetting",
+)
 """The keys that a level sets, in the order of a row of `LEVELS`."""
 LEVELS: tuple[tuple[Any, ...], ...] = (
     (None, 64, 5, 8, 4, 0.05),
@@ -72,11 +76,18 @@ class EffortLevel:
         """Seconds with almost no tuning; with the full tuning if the user set its length."""
         training = self.recipe.training
         is_set = training.minutes is not None or training.epochs is not None
-        return self.pass_fits_in if is_set else ESTIMATE_MARGIN * (self.evaluation_seconds + MIN_MINUTES * 60)
+        return (
+            self.pass_fits_in
+            if is_set
+            else ESTIMATE_MARGIN * (self.evaluation_seconds + MIN_MINUTES * 60)
+        )
 
 
 def fit_recipe_to_budget(
-    recipe: Recipe, budget_seconds: float, listener: ProgressListener, now: Callable[[], float] = time.monotonic
+    recipe: Recipe,
+    budget_seconds: float,
+    listener: ProgressListener,
+    now: Callable[[], float] = time.monotonic,
 ) -> tuple[Recipe, ForecastInputs]:
     """The recipe with every open key that costs time filled so that the decision fits by its
     estimate, and the inputs of that estimate; the choices are reported. The time of the search
@@ -102,20 +113,26 @@ def fit_recipe_to_budget(
         least = min(fits, key=lambda fit: fit.min_seconds)
         needed = spent + least.pass_fits_in
         raise GateFailed(
-            "budget-too-short", "The whole decision does not fit into this time.", where="--budget",
-            found=f"{format_duration(budget_seconds)}; at least {format_duration(needed)} by the estimate: asking "
-            f"{format_duration(least.evaluation_seconds)}, one pass over the data "
-            f"{format_duration(least.pass_seconds)}",
+            "budget-too-short",
+            "The whole decision does not fit into this time.",
+            where="--budget",
+            found=(
+                f"{format_duration(budget_seconds)}; at least {format_duration(needed)} by the"
+                f" estimate: asking {format_duration(least.evaluation_seconds)}, one pass over the"
+                f" data {format_duration(least.pass_seconds)}"
+            ),
             do=f"give --budget {ceil(needed / 60)}min or more, a smaller model, or fewer examples",
-        )  # fmt: skip
+        )
     fitted = with_training_minutes(taken, budget_seconds - spent)
-    listener.note(f"picked to fit: {', '.join(list_filled_keys(recipe, fitted)) or 'nothing, all was set'}")
+    listener.note(
+        f"picked to fit: {', '.join(list_filled_keys(recipe, fitted)) or 'nothing, all was set'}"
+    )
     if taken.pass_fits_in > budget_seconds - spent:
         enough = f"--budget {ceil((spent + taken.pass_fits_in) / 60)}min"
         listener.note(
-            f"warning: one pass over the data does not fit ({format_duration(taken.pass_seconds)}): the verdict will "
-            "speak of "
-            f"prompts and retrieval, and cannot tell about fine-tuning; {enough} would do for one pass"
+            f"warning: one pass over the data does not fit ({format_duration(taken.pass_seconds)}):"
+            " the verdict will speak of prompts and retrieval, and cannot tell about fine-tuning;"
+            f" {enough} would do for one pass"
         )
     return fitted, known
 
@@ -125,7 +142,9 @@ def choose_level(fits: Sequence[EffortLevel], seconds: float) -> EffortLevel | N
     thorough; None if none fits.
     """
     for_usual = (
-        fit for fit in fits if ESTIMATE_MARGIN * (fit.evaluation_seconds + fit.default_training_seconds) <= seconds
+        fit
+        for fit in fits
+        if ESTIMATE_MARGIN * (fit.evaluation_seconds + fit.default_training_seconds) <= seconds
     )
     for_one = (fit for fit in fits if fit.pass_fits_in <= seconds)
     for_asking = (fit for fit in reversed(fits) if fit.min_seconds <= seconds)
@@ -142,7 +161,9 @@ def with_training_minutes(fit: EffortLevel, seconds: float) -> Recipe:
     return with_value(fit.recipe, "training.minutes", max(MIN_MINUTES, floor(left / 6) / 10))
 
 
-def estimate_levels(recipe: Recipe, completed: Recipe, inputs: ForecastInputs) -> Iterator[EffortLevel]:
+def estimate_levels(
+    recipe: Recipe, completed: Recipe, inputs: ForecastInputs
+) -> Iterator[EffortLevel]:
     """Every level with its estimate; `completed` is the recipe of the most thorough level with
     every number filled in.
     """
@@ -168,13 +189,24 @@ def estimate_level(wanted: Recipe, completed: Recipe, inputs: ForecastInputs) ->
     """
     work = inputs.workload
     evaluation = wanted.evaluation
-    tests = work.test_examples if evaluation.test_limit is None else min(work.test_examples, evaluation.test_limit)
+    tests = (
+        work.test_examples
+        if evaluation.test_limit is None
+        else min(work.test_examples, evaluation.test_limit)
+    )
     answers = work.answer_lengths[: evaluation.validation_limit]
     share = min(1.0, evaluation.validation_limit / max(1, inputs.validation_examples))
-    prospect = replace(inputs.profile, validation_tokens=int(inputs.profile.validation_tokens * share))
+    prospect = replace(
+        inputs.profile, validation_tokens=int(inputs.profile.validation_tokens * share)
+    )
     training = completed.training.replace(evaluations=wanted.training.evaluations)
-    limits = {name: getattr(evaluation, name) for name in ("test_limit", "validation_limit", "shots", "trials")}
-    recipe = completed.replace(training=training, evaluation=completed.evaluation.replace(**limits), bar=wanted.bar)
+    limits = {
+        name: getattr(evaluation, name)
+        for name in ("test_limit", "validation_limit", "shots", "trials")
+    }
+    recipe = completed.replace(
+        training=training, evaluation=completed.evaluation.replace(**limits), bar=wanted.bar
+    )
     return forecast(
         prospect,
         replace(work, test_examples=tests, answer_lengths=answers),

@@ -27,7 +27,9 @@ class MetricRecorder:
     restart at 0.
     """
 
-    def __init__(self, folder: RunFolder, listener: ProgressListener, recipe: Recipe, step: int) -> None:
+    def __init__(
+        self, folder: RunFolder, listener: ProgressListener, recipe: Recipe, step: int
+    ) -> None:
         self.folder, self.listener, self.recipe, self.step = folder, listener, recipe, step
         self.energy = EnergyCounters()
 
@@ -38,7 +40,11 @@ class MetricRecorder:
         if line.warning:
             self.listener.note(f"warning: step {line.step}: {line.warning}")
         if line.kind == "validation":
-            won = f", preferred rightly {line.reward_accuracy:.1%}" if line.reward_accuracy is not None else ""
+            won = (
+                f", preferred rightly {line.reward_accuracy:.1%}"
+                if line.reward_accuracy is not None
+                else ""
+            )
             score = f", {line.score_name} {line.score:.3f}" if line.score is not None else ""
             self.listener.note(f"step {line.step}: held-out loss {line.loss:.4f}{won}{score}")
         elif line.kind == "step":
@@ -76,7 +82,12 @@ class _GenerationStopped(Exception):
 
 
 def build_generation_scorer(
-    data: TrainingData, recipe: Recipe, folder: RunFolder, model: LocalModel, lines: MetricRecorder, stop: StopSignal
+    data: TrainingData,
+    recipe: Recipe,
+    folder: RunFolder,
+    model: LocalModel,
+    lines: MetricRecorder,
+    stop: StopSignal,
 ) -> "ScoreFunction | None":
     """A function that generates and scores answers to the first validation examples and stores each
     as a sample; None if there is nothing to generate.
@@ -87,11 +98,14 @@ def build_generation_scorer(
     # loads torch, which callers without a model must not import
     from tunesmith.engine.validation_budget import TooLong
 
-    answerable = [example for example in data.validation if example.messages and not example.uses_tools]
+    answerable = [
+        example for example in data.validation if example.messages and not example.uses_tools
+    ]
     if with_tools := sum(example.uses_tools for example in data.validation):
         lines.listener.note(
-            f"{with_tools:,} of {len(data.validation):,} validation examples use tools: no answers to them are "
-            "generated, for nothing here scores a tool call; the loss on them is measured"
+            f"{with_tools:,} of {len(data.validation):,} validation examples use tools: no answers"
+            " to them are generated, for nothing here scores a tool call; the loss on them is"
+            " measured"
         )
     if not answerable:
         return None
@@ -122,12 +136,19 @@ def build_generation_scorer(
         with stop.finishing():  # a stop must not leave a part of the samples
             for example, completion, value in zip(asked, completions, scores, strict=True):
                 folder.append_sample(
-                    ValidationSample(step=lines.step, example=example.id, question=example.question,
-                           expected=example.answer,
-                           answer=completion.text, score=value)
-                )  # fmt: skip
+                    ValidationSample(
+                        step=lines.step,
+                        example=example.id,
+                        question=example.question,
+                        expected=example.answer,
+                        answer=completion.text,
+                        score=value,
+                    )
+                )
         if len(values) < len(asked):
-            lines.listener.note(f"{len(asked) - len(values):,} of {len(asked):,} validation examples got no score")
+            lines.listener.note(
+                f"{len(asked) - len(values):,} of {len(asked):,} validation examples got no score"
+            )
         return scorer.metric, sum(values) / max(len(values), 1)
 
     return generate_and_score

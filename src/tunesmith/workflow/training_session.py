@@ -27,7 +27,12 @@ from tunesmith.records import (
     compute_fingerprint,
     format_epochs,
 )
-from tunesmith.runs.interruption import build_interruption, is_interruption, is_resumable, reporting_saved_work
+from tunesmith.runs.interruption import (
+    build_interruption,
+    is_interruption,
+    is_resumable,
+    reporting_saved_work,
+)
 from tunesmith.runs.machine_info import describe_machine, list_versions
 from tunesmith.runs.run_folder import APPENDED_FILES, RunFolder
 from tunesmith.runs.signals import StopSignal, stop_on_signals
@@ -35,7 +40,11 @@ from tunesmith.runs.store_index import StoreIndex, remove_training_files
 from tunesmith.runs.training_data import TrainingData, write_training_data
 from tunesmith.workflow.data_preparation import PreparedData, prepare_data
 from tunesmith.workflow.estimate import report_estimate
-from tunesmith.workflow.training_callbacks import MetricRecorder, build_generation_scorer, measure_training_length
+from tunesmith.workflow.training_callbacks import (
+    MetricRecorder,
+    build_generation_scorer,
+    measure_training_length,
+)
 
 if TYPE_CHECKING:
     from tunesmith.engine.checkpoint import LoadedCheckpoint
@@ -151,7 +160,10 @@ def _write_inputs(data: PreparedData, folder: RunFolder) -> None:
 
 
 def run_training(
-    session: TrainingSession, listener: ProgressListener, stop: StopSignal, saved: "LoadedCheckpoint | None" = None
+    session: TrainingSession,
+    listener: ProgressListener,
+    stop: StopSignal,
+    saved: "LoadedCheckpoint | None" = None,
 ) -> Run:
     """Train the model in memory, or continue from a checkpoint; afterwards it holds the best
     weights. Call it inside a `stop.finishing` block.
@@ -177,7 +189,9 @@ def run_training(
             session.recipe,
             adapter_folder=_get_output_folder(session),
             on_line=lines,
-            score=build_generation_scorer(lesson, session.recipe, folder, session.model, lines, stop),
+            score=build_generation_scorer(
+                lesson, session.recipe, folder, session.model, lines, stop
+            ),
             stop=stop.is_requested,
             at_once=stop.at_once,
             on_progress=listener.update_progress,
@@ -205,8 +219,8 @@ def _warn_about_untrained_weights(session: TrainingSession, listener: ProgressLi
     stacked, total = count_stacked_weights(session.model.loaded.model)
     if session.recipe.adapter.kind != "full" and stacked > MIN_WARNED_FRACTION * total:
         listener.note(
-            f"warning: {stacked / total:.0%} of the model's weights are experts, which no adapter can be put on: they "
-            "stay as they are (adapter.kind=full trains them)"
+            f"warning: {stacked / total:.0%} of the model's weights are experts, which no adapter"
+            " can be put on: they stay as they are (adapter.kind=full trains them)"
         )
 
 

@@ -14,15 +14,22 @@ from tunesmith.records import Forgetting, GeneralAbility, ProbeAnswer, TextLoss
 ITEMS = load_probe_items()
 
 
-def ability(wrong: set[str], unanswered: set[str] = frozenset(), nats: float = 2.0, probe: str = "p") -> GeneralAbility:
+def ability(
+    wrong: set[str], unanswered: set[str] = frozenset(), nats: float = 2.0, probe: str = "p"
+) -> GeneralAbility:
     answers = tuple(
         ProbeAnswer(
-            item=item.id, kind=item.kind, text="x", is_right=None if item.id in unanswered else item.id not in wrong
+            item=item.id,
+            kind=item.kind,
+            text="x",
+            is_right=None if item.id in unanswered else item.id not in wrong,
         )
         for item in ITEMS
     )
     draw = random.Random(int(nats * 100))
-    texts = tuple(TextLoss(nats=nats * tokens + draw.gauss(0, 2), tokens=tokens) for tokens in range(80, 110))
+    texts = tuple(
+        TextLoss(nats=nats * tokens + draw.gauss(0, 2), tokens=tokens) for tokens in range(80, 110)
+    )
     return GeneralAbility(probe=probe, answers=answers, texts=texts, seconds=1.5)
 
 
@@ -39,28 +46,44 @@ def test_a_loss_is_a_positive_drop_with_the_paired_interval() -> None:
     assert (drop.value, drop.low, drop.high, forgetting.p) == pytest.approx(expected[:4])
     assert (forgetting.lost, forgetting.gained, drop.n, drop.failed) == (20, 2, 200, 0)
     by_kind = {change.kind: change.drop.value for change in forgetting.kinds}
-    assert by_kind == {"instruction": 0, "arithmetic": -0.05, "fact": 0.5, "format": 0, "willing": 0}
+    assert by_kind == {
+        "instruction": 0,
+        "arithmetic": -0.05,
+        "fact": 0.5,
+        "format": 0,
+        "willing": 0,
+    }
     assert forgetting.seconds == 3.0 and {lapse.kind for lapse in forgetting.lapses} == {"fact"}
     assert Forgetting.model_validate_json(forgetting.model_dump_json()) == forgetting
 
 
 def test_what_was_not_answered_is_counted_and_left_out() -> None:
-    forgetting = compute_forgetting(ability(set(), unanswered=ids("fact", 3)), ability(ids("fact", 5)))
+    forgetting = compute_forgetting(
+        ability(set(), unanswered=ids("fact", 3)), ability(ids("fact", 5))
+    )
     assert (forgetting.drop.n, forgetting.drop.failed, forgetting.lost) == (197, 3, 2)
-    assert "3 items got no answer before or after and are left out." in describe_forgetting(forgetting)
+    assert "3 items got no answer before or after and are left out." in describe_forgetting(
+        forgetting
+    )
 
 
 def test_lapses_are_of_all_kinds_in_turn() -> None:
-    forgetting = compute_forgetting(ability(set()), ability(ids("arithmetic", 9) | ids("willing", 2)))
-    assert [lapse.kind for lapse in forgetting.lapses] == ["arithmetic", "willing"] * 2 + ["arithmetic"] * 2
+    forgetting = compute_forgetting(
+        ability(set()), ability(ids("arithmetic", 9) | ids("willing", 2))
+    )
+    assert [lapse.kind for lapse in forgetting.lapses] == ["arithmetic", "willing"] * 2 + [
+        "arithmetic"
+    ] * 2
 
 
 def test_other_probes_and_other_tokens_are_refused() -> None:
     with pytest.raises(RecordError) as error:
         compute_forgetting(ability(set()), ability(set(), probe="q"))
-    assert str(error.value) == (
-        "error[record/other-probe]: General ability was measured with two different probes; nothing can be compared. "
-        "found p before, q after · do measure both with the same version of tunesmith"
+    assert (
+        str(error.value)
+        == "error[record/other-probe]: General ability was measured with two different probes;"
+        " nothing can be compared. found p before, q after · do measure both with the same"
+        " version of tunesmith"
     )
     longer = ability(set()).model_copy(update={"texts": (TextLoss(nats=1.0, tokens=7),)})
     with pytest.raises(RecordError, match="two different tokenizers"):
@@ -68,7 +91,10 @@ def test_other_probes_and_other_tokens_are_refused() -> None:
 
 
 def test_a_model_without_likelihoods_has_no_text_change() -> None:
-    assert compute_forgetting(ability(set()), ability(set()).model_copy(update={"texts": ()})).text is None
+    assert (
+        compute_forgetting(ability(set()), ability(set()).model_copy(update={"texts": ()})).text
+        is None
+    )
 
 
 def test_sentences_have_their_numbers() -> None:
@@ -77,8 +103,11 @@ def test_sentences_have_their_numbers() -> None:
     )
     sentences = describe_forgetting(forgetting, 0.05)
     assert sentences[:3] == [
-        "General ability fell by 10.0 points: 85.0 % of 200 small tasks were right before tuning, 75.0 % after "
-        "(95 % interval of the drop 6.6 to 14.9 points; 20 lost, 0 gained).",
+        (
+            "General ability fell by 10.0 points: 85.0 % of 200 small tasks were right before"
+            " tuning, 75.0 % after (95 % interval of the drop 6.6 to 14.9 points; 20 lost, 0"
+            " gained)."
+        ),
         "That is more than the 5.0 points it may fall (max_forgetting), beyond noise.",
         "Of the kinds, beyond noise fell facts 50.0 points (95 % interval 35.2 to 64.8, n = 40).",
     ]
@@ -91,7 +120,13 @@ def test_sentences_have_their_numbers() -> None:
         (0, "General ability did not change"),
         (2, "which may be noise"),
         (0, "More than the 5.0 points it may fall (max_forgetting) is excluded."),
-        (6, "It stays within the 5.0 points it may fall (max_forgetting), but more is not excluded."),
+        (
+            6,
+            (
+                "It stays within the 5.0 points it may fall (max_forgetting), but more is not"
+                " excluded."
+            ),
+        ),
         (11, "whether it truly is may be noise."),
     ],
 )
@@ -101,5 +136,9 @@ def test_the_budget_is_judged_with_its_doubt(lost: int, words: str) -> None:
 
 
 def test_a_gain_is_said_as_one() -> None:
-    told = describe_forgetting(compute_forgetting(ability(ids("fact", 12)), ability(set(), nats=1.5)))
-    assert told[0].startswith("General ability rose by 6.0 points:") and "it fell by 0.5" in told[-1]
+    told = describe_forgetting(
+        compute_forgetting(ability(ids("fact", 12)), ability(set(), nats=1.5))
+    )
+    assert (
+        told[0].startswith("General ability rose by 6.0 points:") and "it fell by 0.5" in told[-1]
+    )

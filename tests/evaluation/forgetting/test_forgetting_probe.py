@@ -1,4 +1,5 @@
-"""The general probe: every item can be passed by a right answer and not by habits, and asking it is one batch."""
+"""The general probe: every item can be passed by a right answer and not by habits, and asking it is
+one batch."""
 
 from collections import Counter
 
@@ -11,7 +12,11 @@ from tunesmith.evaluation.forgetting.probe import (
     load_probe_items,
     measure_general_ability,
 )
-from tunesmith.evaluation.forgetting.rule_checkers import extract_numbers, follows_rules, spell_number
+from tunesmith.evaluation.forgetting.rule_checkers import (
+    extract_numbers,
+    follows_rules,
+    spell_number,
+)
 from tunesmith.providers.fake_completer import FakeCompleter
 from tunesmith.records import AnswerLogprob, Prompt
 
@@ -84,8 +89,13 @@ def test_rules(answer: str, rules: dict[str, object], keeps: bool) -> None:
 
 def test_numbers_are_spelled_below_a_hundred() -> None:
     assert [spell_number(n) for n in (0, 13, 20, 42, 99, 100)] == [
-        "zero", "thirteen", "twenty", "forty two", "ninety nine", "100",
-    ]  # fmt: skip
+        "zero",
+        "thirteen",
+        "twenty",
+        "forty two",
+        "ninety nine",
+        "100",
+    ]
 
 
 class Surprise:
@@ -95,16 +105,24 @@ class Surprise:
         self, prompts: list[Prompt], answers: list[str], progress: object = None
     ) -> list[AnswerLogprob]:
         assert all(prompt == () for prompt in prompts)
-        return [AnswerLogprob(-2.0 * len(answer.split()), len(answer.split())) for answer in answers]
+        return [
+            AnswerLogprob(-2.0 * len(answer.split()), len(answer.split())) for answer in answers
+        ]
 
 
 def test_measuring_asks_everything_at_once_and_counts_what_was_not_answered() -> None:
     unanswered = load_probe_items()[3].prompt
-    completer = FakeCompleter(lambda prompt: None if prompt[0].content == unanswered else RIGHT[prompt[0].content])
+    completer = FakeCompleter(
+        lambda prompt: None if prompt[0].content == unanswered else RIGHT[prompt[0].content]
+    )
     told: list[tuple[int, int]] = []
-    ability = measure_general_ability(completer, Surprise(), lambda ready, wanted: told.append((ready, wanted)))
+    ability = measure_general_ability(
+        completer, Surprise(), lambda ready, wanted: told.append((ready, wanted))
+    )
     assert [answer.is_right for answer in ability.answers].count(True) == 199
-    assert [answer.item for answer in ability.answers if answer.is_right is None] == [load_probe_items()[3].id]
+    assert [answer.item for answer in ability.answers if answer.is_right is None] == [
+        load_probe_items()[3].id
+    ]
     assert told[-1] == (200, 200)
     assert {text.nats / text.tokens for text in ability.texts} == {2.0}
     assert measure_general_ability(completer).texts == ()

@@ -1,4 +1,5 @@
-"""What a stranger's model folder holds: settings, tokenizer, weights' header, adapter settings, chat template."""
+"""What a stranger's model folder holds: settings, tokenizer, weights' header, adapter settings,
+chat template."""
 
 import json
 from functools import cache
@@ -14,11 +15,24 @@ from tunesmith.testing.tiny_tokenizer import CHATML, write_tiny_tokenizer
 from tunesmith.testing.tiny_weights import write_tiny_weights
 
 CONFIG = {
-    "model_type": "llama", "vocab_size": 400, "hidden_size": 4, "num_hidden_layers": 1, "eos_token_id": [1],
-    "rope_scaling": {"rope_type": "linear", "factor": 2.0}, "torch_dtype": "bfloat16", "_name_or_path": "x/y",
-    "text_config": {"num_local_experts": 1, "layer_types": ["full_attention"]}, "attn_implementation": "sdpa",
-}  # fmt: skip
-ADAPTER = {"peft_type": "LORA", "base_model_name_or_path": "x/y", "r": 4, "lora_alpha": 8, "alpha_pattern": {"a": 1}}
+    "model_type": "llama",
+    "vocab_size": 400,
+    "hidden_size": 4,
+    "num_hidden_layers": 1,
+    "eos_token_id": [1],
+    "rope_scaling": {"rope_type": "linear", "factor": 2.0},
+    "torch_dtype": "bfloat16",
+    "_name_or_path": "x/y",
+    "text_config": {"num_local_experts": 1, "layer_types": ["full_attention"]},
+    "attn_implementation": "sdpa",
+}
+ADAPTER = {
+    "peft_type": "LORA",
+    "base_model_name_or_path": "x/y",
+    "r": 4,
+    "lora_alpha": 8,
+    "alpha_pattern": {"a": 1},
+}
 ASKED = [Message("user", "one two"), Message("assistant", "three")]
 
 
@@ -77,7 +91,9 @@ TARGETS = (
     Target("model-config", inspect_config, lambda: [json.dumps(CONFIG).encode()]),
     Target("adapter-config", inspect_adapter, lambda: [json.dumps(ADAPTER).encode()]),
     Target("tokenizer", open_tokenizer, lambda: [_files()["tokenizer.json"]]),
-    Target("tokenizer-settings", open_tokenizer_settings, lambda: [_files()["tokenizer_config.json"]]),
+    Target(
+        "tokenizer-settings", open_tokenizer_settings, lambda: [_files()["tokenizer_config.json"]]
+    ),
     Target("chat-template", render, lambda: [CHATML.encode()]),
     Target("safetensors-header", header, lambda: [_files()["model.safetensors"]]),
 )

@@ -1,4 +1,5 @@
-"""Every reader of data: files by format, a folder of a Hugging Face dataset, files of other evaluation tools."""
+"""Every reader of data: files by format, a folder of a Hugging Face dataset, files of other
+evaluation tools."""
 
 import gzip
 import io
@@ -27,17 +28,29 @@ CHATS: list[dict[str, Any]] = [
                 "role": "assistant",
                 "content": None,
                 "tool_calls": [
-                    {"id": "1", "type": "function", "function": {"name": "w", "arguments": '{"city": "Ulm"}'}}
+                    {
+                        "id": "1",
+                        "type": "function",
+                        "function": {"name": "w", "arguments": '{"city": "Ulm"}'},
+                    }
                 ],
             },
             {"role": "tool", "tool_call_id": "1", "content": "rain"},
             {"role": "assistant", "content": "Rain.", "weight": 1},
         ],
-        "tools": [{"type": "function", "function": {"name": "w", "parameters": {"type": "object"}}}],
+        "tools": [
+            {"type": "function", "function": {"name": "w", "parameters": {"type": "object"}}}
+        ],
     },
-    {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}], "system": "Be kind."},
+    {
+        "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}],
+        "system": "Be kind.",
+    },
     {"prompt": "a", "chosen": "b", "rejected": "c"},
-    {"chosen": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "rejected": "c"},
+    {
+        "chosen": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}],
+        "rejected": "c",
+    },
     {
         "input": {"messages": [{"role": "user", "content": "a"}]},
         "preferred_output": [{"role": "assistant", "content": "b"}],
@@ -75,7 +88,9 @@ def reads(name: str) -> Callable[[bytes, Path], object]:
     def run(data: bytes, folder: Path) -> object:
         path = folder / name
         path.write_bytes(data)
-        loaded = load_imported_task(path)[0] if detect_tool(path) is not None else read_dataset(path)
+        loaded = (
+            load_imported_task(path)[0] if detect_tool(path) is not None else read_dataset(path)
+        )
         assert loaded.examples or loaded.problems
         return check_examples(loaded)
 
@@ -83,10 +98,15 @@ def reads(name: str) -> Callable[[bytes, Path], object]:
 
 
 def read_folder(data: bytes, folder: Path) -> object:
-    """A folder with a file for each part of the input; the first line of a part is the file's name."""
+    """A folder with a file for each part of the input; the first line of a part is the file's
+    name."""
     for part in data.split(b"\n%%"):
         name, _, content = part.removeprefix(b"%%").partition(b"\n")
-        steps = [step for step in name.decode("utf-8", "replace").replace("\0", "")[:80].split("/") if step.strip(". ")]
+        steps = [
+            step
+            for step in name.decode("utf-8", "replace").replace("\0", "")[:80].split("/")
+            if step.strip(". ")
+        ]
         path = folder.joinpath(*steps[:3])
         if path != folder and not path.exists() and not any(p.is_file() for p in path.parents):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,12 +118,18 @@ def folders() -> list[bytes]:
     good = jsonl(ROWS)
     return [
         b"%%train.jsonl\n" + good + b"\n%%test.jsonl\n" + good + b"\n%%README.md\n# data\n",
-        b"%%main/train-00000-of-00001.jsonl\n" + good + b"\n%%other/train-00000-of-00001.jsonl\n" + good,
-        b'%%dataset_dict.json\n{"splits": ["train", "test"]}\n%%train/state.json\n{}'
-        b'\n%%train/dataset_info.json\n{"features": {"prompt": {"dtype": "string", "_type": "Value"}}}'
-        b"\n%%train/a.jsonl\n" + good + b"\n%%test/a.jsonl\n" + good,
-        b"%%README.md\n---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: a.jsonl\n---\n"
-        b"\n%%a.jsonl\n" + good,
+        b"%%main/train-00000-of-00001.jsonl\n"
+        + good
+        + b"\n%%other/train-00000-of-00001.jsonl\n"
+        + good,
+        b'%%dataset_dict.json\n{"splits": ["train",'
+        b' "test"]}\n%%train/state.json\n{}\n%%train/dataset_info.json\n{"features": {"prompt":'
+        b' {"dtype": "string", "_type": "Value"}}}\n%%train/a.jsonl\n'
+        + good
+        + b"\n%%test/a.jsonl\n"
+        + good,
+        b"%%README.md\n---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n   "
+        b" path: a.jsonl\n---\n\n%%a.jsonl\n" + good,
     ]
 
 
@@ -121,9 +147,15 @@ tests:
   - vars: {land: [Italy, Spain]}
     assert: [{type: icontains-any, value: [Rome, Madrid]}]
 """
-EVALS = jsonl([{"input": [{"role": "user", "content": "2+2"}], "ideal": "4"}, {"input": "3+3", "ideal": ["6", "six"]}])
+EVALS = jsonl(
+    [
+        {"input": [{"role": "user", "content": "2+2"}], "ideal": "4"},
+        {"input": "3+3", "ideal": ["6", "six"]},
+    ]
+)
 REGISTRY = (
-    b"a:\n  id: a.v0\n  metrics: [accuracy]\na.v0:\n  class: basic.match:Match\n  args: {samples_jsonl: a.jsonl}\n"
+    b"a:\n  id: a.v0\n  metrics: [accuracy]\na.v0:\n  class: basic.match:Match\n  args:"
+    b" {samples_jsonl: a.jsonl}\n"
 )
 INSPECT = json.dumps(
     {
@@ -136,7 +168,10 @@ INSPECT = json.dumps(
                 "epoch": 1,
                 "input": "2+2",
                 "target": "4",
-                "output": {"choices": [{"message": {"role": "assistant", "content": "4"}}], "completion": "4"},
+                "output": {
+                    "choices": [{"message": {"role": "assistant", "content": "4"}}],
+                    "completion": "4",
+                },
                 "scores": {"match": {"value": "C", "answer": "4"}},
             }
         ],
@@ -159,19 +194,31 @@ LM_EVAL = jsonl(
 
 def _targets() -> Iterator[Target]:
     yield Target(
-        "jsonl", reads("d.jsonl"), lambda: [jsonl(ROWS), *(jsonl([row]) for row in CHATS), jsonl(CHATS[:1] * 3)]
+        "jsonl",
+        reads("d.jsonl"),
+        lambda: [jsonl(ROWS), *(jsonl([row]) for row in CHATS), jsonl(CHATS[:1] * 3)],
     )
-    yield Target("json", reads("d.json"), lambda: [json.dumps(ROWS).encode(), json.dumps(CHATS[:1], indent=1).encode()])
+    yield Target(
+        "json",
+        reads("d.json"),
+        lambda: [json.dumps(ROWS).encode(), json.dumps(CHATS[:1], indent=1).encode()],
+    )
     yield Target(
         "csv",
         reads("d.csv"),
         lambda: CSVS,
     )
-    yield Target("parquet", reads("d.parquet"), lambda: [table("parquet"), table("ipc"), table("ipc_stream")])
-    yield Target("gzip", reads("d.jsonl.gz"), lambda: [gzip.compress(jsonl(ROWS), mtime=0), jsonl(ROWS)])
+    yield Target(
+        "parquet", reads("d.parquet"), lambda: [table("parquet"), table("ipc"), table("ipc_stream")]
+    )
+    yield Target(
+        "gzip", reads("d.jsonl.gz"), lambda: [gzip.compress(jsonl(ROWS), mtime=0), jsonl(ROWS)]
+    )
     yield Target("zstd", reads("d.jsonl.zst"), lambda: [zst(jsonl(ROWS)), jsonl(ROWS)])
     yield Target(
-        "any", reads("data"), lambda: [jsonl(ROWS), json.dumps(ROWS).encode(), table("parquet"), b"a,b\n1,2\n"]
+        "any",
+        reads("data"),
+        lambda: [jsonl(ROWS), json.dumps(ROWS).encode(), table("parquet"), b"a,b\n1,2\n"],
     )
     yield Target("folder", read_folder, folders)
     yield Target("promptfoo", reads("p.yaml"), lambda: [PROMPTFOO])

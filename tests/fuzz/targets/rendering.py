@@ -16,7 +16,11 @@ from tunesmith.models.tokenizer import FolderTokenizer, load_tokenizer
 from tunesmith.records import Message
 from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
 
-CALL = {"id": "abc123456", "type": "function", "function": {"name": "f", "arguments": {"a": [1, "b"]}}}
+CALL = {
+    "id": "abc123456",
+    "type": "function",
+    "function": {"name": "f", "arguments": {"a": [1, "b"]}},
+}
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
 CHAT = (
     Message("user", "q"),
@@ -29,7 +33,9 @@ CHAT = (
 @cache
 def tokenizers() -> list[FolderTokenizer]:
     with tempfile.TemporaryDirectory() as folder:
-        return [load_tokenizer(family.write(Path(folder) / name)) for name, family in FAMILIES.items()]
+        return [
+            load_tokenizer(family.write(Path(folder) / name)) for name, family in FAMILIES.items()
+        ]
 
 
 def render_conversations(data: bytes, folder: Path) -> object:

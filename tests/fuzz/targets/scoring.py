@@ -1,4 +1,5 @@
-"""What a model may answer: any bytes, read as an answer to a reference, by every scorer that needs no child process."""
+"""What a model may answer: any bytes, read as an answer to a reference, by every scorer that needs
+no child process."""
 
 from pathlib import Path
 
@@ -32,7 +33,9 @@ def score_with(name: str) -> Target:
     def score(data: bytes, folder: Path) -> list[float]:
         answer = extract_final_answer(data.decode("utf-8", "replace"))
         scorer, _ = choose_scorer(references, name)
-        scores = [value for reference in references for value in scorer.score(answer, reference).values()]
+        scores = [
+            value for reference in references for value in scorer.score(answer, reference).values()
+        ]
         assert all(0.0 <= value <= 1.0 for value in scores)
         for metric in scorer.corpus_metrics.values():
             metric.count(answer, references[0])
@@ -46,7 +49,9 @@ def choose_by_looking(data: bytes, folder: Path) -> str:
     references = data.decode("utf-8", "replace").splitlines() or [""]
     scorer, reason = choose_scorer(references * 3)
     finals = [extract_final_answer(reference) for reference in references]
-    assert [one for one in finals if scorer.name == "label" and find_reference_error(scorer, one)] == []
+    assert [
+        one for one in finals if scorer.name == "label" and find_reference_error(scorer, one)
+    ] == []
     return reason
 
 

@@ -1,4 +1,5 @@
-"""What a service sends: the bytes of a body that says 200 -> an answer that can be stored, or why there is none."""
+"""What a service sends: the bytes of a body that says 200 -> an answer that can be stored, or why
+there is none."""
 
 import json
 import threading
@@ -20,8 +21,12 @@ FORM = OutputConstraint(labels=("red", "green"))
 
 
 def read_reply(data: bytes, folder: Path) -> Completion | str:
-    """As `RemoteCompleter` reads it; what is stored and told must be text that a file can hold, without the key."""
-    line = cast(HttpConnection, SimpleNamespace(post=lambda *asked: RawResponse(200, {"retry-after": "1"}, data)))
+    """As `RemoteCompleter` reads it; what is stored and told must be text that a file can hold,
+    without the key."""
+    line = cast(
+        HttpConnection,
+        SimpleNamespace(post=lambda *asked: RawResponse(200, {"retry-after": "1"}, data)),
+    )
     try:
         response = HttpSession("", REDACT, ONCE, threading.Event()).post({}, line)
     except RequestFailed as refused:
@@ -30,9 +35,15 @@ def read_reply(data: bytes, folder: Path) -> Completion | str:
     notes: list[str] = []
     found = parse_completion(response, FORM, 40, REDACT, notes.append)
     stored = Answer(
-        example="x", text=found.text, scores={}, tokens_in=found.tokens_in, tokens_out=found.tokens_out, seconds=0.0,
-        finished=found.finished, error=found.error,
-    ).model_dump_json()  # fmt: skip
+        example="x",
+        text=found.text,
+        scores={},
+        tokens_in=found.tokens_in,
+        tokens_out=found.tokens_out,
+        seconds=0.0,
+        finished=found.finished,
+        error=found.error,
+    ).model_dump_json()
     assert REDACT.key not in stored and found.tokens_in >= 0 and found.tokens_out >= 0
     return found
 
@@ -43,7 +54,10 @@ def _replies() -> list[bytes]:
         make_chat_completion('{"answer": "red"}'),
         make_chat_completion(None, finish_reason="content_filter"),
         make_chat_completion("half \ud800 and sk-canary-123456789", finish_reason="length"),
-        {"choices": [{"message": {"content": [{"type": "text", "text": "red"}]}}], "usage": {"prompt_tokens": 1.0}},
+        {
+            "choices": [{"message": {"content": [{"type": "text", "text": "red"}]}}],
+            "usage": {"prompt_tokens": 1.0},
+        },
         {"error": {"message": "slow down", "code": 429}, "choices": []},
         make_error_reply(500, "down").body,
     ]

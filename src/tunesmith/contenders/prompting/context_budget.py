@@ -30,8 +30,15 @@ class ContextBudget:
         return len(self.tokenizer.encode([text])[0].ids) <= self.max_prompt_tokens
 
 
-def count_fitting(build: Callable[[int], Prompt], k: int, context_budget: ContextBudget | None) -> int:
+def count_fitting(
+    build: Callable[[int], Prompt], k: int, context_budget: ContextBudget | None
+) -> int:
     """The largest number of pieces, at most `k`, with which the prompt still fits; else 0."""
     return next(
-        (pieces for pieces in range(k, 0, -1) if context_budget is None or context_budget.fits(build(pieces))), 0
+        (
+            pieces
+            for pieces in range(k, 0, -1)
+            if context_budget is None or context_budget.fits(build(pieces))
+        ),
+        0,
     )

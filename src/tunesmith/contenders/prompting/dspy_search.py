@@ -24,7 +24,15 @@ from tunesmith.contenders.prompting.few_shot import append_instruction, with_sho
 from tunesmith.contenders.prompting.prompt_builder import PromptBuilder
 from tunesmith.contenders.successive_halving import Candidate, Measure
 from tunesmith.errors import MissingExtraError
-from tunesmith.records import Completer, Completion, Example, Message, OptimizedPrompt, ProgressCallback, Prompt
+from tunesmith.records import (
+    Completer,
+    Completion,
+    Example,
+    Message,
+    OptimizedPrompt,
+    ProgressCallback,
+    Prompt,
+)
 
 FIRST_INSTRUCTION = "Answer in the form in which such questions are answered."
 MAX_TRAIN_EXAMPLES = 200
@@ -48,9 +56,13 @@ def search_by_dspy(
     Errors: `MissingExtraError` if DSPy or optuna is not installed; those that `measure` raises.
     """
     dspy = import_dspy()
-    known = {example.question: example.prompt for example in (*train[:MAX_TRAIN_EXAMPLES], *validation)}
+    known = {
+        example.question: example.prompt for example in (*train[:MAX_TRAIN_EXAMPLES], *validation)
+    }
     # No cache and no retries in DSPy: both are the completer's responsibility.
-    lm = dspy.LM("tunesmith/model", engine=_DspyEngine(dspy, base, known), cache=False, num_retries=0)
+    lm = dspy.LM(
+        "tunesmith/model", engine=_DspyEngine(dspy, base, known), cache=False, num_retries=0
+    )
     student = dspy.Predict(dspy.Signature("question -> answer", instruction or FIRST_INSTRUCTION))
     answers = {example.question: example for example in (*train[:MAX_TRAIN_EXAMPLES], *validation)}
 
@@ -61,16 +73,28 @@ def search_by_dspy(
     # model in memory; `max_errors` is above the number of requests, so that failed answers score 0
     # and never abort the search.
     optimizer = dspy.MIPROv2(
-        metric=metric, prompt_model=lm, task_model=lm, auto=None, num_candidates=max(2, trials // 2), num_threads=1,
-        max_bootstrapped_demos=min(4, shots), max_labeled_demos=shots, metric_threshold=1.0, seed=seed,
-        max_errors=len(answers) * (trials + 2), init_temperature=1.0,
-    )  # fmt: skip
+        metric=metric,
+        prompt_model=lm,
+        task_model=lm,
+        auto=None,
+        num_candidates=max(2, trials // 2),
+        num_threads=1,
+        max_bootstrapped_demos=min(4, shots),
+        max_labeled_demos=shots,
+        metric_threshold=1.0,
+        seed=seed,
+        max_errors=len(answers) * (trials + 2),
+        init_temperature=1.0,
+    )
     with _silence_output(), dspy.context(lm=lm, adapter=_make_plain_adapter(dspy)):
         found = optimizer.compile(
-            student, trainset=_convert_examples(dspy, train[:MAX_TRAIN_EXAMPLES]),
+            student,
+            trainset=_convert_examples(dspy, train[:MAX_TRAIN_EXAMPLES]),
             valset=_convert_examples(dspy, validation),
-            num_trials=trials, minibatch=False, program_aware_proposer=False,
-        )  # fmt: skip
+            num_trials=trials,
+            minibatch=False,
+            program_aware_proposer=False,
+        )
     pairs = tuple((str(demo.question), str(demo.answer)) for demo in found.demos)
     return OptimizedPrompt(instruction=str(found.signature.instructions), shots=pairs)
 
@@ -79,7 +103,9 @@ def build_candidate(found: OptimizedPrompt) -> Candidate:
     """The optimized prompt as a candidate."""
     instruction, shots = found.instruction, tuple(_build_shot(*pair) for pair in found.shots)
     given = f"an instruction and {len(shots):,} examples found by DSPy (MIPROv2)"
-    return Candidate.from_builder(f"DSPy ({len(shots):,} shots)", given, PromptBuilder(instruction, shots))
+    return Candidate.from_builder(
+        f"DSPy ({len(shots):,} shots)", given, PromptBuilder(instruction, shots)
+    )
 
 
 def _build_shot(question: str, answer: str) -> Example:
@@ -87,7 +113,9 @@ def _build_shot(question: str, answer: str) -> Example:
 
 
 def _convert_examples(dspy: Any, examples: Sequence[Example]) -> list[Any]:
-    return [dspy.Example(question=e.question, answer=e.answer).with_inputs("question") for e in examples]
+    return [
+        dspy.Example(question=e.question, answer=e.answer).with_inputs("question") for e in examples
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +124,9 @@ class _FixedCompleter:
 
     text: str
 
-    def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
+    def complete(
+        self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None
+    ) -> list[Completion]:
         return [Completion(self.text, 0, 0, 0.0) for _ in prompts]
 
 
@@ -109,8 +139,12 @@ class _DspyEngine:
     def complete(self, request: Any) -> Any:
         # DSPy passes only the question text; the table restores its system message and earlier
         # turns. Messages before the last one are shots.
-        *earlier, asked = [(message.role, _join_parts(message.parts)) for message in request.messages]
-        system = request.system if isinstance(request.system, str) else _join_parts(request.system or ())
+        *earlier, asked = [
+            (message.role, _join_parts(message.parts)) for message in request.messages
+        ]
+        system = (
+            request.system if isinstance(request.system, str) else _join_parts(request.system or ())
+        )
         prompt = self._prompts.get(asked[1], (Message("user", asked[1]),))
         turns = tuple(Message(role, text) for role, text in earlier)
         shots = [Example(line=0, messages=turns)] if turns else []
@@ -118,10 +152,13 @@ class _DspyEngine:
             [with_shots(append_instruction(prompt, system) if system else prompt, shots)]
         )[0]
         return self._lm15.Response(
-            id=None, model=request.model, finish_reason="stop", usage=self._lm15.Usage(),
+            id=None,
+            model=request.model,
+            finish_reason="stop",
+            usage=self._lm15.Usage(),
             # A failed answer gets a text, so that DSPy scores it like any other answer.
             message=self._lm15.Message.assistant(completion.text or "(no answer)"),
-        )  # fmt: skip
+        )
 
 
 def _join_parts(parts: Sequence[Any]) -> str:
@@ -136,7 +173,11 @@ def _make_plain_adapter(dspy: Any) -> Any:
         def format(self, signature: Any, demos: Any, inputs: Any) -> Any:
             if not _is_answer_signature(signature):
                 return super().format(signature, demos, inputs)
-            turns = [turn for demo in demos for turn in (("user", demo["question"]), ("assistant", demo["answer"]))]
+            turns = [
+                turn
+                for demo in demos
+                for turn in (("user", demo["question"]), ("assistant", demo["answer"]))
+            ]
             parts = [("system", signature.instructions), *turns, ("user", inputs["question"])]
             return [{"role": role, "content": content} for role, content in parts]
 
@@ -152,7 +193,9 @@ def _make_plain_adapter(dspy: Any) -> Any:
 
 
 def _is_answer_signature(signature: Any) -> bool:
-    return set(signature.input_fields) == {"question"} and set(signature.output_fields) == {"answer"}
+    return set(signature.input_fields) == {"question"} and set(signature.output_fields) == {
+        "answer"
+    }
 
 
 def import_dspy() -> Any:

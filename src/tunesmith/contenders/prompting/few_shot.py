@@ -21,9 +21,13 @@ class SystemPromptCompleter:
         self._completer = completer
         self._instruction = Message("system", instruction)
 
-    def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
+    def complete(
+        self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None
+    ) -> list[Completion]:
         """One completion per prompt; see `records.Completer`."""
-        return self._completer.complete([self._add_system_message(prompt) for prompt in prompts], progress)
+        return self._completer.complete(
+            [self._add_system_message(prompt) for prompt in prompts], progress
+        )
 
     def _add_system_message(self, prompt: Prompt) -> Prompt:
         return prompt if prompt[:1] and prompt[0].role == "system" else (self._instruction, *prompt)
@@ -43,7 +47,9 @@ def add_instruction(example: Example, instruction: str) -> Example:
     """The example as a contender with this instruction sees it."""
     if not instruction:
         return example
-    return replace(example, messages=(*append_instruction(example.prompt, instruction), example.messages[-1]))
+    return replace(
+        example, messages=(*append_instruction(example.prompt, instruction), example.messages[-1])
+    )
 
 
 def count_characters(prompt: Prompt) -> int:
@@ -80,7 +86,9 @@ def choose_shots(train: Sequence[Example], k: int, seed: int) -> tuple[Example, 
     for example in usable.values():
         if _count_example_characters(example) <= longest:
             kinds[_get_answer_kind(example.answer)].append(example)
-    commonest_first = sorted(kinds.values(), key=lambda kind: (-len(kind), _compute_shuffle_key(kind[0], seed)))
+    commonest_first = sorted(
+        kinds.values(), key=lambda kind: (-len(kind), _compute_shuffle_key(kind[0], seed))
+    )
     # Round robin over the kinds; `zip_longest` pads exhausted kinds with None.
     rounds = chain.from_iterable(zip_longest(*commonest_first))
     return tuple(example for example in rounds if example is not None)[:k]

@@ -32,7 +32,9 @@ def build_shot_candidates(
 
     `labels` is the number of distinct labels; 0 if the answers are not labels.
     """
-    sets = [(f"set {s + 1}", choose_shots(train, max_shots, seed + s)) for s in range(NUM_SHOT_SETS)]
+    sets = [
+        (f"set {s + 1}", choose_shots(train, max_shots, seed + s)) for s in range(NUM_SHOT_SETS)
+    ]
     drawn = [
         (name, shots[:number])
         for number in list_powers_of_two(max_shots)
@@ -46,7 +48,9 @@ def build_shot_candidates(
     candidates = []
     for name, shots in drawn:
         ids = tuple(shot.id for shot in shots)
-        if ids not in known and (context_budget is None or context_budget.fits(with_shots(longest_prompt, shots))):
+        if ids not in known and (
+            context_budget is None or context_budget.fits(with_shots(longest_prompt, shots))
+        ):
             known.add(ids)
             candidates.append(_build_candidate(name, shots))
     return candidates

@@ -46,7 +46,11 @@ class PromptBuilder:
         if self.shots:
             changed = [with_shots(prompt, self.shots) for prompt in changed]
         # Retrieval last: the budget must know the prompt with everything else in it.
-        return self.index.rewrite_prompts(changed, self.k, self.context_budget) if self.index else changed
+        return (
+            self.index.rewrite_prompts(changed, self.k, self.context_budget)
+            if self.index
+            else changed
+        )
 
     def wrap(self, completer: Completer) -> Completer:
         """A completer that sends the transformed prompts to the inner one."""
@@ -60,7 +64,9 @@ class PromptedCompleter:
     completer: Completer
     prompt_builder: PromptBuilder
 
-    def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
+    def complete(
+        self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None
+    ) -> list[Completion]:
         """One completion per prompt; see `records.Completer`."""
         return self.completer.complete(self.prompt_builder.rewrite_prompts(prompts), progress)
 

@@ -43,7 +43,9 @@ def build_prompt_candidates(
         if (instruction.text or shots)
         and (
             context_budget is None
-            or context_budget.fits(_build_prompt(longest_prompt, instruction.text, shots.shots if shots else ()))
+            or context_budget.fits(
+                _build_prompt(longest_prompt, instruction.text, shots.shots if shots else ())
+            )
         )
     ]
     return sorted(fitting[:trials], key=_count_added_characters)

@@ -56,22 +56,35 @@ def count_format_instructions(output_constraint: OutputConstraint | None) -> int
     return 3 if output_constraint.labels else 2
 
 
-def _write_for_labels(train: Sequence[Example], labels: Sequence[str], seed: int) -> list[Instruction]:
+def _write_for_labels(
+    train: Sequence[Example], labels: Sequence[str], seed: int
+) -> list[Instruction]:
     head = (
         "Choose the one label that fits the message best. "
         "Write that label exactly as it stands in this list, and nothing else.\n"
     )
-    shown = {shot.answer: _shorten_line(shot.question) for shot in choose_shots(train, len(labels), seed)}
-    with_examples = [f"- {label}" + (f', for example: "{shown[label]}"' if label in shown else "") for label in labels]
+    shown = {
+        shot.answer: _shorten_line(shot.question) for shot in choose_shots(train, len(labels), seed)
+    }
+    with_examples = [
+        f"- {label}" + (f', for example: "{shown[label]}"' if label in shown else "")
+        for label in labels
+    ]
     return [
         Instruction("label only", "Answer with the label only, without any explanation."),
-        Instruction("labels in a line", f"Answer with exactly one of these labels: {', '.join(labels)}.", True),
+        Instruction(
+            "labels in a line",
+            f"Answer with exactly one of these labels: {', '.join(labels)}.",
+            True,
+        ),
         Instruction("labels in a list", head + "\n".join(f"- {label}" for label in labels), True),
         Instruction("labels with an example each", head + "\n".join(with_examples), True),
     ]
 
 
-def _write_for_json(train: Sequence[Example], schema: dict[str, Any], seed: int) -> list[Instruction]:
+def _write_for_json(
+    train: Sequence[Example], schema: dict[str, Any], seed: int
+) -> list[Instruction]:
     short = "Answer with one JSON value and nothing else."
     written = [Instruction("JSON only", short)]
     # With conflicting key orders there is one schema per order; the first is the most common.
@@ -79,13 +92,20 @@ def _write_for_json(train: Sequence[Example], schema: dict[str, Any], seed: int)
     properties = schema.get("properties")
     if isinstance(properties, dict) and properties:
         required = set(schema.get("required", ()))
-        keys = [f"- {_describe_property(key, value, key in required)}" for key, value in properties.items()]
+        keys = [
+            f"- {_describe_property(key, value, key in required)}"
+            for key, value in properties.items()
+        ]
         described = "\n".join(["Answer with one JSON object and nothing else. Its keys:", *keys])
         written.append(Instruction("keys described", described, True))
         short = described
     shots = choose_shots(train, 1, seed)
     if shots:
-        written.append(Instruction("keys and a sample", f"{short}\nAn answer looks like this: {shots[0].answer}", True))
+        written.append(
+            Instruction(
+                "keys and a sample", f"{short}\nAn answer looks like this: {shots[0].answer}", True
+            )
+        )
     return written
 
 
@@ -108,18 +128,27 @@ def _write_for_text(train: Sequence[Example], seed: int) -> list[Instruction]:
         rules = ["Answer as briefly as you can: only the answer, without any explanation."]
     written = [Instruction("length", rules[0])]
     if mark := find_last_line_prefix(answers):
-        rules.append(f"Let the last line begin with {json.dumps(mark, ensure_ascii=False)}, followed by the result.")
+        rules.append(
+            f"Let the last line begin with {json.dumps(mark, ensure_ascii=False)}, followed by the"
+            " result."
+        )
         written.append(Instruction("last line", " ".join(rules)))
     if shots := choose_shots(train, 2, seed):
         samples = "\n".join(f"<answer>\n{shot.answer}\n</answer>" for shot in shots)
-        written.append(Instruction("samples", "\n".join([" ".join(rules), "Answers look like this:", samples])))
+        written.append(
+            Instruction("samples", "\n".join([" ".join(rules), "Answers look like this:", samples]))
+        )
     return written
 
 
 def find_last_line_prefix(answers: Sequence[str]) -> str:
     """The prefix that nearly all answers' last lines share (such as `####`), if the answers have
     multiple lines; else an empty text."""
-    lasts = sorted(answer.strip().splitlines()[-1] for answer in answers if len(answer.strip().splitlines()) > 1)
+    lasts = sorted(
+        answer.strip().splitlines()[-1]
+        for answer in answers
+        if len(answer.strip().splitlines()) > 1
+    )
     cut = int((1 - MIN_SHARED_PREFIX_FRACTION) / 2 * len(lasts))
     # Sorted, so the prefix that the two outermost lines share is shared by all between them;
     # cutting both ends tolerates `1 - MIN_SHARED_PREFIX_FRACTION` of exceptions.

@@ -49,7 +49,9 @@ class UserPrompt:
     def candidate(self) -> Candidate:
         """The prompt as a candidate."""
         return Candidate.from_builder(
-            "as it is", f'your own prompt "{self.name}"', PromptBuilder(self.system, template=self.template)
+            "as it is",
+            f'your own prompt "{self.name}"',
+            PromptBuilder(self.system, template=self.template),
         )
 
 
@@ -60,15 +62,24 @@ def read_user_prompts(path: Path) -> list[UserPrompt]:
     """
     faults: list[str] = []
     prompts = [prompt for file in _list_files(path) for prompt in _read_prompts(file, faults)]
-    faults += [f"{n} prompts called {name}" for name, n in Counter(one.name for one in prompts).items() if n > 1]
+    faults += [
+        f"{n} prompts called {name}"
+        for name, n in Counter(one.name for one in prompts).items()
+        if n > 1
+    ]
     if not prompts and not faults:
         faults.append("no prompt")
     if faults:
         raise RecipeError(
-            "bad-prompts", "These prompts cannot be asked.", where=f"evaluation.prompts {path}",
+            "bad-prompts",
+            "These prompts cannot be asked.",
+            where=f"evaluation.prompts {path}",
             found=truncate_list(faults),
-            do="write {input} where the question goes, or give {name, system} in a YAML list (docs/guide/recipes.md)",
-        )  # fmt: skip
+            do=(
+                "write {input} where the question goes, or give {name, system} in a YAML list"
+                " (docs/guide/recipes.md)"
+            ),
+        )
     return prompts
 
 
@@ -77,10 +88,14 @@ def _list_files(path: Path) -> list[Path]:
         found = sorted(path.iterdir()) if path.is_dir() else [path]
         found = [one for one in found if not one.name.startswith(".")]
         unfit = [
-            one.name for one in found if not one.is_file() or one.suffix.lower() not in (*TEXT_SUFFIXES, *LIST_SUFFIXES)
+            one.name
+            for one in found
+            if not one.is_file() or one.suffix.lower() not in (*TEXT_SUFFIXES, *LIST_SUFFIXES)
         ]
         unfit += [
-            f"{one.name} (more than 1 MiB)" for one in found if one.is_file() and one.stat().st_size > MAX_FILE_BYTES
+            f"{one.name} (more than 1 MiB)"
+            for one in found
+            if one.is_file() and one.stat().st_size > MAX_FILE_BYTES
         ]
     except OSError as error:
         raise _make_read_error(path, error.strerror or str(error)) from None
@@ -93,9 +108,15 @@ def _list_files(path: Path) -> list[Path]:
 
 def _make_read_error(path: Path, found: str) -> RecipeError:
     return RecipeError(
-        "no-prompts", "The prompts cannot be read.", where=f"evaluation.prompts {path}", found=found,
-        do=f"give a file that ends in {', '.join((*TEXT_SUFFIXES, *LIST_SUFFIXES))}, or a folder of such files",
-    )  # fmt: skip
+        "no-prompts",
+        "The prompts cannot be read.",
+        where=f"evaluation.prompts {path}",
+        found=found,
+        do=(
+            f"give a file that ends in {', '.join((*TEXT_SUFFIXES, *LIST_SUFFIXES))}, or a folder"
+            " of such files"
+        ),
+    )
 
 
 def _read_prompts(file: Path, faults: list[str]) -> Iterator[UserPrompt]:
@@ -113,7 +134,11 @@ def _read_prompts(file: Path, faults: list[str]) -> Iterator[UserPrompt]:
     if not parts:
         faults.append(f"{file.name} is empty")
     for number, part in enumerate(parts, start=1):
-        name = f"{stem[: MAX_NAME_CHARACTERS - 4]}-{number}" if len(parts) > 1 else stem[:MAX_NAME_CHARACTERS]
+        name = (
+            f"{stem[: MAX_NAME_CHARACTERS - 4]}-{number}"
+            if len(parts) > 1
+            else stem[:MAX_NAME_CHARACTERS]
+        )
         yield from _check_prompt(file, name, part, "", faults)
 
 
@@ -122,11 +147,17 @@ def _read_list(file: Path, text: str, faults: list[str]) -> Iterator[UserPrompt]
         if file.suffix.lower() == ".jsonl":
             rows: Any = [parse_json(line.encode()) for line in text.splitlines() if line.strip()]
         else:
-            rows = parse_json(text.encode()) if file.suffix.lower() == ".json" else load_plain_yaml(text)
+            rows = (
+                parse_json(text.encode())
+                if file.suffix.lower() == ".json"
+                else load_plain_yaml(text)
+            )
     except InvalidRow as bad:
         raise _make_read_error(file, bad.found) from None
     except InvalidYaml as error:
-        raise _make_read_error(file, f"{error}, line {error.line}" if error.line else str(error)) from None
+        raise _make_read_error(
+            file, f"{error}, line {error.line}" if error.line else str(error)
+        ) from None
     if not isinstance(rows, list):
         faults.append(f"{file.name} holds no list")
         return
@@ -147,17 +178,26 @@ def _read_row(file: Path, number: int, row: Any, faults: list[str]) -> Iterator[
         return
     name = row.get("name", "")
     if not name or len(name) > MAX_NAME_CHARACTERS or not _NAME.fullmatch(name):
-        faults.append(f"{where} needs a name of letters, digits, dots, _ and -, at most {MAX_NAME_CHARACTERS}")
+        faults.append(
+            f"{where} needs a name of letters, digits, dots, _ and -, at most {MAX_NAME_CHARACTERS}"
+        )
         return
     yield from _check_prompt(file, name, row.get("prompt", ""), row.get("system", ""), faults)
 
 
-def _check_prompt(file: Path, name: str, template: str, system: str, faults: list[str]) -> Iterator[UserPrompt]:
+def _check_prompt(
+    file: Path, name: str, template: str, system: str, faults: list[str]
+) -> Iterator[UserPrompt]:
     if not template.strip() and not system.strip():
         faults.append(f"{name} of {file.name} is empty")
     elif template.strip() and not PLACEHOLDER.search(template):
-        others = list(dict.fromkeys(match.group(0) for match in _ANY_PLACEHOLDER.finditer(template)))
-        faults.append(f"{name} of {file.name} has no {{input}}" + (f" but {truncate_list(others)}" if others else ""))
+        others = list(
+            dict.fromkeys(match.group(0) for match in _ANY_PLACEHOLDER.finditer(template))
+        )
+        faults.append(
+            f"{name} of {file.name} has no {{input}}"
+            + (f" but {truncate_list(others)}" if others else "")
+        )
     # The question is inserted into the user message only.
     elif PLACEHOLDER.search(system):
         faults.append(f"{name} of {file.name} has {{input}} in its system message")
@@ -169,7 +209,9 @@ def check_name_conflicts(prompts: Sequence[UserPrompt], taken: Sequence[str]) ->
     """Reject a prompt with the name of a built-in contender. Errors: `RecipeError`."""
     if same := sorted({one.name for one in prompts} & set(taken)):
         raise RecipeError(
-            "same-name", "Another contender has the name of a prompt.", where="evaluation.prompts",
+            "same-name",
+            "Another contender has the name of a prompt.",
+            where="evaluation.prompts",
             found=truncate_list(same),
             do="give it another name: in a YAML list by name, else by the file's",
-        )  # fmt: skip
+        )

@@ -14,14 +14,22 @@ from tunesmith.contenders.retrieval.document_passages import (
     read_documents,
 )
 from tunesmith.errors import GateFailed, MissingExtraError, truncate_list
-from tunesmith.evaluation.sandbox import SandboxLimits, TaskFailure, WorkerSetupError, run_in_sandbox
+from tunesmith.evaluation.sandbox import (
+    SandboxLimits,
+    TaskFailure,
+    WorkerSetupError,
+    run_in_sandbox,
+)
 from tunesmith.progress_listener import ProgressListener
 from tunesmith.records import Recipe
 from tunesmith.runs.contender_files import write_json
 from tunesmith.runs.run_folder import RunFolder
 
 EXTRACTION_LIMITS = SandboxLimits(
-    task_timeout_seconds=60.0, total_timeout_seconds=3600.0, memory_bytes=3 * 2**30, output_bytes=256 * 2**20
+    task_timeout_seconds=60.0,
+    total_timeout_seconds=3600.0,
+    memory_bytes=3 * 2**30,
+    output_bytes=256 * 2**20,
 )
 """Limits of the parsing process: seconds per file and in total, bytes of memory and of output."""
 READER_MODULES = {"pdf": "pypdf", "word": "docx", "sheet": "openpyxl"}
@@ -40,7 +48,9 @@ def load_documents(recipe: Recipe, listener: ProgressListener) -> DocumentCollec
     if retrieval.documents is None:
         return None
     folder = Path(retrieval.documents)
-    found = read_documents(folder, lambda files: extract_texts(folder, files), retrieval.words, retrieval.overlap)
+    found = read_documents(
+        folder, lambda files: extract_texts(folder, files), retrieval.words, retrieval.overlap
+    )
     listener.note(f"documents: {found.description}")
     told = [f"{name} is passed over: {why}" for name, why in found.skipped.items()]
     told += [f"{name}: {remark}" for name, remark in found.remarks.items()]
@@ -51,13 +61,17 @@ def load_documents(recipe: Recipe, listener: ProgressListener) -> DocumentCollec
         listener.note(f"warning: {sentence}")
     if len(told) > MAX_SHOWN_WARNINGS:
         listener.note(
-            f"warning: {len(told) - MAX_SHOWN_WARNINGS:,} more; all stand in the run's index/rag-documents.json"
+            f"warning: {len(told) - MAX_SHOWN_WARNINGS:,} more; all stand in the run's"
+            " index/rag-documents.json"
         )
     if told and recipe.strict:
         raise GateFailed(
-            "documents-missing", "Not all of the documents are read.", where=str(folder), found=truncate_list(told),
+            "documents-missing",
+            "Not all of the documents are read.",
+            where=str(folder),
+            found=truncate_list(told),
             do="move the named files out of the folder, or convert them; or decide without strict",
-        )  # fmt: skip
+        )
     return found
 
 
@@ -72,13 +86,17 @@ def extract_texts(folder: Path, files: Sequence[tuple[Path, str]]) -> list[Extra
     try:
         # PDF and Office parsers run on hostile input: a crash or an exhausted limit costs one file,
         # not the run.
-        results = run_in_sandbox("document_parsing", str(folder.absolute()), pieces, EXTRACTION_LIMITS)
+        results = run_in_sandbox(
+            "document_parsing", str(folder.absolute()), pieces, EXTRACTION_LIMITS
+        )
     except WorkerSetupError as error:
         return [ExtractedText(error=f"no document could be read: {error}")] * len(files)
     return [
-        ExtractedText(error=one.reason.removeprefix("ValueError: "))
-        if isinstance(one, TaskFailure)
-        else ExtractedText(**one)
+        (
+            ExtractedText(error=one.reason.removeprefix("ValueError: "))
+            if isinstance(one, TaskFailure)
+            else ExtractedText(**one)
+        )
         for one in results
     ]
 
@@ -86,4 +104,6 @@ def extract_texts(folder: Path, files: Sequence[tuple[Path, str]]) -> list[Extra
 def write_documents(folder: RunFolder, documents: DocumentCollection) -> None:
     """Store which files were read and which were skipped, next to the index. Errors: `RunError`."""
     told = asdict(documents)
-    write_json(folder.path / "index" / "rag-documents.json", {**told, "passages": len(documents.passages)})
+    write_json(
+        folder.path / "index" / "rag-documents.json", {**told, "passages": len(documents.passages)}
+    )

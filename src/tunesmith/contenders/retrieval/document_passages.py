@@ -83,11 +83,17 @@ class DocumentCollection:
     def description(self) -> str:
         """For example `3 of 5 files of docs are read, 41 passages`."""
         n = len(self.passages)
-        return f"{self.read:,} of {self.files:,} files of {self.folder} are read, {n:,} passage{'s' if n != 1 else ''}"
+        return (
+            f"{self.read:,} of {self.files:,} files of {self.folder} are read, {n:,}"
+            f" passage{'s' if n != 1 else ''}"
+        )
 
 
 def read_documents(
-    folder: Path, extract: Extract, words: int = DEFAULT_PASSAGE_WORDS, overlap: int = DEFAULT_OVERLAP_WORDS
+    folder: Path,
+    extract: Extract,
+    words: int = DEFAULT_PASSAGE_WORDS,
+    overlap: int = DEFAULT_OVERLAP_WORDS,
 ) -> DocumentCollection:
     """All passages of the documents below a folder, in the order of their paths.
 
@@ -95,16 +101,27 @@ def read_documents(
     """
     if not folder.is_dir():
         raise _make_no_documents_error(
-            folder, "The documents must be a folder.", "a file" if folder.exists() else "nothing there"
+            folder,
+            "The documents must be a folder.",
+            "a file" if folder.exists() else "nothing there",
         )
     found, passed_over = _list_files(folder)
     extracted = extract([(path, KIND_BY_SUFFIX[path.suffix.lower()]) for path in found])
     names = [path.relative_to(folder).as_posix() for path in found]
-    passed_over |= {name: one.error for name, one in zip(names, extracted, strict=True) if one.error}
+    passed_over |= {
+        name: one.error for name, one in zip(names, extracted, strict=True) if one.error
+    }
     texts = {name: one for name, one in zip(names, extracted, strict=True) if not one.error}
-    passages = [Passage(name, text) for name, one in texts.items() for text in split_passages(one.text, words, overlap)]
+    passages = [
+        Passage(name, text)
+        for name, one in texts.items()
+        for text in split_passages(one.text, words, overlap)
+    ]
     if not passages:
-        told = truncate_list([f"{name} ({why})" for name, why in sorted(passed_over.items())]) or "no file"
+        told = (
+            truncate_list([f"{name} ({why})" for name, why in sorted(passed_over.items())])
+            or "no file"
+        )
         raise _make_no_documents_error(folder, "There is no text to retrieve from.", told)
     remarks = {name: one.remark for name, one in texts.items() if one.remark}
     # A file that failed to extract is in both `found` and `passed_over`: count it once.
@@ -117,7 +134,11 @@ def read_documents(
 def _make_no_documents_error(folder: Path, what: str, found: str) -> DataError:
     endings = ", ".join(sorted(KIND_BY_SUFFIX))
     return DataError(
-        "no-documents", what, where=str(folder), found=found, do=f"give a folder with files that end in {endings}"
+        "no-documents",
+        what,
+        where=str(folder),
+        found=found,
+        do=f"give a folder with files that end in {endings}",
     )
 
 
@@ -126,7 +147,9 @@ def _list_files(folder: Path) -> tuple[list[Path], dict[str, str]]:
     found, passed_over = [], {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
-        if any(part.startswith(".") for part in name.parts) or (path.is_dir() and not path.is_symlink()):
+        if any(part.startswith(".") for part in name.parts) or (
+            path.is_dir() and not path.is_symlink()
+        ):
             continue
         why = _find_skip_reason(path)
         if why:

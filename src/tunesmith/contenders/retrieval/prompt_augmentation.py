@@ -64,7 +64,9 @@ class RetrievalIndex(Protocol):
         """The prompts with up to `k` retrieved texts each, as many as the budget admits."""
         ...
 
-    def count_hits(self, examples: Sequence[Example], k: int, context_budget: ContextBudget | None = None) -> int:
+    def count_hits(
+        self, examples: Sequence[Example], k: int, context_budget: ContextBudget | None = None
+    ) -> int:
         """For how many examples the right material (`hit_definition`) is among the texts that go
         into their prompt."""
         ...
@@ -98,7 +100,9 @@ class ExampleIndex:
     @property
     def entries(self) -> list[dict[str, Any]]:
         """See `RetrievalIndex`."""
-        return [{"messages": [message.as_dict() for message in one.messages]} for one in self._examples]
+        return [
+            {"messages": [message.as_dict() for message in one.messages]} for one in self._examples
+        ]
 
     @property
     def vectors(self) -> NDArray[np.float32] | None:
@@ -112,14 +116,18 @@ class ExampleIndex:
         shown = self.retrieve(prompts, k, context_budget)
         return [with_nearest(prompt, found) for prompt, found in zip(prompts, shown, strict=True)]
 
-    def retrieve(self, prompts: Sequence[Prompt], k: int, context_budget: ContextBudget | None) -> list[list[Example]]:
+    def retrieve(
+        self, prompts: Sequence[Prompt], k: int, context_budget: ContextBudget | None
+    ) -> list[list[Example]]:
         """For each prompt as many of the `k` nearest examples as fit, the nearest first."""
         return [
             _select_fitting(found, partial(with_nearest, prompt), context_budget)
             for prompt, found in zip(prompts, self.find_nearest(prompts, k), strict=True)
         ]
 
-    def count_hits(self, examples: Sequence[Example], k: int, context_budget: ContextBudget | None = None) -> int:
+    def count_hits(
+        self, examples: Sequence[Example], k: int, context_budget: ContextBudget | None = None
+    ) -> int:
         """See `RetrievalIndex`."""
         shown = self.retrieve([example.prompt for example in examples], k, context_budget)
         return sum(
@@ -131,10 +139,16 @@ class ExampleIndex:
 class PassageIndex:
     """Passages of documents, searched by their text."""
 
-    hit_definition = "a retrieved passage contains the right answer word for word, case and spaces aside"
+    hit_definition = (
+        "a retrieved passage contains the right answer word for word, case and spaces aside"
+    )
 
     def __init__(
-        self, passages: Sequence[Passage], make_search: MakeSearch = Bm25Index, *, folder: str = "the documents"
+        self,
+        passages: Sequence[Passage],
+        make_search: MakeSearch = Bm25Index,
+        *,
+        folder: str = "the documents",
     ) -> None:
         self._passages, self._folder = tuple(passages), folder
         self._search = make_search([passage.text for passage in self._passages])
@@ -166,20 +180,25 @@ class PassageIndex:
         shown = self.retrieve(prompts, k, context_budget)
         return [with_passages(prompt, found) for prompt, found in zip(prompts, shown, strict=True)]
 
-    def retrieve(self, prompts: Sequence[Prompt], k: int, context_budget: ContextBudget | None) -> list[list[Passage]]:
+    def retrieve(
+        self, prompts: Sequence[Prompt], k: int, context_budget: ContextBudget | None
+    ) -> list[list[Passage]]:
         """For each prompt as many of the `k` nearest passages as fit, the nearest first."""
         return [
             _select_fitting(found, partial(with_passages, prompt), context_budget)
             for prompt, found in zip(prompts, self.find_nearest(prompts, k), strict=True)
         ]
 
-    def count_hits(self, examples: Sequence[Example], k: int, context_budget: ContextBudget | None = None) -> int:
+    def count_hits(
+        self, examples: Sequence[Example], k: int, context_budget: ContextBudget | None = None
+    ) -> int:
         """See `RetrievalIndex`."""
         shown = self.retrieve([example.prompt for example in examples], k, context_budget)
         wanted = [fold_words(example.answer) for example in examples]
         return sum(
             # Spaces around both, so that the answer `on` is not found inside `Lyon`.
-            bool(answer) and any(f" {answer} " in f" {fold_words(passage.text)} " for passage in nearest)
+            bool(answer)
+            and any(f" {answer} " in f" {fold_words(passage.text)} " for passage in nearest)
             for answer, nearest in zip(wanted, shown, strict=True)
         )
 
@@ -195,7 +214,8 @@ def with_passages(prompt: Prompt, passages: Sequence[Passage]) -> Prompt:
     if not passages:
         return prompt
     blocks = [
-        f'<passage source="{html.escape(passage.source)}">\n{_escape_closing_tag(passage.text)}\n</passage>'
+        "<passage"
+        f' source="{html.escape(passage.source)}">\n{_escape_closing_tag(passage.text)}\n</passage>'
         for passage in passages
     ]
     # One system message: many chat templates accept only one.
@@ -216,7 +236,9 @@ def fold_words(text: str) -> str:
 
 
 def _select_fitting(
-    found: list[Retrieved], build: Callable[[Sequence[Retrieved]], Prompt], context_budget: ContextBudget | None
+    found: list[Retrieved],
+    build: Callable[[Sequence[Retrieved]], Prompt],
+    context_budget: ContextBudget | None,
 ) -> list[Retrieved]:
     return found[: count_fitting(lambda n: build(found[:n]), len(found), context_budget)]
 
@@ -227,4 +249,6 @@ def _escape_closing_tag(text: str) -> str:
 
 def _strip_system(prompt: Prompt) -> Prompt:
     # Prompts are compared by role and content only; other fields do not change the question.
-    return tuple(Message(message.role, message.content) for message in prompt if message.role != "system")
+    return tuple(
+        Message(message.role, message.content) for message in prompt if message.role != "system"
+    )

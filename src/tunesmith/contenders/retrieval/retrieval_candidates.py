@@ -21,17 +21,28 @@ def build_retrieval_candidates(
     """Each k with each instruction, the smallest k first. A question gets as many of its k nearest
     texts as fit."""
     return [
-        _build_candidate(index, k, instruction, context_budget) for k in sorted(set(ks)) for instruction in instructions
+        _build_candidate(index, k, instruction, context_budget)
+        for k in sorted(set(ks))
+        for instruction in instructions
     ]
 
 
 def _build_candidate(
     index: RetrievalIndex, k: int, instruction: Instruction, context_budget: ContextBudget | None
 ) -> Candidate:
-    given = f"the {k} nearest of {index.description}" if k > 1 else f"the nearest of {index.description}"
+    given = (
+        f"the {k} nearest of {index.description}"
+        if k > 1
+        else f"the nearest of {index.description}"
+    )
     name = f"k = {k}"
     if instruction.text:
-        given, name = f'the instruction "{instruction.name}" and {given}', f"{name} + {instruction.name}"
+        given, name = (
+            f'the instruction "{instruction.name}" and {given}',
+            f"{name} + {instruction.name}",
+        )
     return Candidate.from_builder(
-        name, given, PromptBuilder(instruction.text, index=index, k=k, context_budget=context_budget)
+        name,
+        given,
+        PromptBuilder(instruction.text, index=index, k=k, context_budget=context_budget),
     )

@@ -93,7 +93,10 @@ class Bm25Index:
     ) -> list[list[int]]:
         """See `TextSearch`."""
         left_out = exclude or [()] * len(questions)
-        return [self._find_nearest(question, k, out) for question, out in zip(questions, left_out, strict=True)]
+        return [
+            self._find_nearest(question, k, out)
+            for question, out in zip(questions, left_out, strict=True)
+        ]
 
     def _find_nearest(self, question: str, k: int, exclude: Collection[int]) -> list[int]:
         tokens = tokenize_for_search(question)
@@ -107,7 +110,9 @@ class Bm25Index:
 class DenseIndex:
     """A `TextSearch` by meaning; it returns `k` texts for every question that is not blank."""
 
-    def __init__(self, texts: Sequence[str], embedder: Embedder, vectors: NDArray[np.float32] | None = None) -> None:
+    def __init__(
+        self, texts: Sequence[str], embedder: Embedder, vectors: NDArray[np.float32] | None = None
+    ) -> None:
         self.name = f"vectors of {embedder.name}"
         self._embedder = embedder
         self.vectors = embedder.embed(texts) if vectors is None and texts else vectors
@@ -124,7 +129,9 @@ class DenseIndex:
             found += self._find_nearest(questions[part], k, left_out[part])
         return found
 
-    def _find_nearest(self, questions: Sequence[str], k: int, exclude: Sequence[Collection[int]]) -> list[list[int]]:
+    def _find_nearest(
+        self, questions: Sequence[str], k: int, exclude: Sequence[Collection[int]]
+    ) -> list[list[int]]:
         if self._texts_ND is None:
             return [[] for _ in questions]
         # float64, then rounded: equal texts must tie, in whatever order the products are summed.
@@ -133,7 +140,9 @@ class DenseIndex:
         for question, cosines_N, out in zip(questions, cosines_QN, exclude, strict=True):
             cosines_N[list(out)] = -np.inf
             is_asked = bool(question.strip())
-            found.append([i for i in select_top_k(cosines_N, k) if is_asked and np.isfinite(cosines_N[i])])
+            found.append(
+                [i for i in select_top_k(cosines_N, k) if is_asked and np.isfinite(cosines_N[i])]
+            )
         return found
 
 
@@ -143,7 +152,9 @@ class RankFusionIndex:
     def __init__(self, searches: Sequence[TextSearch]) -> None:
         self._searches = tuple(searches)
         self.name = " and ".join(search.name for search in searches) + ", joined by rank"
-        self.vectors = next((search.vectors for search in searches if search.vectors is not None), None)
+        self.vectors = next(
+            (search.vectors for search in searches if search.vectors is not None), None
+        )
 
     def find_nearest(
         self, questions: Sequence[str], k: int, exclude: Sequence[Collection[int]] | None = None
@@ -155,7 +166,8 @@ class RankFusionIndex:
 
 
 def fuse_rankings(rankings: Sequence[Sequence[int]]) -> list[int]:
-    """Reciprocal rank fusion of rankings of positions, best first; ties go to the lower position."""
+    """Reciprocal rank fusion of rankings of positions, best first; ties go to the lower
+    position."""
     scores: defaultdict[int, float] = defaultdict(float)
     for ranking in rankings:
         for rank, position in enumerate(ranking, start=1):
@@ -185,4 +197,8 @@ def tokenize_for_search(text: str) -> list[str]:
     text = text.lower()
     words = _WORD.findall(text)
     marked = [f"^{word}$" for word in words]
-    return words + [word[i : i + 3] for word in marked for i in range(len(word) - 2)] + list_character_pairs(text)
+    return (
+        words
+        + [word[i : i + 3] for word in marked for i in range(len(word) - 2)]
+        + list_character_pairs(text)
+    )

@@ -7,12 +7,16 @@ to three characters, so two consecutive characters stand for a word.
 
 import re
 
-UNSPACED_CHARACTERS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+UNSPACED_CHARACTERS = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+)
 """Their characters, as ranges inside a regex character class."""
 MAX_WORD_CHARACTERS = 40
 """Longer runs without a space (a key, an embedded image) count as multiple words."""
 _RUN = re.compile(f"[{UNSPACED_CHARACTERS}]+")
-_WORD = re.compile(rf"(?:[{UNSPACED_CHARACTERS}]{{1,2}}|[^\s{UNSPACED_CHARACTERS}]{{1,{MAX_WORD_CHARACTERS}}})\s*")
+_WORD = re.compile(
+    rf"(?:[{UNSPACED_CHARACTERS}]{{1,2}}|[^\s{UNSPACED_CHARACTERS}]{{1,{MAX_WORD_CHARACTERS}}})\s*"
+)
 
 
 def list_character_pairs(text: str) -> list[str]:

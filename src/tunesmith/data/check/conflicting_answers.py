@@ -47,11 +47,15 @@ def _find_same_prompts(context: CheckContext) -> Iterator[list[int]]:
     hashes_K = context.prompt_hashes_E[places_K]
     order_K = np.argsort(hashes_K, kind="stable")
     sorted_K = hashes_K[order_K]
-    begins_G = np.flatnonzero(np.concatenate(([True], sorted_K[1:] != sorted_K[:-1]))[: len(sorted_K)])
+    begins_G = np.flatnonzero(
+        np.concatenate(([True], sorted_K[1:] != sorted_K[:-1]))[: len(sorted_K)]
+    )
     ends_G = np.append(begins_G, len(sorted_K))[1:]
     # Select groups before making lists: nearly all have one member and would need a list each.
     is_shared_G = ends_G - begins_G > 1
-    for begin, end in zip(begins_G[is_shared_G].tolist(), ends_G[is_shared_G].tolist(), strict=True):
+    for begin, end in zip(
+        begins_G[is_shared_G].tolist(), ends_G[is_shared_G].tolist(), strict=True
+    ):
         yield places_K[order_K[begin:end]].tolist()
 
 

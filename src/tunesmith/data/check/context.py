@@ -113,7 +113,12 @@ def is_question_and_answer(example: Example) -> bool:
     if len(messages) != 2 or example.rejected or example.tools or example.is_desirable is not None:
         return False
     question, answer = messages
-    if question.role != "user" or answer.role != "assistant" or not _is_words(question) or not _is_words(answer):
+    if (
+        question.role != "user"
+        or answer.role != "assistant"
+        or not _is_words(question)
+        or not _is_words(answer)
+    ):
         return False
     final = extract_final_answer(answer.content)
     # Identity: `extract_final_answer` returns the same object when there is no reasoning.

@@ -63,9 +63,14 @@ def check_control_tokens(context: CheckContext) -> Iterator[Problem]:
         "error" if is_rendered else "warning",
         found,
         f"spell a control token in the text, such as {first}",
-        "give messages, or prompt and completion: the model's own chat template renders them"
-        if is_rendered
-        else "take it out if the data was rendered before; it is read as ordinary text, never as the token",
+        (
+            "give messages, or prompt and completion: the model's own chat template renders them"
+            if is_rendered
+            else (
+                "take it out if the data was rendered before; it is read as ordinary text, never as"
+                " the token"
+            )
+        ),
     )
     yield from _check_answer_markers(context)
 
@@ -88,11 +93,14 @@ def _check_answer_markers(context: CheckContext) -> Iterator[Problem]:
         "warning",
         [i for i, _ in found],
         f"have a prompt that ends where an answer begins, such as {found[0][1]!r}",
-        "take it out: the chat template says whose turn it is, and later questions would have to end so too",
+        "take it out: the chat template says whose turn it is, and later questions would have to"
+        " end so too",
     )
 
 
-def _find_suspects(context: CheckContext, pattern: re.Pattern[str]) -> Iterator[tuple[int, Example]]:
+def _find_suspects(
+    context: CheckContext, pattern: re.Pattern[str]
+) -> Iterator[tuple[int, Example]]:
     """The examples of each block whose concatenated texts contain a control token.
 
     One search through a block costs less than one for each text, and most data contains none.

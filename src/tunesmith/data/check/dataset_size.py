@@ -23,8 +23,10 @@ def check_size(context: CheckContext) -> Iterator[Problem]:
             code="data/too-few",
             severity="error" if different < MIN_EXAMPLES else "warning",
             count=different,
-            message=f"The number of different prompts is only {different:,}; "
-            f"intervals will be wide below {MIN_RECOMMENDED_EXAMPLES}.",
+            message=(
+                f"The number of different prompts is only {different:,}; "
+                f"intervals will be wide below {MIN_RECOMMENDED_EXAMPLES}."
+            ),
             do=f"give at least {MIN_EXAMPLES}, better {MIN_RECOMMENDED_EXAMPLES} or more",
             file=context.loaded.spans[0].file,
         )

@@ -43,7 +43,9 @@ def _check_unseen(context: CheckContext) -> Iterator[Problem]:
     if context.loaded.declared_splits is None and context.test is None:
         return
     sides = context.loaded.declared_splits or ["train"] * len(context.examples)
-    train = [example for example, side in zip(context.examples, sides, strict=True) if side == "train"]
+    train = [
+        example for example, side in zip(context.examples, sides, strict=True) if side == "train"
+    ]
     labels = detect_labels(train)
     if not labels:
         return

@@ -19,7 +19,9 @@ def check_leakage(context: CheckContext) -> Iterator[Problem]:
         return
     sides = sides or ["train"] * len(context.examples)
     train = [i for i, side in enumerate(sides) if side == "train"]
-    held_out = [example for example, side in zip(context.examples, sides, strict=True) if side != "train"]
+    held_out = [
+        example for example, side in zip(context.examples, sides, strict=True) if side != "train"
+    ]
     # A separate test file is held out in addition to the splits that the data declares.
     held_out += context.test.examples if context.test else []
     if not held_out:
@@ -30,9 +32,14 @@ def check_leakage(context: CheckContext) -> Iterator[Problem]:
         return [train[j] for j, (kind, _) in found.items() if kind in wanted]
 
     def format_pairs(*wanted: ContaminationKind) -> str:
-        some = [(context.examples[train[j]], held_out[i]) for j, (kind, i) in found.items() if kind in wanted]
+        some = [
+            (context.examples[train[j]], held_out[i])
+            for j, (kind, i) in found.items()
+            if kind in wanted
+        ]
         return "; ".join(
-            f'{one.named_place} "{shorten_question(one)}" ~ held-out {other.named_place} "{shorten_question(other)}"'
+            f'{one.named_place} "{shorten_question(one)}" ~ held-out {other.named_place}'
+            f' "{shorten_question(other)}"'
             for one, other in some[:MAX_SHOWN_PAIRS]
         )
 
@@ -41,20 +48,25 @@ def check_leakage(context: CheckContext) -> Iterator[Problem]:
         "test-leak",
         severity,
         select("exact", "normalised"),
-        f"of the training data ask what a held-out example asks: {format_pairs('exact', 'normalised')}",
-        "take them out of one side; a run stops here unless it is given --set 'data.allow_leaks=[exact, normalised]'",
+        "of the training data ask what a held-out example asks:"
+        f" {format_pairs('exact', 'normalised')}",
+        "take them out of one side; a run stops here unless it is given --set"
+        " 'data.allow_leaks=[exact, normalised]'",
     )
     yield from context.report_problems(
         "near-test-leak",
         "warning",
         select("13-gram", "near"),
-        f"of the training data are nearly the same as a held-out example: {format_pairs('13-gram', 'near')}",
-        "take real copies out of one side; no run stops here, and the score without them is shown beside the full one",
+        "of the training data are nearly the same as a held-out example:"
+        f" {format_pairs('13-gram', 'near')}",
+        "take real copies out of one side; no run stops here, and the score without them is shown"
+        " beside the full one",
     )
     yield from context.report_problems(
         "group-test-leak",
         severity,
         select("group"),
         f"of the training data share a group with a held-out example: {format_pairs('group')}",
-        "keep each group on one side; a run stops here unless it is given --set 'data.allow_leaks=[group]'",
+        "keep each group on one side; a run stops here unless it is given --set"
+        " 'data.allow_leaks=[group]'",
     )

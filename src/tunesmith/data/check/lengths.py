@@ -30,7 +30,9 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
     """Errors for refused and too long examples; a warning for names that are not rendered."""
     if context.tokenizer is None:
         return
-    from tunesmith.data.tokenization import RENDER_ERROR_MESSAGES  # imports numpy: load it only when needed
+    from tunesmith.data.tokenization import (
+        RENDER_ERROR_MESSAGES,
+    )  # imports numpy: load it only when needed
 
     renderer = Renderer(context.tokenizer)
     refused: defaultdict[str, list[int]] = defaultdict(list)
@@ -58,7 +60,9 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
         if slug not in REPORTED_ELSEWHERE:
             what, do = RENDER_ERROR_MESSAGES[slug]
             model = f"{context.model}: " if context.model else ""
-            yield from context.report_problems(slug, "error", found, f"{what} ({model}{'; '.join(reasons[slug])})", do)
+            yield from context.report_problems(
+                slug, "error", found, f"{what} ({model}{'; '.join(reasons[slug])})", do
+            )
     yield from context.report_problems(
         "name-not-written",
         "warning",
@@ -72,7 +76,8 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
             "too-long",
             "error",
             list(shares),
-            f"have more than {limit:,} tokens; a cut there loses {mean:.0%} of the answers (at worst {worst:.0%})",
+            f"have more than {limit:,} tokens; a cut there loses {mean:.0%} of the answers (at"
+            f" worst {worst:.0%})",
             "raise max_tokens, or shorten them; nothing is ever cut silently",
         )
 
@@ -84,7 +89,9 @@ def share_lost(tokenizer: ChatTokenizer, rendered: RenderedExample, limit: int) 
     190 bytes and a microsecond per character. What the cut leaves is then known exactly; tokens
     after the beginning are estimated from its tokens per character.
     """
-    from tunesmith.data.tokenization import compute_loss_weights  # imports numpy: load it only when needed
+    from tunesmith.data.tokenization import (
+        compute_loss_weights,
+    )  # imports numpy: load it only when needed
 
     head = _beginning(rendered, max(HEAD_CHARACTERS, CHARACTERS_OF_A_TOKEN * limit))
     encoded = tokenizer.encode([head.text], [head.content])
@@ -97,7 +104,11 @@ def share_lost(tokenizer: ChatTokenizer, rendered: RenderedExample, limit: int) 
         return None
     is_trained = compute_loss_weights([head], encoded) > 0
     end = len(head.text)
-    following = sum(span.end - max(span.begin, end) for span in rendered.spans if span.weight > 0 and span.end > end)
+    following = sum(
+        span.end - max(span.begin, end)
+        for span in rendered.spans
+        if span.weight > 0 and span.end > end
+    )
     trained = float(is_trained.sum()) + following * tokens / end
     return (trained - float(is_trained[:limit].sum())) / max(trained, 1.0)
 
@@ -106,8 +117,14 @@ def _beginning(rendered: RenderedExample, characters: int) -> RenderedExample:
     """The rendered text up to this many characters; the same object where it is not longer."""
     if len(rendered.text) <= characters:
         return rendered
-    spans = [span._replace(end=min(span.end, characters)) for span in rendered.spans if span.begin < characters]
-    content = [(begin, min(end, characters)) for begin, end in rendered.content if begin < characters]
+    spans = [
+        span._replace(end=min(span.end, characters))
+        for span in rendered.spans
+        if span.begin < characters
+    ]
+    content = [
+        (begin, min(end, characters)) for begin, end in rendered.content if begin < characters
+    ]
     return RenderedExample(rendered.text[:characters], tuple(spans), tuple(content))
 
 
@@ -115,7 +132,9 @@ IndexedAnswer = tuple[int, Example]
 """The index of an example, and the example with one of its answers."""
 
 
-def _find_unbounded(context: CheckContext, renderer: Renderer, limit: int | None) -> Iterator[IndexedAnswer]:
+def _find_unbounded(
+    context: CheckContext, renderer: Renderer, limit: int | None
+) -> Iterator[IndexedAnswer]:
     """The answers whose acceptance or length only rendering can decide."""
     for i, whole in enumerate(context.examples):
         for answer in split_answers(whole):

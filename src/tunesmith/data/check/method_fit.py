@@ -13,7 +13,9 @@ def check_method(context: CheckContext) -> Iterator[Problem]:
     if context.method is None or not context.examples:
         return
     if misfit := find_mismatch(context.examples, context.method):
-        yield from context.report_problems(misfit.slug, "error", misfit.positions, misfit.description, misfit.hint)
+        yield from context.report_problems(
+            misfit.slug, "error", misfit.positions, misfit.description, misfit.hint
+        )
     elif METHODS.load(context.method).data == "ratings":
         yield from _check_ratings(context)
 

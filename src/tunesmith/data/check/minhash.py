@@ -2,8 +2,8 @@
 
 A text is its set of shingles, all runs of 5 characters. For a random hash, the smallest hash over
 the shingles is equal for two texts with probability J, their Jaccard similarity. With 80 such
-hashes in 16 bands of 5, two texts share a whole band with probability 1 - (1 - J^5)^16: 99.8 %
-at J = 0.8, 40 % at 0.5, 4 % at 0.3. Texts that share a band are candidates; the fraction of equal hashes
+hashes in 16 bands of 5, two texts share a whole band with probability 1 - (1 - J^5)^16: 99.8 % at J
+= 0.8, 40 % at 0.5, 4 % at 0.3. Texts that share a band are candidates; the fraction of equal hashes
 estimates J and eliminates most of them; the exact similarity of the shingles decides. So there are
 no false positives and few false negatives.
 
@@ -41,14 +41,18 @@ ESTIMATE_MARGIN = 0.2
 """At J = 0.8, an estimate from 80 hashes is 0.2 too low 3 times in 100,000 (binomial)."""
 
 
-def find_similar_earlier(texts: Sequence[str], similarity: float, among: int | None = None) -> dict[int, int]:
+def find_similar_earlier(
+    texts: Sequence[str], similarity: float, among: int | None = None
+) -> dict[int, int]:
     """Index of a text -> index of an earlier one with at least this Jaccard similarity, if any.
 
     With `among`, the first `among` texts are only compared with the others, never with one another.
     """
     if len(texts) < 2:
         return {}
-    earlier_P, later_P = _find_candidates(_compute_signatures(texts), similarity - ESTIMATE_MARGIN, among or 0)
+    earlier_P, later_P = _find_candidates(
+        _compute_signatures(texts), similarity - ESTIMATE_MARGIN, among or 0
+    )
     found: dict[int, int] = {}
     for earlier, later in zip(earlier_P.tolist(), later_P.tolist(), strict=True):
         if later not in found and jaccard(texts[earlier], texts[later]) >= similarity:
@@ -56,7 +60,9 @@ def find_similar_earlier(texts: Sequence[str], similarity: float, among: int | N
     return found
 
 
-def find_similar_across(held_out: Sequence[str], others: Sequence[str], min_similarity: float) -> list[tuple[int, int]]:
+def find_similar_across(
+    held_out: Sequence[str], others: Sequence[str], min_similarity: float
+) -> list[tuple[int, int]]:
     """(index in `held_out`, index in `others`) of pairs with at least this estimated similarity.
 
     These are candidates for an exact comparison: for each text on either side at most the
@@ -69,12 +75,19 @@ def find_similar_across(held_out: Sequence[str], others: Sequence[str], min_simi
     signatures_DH = _compute_signatures([*held_out, *others], ACROSS_BANDS * ACROSS_ROWS_PER_BAND)
     found = [np.zeros(0, np.int64)]
     for begin in range(0, ACROSS_BANDS * ACROSS_ROWS_PER_BAND, ACROSS_ROWS_PER_BAND):
-        found.append(_find_pairs_across(signatures_DH[:, begin : begin + ACROSS_ROWS_PER_BAND], len(held_out)))
+        found.append(
+            _find_pairs_across(
+                signatures_DH[:, begin : begin + ACROSS_ROWS_PER_BAND], len(held_out)
+            )
+        )
     pairs_P = np.sort(np.concatenate(found))
     # Sorted, so a pair found in several bands equals its predecessor and is dropped.
     pairs_P = pairs_P[np.diff(pairs_P, prepend=-1) > 0]
     estimate_P = _estimate_similarity(signatures_DH, pairs_P)
-    pairs_P, estimate_P = pairs_P[estimate_P >= min_similarity], estimate_P[estimate_P >= min_similarity]
+    pairs_P, estimate_P = (
+        pairs_P[estimate_P >= min_similarity],
+        estimate_P[estimate_P >= min_similarity],
+    )
     is_kept_P = np.zeros(len(pairs_P), bool)
     for side_P in np.divmod(pairs_P, len(signatures_DH)):
         order_P = np.lexsort((-estimate_P, side_P))
@@ -118,7 +131,9 @@ def _compute_signatures(texts: Sequence[str], hashes: int = BANDS * ROWS_PER_BAN
     signatures_DH = np.empty((len(texts), hashes), np.uint8)
     begin = 0
     for block in _iterate_blocks(texts):
-        signatures_DH[begin : begin + len(block)] = _compute_block_signatures(block, hashes, sources_AH)
+        signatures_DH[begin : begin + len(block)] = _compute_block_signatures(
+            block, hashes, sources_AH
+        )
         begin += len(block)
     return signatures_DH
 
@@ -137,7 +152,9 @@ def _iterate_blocks(texts: Iterable[str]) -> Iterator[list[str]]:
         yield block
 
 
-def _compute_block_signatures(texts: Sequence[str], hashes: int, sources_AH: np.ndarray) -> np.ndarray:
+def _compute_block_signatures(
+    texts: Sequence[str], hashes: int, sources_AH: np.ndarray
+) -> np.ndarray:
     smallest = np.full(len(texts) * hashes, EMPTY_BIN, np.uint32)
     for pieces, text_D in _pieces(texts):
         hashes_S, counts_D = _hash_shingles(pieces)
@@ -163,14 +180,19 @@ def _pieces(texts: Sequence[str]) -> Iterator[tuple[Sequence[str], np.ndarray]]:
     if len(texts) > 1:  # only the last text of a block can be longer than a block
         yield texts[:-1], np.arange(len(texts) - 1)
     for begin in range(0, len(last) - SHINGLE_CHARACTERS + 1, BLOCK_CHARACTERS):
-        yield [last[begin : begin + BLOCK_CHARACTERS + SHINGLE_CHARACTERS - 1]], np.array([len(texts) - 1])
+        yield (
+            [last[begin : begin + BLOCK_CHARACTERS + SHINGLE_CHARACTERS - 1]],
+            np.array([len(texts) - 1]),
+        )
 
 
 def _hash_shingles(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """(uint64 hashes_S of all shingles, concatenated; counts_D, each text's number of shingles)."""
     padded = [text.ljust(SHINGLE_CHARACTERS) for text in texts]
     # surrogatepass: texts under check may still contain lone surrogates.
-    characters = np.frombuffer("".join(padded).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
+    characters = np.frombuffer(
+        "".join(padded).encode("utf-32-le", "surrogatepass"), np.uint32
+    ).astype(np.uint64)
     lengths_D = np.array([len(text) for text in padded])
     ends_D = np.cumsum(lengths_D)
     hashes = characters[: len(characters) - SHINGLE_CHARACTERS + 1].copy()
@@ -212,7 +234,9 @@ def _fill_empty_bins(smallest_DH: np.ndarray, sources_AH: np.ndarray) -> None:
     flat[empty_E] = given[empty_E // hashes * hashes + first_E]
 
 
-def _find_candidates(signatures_DH: np.ndarray, min_similarity: float, among: int) -> tuple[np.ndarray, np.ndarray]:
+def _find_candidates(
+    signatures_DH: np.ndarray, min_similarity: float, among: int
+) -> tuple[np.ndarray, np.ndarray]:
     """(earlier_P, later_P) of texts that share a band and have at least this estimated similarity.
 
     The most similar pairs of a later text come first, and at most `MAX_COMPARED` of them are

@@ -13,7 +13,11 @@ def check_answers(context: CheckContext) -> Iterator[Problem]:
     with_answer = [(i, example) for i, example in unusual if _has_answer(example)]
     found = [i for i, example in unusual if not _has_answer(example)]
     yield from context.report_problems(
-        "no-answer", "error", found, "have nothing to learn from", "add the answers, or take the examples out"
+        "no-answer",
+        "error",
+        found,
+        "have nothing to learn from",
+        "add the answers, or take the examples out",
     )
     weightless = [i for i, example in with_answer if not _has_weight(example)]
     yield from context.report_problems(
@@ -28,7 +32,8 @@ def check_answers(context: CheckContext) -> Iterator[Problem]:
         "warning",
         [i for i, example in with_answer if _is_only_reasoning(example)],
         "have reasoning and no answer behind it",
-        "write the answer behind the reasoning, or take the examples out: only the answer is scored",
+        "write the answer behind the reasoning, or take the examples out: only the answer is"
+        " scored",
     )
     yield from context.report_problems(
         "empty-question",
@@ -82,4 +87,6 @@ def _has_rejected_answer(example: Example) -> bool:
 
 
 def _has_weight(example: Example) -> bool:
-    return example.text is not None or any(m.role == "assistant" and m.weight != 0 for m in example.messages)
+    return example.text is not None or any(
+        m.role == "assistant" and m.weight != 0 for m in example.messages
+    )

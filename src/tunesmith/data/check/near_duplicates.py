@@ -16,7 +16,9 @@ PIECE = 4096
 
 def check_near_duplicates(context: CheckContext) -> Iterator[Problem]:
     """Examples at least 80 % similar to an earlier one, prompt and answer; no exact duplicates."""
-    from tunesmith.data.check.minhash import find_similar_earlier  # imports numpy: load it only when needed
+    from tunesmith.data.check.minhash import (
+        find_similar_earlier,
+    )  # imports numpy: load it only when needed
 
     positions_D = context.first_D
     texts = _LazyTexts(context.examples, positions_D)
@@ -26,7 +28,8 @@ def check_near_duplicates(context: CheckContext) -> Iterator[Problem]:
         "note",
         sorted(later),
         f"are at least {MIN_SIMILARITY:.0%} alike to an earlier one",
-        "look at a few; if they are copies with small changes, keep one, or put them in one group (--group)",
+        "look at a few; if they are copies with small changes, keep one, or put them in one group"
+        " (--group)",
     )
 
 

@@ -33,7 +33,10 @@ def _find_opposites(context: CheckContext) -> list[int]:
         example = context.examples[i]
         question = int(context.prompt_hashes_E[i])
         if example.rejected:
-            chosen, rejected = hash(_get_answer_key(example.messages[-1])), hash(_get_answer_key(example.rejected[-1]))
+            chosen, rejected = (
+                hash(_get_answer_key(example.messages[-1])),
+                hash(_get_answer_key(example.rejected[-1])),
+            )
             # The pair without its order, then the order: opposite preferences differ only in that.
             low, high = sorted((chosen, rejected))
             key = hash((question, low, high)), chosen == low
@@ -42,7 +45,9 @@ def _find_opposites(context: CheckContext) -> list[int]:
         else:
             continue
         placed.setdefault(key, []).append(i)
-    return sorted(i for (what, way), found in placed.items() if (what, not way) in placed for i in found)
+    return sorted(
+        i for (what, way), found in placed.items() if (what, not way) in placed for i in found
+    )
 
 
 def _has_same_answers(example: Example) -> bool:

@@ -9,7 +9,9 @@ from tunesmith.records import Message, Problem
 
 def check_roles(context: CheckContext) -> Iterator[Problem]:
     """A warning only, since some templates accept any order; others cause `template-refused`."""
-    found = [i for i in context.unusual if (m := context.examples[i].messages) and _find_order_error(m)]
+    found = [
+        i for i in context.unusual if (m := context.examples[i].messages) and _find_order_error(m)
+    ]
     if found:
         first = _find_order_error(context.examples[found[0]].messages)
         yield from context.report_problems(
@@ -17,7 +19,8 @@ def check_roles(context: CheckContext) -> Iterator[Problem]:
             "warning",
             found,
             f"have roles in an unusual order (first: {first})",
-            "begin with system or user, then let user and assistant take turns; tool follows a call",
+            "begin with system or user, then let user and assistant take turns; tool follows a"
+            " call",
         )
 
 

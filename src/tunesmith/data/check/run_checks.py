@@ -53,7 +53,9 @@ def check_examples(
     whether contamination that stops a run is an error; False where the run's own gate follows
     (`resolve_contamination`).
     """
-    context = CheckContext(loaded, test, tokenizer, max_tokens, model, method, is_contamination_error)
+    context = CheckContext(
+        loaded, test, tokenizer, max_tokens, model, method, is_contamination_error
+    )
     found: list[Problem] = [*loaded.problems, *(test.problems if test else [])]
     for name in CHECKS:
         found += _run_check(name, context)
@@ -67,7 +69,8 @@ def check_examples(
 
 
 def _run_check(name: str, context: CheckContext) -> Iterator[Problem]:
-    """The problems that one check finds. Errors: `PluginError` if a plugin returns something else."""
+    """The problems that one check finds. Errors: `PluginError` if a plugin returns something
+    else."""
     found: Any = CHECKS.load(name)(context)
     if not isinstance(found, Iterable):
         CHECKS.reject(name, f"it gave a {type(found).__name__} in place of problems")

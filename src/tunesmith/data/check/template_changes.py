@@ -13,14 +13,16 @@ def check_template(context: CheckContext) -> Iterator[Problem]:
     """Warnings for templates that print the date and for indentation that the template trims."""
     if context.tokenizer is None:
         return
-    if context.tokenizer.uses_current_date and any(example.messages for example in context.examples):
+    if context.tokenizer.uses_current_date and any(
+        example.messages for example in context.examples
+    ):
         yield from context.report_problems(
             "template-tells-date",
             "warning",
             [i for i, example in enumerate(context.examples) if example.messages],
             "are rendered by a chat template that may write today's date into them",
-            "tune and measure on one day, and expect other prompts on the next; a system message of your own may keep "
-            "the date out",
+            "tune and measure on one day, and expect other prompts on the next; a system message of"
+            " your own may keep the date out",
         )
     indented = [i for i, example in enumerate(context.examples) if _is_indented(example)]
     renderer = Renderer(context.tokenizer)
@@ -30,7 +32,8 @@ def check_template(context: CheckContext) -> Iterator[Problem]:
             "warning",
             indented,
             "have an answer that begins with spaces or tabs, which the chat template takes off",
-            "put the answer into a code block if its indentation matters; it is not learned otherwise",
+            "put the answer into a code block if its indentation matters; it is not learned"
+            " otherwise",
         )
 
 

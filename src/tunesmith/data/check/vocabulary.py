@@ -13,7 +13,9 @@ def check_vocabulary(context: CheckContext) -> Iterator[Problem]:
     tokenizer = context.tokenizer
     if tokenizer is None or not tokenizer.ids_without_embedding:
         return
-    from tunesmith.data.tokenization import describe_missing_embeddings  # imports numpy: load it only when needed
+    from tunesmith.data.tokenization import (
+        describe_missing_embeddings,
+    )  # imports numpy: load it only when needed
 
     renderer = Renderer(tokenizer)
     found: dict[int, None] = {}
@@ -24,10 +26,14 @@ def check_vocabulary(context: CheckContext) -> Iterator[Problem]:
                 found[i] = None
                 ids |= beyond
     if found:
-        yield from context.report_problems("no-embedding", "error", list(found), *describe_missing_embeddings(ids))
+        yield from context.report_problems(
+            "no-embedding", "error", list(found), *describe_missing_embeddings(ids)
+        )
 
 
-def _encode_answers(context: CheckContext, renderer: Renderer, example: Example) -> Iterator[TokenizedText]:
+def _encode_answers(
+    context: CheckContext, renderer: Renderer, example: Example
+) -> Iterator[TokenizedText]:
     assert context.tokenizer is not None
     for answer in split_answers(example):
         try:

@@ -10,7 +10,15 @@ from tunesmith.data.interop.task_folder import find_task_file, list_other_tasks
 from tunesmith.data.interop.tool_formats import read_tool_file
 from tunesmith.data.read.dataset_reader import LoadedDataset, SourceSpan, read_dataset
 from tunesmith.errors import DataError
-from tunesmith.records import DataRecipe, Dataset, Method, Origin, Problem, SourceFile, compute_fingerprint
+from tunesmith.records import (
+    DataRecipe,
+    Dataset,
+    Method,
+    Origin,
+    Problem,
+    SourceFile,
+    compute_fingerprint,
+)
 
 
 def load_data(path: str | Path, data: DataRecipe, method: Method | None = None) -> LoadedDataset:
@@ -47,7 +55,10 @@ def load_imported_task(path: str | Path) -> tuple[LoadedDataset, ImportedTask]:
     origin = Origin(str(path), "rows")
     examples = [replace(example, origin=origin) for example in task.examples]
     file = SourceFile(
-        path=str(path), sha256=compute_sha256(path), size_bytes=path.stat().st_size, examples=len(examples)
+        path=str(path),
+        sha256=compute_sha256(path),
+        size_bytes=path.stat().st_size,
+        examples=len(examples),
     )
     dataset = Dataset(
         name=task.name,
@@ -59,11 +70,17 @@ def load_imported_task(path: str | Path) -> tuple[LoadedDataset, ImportedTask]:
     )
     problems = [
         *beside,
-        *(Problem(
-            code="data/not-understood", severity="warning", count=1, message=f"{task.format}: {sentence}",
-            do="say it in a recipe, or leave it", file=str(path),
-        )
-        for sentence in task.unsupported),
-    ]  # fmt: skip
+        *(
+            Problem(
+                code="data/not-understood",
+                severity="warning",
+                count=1,
+                message=f"{task.format}: {sentence}",
+                do="say it in a recipe, or leave it",
+                file=str(path),
+            )
+            for sentence in task.unsupported
+        ),
+    ]
     part = SourceSpan(str(path), None, 0, len(examples), "rows")
     return LoadedDataset(dataset, examples, problems, (part,), task.has_answers), task

@@ -32,7 +32,9 @@ class ImportedTask:
         """Whether the references are possible answers, not patterns or lists of acceptable ones."""
         # These scorers accept a JSON list of references, of which none alone is the answer.
         lists = self.scorer.partition(":")[0] in ("match", "squad")
-        return self.scorer != "regex" and not (lists and any(one.answer.startswith('["') for one in self.examples))
+        return self.scorer != "regex" and not (
+            lists and any(one.answer.startswith('["') for one in self.examples)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,12 @@ class UnsupportedFeatures:
 
     def format_sentences(self) -> tuple[str, ...]:
         """One sentence for each kind, with its places in parentheses."""
-        told = ((what, [place for place in places if place]) for what, places in self._places.items())
-        return tuple(f"{what} ({truncate_list(places)})" if places else what for what, places in told)
+        told = (
+            (what, [place for place in places if place]) for what, places in self._places.items()
+        )
+        return tuple(
+            f"{what} ({truncate_list(places)})" if places else what for what, places in told
+        )
 
 
 class NonTextContent(Exception):
@@ -98,10 +104,16 @@ def parse_text(content: Any) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, list) and all(isinstance(part, (str, dict)) for part in content):
-        content = [part for part in content if not isinstance(part, dict) or part.get("type") != "reasoning"]
+        content = [
+            part
+            for part in content
+            if not isinstance(part, dict) or part.get("type") != "reasoning"
+        ]
         texts = [part if isinstance(part, str) else part.get("text") for part in content]
         kinds = [part.get("type") for part in content if isinstance(part, dict)]
-        if all(isinstance(text, str) for text in texts) and all(kind in TEXT_PART_TYPES for kind in kinds):
+        if all(isinstance(text, str) for text in texts) and all(
+            kind in TEXT_PART_TYPES for kind in kinds
+        ):
             return "".join(texts)
     raise NonTextContent("content that is not text")
 
@@ -133,15 +145,21 @@ def as_list(value: Any) -> list[Any]:
 def parse_references(value: Any) -> list[str] | None:
     """One reference or several, as texts; None for any other type."""
     values = value if isinstance(value, list) else [value]
-    is_plain = all(isinstance(each, (str, int, float)) and not isinstance(each, bool) for each in values)
+    is_plain = all(
+        isinstance(each, (str, int, float)) and not isinstance(each, bool) for each in values
+    )
     return [str(each) for each in values] if values and is_plain else None
 
 
-def drop_repeated(examples: Iterable[Example], unsupported: UnsupportedFeatures) -> tuple[Example, ...]:
+def drop_repeated(
+    examples: Iterable[Example], unsupported: UnsupportedFeatures
+) -> tuple[Example, ...]:
     """Each example once: equal ones have the same id, and answers are stored by id."""
     first: dict[str, Example] = {}
     for example in examples:
         if example.id in first:
-            unsupported.add("an example that repeats an earlier one is taken once", f"line {example.line}")
+            unsupported.add(
+                "an example that repeats an earlier one is taken once", f"line {example.line}"
+            )
         first.setdefault(example.id, example)
     return tuple(first.values())

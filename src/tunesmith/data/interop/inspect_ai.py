@@ -65,7 +65,9 @@ Samples = Iterator[tuple[str, dict[str, Any]]]
 
 def is_inspect_log(value: Any) -> bool:
     """Whether this JSON value is the header of such a log."""
-    return isinstance(value, dict) and isinstance(value.get("eval"), dict) and "model" in value["eval"]
+    return (
+        isinstance(value, dict) and isinstance(value.get("eval"), dict) and "model" in value["eval"]
+    )
 
 
 def read_inspect_log(path: Path) -> ImportedAnswers:
@@ -73,16 +75,24 @@ def read_inspect_log(path: Path) -> ImportedAnswers:
     unread = UnsupportedFeatures()
     if path.suffix == ".eval":
         with JsonArchive(path) as archive:
-            return _build_answers(path, _read_header(path, archive), _iterate_archive_samples(archive, unread), unread)
+            return _build_answers(
+                path, _read_header(path, archive), _iterate_archive_samples(archive, unread), unread
+            )
     value = _read_json_log(path)
     samples = as_list(value.get("samples"))
-    named = ((f"sample {number}", sample) for number, sample in enumerate(samples, 1) if isinstance(sample, dict))
+    named = (
+        (f"sample {number}", sample)
+        for number, sample in enumerate(samples, 1)
+        if isinstance(sample, dict)
+    )
     return _build_answers(path, value, named, unread)
 
 
 def _read_json_log(path: Path) -> dict[str, Any]:
     if path.stat().st_size > MAX_JSON_BYTES:
-        raise _build_log_error(path, f"over {MAX_JSON_BYTES // 2**20} MiB", "inspect log convert --to eval")
+        raise _build_log_error(
+            path, f"over {MAX_JSON_BYTES // 2**20} MiB", "inspect log convert --to eval"
+        )
     try:
         value = parse_json(read_regular_file(path))
     except InvalidRow as bad:
@@ -119,7 +129,9 @@ def _iterate_archive_samples(archive: JsonArchive, unread: UnsupportedFeatures) 
                 unread.add("a sample that is no object", name)
 
 
-def _build_answers(path: Path, head: dict[str, Any], samples: Samples, unread: UnsupportedFeatures) -> ImportedAnswers:
+def _build_answers(
+    path: Path, head: dict[str, Any], samples: Samples, unread: UnsupportedFeatures
+) -> ImportedAnswers:
     if head.get("status") not in (None, "success"):
         unread.add(f"the log's status is {head['status']!r}, so samples may be missing")
     examples: list[Example] = []
@@ -140,17 +152,26 @@ def _build_answers(path: Path, head: dict[str, Any], samples: Samples, unread: U
     # The scorer decides the form of the references, so all samples are read first.
     judged = _choose_scorer(head, names, unread)
     for number, place, sample, prompt, targets, answer in read:
-        example = build_example(number, prompt, _build_reference(targets, judged.own_scorer, place, unread))
+        example = build_example(
+            number, prompt, _build_reference(targets, judged.own_scorer, place, unread)
+        )
         examples.append(example)
         if example.id not in answers:
             answers[example.id] = answer
             scores[example.id] = _read_scores(sample, place, unread)
             if answer is None:
-                errors[example.id] = str(as_mapping(sample.get("error")).get("message", "no answer"))
+                errors[example.id] = str(
+                    as_mapping(sample.get("error")).get("message", "no answer")
+                )
     of = head["eval"]
     kept = drop_repeated(examples, unread)
     task = ImportedTask(
-        "inspect_ai", str(of.get("task", path.stem)), kept, judged.own_scorer, judged.reason, unread.format_sentences()
+        "inspect_ai",
+        str(of.get("task", path.stem)),
+        kept,
+        judged.own_scorer,
+        judged.reason,
+        unread.format_sentences(),
     )
     return ImportedAnswers(task, str(of["model"]), answers, scores, errors, judged.log_scorer)
 
@@ -159,7 +180,11 @@ def _read_sample(sample: dict[str, Any]) -> tuple[tuple[Message, ...], list[str]
     """(prompt, targets, answer or None) of a sample, with its attachments restored."""
     attachments = as_mapping(sample.get("attachments"))
     messages = _restore_attachments(as_list(sample.get("messages")), attachments)
-    answered = [i for i, message in enumerate(messages) if isinstance(message, dict) and message.get("role") == "assistant"]  # fmt: skip  # noqa: E501
+    answered = [
+        i
+        for i, message in enumerate(messages)
+        if isinstance(message, dict) and message.get("role") == "assistant"
+    ]
     asked = (
         messages[: answered[-1]]
         if answered and answered[-1]
@@ -172,7 +197,9 @@ def _read_sample(sample: dict[str, Any]) -> tuple[tuple[Message, ...], list[str]
         raise NonTextContent("a sample whose model used tools")
     output = as_mapping(_restore_attachments(sample.get("output"), attachments))
     choices = [as_mapping(choice).get("message") for choice in as_list(output.get("choices"))]
-    answer = parse_text(choices[0].get("content")) if choices and isinstance(choices[0], dict) else None
+    answer = (
+        parse_text(choices[0].get("content")) if choices and isinstance(choices[0], dict) else None
+    )
     return parse_messages(asked), targets, None if sample.get("error") else answer
 
 
@@ -196,7 +223,9 @@ class _ScorerChoice(NamedTuple):
     log_scorer: str = ""
 
 
-def _choose_scorer(head: dict[str, Any], names: set[str], unread: UnsupportedFeatures) -> _ScorerChoice:
+def _choose_scorer(
+    head: dict[str, Any], names: set[str], unread: UnsupportedFeatures
+) -> _ScorerChoice:
     """The first of the log's scorers that we support; all others are listed as unsupported."""
     told = _read_options(head)
     judged: list[_ScorerChoice] = []
@@ -208,16 +237,26 @@ def _choose_scorer(head: dict[str, Any], names: set[str], unread: UnsupportedFea
             options = ", ".join(f"{key}={value!r}" for key, value in (told.get(name) or {}).items())
             judged.append(_ScorerChoice(ours, f"The log was scored by {name}({options}).", name))
     for other in judged[1:]:
-        unread.add(f"the scorer {other.log_scorer}, beside {judged[0].log_scorer}: its scores are kept")
+        unread.add(
+            f"the scorer {other.log_scorer}, beside {judged[0].log_scorer}: its scores are kept"
+        )
     return (
-        judged[0] if judged else _ScorerChoice("auto", "No scorer of the log has one of ours that judges as it does.")
+        judged[0]
+        if judged
+        else _ScorerChoice("auto", "No scorer of the log has one of ours that judges as it does.")
     )
 
 
 def _read_options(head: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The options of each scorer, by its name."""
-    listed = [(one, "options") for one in map(as_mapping, as_list(as_mapping(head.get("eval")).get("scorers")))]
-    listed += [(one, "params") for one in map(as_mapping, as_list(as_mapping(head.get("results")).get("scores")))]
+    listed = [
+        (one, "options")
+        for one in map(as_mapping, as_list(as_mapping(head.get("eval")).get("scorers")))
+    ]
+    listed += [
+        (one, "params")
+        for one in map(as_mapping, as_list(as_mapping(head.get("results")).get("scores")))
+    ]
     found: dict[str, dict[str, Any]] = {}
     # Registered names carry their package (`inspect_ai/match`); eval.scorers comes first and wins.
     for one, key in listed:
@@ -225,7 +264,9 @@ def _read_options(head: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _map_scorer(name: str, options: dict[str, Any] | None, unread: UnsupportedFeatures) -> str | None:
+def _map_scorer(
+    name: str, options: dict[str, Any] | None, unread: UnsupportedFeatures
+) -> str | None:
     """Our scorer for one of inspect_ai's with these options; None for graders and custom code."""
     if name in SUPPORTED_OPTIONS and options is None:
         unread.add(f"the log does not say what {name} was told: its defaults are taken")
@@ -238,7 +279,11 @@ def _map_scorer(name: str, options: dict[str, Any] | None, unread: UnsupportedFe
     if name == "match":
         numeric = ["numeric"] if options.get("numeric") is True else []
         place = options.get("location", "end")
-        return "match:" + "+".join([place, *numeric, *case]) if place in ("begin", "end", "any", "exact") else None
+        return (
+            "match:" + "+".join([place, *numeric, *case])
+            if place in ("begin", "end", "any", "exact")
+            else None
+        )
     if name == "includes":
         return "match:" + "+".join(["any", "punctuation", *case])
     if name in ("pattern", "answer"):
@@ -248,7 +293,11 @@ def _map_scorer(name: str, options: dict[str, Any] | None, unread: UnsupportedFe
 
 def _map_pattern(name: str, options: dict[str, Any]) -> str | None:
     pattern = options.get("pattern")
-    if not isinstance(pattern, str) or options.get("match_all") is True or options.get("ignore_case", True) is False:
+    if (
+        not isinstance(pattern, str)
+        or options.get("match_all") is True
+        or options.get("ignore_case", True) is False
+    ):
         return None
     if name == "answer":
         pattern = _ANSWER_PATTERNS.get(pattern)
@@ -268,20 +317,32 @@ def _match_first_only(pattern: str) -> str:
         has_group = re.compile(pattern).groups > 0
     except (re.error, RecursionError, OverflowError):
         return pattern  # refused with its error where the scorer is created
-    return rf"(?{set_flags})\A[\s\S]*?(?-m:{bare})" if has_group else rf"(?{set_flags})\A[\s\S]*?((?-m:{bare}))"
+    return (
+        rf"(?{set_flags})\A[\s\S]*?(?-m:{bare})"
+        if has_group
+        else rf"(?{set_flags})\A[\s\S]*?((?-m:{bare}))"
+    )
 
 
-def _build_reference(targets: list[str], scorer: str, place: str, unread: UnsupportedFeatures) -> str:
+def _build_reference(
+    targets: list[str], scorer: str, place: str, unread: UnsupportedFeatures
+) -> str:
     """The single target, or several as a JSON list where the scorer accepts any of them."""
     if scorer.partition(":")[0] in ("match", "squad"):
         # A text that looks like a JSON list is wrapped too, or it would be read as several targets.
-        return targets[0] if len(targets) == 1 and not targets[0].startswith('["') else json.dumps(targets)
+        return (
+            targets[0]
+            if len(targets) == 1 and not targets[0].startswith('["')
+            else json.dumps(targets)
+        )
     if len(targets) > 1:
         unread.add("only the first of several targets is compared with", place)
     return targets[0]
 
 
-def _read_scores(sample: dict[str, Any], place: str, unread: UnsupportedFeatures) -> dict[str, float]:
+def _read_scores(
+    sample: dict[str, Any], place: str, unread: UnsupportedFeatures
+) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, score in as_mapping(sample.get("scores")).items():
         value = score.get("value") if isinstance(score, dict) else None
@@ -295,4 +356,6 @@ def _read_scores(sample: dict[str, Any], place: str, unread: UnsupportedFeatures
 
 
 def _build_log_error(path: Path, found: str, do: str) -> DataError:
-    return DataError("bad-log", "This log of inspect_ai cannot be read.", where=str(path), found=found, do=do)
+    return DataError(
+        "bad-log", "This log of inspect_ai cannot be read.", where=str(path), found=found, do=do
+    )

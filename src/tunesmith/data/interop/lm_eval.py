@@ -52,7 +52,10 @@ def read_lm_eval(path: Path) -> ImportedAnswers:
             continue
         first_filter = first_filter or row.values.get("filter")
         if row.values.get("filter") != first_filter:
-            unread.add(f"the filter {row.values.get('filter')!r}, beside {first_filter!r}", f"line {row.line}")
+            unread.add(
+                f"the filter {row.values.get('filter')!r}, beside {first_filter!r}",
+                f"line {row.line}",
+            )
             continue
         try:
             example, answer = _read_row(row.line, row.values)
@@ -70,12 +73,18 @@ def read_lm_eval(path: Path) -> ImportedAnswers:
         path.stem.removeprefix("samples_"),
         kept,
         "number" if is_number else "auto",
-        "The targets end in #### and a number." if is_number else "The file names metrics, not how they are computed.",
+        (
+            "The targets end in #### and a number."
+            if is_number
+            else "The file names metrics, not how they are computed."
+        ),
         unread.format_sentences(),
     )
     names = {name for found in scores.values() for name in found}
     theirs = next((name for name in METRIC_NAMES if name in names), "") if is_number else ""
-    return ImportedAnswers(task, path.parent.name or "lm-eval", answers, scores, matching_score=theirs)
+    return ImportedAnswers(
+        task, path.parent.name or "lm-eval", answers, scores, matching_score=theirs
+    )
 
 
 def _read_row(line: int, row: dict[str, Any]) -> tuple[Example, str]:
@@ -97,25 +106,41 @@ def _read_row(line: int, row: dict[str, Any]) -> tuple[Example, str]:
     return build_example(line, _read_prompt(arguments[0][0]), targets[0]), answer
 
 
-def _read_choice(line: int, row: dict[str, Any], arguments: list[list[Any]], answers: list[Any]) -> tuple[Example, str]:
-    choices = [parse_references(argument[1]) if len(argument) > 1 else None for argument in arguments]
+def _read_choice(
+    line: int, row: dict[str, Any], arguments: list[list[Any]], answers: list[Any]
+) -> tuple[Example, str]:
+    choices = [
+        parse_references(argument[1]) if len(argument) > 1 else None for argument in arguments
+    ]
     # Each entry is [log-likelihood, whether it is the greedy continuation].
-    likelihoods = [_to_number(answer[0] if isinstance(answer, list) and answer else answer) for answer in answers]
+    likelihoods = [
+        _to_number(answer[0] if isinstance(answer, list) and answer else answer)
+        for answer in answers
+    ]
     known = [choice[0].strip() for choice in choices if choice]
     values = [value for value in likelihoods if value is not None]
     target = _to_number(row["target"])
-    if not len(known) == len(values) == len(arguments) or any(a[0] != arguments[0][0] for a in arguments):
+    if not len(known) == len(values) == len(arguments) or any(
+        a[0] != arguments[0][0] for a in arguments
+    ):
         raise NonTextContent("a sample with several answers that are no choices")
     if target is None or not 0 <= target < len(known) or target != int(target):
         raise NonTextContent("a choice whose target is no number of one")
-    return build_example(line, _read_prompt(arguments[0][0]), known[int(target)]), known[values.index(max(values))]
+    return (
+        build_example(line, _read_prompt(arguments[0][0]), known[int(target)]),
+        known[values.index(max(values))],
+    )
 
 
 def _list_arguments(value: Any) -> list[list[Any]]:
     """[prompt, further arguments ...] of every request of a sample, from either format."""
     if isinstance(value, dict):
         value = [list(each.values()) for each in value.values() if isinstance(each, dict)]
-    return [each for each in value if isinstance(each, list) and each] if isinstance(value, list) else []
+    return (
+        [each for each in value if isinstance(each, list) and each]
+        if isinstance(value, list)
+        else []
+    )
 
 
 def _read_prompt(value: Any) -> Any:
@@ -140,4 +165,6 @@ def _to_number(value: Any) -> float | None:
 def _read_scores(row: dict[str, Any]) -> dict[str, float]:
     names = row["metrics"] if isinstance(row.get("metrics"), list) else METRIC_NAMES
     found = {str(name): row.get(str(name)) for name in names}
-    return {name: number for name, value in found.items() if (number := parse_number(value)) is not None}
+    return {
+        name: number for name, value in found.items() if (number := parse_number(value)) is not None
+    }

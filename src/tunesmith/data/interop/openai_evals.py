@@ -36,7 +36,16 @@ from tunesmith.errors import DataError
 from tunesmith.records import Example, Message
 
 PROMPT_KEYS = ("input", "messages", "question", "prompt", "query")
-ANSWER_KEYS = ("ideal", "answer", "expected", "expected_output", "reference", "correct_label", "label", "target")
+ANSWER_KEYS = (
+    "ideal",
+    "answer",
+    "expected",
+    "expected_output",
+    "reference",
+    "correct_label",
+    "label",
+    "target",
+)
 SUPPORTED_ARGS = {"samples_jsonl", "ignore_case"}
 
 Sample = tuple[int, tuple[Message, ...], list[str]]
@@ -44,12 +53,16 @@ Sample = tuple[int, tuple[Message, ...], list[str]]
 
 def is_openai_evals(row: dict[str, Any]) -> bool:
     """Whether this looks like a line of such a file."""
-    return ("input" in row and "ideal" in row) or (set(row) <= {"item", "sample"} and isinstance(row.get("item"), dict))
+    return ("input" in row and "ideal" in row) or (
+        set(row) <= {"item", "sample"} and isinstance(row.get("item"), dict)
+    )
 
 
 def is_registry(value: Any) -> bool:
     """Whether this YAML value names an eval class."""
-    return isinstance(value, dict) and any(isinstance(v, dict) and "class" in v for v in value.values())
+    return isinstance(value, dict) and any(
+        isinstance(v, dict) and "class" in v for v in value.values()
+    )
 
 
 def read_samples(path: Path) -> ImportedTask:
@@ -65,9 +78,17 @@ def read_samples(path: Path) -> ImportedTask:
         examples = [build_example(line, prompt, each[0]) for line, prompt, each in samples]
         reason = "The file names no grader."
         return ImportedTask(
-            "openai-evals", path.stem, drop_repeated(examples, unread), "auto", reason, unread.format_sentences()
+            "openai-evals",
+            path.stem,
+            drop_repeated(examples, unread),
+            "auto",
+            reason,
+            unread.format_sentences(),
         )
-    reason = "The file names no grader; with several ideal answers an answer that begins with one of them is right."
+    reason = (
+        "The file names no grader; with several ideal answers an answer that begins with one of"
+        " them is right."
+    )
     return _build_task(path.stem, samples, "Match", False, reason, unread)
 
 
@@ -84,7 +105,12 @@ def read_registry(path: Path) -> ImportedTask:
     grader = str(found["class"]).rpartition(":")[2]
     samples = _read_samples(_find_samples_file(path, args.get("samples_jsonl")), unread)
     return _build_task(
-        name, samples, grader, args.get("ignore_case") is True, f"The eval names the grader {grader}.", unread
+        name,
+        samples,
+        grader,
+        args.get("ignore_case") is True,
+        f"The eval names the grader {grader}.",
+        unread,
     )
 
 
@@ -95,10 +121,12 @@ def _find_samples_file(path: Path, samples: Any) -> Path:
         if (found := find_file_below(root, samples)) is not None:
             return found
     raise DataError(
-        "no-samples", "The samples of this eval are not there.", where=str(path),
+        "no-samples",
+        "The samples of this eval are not there.",
+        where=str(path),
         found=f"samples_jsonl {samples!r:.200}",
         do=f"put the file into {path.parent}, or give the samples file itself",
-    )  # fmt: skip
+    )
 
 
 def _read_samples(path: Path, unread: UnsupportedFeatures) -> list[Sample]:
@@ -110,28 +138,46 @@ def _read_samples(path: Path, unread: UnsupportedFeatures) -> list[Sample]:
         # Rows of hosted evals nest the columns under "item", next to a "sample" with the output.
         values = row.values["item"] if isinstance(row.values.get("item"), dict) else row.values
         asked = next((values[name] for name in PROMPT_KEYS if values.get(name)), None)
-        ideals = next((parse_references(values[name]) for name in ANSWER_KEYS if values.get(name) is not None), None)
+        ideals = next(
+            (
+                parse_references(values[name])
+                for name in ANSWER_KEYS
+                if values.get(name) is not None
+            ),
+            None,
+        )
         try:
             prompt = parse_messages(asked)
         except NonTextContent as error:
             unread.add(str(error), f"line {row.line}")
             continue
         if ideals is None:
-            unread.add(f"a sample without an ideal answer under any of {', '.join(ANSWER_KEYS)}", f"line {row.line}")
+            unread.add(
+                f"a sample without an ideal answer under any of {', '.join(ANSWER_KEYS)}",
+                f"line {row.line}",
+            )
             continue
         samples.append((row.line, prompt, ideals))
     return samples
 
 
 def _build_task(
-    name: str, samples: Sequence[Sample], grader: str, ignore_case: bool, reason: str, unread: UnsupportedFeatures
+    name: str,
+    samples: Sequence[Sample],
+    grader: str,
+    ignore_case: bool,
+    reason: str,
+    unread: UnsupportedFeatures,
 ) -> ImportedTask:
     """The examples, with answers in the form that the scorer for this grader expects."""
     written: dict[str, tuple[str, Callable[[list[str]], str]]] = {
         "Match": ("regex", match_beginning),
         "Includes": ("regex", lambda ideals: match_any(ideals, ignore_case=ignore_case)),
         "JsonMatch": ("json", lambda ideals: ideals[0]),
-        "FuzzyMatch": ("match:fuzzy", lambda ideals: ideals[0] if len(ideals) == 1 else json.dumps(ideals)),
+        "FuzzyMatch": (
+            "match:fuzzy",
+            lambda ideals: ideals[0] if len(ideals) == 1 else json.dumps(ideals),
+        ),
     }
     if grader not in written:
         unread.add(f"the grader {grader}: it asks a model or runs code; name a scorer or a judge")
@@ -140,10 +186,19 @@ def _build_task(
     if scorer not in ("regex", "match:fuzzy"):
         for line, _, ideals in samples:
             if len(ideals) > 1:
-                unread.add("only the first of several ideal answers is compared with", f"line {line}")
-    examples: list[Example] = [build_example(line, prompt, write(ideals)) for line, prompt, ideals in samples]
+                unread.add(
+                    "only the first of several ideal answers is compared with", f"line {line}"
+                )
+    examples: list[Example] = [
+        build_example(line, prompt, write(ideals)) for line, prompt, ideals in samples
+    ]
     return ImportedTask(
-        "openai-evals", name, drop_repeated(examples, unread), scorer, reason, unread.format_sentences()
+        "openai-evals",
+        name,
+        drop_repeated(examples, unread),
+        scorer,
+        reason,
+        unread.format_sentences(),
     )
 
 

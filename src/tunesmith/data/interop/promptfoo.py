@@ -34,7 +34,13 @@ from tunesmith.data.interop.imported_task import (
     drop_repeated,
     parse_messages,
 )
-from tunesmith.data.interop.regex_assertions import forbid_match, match_all, match_any, match_whole, require_match
+from tunesmith.data.interop.regex_assertions import (
+    forbid_match,
+    match_all,
+    match_any,
+    match_whole,
+    require_match,
+)
 from tunesmith.data.interop.safe_paths import find_file_below
 from tunesmith.data.interop.yaml_file import read_yaml
 from tunesmith.data.read.csv_file import read_csv
@@ -45,16 +51,65 @@ from tunesmith.records import Example, Message
 SUPPORTED_KEYS = {"prompts", "tests", "defaultTest", "description", "assert"}
 SUPPORTED_TEST_KEYS = {"vars", "assert", "description", "metadata"}
 ASSERTION_KINDS = (
-    "answer-relevance", "bleu", "classifier", "contains", "contains-all", "contains-any", "contains-html",
-    "contains-json", "contains-sql", "contains-xml", "context-faithfulness", "context-recall", "context-relevance",
-    "conversation-relevance", "cost", "equals", "factuality", "finish-reason", "g-eval", "gleu", "guardrails",
-    "icontains", "icontains-all", "icontains-any", "is-html", "is-json", "is-refusal", "is-sql",
-    "is-valid-function-call", "is-valid-openai-function-call", "is-valid-openai-tools-call", "is-xml", "javascript",
-    "latency", "levenshtein", "llm-rubric", "max-score", "meteor", "model-graded-closedqa",
-    "model-graded-factuality", "moderation", "perplexity", "perplexity-score", "pi", "python", "regex", "rouge-n",
-    "ruby", "select-best", "similar", "similar:cosine", "similar:dot", "similar:euclidean", "starts-with",
-    "tool-call-f1", "trajectory", "webhook", "word-count",
-)  # fmt: skip
+    "answer-relevance",
+    "bleu",
+    "classifier",
+    "contains",
+    "contains-all",
+    "contains-any",
+    "contains-html",
+    "contains-json",
+    "contains-sql",
+    "contains-xml",
+    "context-faithfulness",
+    "context-recall",
+    "context-relevance",
+    "conversation-relevance",
+    "cost",
+    "equals",
+    "factuality",
+    "finish-reason",
+    "g-eval",
+    "gleu",
+    "guardrails",
+    "icontains",
+    "icontains-all",
+    "icontains-any",
+    "is-html",
+    "is-json",
+    "is-refusal",
+    "is-sql",
+    "is-valid-function-call",
+    "is-valid-openai-function-call",
+    "is-valid-openai-tools-call",
+    "is-xml",
+    "javascript",
+    "latency",
+    "levenshtein",
+    "llm-rubric",
+    "max-score",
+    "meteor",
+    "model-graded-closedqa",
+    "model-graded-factuality",
+    "moderation",
+    "perplexity",
+    "perplexity-score",
+    "pi",
+    "python",
+    "regex",
+    "rouge-n",
+    "ruby",
+    "select-best",
+    "similar",
+    "similar:cosine",
+    "similar:dot",
+    "similar:euclidean",
+    "starts-with",
+    "tool-call-f1",
+    "trajectory",
+    "webhook",
+    "word-count",
+)
 """Kinds of assertions in promptfoo 0.119; each also exists with the prefix `not-`."""
 ASSERTION_ALIASES = {"grade": "llm-rubric", "fn": "javascript", "eval": "javascript"}
 SCORING_KEYS = {"options", "threshold", "assertScoringFunction"}
@@ -66,7 +121,7 @@ _VARIABLE = re.compile(r"\{\{-?\s*([A-Za-z_][\w.]*)\s*-?\}\}")
 _PROMPT_BREAK = re.compile(r"^[^\S\n]*---[^\S\n]*$", re.MULTILINE)
 # Longest kinds first, since `|` takes the first that matches: "contains-all" before "contains".
 _ASSERTION = re.compile(
-    rf"(?P<kind>(?:not-)?(?:{'|'.join(sorted((*ASSERTION_KINDS, *ASSERTION_ALIASES), key=len, reverse=True))}))"
+    rf"(?P<kind>(?:not-)?(?:{'|'.join(sorted((*ASSERTION_KINDS, *ASSERTION_ALIASES), key=len, reverse=True))}))"  # noqa: E501
     r"(?:\((?P<threshold>[\d.]+)\))?(?::(?P<value>[\s\S]*))?"
 )
 _OTHER_TEMPLATE = re.compile(r"\{\{|\{%|\{#")
@@ -74,7 +129,11 @@ _OTHER_TEMPLATE = re.compile(r"\{\{|\{%|\{#")
 
 def is_promptfoo(value: Any) -> bool:
     """Whether this YAML value is such a configuration."""
-    return isinstance(value, dict) and "tests" in value and ("prompts" in value or "providers" in value)
+    return (
+        isinstance(value, dict)
+        and "tests" in value
+        and ("prompts" in value or "providers" in value)
+    )
 
 
 def read_promptfoo(path: Path) -> ImportedTask:
@@ -82,7 +141,10 @@ def read_promptfoo(path: Path) -> ImportedTask:
     config = read_yaml(path)
     unread = UnsupportedFeatures()
     for key in sorted(map(str, set(config) - SUPPORTED_KEYS)):
-        unread.add("left out of the configuration", f"{key}: {config[key]}"[:60] if key == "providers" else key)
+        unread.add(
+            "left out of the configuration",
+            f"{key}: {config[key]}"[:60] if key == "providers" else key,
+        )
     prompt = _read_first_prompt(config.get("prompts"), path.parent, unread)
     default = as_mapping(config.get("defaultTest"))
     if config.get("defaultTest") and not default:
@@ -97,7 +159,9 @@ def read_promptfoo(path: Path) -> ImportedTask:
             continue
         options = as_mapping(test.get("options"))
         around = {key: str(options[key]) for key in ("prefix", "suffix") if options.get(key)}
-        used = SUPPORTED_TEST_KEYS | ({"options"} if set(options) <= {"prefix", "suffix"} else set())
+        used = SUPPORTED_TEST_KEYS | (
+            {"options"} if set(options) <= {"prefix", "suffix"} else set()
+        )
         unknown = sorted(set(map(str, test)) - used)
         for key in unknown:
             left_out = ", which is left out" if key in SCORING_KEYS else ""
@@ -113,7 +177,11 @@ def read_promptfoo(path: Path) -> ImportedTask:
                 filled = _fill_variables(combination, combination)  # variables may name variables
                 framed = _add_prefix_and_suffix(prompt, around)
                 asked.append(
-                    (number, _fill_prompt(framed, filled), [_fill_variables(check, filled) for check in checks])
+                    (
+                        number,
+                        _fill_prompt(framed, filled),
+                        [_fill_variables(check, filled) for check in checks],
+                    )
                 )
             except NonTextContent as error:
                 unread.add(str(error), place)
@@ -130,7 +198,9 @@ def _read_first_prompt(prompts: Any, folder: Path, unread: UnsupportedFeatures) 
     prompt = prompts[0] if prompts else None
     if isinstance(prompt, dict):
         prompt = prompt.get("raw") or prompt.get("id")
-    if isinstance(prompt, str) and (prompt.startswith("file://") or find_file_below(folder, prompt)):
+    if isinstance(prompt, str) and (
+        prompt.startswith("file://") or find_file_below(folder, prompt)
+    ):
         return _read_prompt_file(folder, prompt.removeprefix("file://"), unread)
     if isinstance(prompt, str):
         return prompt
@@ -208,7 +278,11 @@ def _read_tests(tests: Any, folder: Path, unread: UnsupportedFeatures) -> Iterat
             continue
         path = find_file_below(folder, test.removeprefix("file://"))
         if path is None or path.suffix not in (".yaml", ".yml", ".json", ".jsonl", ".csv"):
-            unread.add("tests in a file that is not read: only YAML, JSON, JSONL and CSV in the same folder are", test)
+            unread.add(
+                "tests in a file that is not read: only YAML, JSON, JSONL and CSV in the same"
+                " folder are",
+                test,
+            )
         elif path.suffix in (".csv", ".jsonl"):
             for row in read_csv(path) if path.suffix == ".csv" else read_jsonl(path):
                 if isinstance(row, RowError):
@@ -228,7 +302,9 @@ def _parse_csv_test(values: dict[str, Any]) -> dict[str, Any]:
             checks.append(_parse_assertion(str(value)))
     used = ("__expected", "__prefix", "__suffix", *IGNORED_COLUMNS)
     other = {
-        name: values[name] for name in values if name.startswith("__") and not name.startswith(used) and values[name]
+        name: values[name]
+        for name in values
+        if name.startswith("__") and not name.startswith(used) and values[name]
     }
     if values.get("__threshold") and len(checks) > 1:
         checks.append({"type": "threshold over several assertions"})
@@ -236,7 +312,9 @@ def _parse_csv_test(values: dict[str, Any]) -> dict[str, Any]:
     return {
         "vars": {name: value for name, value in values.items() if not name.startswith("__")},
         "assert": checks,
-        "options": {key: values[f"__{key}"] for key in ("prefix", "suffix") if values.get(f"__{key}")},
+        "options": {
+            key: values[f"__{key}"] for key in ("prefix", "suffix") if values.get(f"__{key}")
+        },
         **other,
     }
 
@@ -245,8 +323,14 @@ def _parse_assertion(text: str) -> dict[str, Any]:
     """Parse `contains: Paris`, `similar(0.8): Paris`, `is-json`; any other text must be equal."""
     match = _ASSERTION.fullmatch(text.strip())
     if match is None:
-        return {"type": "python or javascript"} if text.startswith("file://") else {"type": "equals", "value": text}
-    negation, kind = ("not-", match["kind"][4:]) if match["kind"].startswith("not-") else ("", match["kind"])
+        return (
+            {"type": "python or javascript"}
+            if text.startswith("file://")
+            else {"type": "equals", "value": text}
+        )
+    negation, kind = (
+        ("not-", match["kind"][4:]) if match["kind"].startswith("not-") else ("", match["kind"])
+    )
     kind = ASSERTION_ALIASES.get(kind, kind)
     value: Any = (match["value"] or "").strip()
     if kind.endswith(("-any", "-all")):
@@ -257,7 +341,11 @@ def _parse_assertion(text: str) -> dict[str, Any]:
 
 def _read_prompt_file(folder: Path, name: str, unread: UnsupportedFeatures) -> str | None:
     path = find_file_below(folder, name)
-    if path is None or path.stat().st_size > MAX_FILE_BYTES or path.suffix not in (".txt", ".md", ".json"):
+    if (
+        path is None
+        or path.stat().st_size > MAX_FILE_BYTES
+        or path.suffix not in (".txt", ".md", ".json")
+    ):
         unread.add("a prompt that is no .txt, .md or .json in the same folder", name)
         return None
     text = read_text_file(path, "replace")
@@ -273,31 +361,50 @@ def _read_prompt_file(folder: Path, name: str, unread: UnsupportedFeatures) -> s
 
 
 def _build_task(
-    name: str, asked: list[tuple[int, tuple[Message, ...], list[dict[str, Any]]]], unread: UnsupportedFeatures
+    name: str,
+    asked: list[tuple[int, tuple[Message, ...], list[dict[str, Any]]]],
+    unread: UnsupportedFeatures,
 ) -> ImportedTask:
     read = []
     for number, prompt, checks in asked:
         unknown = [check for check in checks if _build_condition(check) is None]
         for check in unknown:
             kind = check.get("type") if isinstance(check, dict) else check
-            unread.add(f"the assertion {kind} is not understood, its test is left out", f"test {number}")
+            unread.add(
+                f"the assertion {kind} is not understood, its test is left out", f"test {number}"
+            )
         if checks and not unknown:
             read.append((number, prompt, checks))
         elif not checks:
             unread.add("a test without an assertion is left out", f"test {number}")
     # One scorer for the whole task: plain equality only if no test needs more than that.
     are_equal = all(len(known) == 1 and known[0]["type"] == "equals" for _, _, known in read)
-    are_json = are_equal and all(isinstance(known[0]["value"], (dict, list)) for _, _, known in read)
+    are_json = are_equal and all(
+        isinstance(known[0]["value"], (dict, list)) for _, _, known in read
+    )
     examples: list[Example] = []
     for number, prompt, known in read:
         if are_equal:
             answer = _to_text(known[0]["value"])
         else:
-            answer = match_all([condition for check in known if (condition := _build_condition(check)) is not None])
+            answer = match_all(
+                [condition for check in known if (condition := _build_condition(check)) is not None]
+            )
         examples.append(build_example(number, prompt, answer))
     scorer = "json" if are_json else "exact" if are_equal else "regex"
-    reason = "All assertions are equality." if are_equal else "The assertions are written as regular expressions."
-    return ImportedTask("promptfoo", name, drop_repeated(examples, unread), scorer, reason, unread.format_sentences())
+    reason = (
+        "All assertions are equality."
+        if are_equal
+        else "The assertions are written as regular expressions."
+    )
+    return ImportedTask(
+        "promptfoo",
+        name,
+        drop_repeated(examples, unread),
+        scorer,
+        reason,
+        unread.format_sentences(),
+    )
 
 
 def _build_condition(check: Any) -> str | None:
@@ -314,8 +421,15 @@ def _build_condition(check: Any) -> str | None:
     pattern = _build_pattern(kind, value)
     if pattern is not None:
         return forbid_match(pattern) if is_negated else require_match(pattern)
-    if kind in ("contains-all", "icontains-all") and not is_negated and isinstance(value, list) and value:
-        return "".join(require_match(match_any([_to_text(each)], ignore_case=kind[0] == "i")) for each in value)
+    if (
+        kind in ("contains-all", "icontains-all")
+        and not is_negated
+        and isinstance(value, list)
+        and value
+    ):
+        return "".join(
+            require_match(match_any([_to_text(each)], ignore_case=kind[0] == "i")) for each in value
+        )
     return None
 
 

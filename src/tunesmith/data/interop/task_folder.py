@@ -36,7 +36,9 @@ def find_task_file(path: str | Path) -> TaskFile | None:
         return TaskFile(path) if detect_tool(path) is not None else None
     try:
         files = files_in(path)
-        configurations = [file for file in files if file.suffix in CONFIGURATIONS and detect_tool(file)]
+        configurations = [
+            file for file in files if file.suffix in CONFIGURATIONS and detect_tool(file)
+        ]
         named = _named_in(configurations, files)
         rows = [file for file in data_files_in(path) if file not in named]
         if not all(detect_tool(file) for file in rows):
@@ -47,9 +49,12 @@ def find_task_file(path: str | Path) -> TaskFile | None:
     tasks = sorted({*configurations, *rows, *logs} - named)
     if len(tasks) > 1:
         raise DataError(
-            "several-tasks", "This folder holds several tasks of other evaluation tools.", where=str(path),
-            found=truncate_list([_below(file, path) for file in tasks]), do=f"give one of them, for example {tasks[0]}",
-        )  # fmt: skip
+            "several-tasks",
+            "This folder holds several tasks of other evaluation tools.",
+            where=str(path),
+            found=truncate_list([_below(file, path) for file in tasks]),
+            do=f"give one of them, for example {tasks[0]}",
+        )
     if not tasks:
         return None
     others = [_below(file, path) for file in files if file not in named and file != tasks[0]]
@@ -76,7 +81,8 @@ def _named_in(configurations: Sequence[Path], files: Sequence[Path]) -> set[Path
         found |= {
             file
             for file in files
-            if file.is_relative_to(configuration.parent) and _below(file, configuration.parent) in text
+            if file.is_relative_to(configuration.parent)
+            and _below(file, configuration.parent) in text
         }
     return found
 

@@ -39,7 +39,11 @@ def detect_tool(path: str | Path) -> str | None:
             with open_regular_file(path) as file:
                 head = file.read(HEAD_BYTES)
             # The beginning is enough: inspect_ai writes `eval` first, and logs may be huge.
-            return "inspect_ai" if head.lstrip().startswith(b"{") and b'"eval"' in head and b'"model"' in head else None
+            return (
+                "inspect_ai"
+                if head.lstrip().startswith(b"{") and b'"eval"' in head and b'"model"' in head
+                else None
+            )
         first = next((row.values for row in read_jsonl(path) if isinstance(row, Row)), {})
     except (OSError, TunesmithError):
         return None
@@ -68,9 +72,12 @@ def read_tool_file(path: str | Path) -> ImportedTask | ImportedAnswers:
     task = found.task if isinstance(found, ImportedAnswers) else found
     if not task.examples:
         raise DataError(
-            "nothing-understood", f"Nothing in this {task.format} file can be used.", where=str(path),
-            found="; ".join(task.unsupported) or "no examples", do="give a file with questions and their answers",
-        )  # fmt: skip
+            "nothing-understood",
+            f"Nothing in this {task.format} file can be used.",
+            where=str(path),
+            found="; ".join(task.unsupported) or "no examples",
+            do="give a file with questions and their answers",
+        )
     return found
 
 
@@ -82,5 +89,8 @@ def _build_unknown_error(path: Path) -> DataError:
         "This is no file of another evaluation tool that tunesmith reads.",
         where=str(path),
         found="no such file" if not path.is_file() else "none of the formats",
-        do="give promptfoo YAML, OpenAI Evals JSONL or registry YAML, an inspect_ai log, or lm-eval samples",
+        do=(
+            "give promptfoo YAML, OpenAI Evals JSONL or registry YAML, an inspect_ai log, or"
+            " lm-eval samples"
+        ),
     )

@@ -14,7 +14,10 @@ def read_yaml(path: Path) -> Any:
     """The value in a YAML file. Errors: `DataError` (`data/not-yaml`) with the line."""
     try:
         if path.stat().st_size > MAX_YAML_BYTES:
-            raise InvalidYaml(f"{path.stat().st_size / 2**20:,.0f} MiB; at most {MAX_YAML_BYTES // 2**20} are read")
+            raise InvalidYaml(
+                f"{path.stat().st_size / 2**20:,.0f} MiB; at most {MAX_YAML_BYTES // 2**20} are"
+                " read"
+            )
         return load_plain_yaml(read_text_file(path), number_keys=True)
     except InvalidYaml as error:
         place, found = f"{path} line {error.line}" if error.line else str(path), error.found
@@ -22,4 +25,10 @@ def read_yaml(path: Path) -> Any:
         place, found = str(path), f"no UTF-8 at byte {error.start:,}"
     except OSError as error:
         place, found = str(path), error.strerror or str(error)
-    raise DataError("not-yaml", "This file cannot be read as YAML.", where=place, found=found, do="mend that line")
+    raise DataError(
+        "not-yaml",
+        "This file cannot be read as YAML.",
+        where=place,
+        found=found,
+        do="mend that line",
+    )

@@ -127,9 +127,12 @@ class JsonArchive:
 
     def _build_error(self, found: str) -> DataError:
         return DataError(
-            "bad-archive", "This archive is not read.", where=str(self._path), found=found,
+            "bad-archive",
+            "This archive is not read.",
+            where=str(self._path),
+            found=found,
             do="make the log again, or convert it: inspect log convert --to json",
-        )  # fmt: skip
+        )
 
 
 def _read_directory_size(path: Path) -> int:

@@ -13,20 +13,43 @@ from dataclasses import replace
 from typing import Any
 
 from tunesmith.data.read.jsonl_file import parse_json
-from tunesmith.data.read.message_keys import NAME_KEYS, REASONING_KEYS, REASONING_PARTS, TEXT_PARTS, WEIGHT_KEYS
+from tunesmith.data.read.message_keys import (
+    NAME_KEYS,
+    REASONING_KEYS,
+    REASONING_PARTS,
+    TEXT_PARTS,
+    WEIGHT_KEYS,
+)
 from tunesmith.data.read.row_errors import InvalidRow
 from tunesmith.data.read.text_values import as_text
-from tunesmith.data.read.tool_calls import parse_calls, parse_if_json, read_tool_calls, to_json_value
+from tunesmith.data.read.tool_calls import (
+    parse_calls,
+    parse_if_json,
+    read_tool_calls,
+    to_json_value,
+)
 from tunesmith.data.read.type_errors import build_type_error
 from tunesmith.records import Message, Role
 
 _ROLES: dict[str, Role] = {
-    "system": "system", "developer": "system",
-    "user": "user", "human": "user",
-    "assistant": "assistant", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant", "bard": "assistant",
-    "model": "assistant", "function_call": "assistant", "tool_call": "assistant",
-    "tool": "tool", "function": "tool", "observation": "tool", "function_response": "tool", "tool_response": "tool",
-}  # fmt: skip
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
+    "model": "assistant",
+    "function_call": "assistant",
+    "tool_call": "assistant",
+    "tool": "tool",
+    "function": "tool",
+    "observation": "tool",
+    "function_response": "tool",
+    "tool_response": "tool",
+}
 _CALL_ROLES = ("function_call", "tool_call")
 
 
@@ -39,7 +62,11 @@ def read_messages(values: Mapping[str, Any], name: str) -> tuple[Message, ...]:
     for item in items:
         message = _read_message(item, name)
         # Formats with a turn per call write an assistant's text and its calls as several turns.
-        if _get_role_name(item) in _CALL_ROLES and messages and _is_same_turn(messages[-1], message):
+        if (
+            _get_role_name(item) in _CALL_ROLES
+            and messages
+            and _is_same_turn(messages[-1], message)
+        ):
             before = messages.pop()
             message = replace(before, tool_calls=before.tool_calls + message.tool_calls)
         messages.append(message)
@@ -83,7 +110,9 @@ def _parse_messages(text: str, name: str) -> list[Any] | None:
     except InvalidRow:
         return None
     forms = ({"role", "content"}, {"from", "value"})
-    are_messages = all(isinstance(item, dict) and any(form <= item.keys() for form in forms) for item in items)
+    are_messages = all(
+        isinstance(item, dict) and any(form <= item.keys() for form in forms) for item in items
+    )
     return items if items and are_messages else None
 
 
@@ -183,7 +212,11 @@ def _get_part_text(part: Mapping[str, Any], name: str) -> str:
 
 def _read_tool_result(value: Any) -> tuple[str, None]:
     """A tool's result as text: a text, parts of text, or any JSON value, which is serialized."""
-    if isinstance(value, list) and value and all(isinstance(p, dict) and p.get("type") == "text" for p in value):
+    if (
+        isinstance(value, list)
+        and value
+        and all(isinstance(p, dict) and p.get("type") == "text" for p in value)
+    ):
         return _read_content(value, "tool")[0], None
     if value is None or isinstance(value, str):
         return value or "", None
@@ -202,7 +235,11 @@ def _read_reasoning(item: Mapping[str, Any]) -> str | None:
 
 def _read_weight(item: Mapping[str, Any]) -> float | None:
     """The weight of a turn, 0 to 1 or a boolean, under any of its names. Errors: `InvalidRow`."""
-    found = [(name, _parse_weight(name, item[name])) for name in WEIGHT_KEYS if item.get(name) is not None]
+    found = [
+        (name, _parse_weight(name, item[name]))
+        for name in WEIGHT_KEYS
+        if item.get(name) is not None
+    ]
     for name, weight in found[1:]:
         if weight != found[0][1]:
             raise InvalidRow("keys-disagree", f'"{found[0][0]}" and "{name}" of one message')
@@ -230,7 +267,10 @@ def _link_tool_results(messages: list[Message]) -> tuple[Message, ...]:
             waiting = list(message.tool_calls)
         elif message.role == "tool" and (call := _find_answered_call(message, waiting)) is not None:
             waiting.remove(call)
-            name, number = message.name or call["function"]["name"], message.tool_call_id or call.get("id")
+            name, number = (
+                message.name or call["function"]["name"],
+                message.tool_call_id or call.get("id"),
+            )
             message = replace(message, name=name, tool_call_id=number)
         named.append(message)
     return tuple(named)

@@ -19,23 +19,82 @@ MAX_SHOWN_NAMES = 20
 """Column names shown in one message: objects whose keys are data can have thousands."""
 
 _ANSWER_NAMES = (
-    "completion", "answer", "response", "output", "reply", "target", "solution", "label", "labels", "category",
-    "class", "intent", "sentiment", "summary", "label_text", "label_name",
-)  # fmt: skip
+    "completion",
+    "answer",
+    "response",
+    "output",
+    "reply",
+    "target",
+    "solution",
+    "label",
+    "labels",
+    "category",
+    "class",
+    "intent",
+    "sentiment",
+    "summary",
+    "label_text",
+    "label_name",
+)
 COMMON_COLUMN_NAMES: dict[str, tuple[str, ...]] = {
     "prompt": (
-        "prompt", "question", "instruction", "query", "input", "problem", "user", "request", "utterance", "text",
-        "sentence", "context", "message", "review", "document",
+        "prompt",
+        "question",
+        "instruction",
+        "query",
+        "input",
+        "problem",
+        "user",
+        "request",
+        "utterance",
+        "text",
+        "sentence",
+        "context",
+        "message",
+        "review",
+        "document",
     ),
     "completion": _ANSWER_NAMES,
     "output": _ANSWER_NAMES,
     "instruction": ("instruction",),
     "input": ("input", "context"),
-    "chosen": ("chosen", "chosen_response", "response_chosen", "preferred", "better", "accepted", "winner", "good"),
-    "rejected": ("rejected", "rejected_response", "response_rejected", "dispreferred", "worse", "loser", "bad"),
-    "system": ("system_prompt", "system_message", "system_instruction", "systemprompt", "sys_prompt", "system"),
-    "messages": ("messages", "conversation", "conversations", "dialog", "dialogue", "chat", "turns"),
-}  # fmt: skip
+    "chosen": (
+        "chosen",
+        "chosen_response",
+        "response_chosen",
+        "preferred",
+        "better",
+        "accepted",
+        "winner",
+        "good",
+    ),
+    "rejected": (
+        "rejected",
+        "rejected_response",
+        "response_rejected",
+        "dispreferred",
+        "worse",
+        "loser",
+        "bad",
+    ),
+    "system": (
+        "system_prompt",
+        "system_message",
+        "system_instruction",
+        "systemprompt",
+        "sys_prompt",
+        "system",
+    ),
+    "messages": (
+        "messages",
+        "conversation",
+        "conversations",
+        "dialog",
+        "dialogue",
+        "chat",
+        "turns",
+    ),
+}
 """Common names of each of our columns in other data sets, the most likely first."""
 
 
@@ -51,9 +110,12 @@ class ColumnMapping:
         theirs = [*columns.values()]
         if twice := [name for name in theirs if theirs.count(name) > 1]:
             raise DataError(
-                "column-used-twice", f'The column "{twice[0]}" is mapped twice.', where="--columns",
-                found=truncate_list([f"{ours}={name}" for ours, name in columns.items()]), do="map it once",
-            )  # fmt: skip
+                "column-used-twice",
+                f'The column "{twice[0]}" is mapped twice.',
+                where="--columns",
+                found=truncate_list([f"{ours}={name}" for ours, name in columns.items()]),
+                do="map it once",
+            )
         self._source_by_own = dict(columns)
         self._own_by_source = {theirs: ours for ours, theirs in columns.items()}
         self.requested_names = tuple(columns)
@@ -71,7 +133,9 @@ class ColumnMapping:
 
     def find_source_column(self, own_name: str) -> str | None:
         """The file's name of our column; None when that column is mapped to another of ours."""
-        return self._source_by_own.get(own_name, None if own_name in self._own_by_source else own_name)
+        return self._source_by_own.get(
+            own_name, None if own_name in self._own_by_source else own_name
+        )
 
 
 def check_column_names(columns: Iterable[str]) -> None:
@@ -105,7 +169,11 @@ _MAPPING_RULES: tuple[tuple[tuple[str, ...], str | None], ...] = (
 def propose_mapping(names: Sequence[str]) -> str | None:
     """The most likely mapping as a flag that can be copied; None where no mapping fits."""
     for wanted, more in _MAPPING_RULES:
-        found = {ours: theirs for ours in wanted if (theirs := _find_likely_column(ours, names)) is not None}
+        found = {
+            ours: theirs
+            for ours in wanted
+            if (theirs := _find_likely_column(ours, names)) is not None
+        }
         if len(found) == len(wanted) and len(set(found.values())) == len(found):
             theirs = _find_likely_column(more, names) if more else None
             return _format_flag({**({more: theirs} if more and theirs else {}), **found})
@@ -115,7 +183,9 @@ def propose_mapping(names: Sequence[str]) -> str | None:
 def _find_likely_column(own_name: str, names: Sequence[str]) -> str | None:
     # Reversed, so that of two columns that differ only in case the first one wins.
     by_lower = {name.strip().lower(): name for name in reversed(names)}
-    return next((by_lower[word] for word in COMMON_COLUMN_NAMES[own_name] if word in by_lower), None)
+    return next(
+        (by_lower[word] for word in COMMON_COLUMN_NAMES[own_name] if word in by_lower), None
+    )
 
 
 def _format_flag(mapping: Mapping[str, str]) -> str:
@@ -130,7 +200,10 @@ def format_mapping(mapping: Mapping[str, str]) -> str:
 
 
 def report_unused_columns(
-    rule: FormatRule, counts: Mapping[str, int], present: Iterable[str], column_mapping: ColumnMapping
+    rule: FormatRule,
+    counts: Mapping[str, int],
+    present: Iterable[str],
+    column_mapping: ColumnMapping,
 ) -> Iterator[RowError]:
     """One error for each unused column, all with the same text, and one for each likely mapping.
 
@@ -143,7 +216,9 @@ def report_unused_columns(
     ]
     pairs = "; --method dpo reads the pairs" if {"chosen", "rejected"} <= counts.keys() else ""
     for _ in counts:
-        found = f"{truncate_list(told, MAX_SHOWN_NAMES)}; the examples are read as {rule.format}{pairs}"
+        found = (
+            f"{truncate_list(told, MAX_SHOWN_NAMES)}; the examples are read as {rule.format}{pairs}"
+        )
         yield RowError("unused-columns", 0, found)
     # A user who mapped a required column has decided which columns are meant.
     if set(column_mapping.requested_names) & set(rule.required):
@@ -155,13 +230,17 @@ def report_unused_columns(
         mapping = _build_mapping(rule, missing, theirs)
         as_it_is = ",".join(f"{name}={name}" for name in rule.required)
         code = "likely-answer" if missing == "completion" else "likely-prompt"
-        yield RowError(code, 0, f'"{theirs}": {_format_flag(mapping)}; to leave it out: --columns {as_it_is}')
+        yield RowError(
+            code, 0, f'"{theirs}": {_format_flag(mapping)}; to leave it out: --columns {as_it_is}'
+        )
     theirs = _find_likely_column("system", filled)
     if theirs is not None and "system" in rule.optional and "system" not in present:
         as_it_is = ",".join(f"{name}={name}" for name in rule.required)
         mapping = {"system": theirs}
         yield RowError(
-            "likely-system", 0, f'"{theirs}": {_format_flag(mapping)}; to leave it out: --columns {as_it_is}'
+            "likely-system",
+            0,
+            f'"{theirs}": {_format_flag(mapping)}; to leave it out: --columns {as_it_is}',
         )
 
 

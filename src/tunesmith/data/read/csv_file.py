@@ -46,7 +46,9 @@ def read_csv(path: Path) -> Iterator[Row | RowError]:
     except InvalidRow as bad:
         raise _build_header_error(path, bad.found, bad.code) from None
     separator = separator or _guess_separator(first, path)
-    csv.field_size_limit(MAX_LINE_BYTES)  # the module's own limit is 128 KiB; it is global, and raised only
+    csv.field_size_limit(
+        MAX_LINE_BYTES
+    )  # the module's own limit is 128 KiB; it is global, and raised only
     reader = csv.reader(chain([first], lines), delimiter=separator, strict=True)
     header = _read_header(path, reader)
     if unnamed := header.width - len(header.names):
@@ -73,7 +75,9 @@ class _CsvLines:
     def __next__(self) -> str:
         self.lines_read, content, end = next(self._lines)
         if content is None:
-            raise InvalidRow("line-too-long", f"no line end within 16 MiB in line {self.lines_read:,}")
+            raise InvalidRow(
+                "line-too-long", f"no line end within 16 MiB in line {self.lines_read:,}"
+            )
         return (content + end).decode("utf-8", "surrogateescape")
 
 
@@ -92,7 +96,9 @@ def _guess_separator(first: str, path: Path) -> str:
     return max(SEPARATORS, key=outside.count)
 
 
-def _read_next_row(reader: Iterator[list[str]], lines: _CsvLines, header: _Header) -> Row | RowError | None:
+def _read_next_row(
+    reader: Iterator[list[str]], lines: _CsvLines, header: _Header
+) -> Row | RowError | None:
     """The next row that is not blank, or the error in it; None at the end of the file."""
     begin, cells = 0, list[str]()
     try:
@@ -114,14 +120,18 @@ def _read_next_row(reader: Iterator[list[str]], lines: _CsvLines, header: _Heade
 
 def _translate_csv_error(error: csv.Error) -> str:
     """The csv module's message, with its advice on how to open a file replaced by the cause."""
-    return "a line end of CR alone" if str(error).startswith("new-line character seen") else str(error)
+    return (
+        "a line end of CR alone" if str(error).startswith("new-line character seen") else str(error)
+    )
 
 
 def _build_quoting_error(error: str, begin: int, end: int) -> RowError:
     """The error for a quoting problem. Rows after an unclosed quote are inside it and not read."""
     if error.startswith("field larger"):
         return RowError(
-            "line-too-long", begin, f"a cell over 16 MiB, perhaps a quote not closed{_format_span(begin, end)}"
+            "line-too-long",
+            begin,
+            f"a cell over 16 MiB, perhaps a quote not closed{_format_span(begin, end)}",
         )
     if error != "unexpected end of data":
         return RowError("broken-quotes", begin, f"{error}{_format_span(begin, end)}")
@@ -160,7 +170,8 @@ def _check_unique_names(path: Path, cells: Sequence[str]) -> None:
             "bad-header",
             "Two columns have the same name.",
             where=str(path),
-            found=f'"{twice[0]}" names columns {places}' + (f"; also {truncate_list(twice[1:])}" if twice[1:] else ""),
+            found=f'"{twice[0]}" names columns {places}'
+            + (f"; also {truncate_list(twice[1:])}" if twice[1:] else ""),
             do="rename one of them",
         )
 
@@ -171,7 +182,10 @@ def _build_header_error(path: Path, found: str, slug: str = "bad-header") -> Dat
         "The first row cannot be read.",
         where=str(path),
         found=found,
-        do="write one row of column names, close every quote, and save as UTF-8 with lines that end in LF or CRLF",
+        do=(
+            "write one row of column names, close every quote, and save as UTF-8 with lines that"
+            " end in LF or CRLF"
+        ),
     )
 
 
@@ -193,5 +207,7 @@ def _read_values(header: _Header, cells: list[str]) -> dict[str, str]:
         named = set(header.positions)
         for i, cell in enumerate(cells[: header.width]):
             if i not in named and cell.strip():
-                raise InvalidRow("unnamed-column", f"{cell[:40]!r} in column {i + 1:,}, which has no name")
+                raise InvalidRow(
+                    "unnamed-column", f"{cell[:40]!r} in column {i + 1:,}, which has no name"
+                )
     return {name: cells[i] for name, i in zip(header.names, header.positions, strict=True)}

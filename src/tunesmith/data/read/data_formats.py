@@ -74,17 +74,23 @@ def _with_system(values: Values, messages: tuple[Message, ...]) -> tuple[Message
     # Exports often write the system prompt twice, as a column and as the first message.
     if given and messages and messages[0].role == "system":
         if given[0].content.strip() != messages[0].content.strip():
-            raise InvalidRow("two-systems", f"{given[0].content[:40]!r} and {messages[0].content[:40]!r}")
+            raise InvalidRow(
+                "two-systems", f"{given[0].content[:40]!r} and {messages[0].content[:40]!r}"
+            )
         return messages
     return (*given, *messages)
 
 
 def _parse_messages_row(values: Values) -> ExampleParts:
-    return ExampleParts(_with_system(values, read_messages(values, "messages")), tools=read_tools(values))
+    return ExampleParts(
+        _with_system(values, read_messages(values, "messages")), tools=read_tools(values)
+    )
 
 
 def _parse_sharegpt(values: Values) -> ExampleParts:
-    return ExampleParts(_with_system(values, read_messages(values, "conversations")), tools=read_tools(values))
+    return ExampleParts(
+        _with_system(values, read_messages(values, "conversations")), tools=read_tools(values)
+    )
 
 
 def _parse_prompt_completion(values: Values) -> ExampleParts:
@@ -96,7 +102,9 @@ def _parse_prompt_completion(values: Values) -> ExampleParts:
 def _parse_rated(values: Values) -> ExampleParts:
     rating = parse_rating(values.get("label"))
     if rating is None:
-        raise InvalidRow("wrong-type", f'"label" should be true or false, is {values.get("label")!r}')
+        raise InvalidRow(
+            "wrong-type", f'"label" should be true or false, is {values.get("label")!r}'
+        )
     return _parse_prompt_completion(values)._replace(is_desirable=rating)
 
 
@@ -108,8 +116,13 @@ def parse_rating(value: Any) -> bool | None:
 
 
 def _parse_alpaca(values: Values) -> ExampleParts:
-    instruction, given = read_required_text(values, "instruction"), read_optional_text(values, "input")
-    prompt = f"{instruction}\n\n{given}" if given and given.strip() != NO_INPUT_MARKER else instruction
+    instruction, given = (
+        read_required_text(values, "instruction"),
+        read_optional_text(values, "input"),
+    )
+    prompt = (
+        f"{instruction}\n\n{given}" if given and given.strip() != NO_INPUT_MARKER else instruction
+    )
     turn = (Message("user", prompt), Message("assistant", read_required_text(values, "output")))
     return ExampleParts((*read_system_message(values), *_parse_history(values), *turn))
 
@@ -117,7 +130,9 @@ def _parse_alpaca(values: Values) -> ExampleParts:
 def _parse_history(values: Values) -> tuple[Message, ...]:
     """Earlier turns from a list of (question, answer) pairs. Errors: `InvalidRow`."""
     pairs = parse_if_json(values.get("history")) or []
-    if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+    if not isinstance(pairs, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 for pair in pairs
+    ):
         raise build_type_error("history", "a list of pairs of texts", pairs)
     messages: list[Message] = []
     for asked, answered in pairs:
@@ -144,7 +159,9 @@ def _parse_preference(values: Values) -> ExampleParts:
         chosen = read_conversation(values, "chosen", "assistant")
         rejected = read_conversation(values, "rejected", "assistant")
     if chosen[0].role == "assistant":
-        prompt = read_conversation(values, "prompt", "user") if values.get("prompt") is not None else ()
+        prompt = (
+            read_conversation(values, "prompt", "user") if values.get("prompt") is not None else ()
+        )
         return ExampleParts(
             _with_system(values, (*prompt, *_check_single_turn(chosen, "chosen"))),
             rejected=_check_single_turn(rejected, "rejected"),
@@ -157,7 +174,9 @@ def _parse_preference(values: Values) -> ExampleParts:
     _check_single_turn(chosen[shared:], "chosen")
     _check_prompt(values, chosen[:shared])
     return ExampleParts(
-        _with_system(values, chosen), rejected=_check_single_turn(rejected[shared:], "rejected"), tools=tools
+        _with_system(values, chosen),
+        rejected=_check_single_turn(rejected[shared:], "rejected"),
+        tools=tools,
     )
 
 
@@ -179,7 +198,9 @@ def is_transcript(values: Values) -> bool:
     """Whether both answers are conversations as one text (Anthropic's HH-RLHF), without prompt."""
     answers = (values.get("chosen"), values.get("rejected"))
     return not values.get("prompt") and all(
-        isinstance(answer, str) and answer.lstrip().startswith("Human:") and "\n\nAssistant:" in answer
+        isinstance(answer, str)
+        and answer.lstrip().startswith("Human:")
+        and "\n\nAssistant:" in answer
         for answer in answers
     )
 
@@ -188,22 +209,34 @@ def split_turns(text: str) -> tuple[Message, ...]:
     """The turns of a conversation written as one text with `Human:` and `Assistant:`."""
     _, *pieces = _TURN.split("\n\n" + text.lstrip())
     roles: dict[str, Role] = {"Human": "user", "Assistant": "assistant"}
-    return tuple(Message(roles[who], said.strip()) for who, said in zip(pieces[::2], pieces[1::2], strict=True))
+    return tuple(
+        Message(roles[who], said.strip())
+        for who, said in zip(pieces[::2], pieces[1::2], strict=True)
+    )
 
 
 def _check_single_turn(answer: tuple[Message, ...], name: str) -> tuple[Message, ...]:
     if len(answer) > 1:
-        raise InvalidRow("several-turns", f'"{name}" has {len(answer)} turns that the other answer does not share')
+        raise InvalidRow(
+            "several-turns",
+            f'"{name}" has {len(answer)} turns that the other answer does not share',
+        )
     return answer
 
 
 def _parse_preference_pair(values: Values) -> ExampleParts:
     given = values["input"]
     is_request = isinstance(given, dict)
-    prompt = read_messages(given, "messages") if is_request else read_conversation(values, "input", "user")
+    prompt = (
+        read_messages(given, "messages")
+        if is_request
+        else read_conversation(values, "input", "user")
+    )
     # OpenAI nests the tools in the request, not in a column of the row.
     tools = read_tools(given) if is_request else ()
-    chosen = _check_single_turn(read_conversation(values, "preferred_output", "assistant"), "preferred_output")
+    chosen = _check_single_turn(
+        read_conversation(values, "preferred_output", "assistant"), "preferred_output"
+    )
     rejected = _check_single_turn(
         read_conversation(values, "non_preferred_output", "assistant"), "non_preferred_output"
     )
@@ -215,8 +248,18 @@ _TOOL_COLUMNS = ("tools", "functions")
 FORMAT_RULES: tuple[FormatRule, ...] = (
     FormatRule("messages", ("messages",), ("system", *_TOOL_COLUMNS), _parse_messages_row),
     FormatRule("sharegpt", ("conversations",), ("system", *_TOOL_COLUMNS), _parse_sharegpt),
-    FormatRule("preference-pair", ("input", "preferred_output", "non_preferred_output"), (), _parse_preference_pair),
-    FormatRule("preference", ("chosen", "rejected"), ("prompt", "system", *_TOOL_COLUMNS), _parse_preference),
+    FormatRule(
+        "preference-pair",
+        ("input", "preferred_output", "non_preferred_output"),
+        (),
+        _parse_preference_pair,
+    ),
+    FormatRule(
+        "preference",
+        ("chosen", "rejected"),
+        ("prompt", "system", *_TOOL_COLUMNS),
+        _parse_preference,
+    ),
     FormatRule(
         "rated",
         ("prompt", "completion", "label"),
@@ -224,11 +267,18 @@ FORMAT_RULES: tuple[FormatRule, ...] = (
         _parse_rated,
         fits=lambda values: parse_rating(values["label"]) is not None,
     ),
-    FormatRule("prompt-completion", ("prompt", "completion"), ("system", *_TOOL_COLUMNS), _parse_prompt_completion),
+    FormatRule(
+        "prompt-completion",
+        ("prompt", "completion"),
+        ("system", *_TOOL_COLUMNS),
+        _parse_prompt_completion,
+    ),
     FormatRule("alpaca", ("instruction", "output"), ("input", "system", "history"), _parse_alpaca),
     FormatRule("text", ("text",), (), _parse_text),
 )
-COLUMN_NAMES: tuple[str, ...] = tuple(dict.fromkeys(name for rule in FORMAT_RULES for name in rule.columns))
+COLUMN_NAMES: tuple[str, ...] = tuple(
+    dict.fromkeys(name for rule in FORMAT_RULES for name in rule.columns)
+)
 """Every column name that some format has: the left side of `--columns OURS=THEIRS`."""
 
 
@@ -267,7 +317,9 @@ def _find_fitting_rule(rules: Sequence[FormatRule], row: Values) -> FormatRule |
     """The first rule with all required columns, not all empty (table rows have every column)."""
     fitting = [rule for rule in rules if row.keys() >= set(rule.required) and rule.fits(row)]
     # A merged table has the columns of several formats; the filled ones show which one a row has.
-    filled = (rule for rule in fitting if any(row[name] not in (None, "") for name in rule.required))
+    filled = (
+        rule for rule in fitting if any(row[name] not in (None, "") for name in rule.required)
+    )
     return next(filled, fitting[0] if fitting else None)
 
 
@@ -279,11 +331,20 @@ def read_example(
         raise InvalidRow("missing-column", f'no "{missing[0]}"')
     parts = rule.read(values)
     return Example(
-        line, parts.messages, parts.text, parts.rejected, parts.tools, group, parts.is_desirable, origin=origin
+        line,
+        parts.messages,
+        parts.text,
+        parts.rejected,
+        parts.tools,
+        group,
+        parts.is_desirable,
+        origin=origin,
     )
 
 
-def read_plain_example(rule: FormatRule, values: Values, line: int, origin: Origin | None = None) -> Example | None:
+def read_plain_example(
+    rule: FormatRule, values: Values, line: int, origin: Origin | None = None
+) -> Example | None:
     """The example of a row with only a prompt and a completion as plain texts, as most rows are.
 
     A fast path that gives the same as `read_example` without its checks; None for any other row.
@@ -308,8 +369,14 @@ def make_answer(text: str) -> Message:
 def _find_numbers(messages: Any) -> Iterator[Any]:
     """Message contents that are numbers or booleans, except tool results (serialized as JSON)."""
     for message in messages if isinstance(messages, list) else ():
-        content = message.get("content", message.get("value")) if isinstance(message, dict) else None
-        if content is not None and not isinstance(content, (str, list, dict)) and message.get("role") != "tool":
+        content = (
+            message.get("content", message.get("value")) if isinstance(message, dict) else None
+        )
+        if (
+            content is not None
+            and not isinstance(content, (str, list, dict))
+            and message.get("role") != "tool"
+        ):
             yield content
 
 
@@ -318,8 +385,15 @@ def find_converted_values(rule: FormatRule, values: Values) -> Iterator[tuple[st
     for name in rule.columns:
         value = values.get(name)
         for content in _find_numbers(value):
-            yield "text-of-numbers", f'the content {content!r} of a message is read as the text "{as_text(content)}"'
-        if value is None or isinstance(value, (str, list, dict)) or (rule.format == "rated" and name == "label"):
+            yield (
+                "text-of-numbers",
+                f'the content {content!r} of a message is read as the text "{as_text(content)}"',
+            )
+        if (
+            value is None
+            or isinstance(value, (str, list, dict))
+            or (rule.format == "rated" and name == "label")
+        ):
             continue
         yield "text-of-numbers", f'"{name}" {value!r} is read as the text "{as_text(value)}"'
     if rule.format == "preference" and is_transcript(values):

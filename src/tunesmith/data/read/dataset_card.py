@@ -64,7 +64,10 @@ def _parse_subset(config: Any) -> Subset:
     files = config.get("data_files")
     if files is None:
         return Subset(name, ((None, prefix or "**"),))
-    return Subset(name, tuple((split, prefix + path.removeprefix("./")) for split, path in _parse_patterns(files)))
+    return Subset(
+        name,
+        tuple((split, prefix + path.removeprefix("./")) for split, path in _parse_patterns(files)),
+    )
 
 
 def _parse_patterns(files: Any) -> Sequence[tuple[str | None, str]]:
@@ -72,7 +75,9 @@ def _parse_patterns(files: Any) -> Sequence[tuple[str | None, str]]:
     if isinstance(files, str):
         return [(None, files)]
     if isinstance(files, dict):
-        return [(str(split), path) for split, paths in files.items() for path in _parse_paths(paths)]
+        return [
+            (str(split), path) for split, paths in files.items() for path in _parse_paths(paths)
+        ]
     found: list[tuple[str | None, str]] = []
     for entry in files if isinstance(files, list) else [files]:
         if isinstance(entry, dict):
@@ -99,4 +104,7 @@ def _matches_pattern(path: str, pattern: str) -> bool:
         return True
     pieces = re.split(r"(\*\*/?|\*|\?)", pattern)
     wild = {"**": ".*", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
-    return re.fullmatch("".join(wild.get(piece) or re.escape(piece) for piece in pieces), path) is not None
+    return (
+        re.fullmatch("".join(wild.get(piece) or re.escape(piece) for piece in pieces), path)
+        is not None
+    )

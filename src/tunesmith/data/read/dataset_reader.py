@@ -37,7 +37,16 @@ from tunesmith.data.read.row_errors import ROW_ERROR_KINDS, InvalidRow, Row, Row
 from tunesmith.data.read.source_files import Source, build_read_error, find_sources
 from tunesmith.data.read.split_names import SplitName
 from tunesmith.errors import DataError, truncate_list
-from tunesmith.records import CountedIn, Dataset, Example, Method, Origin, Problem, SourceFile, compute_fingerprint
+from tunesmith.records import (
+    CountedIn,
+    Dataset,
+    Example,
+    Method,
+    Origin,
+    Problem,
+    SourceFile,
+    compute_fingerprint,
+)
 from tunesmith.records.example import identify
 
 FORMAT_SAMPLE_ROWS = 100
@@ -78,7 +87,11 @@ class LoadedDataset:
     def declared_splits(self) -> list[SplitName] | None:
         """The declared split of every example, or None when the files declare no split."""
         sides = [part.split_name for part in self.spans for _ in range(part.end - part.begin)]
-        return None if len({part.split_name for part in self.spans}) < 2 else [side for side in sides if side]
+        return (
+            None
+            if len({part.split_name for part in self.spans}) < 2
+            else [side for side in sides if side]
+        )
 
 
 def read_dataset(
@@ -113,7 +126,11 @@ def read_dataset(
         rules.append(rule)
         problems += found
         files.append(_build_source_file(source.path, len(examples) - begin))
-        parts.append(SourceSpan(str(source.path), source.split_name, begin, len(examples), source.position_unit))
+        parts.append(
+            SourceSpan(
+                str(source.path), source.split_name, begin, len(examples), source.position_unit
+            )
+        )
     _check_same_format(path, rules)
     # Computed once and stored as 8 bytes each: the checks and the fingerprint both need them.
     ids = array("Q", (int(identify(example), 16) for example in examples))
@@ -145,7 +162,12 @@ def pause_collection() -> Iterator[None]:
 
 
 def _build_source_file(path: Path, examples: int) -> SourceFile:
-    return SourceFile(path=str(path), sha256=compute_sha256(path), size_bytes=path.stat().st_size, examples=examples)
+    return SourceFile(
+        path=str(path),
+        sha256=compute_sha256(path),
+        size_bytes=path.stat().st_size,
+        examples=examples,
+    )
 
 
 def _read_source(
@@ -167,7 +189,9 @@ def _read_source(
     _check_columns_present(source, first, [*columns.values(), *([group] if group else [])])
     rule = _choose_format(source.path, first, renaming, method)
     before = len(examples)
-    used = {theirs for ours in rule.columns if (theirs := renaming.find_source_column(ours))} | {group}
+    used = {theirs for ours in rule.columns if (theirs := renaming.find_source_column(ours))} | {
+        group
+    }
     beside = ExtraColumnChecker(rule, used)
     unused: Counter[str] = Counter()
     present: set[str] = set()
@@ -179,16 +203,26 @@ def _read_source(
             examples.append(plain)
             plain_columns = row.values.keys()
             continue
-        unused.update({name: value not in (None, "") for name, value in row.values.items() if name not in used})
+        unused.update(
+            {
+                name: value not in (None, "")
+                for name, value in row.values.items()
+                if name not in used
+            }
+        )
         values = renaming.rename_row(row.values)
         try:
             # Collected before the example is made but logged after it, so that a refused row
             # counts only as refused.
             passed_over = find_unused_keys(values, rule.columns)
-            examples.append(read_example(rule, values, row.line, _get_group(row.values, group), origin))
+            examples.append(
+                read_example(rule, values, row.line, _get_group(row.values, group), origin)
+            )
             for key in passed_over:
                 log.add(RowError("unused-keys", row.line, key))
-            for code, found in chain(find_converted_values(rule, values), find_placeholders(rule, values)):
+            for code, found in chain(
+                find_converted_values(rule, values), find_placeholders(rule, values)
+            ):
                 log.add(RowError(code, row.line, found))
             for fault in beside.check_row(row.line, row.values):
                 log.add(fault)
@@ -197,7 +231,9 @@ def _read_source(
         # Also of refused rows: a column that the file has is not missing because a row is wrong.
         present.update(name for name in rule.columns if values.get(name) not in (None, ""))
     present.update(plain_columns)
-    for fault in chain(report_unused_columns(rule, unused, present, renaming), beside.of_all_rows()):
+    for fault in chain(
+        report_unused_columns(rule, unused, present, renaming), beside.of_all_rows()
+    ):
         log.add(fault)
     problems = list(log.build_problems())
     if len(examples) == before:
@@ -235,21 +271,32 @@ def _list_column_names(rows: Iterable[Row]) -> dict[str, None]:
     return {name: None for row in rows for name in row.values}
 
 
-def _choose_format(path: Path, first: list[Row], renaming: ColumnMapping, method: Method | None) -> FormatRule:
-    rule = detect_format([renaming.rename_row(row.values) for row in first], renaming.requested_names, method)
+def _choose_format(
+    path: Path, first: list[Row], renaming: ColumnMapping, method: Method | None
+) -> FormatRule:
+    rule = detect_format(
+        [renaming.rename_row(row.values) for row in first], renaming.requested_names, method
+    )
     if rule is None:
         names = list(_list_column_names(first))
         known = "; ".join(f"{rule.format} ({', '.join(rule.required)})" for rule in FORMAT_RULES)
         likely = None if renaming.requested_names else propose_mapping(names)
-        asked = f"; mapped to {', '.join(renaming.requested_names)}" if renaming.requested_names else ""
+        asked = (
+            f"; mapped to {', '.join(renaming.requested_names)}" if renaming.requested_names else ""
+        )
         raise DataError(
             "unknown-shape",
             "The columns fit no shape that tunesmith knows.",
             where=str(path),
             found=f"columns {truncate_list(names, MAX_SHOWN_NAMES)}{asked}",
-            do=f"did you mean {likely}?"
-            if likely
-            else f"say which is which, for example --columns prompt=question,completion=answer; known shapes: {known}",
+            do=(
+                f"did you mean {likely}?"
+                if likely
+                else (
+                    "say which is which, for example --columns prompt=question,completion=answer;"
+                    f" known shapes: {known}"
+                )
+            ),
         )
     return rule
 
@@ -275,9 +322,17 @@ def _check_same_format(path: Path, rules: list[FormatRule]) -> None:
 def _build_no_examples_error(path: Path, problems: list[Problem]) -> DataError:
     errors = [problem for problem in problems if problem.severity == "error"]
     if not errors:
-        return DataError("no-rows", "The file has no rows.", where=str(path), do="give a file with examples")
+        return DataError(
+            "no-rows", "The file has no rows.", where=str(path), do="give a file with examples"
+        )
     # The most frequent error is most likely the cause that all rows share.
     worst = max(errors, key=lambda problem: problem.count)
     slug = worst.code.removeprefix("data/")
     place = f"{path} {worst.format_places()}"
-    return DataError(slug, "No example can be read.", where=place, found=worst.message, do=ROW_ERROR_KINDS[slug].hint)
+    return DataError(
+        slug,
+        "No example can be read.",
+        where=place,
+        found=worst.message,
+        do=ROW_ERROR_KINDS[slug].hint,
+    )

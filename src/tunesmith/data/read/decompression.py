@@ -47,9 +47,12 @@ def open_decompressed(path: Path) -> Iterator[BinaryIO]:
             yield io.BufferedReader(_BoundedReader(source, limit))
         except (gzip.BadGzipFile, zlib.error, zstandard.ZstdError, EOFError) as error:
             raise DataError(
-                "damaged-archive", "This packed file cannot be unpacked.", where=str(path),
-                found=f"{packing}: {str(error)[:200] or 'its end is missing'}", do="copy or pack the file again",
-            ) from None  # fmt: skip
+                "damaged-archive",
+                "This packed file cannot be unpacked.",
+                where=str(path),
+                found=f"{packing}: {str(error)[:200] or 'its end is missing'}",
+                do="copy or pack the file again",
+            ) from None
 
 
 class _BoundedReader(io.RawIOBase):

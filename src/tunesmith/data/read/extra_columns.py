@@ -19,8 +19,12 @@ from tunesmith.data.read.split_names import find_split_names
 from tunesmith.data.read.text_values import as_text
 from tunesmith.errors import truncate_list
 
-SPLIT_COLUMNS = frozenset(("split", "splits", "data_split", "dataset_split", "partition", "subset", "set"))
-WEIGHT_COLUMNS = frozenset(("weight", "weights", "sample_weight", "example_weight", "loss_weight", "train_on"))
+SPLIT_COLUMNS = frozenset(
+    ("split", "splits", "data_split", "dataset_split", "partition", "subset", "set")
+)
+WEIGHT_COLUMNS = frozenset(
+    ("weight", "weights", "sample_weight", "example_weight", "loss_weight", "train_on")
+)
 PLACEHOLDERS = frozenset(("nan", "none", "null", "n/a", "<na>"))
 _SCORE_WORD = re.compile(r"scores?|ratings?|rewards?")
 _MAX_VALUES = 20
@@ -46,7 +50,10 @@ class ExtraColumnChecker:
                     found[str(value)] = None
             if name.lower() in WEIGHT_COLUMNS and name not in self._used:
                 weight = float(value) if isinstance(value, bool) else _to_number(value)
-                if weight is not None and len(weights := self._weights.setdefault(name, {})) < _MAX_VALUES:
+                if (
+                    weight is not None
+                    and len(weights := self._weights.setdefault(name, {})) < _MAX_VALUES
+                ):
                     weights[weight] = None
         if self._rule.format == "preference":
             yield from self._check_scores(line, values)
@@ -60,7 +67,9 @@ class ExtraColumnChecker:
         for name, weights in self._weights.items():
             if len(weights) > 1:
                 yield RowError(
-                    "weight-column", 0, f'"{name}" with {truncate_list([f"{one:g}" for one in sorted(weights)])}'
+                    "weight-column",
+                    0,
+                    f'"{name}" with {truncate_list([f"{one:g}" for one in sorted(weights)])}',
                 )
         for name, values in self._splits.items():
             sides = [find_split_names(value) for value in values]
@@ -72,7 +81,9 @@ class ExtraColumnChecker:
         if names not in self._scores:
             self._scores[names] = _find_score_columns(names, self._used)
         columns = self._scores[names]
-        chosen, rejected = (_to_number(values[name]) for name in columns) if columns else (None, None)
+        chosen, rejected = (
+            (_to_number(values[name]) for name in columns) if columns else (None, None)
+        )
         if columns is None or chosen is None or rejected is None or chosen > rejected:
             return
         found = f"{columns[0]} {chosen:g}, {columns[1]} {rejected:g}"
@@ -93,7 +104,11 @@ def _find_score_columns(names: tuple[str, ...], used: set[str | None]) -> tuple[
     for name in names:
         words = re.split(r"[\W_]+", name.lower())
         side = [word for word in words if word in ("chosen", "rejected")]
-        if name not in used and len(side) == 1 and any(_SCORE_WORD.fullmatch(word) for word in words):
+        if (
+            name not in used
+            and len(side) == 1
+            and any(_SCORE_WORD.fullmatch(word) for word in words)
+        ):
             # The name without "chosen" or "rejected" is the key under which a pair meets.
             found.setdefault(name.lower().replace(side[0], ""), {})[side[0]] = name
     pairs = [pair for pair in found.values() if len(pair) == 2]

@@ -41,15 +41,24 @@ READERS: Registry[FileReader] = Registry(
 """By the suffix of the file, in lower case and without its dot."""
 LINE_READERS = (read_jsonl, read_csv)
 """The readers whose row numbers are line numbers of the file."""
-KNOWN_FORMATS = "JSON Lines, JSON, CSV, TSV, Parquet, Arrow (text also packed as .gz or .zst), or a folder of these"
+KNOWN_FORMATS = (
+    "JSON Lines, JSON, CSV, TSV, Parquet, Arrow (text also packed as .gz or .zst), or a folder of"
+    " these"
+)
 # Order matters: UTF-32 LE begins with the byte-order mark of UTF-16 LE.
 _COMPRESSION_SUFFIXES = (".gz", ".zst", ".zstd")
 _REJECTED_SIGNATURES = {
-    b"PK\x03\x04": "a zip archive or Excel sheet", b"\xd0\xcf\x11\xe0": "an old Excel sheet or Word file",
-    b"BZh": "a bzip2 archive", b"\xfd7zXZ\0": "an xz archive", b"7z\xbc\xaf": "a 7-Zip archive",
-    b"\xff\xfe\0\0": "UTF-32 text", b"\xff\xfe": "UTF-16 text", b"\xfe\xff": "UTF-16 text", b"%PDF-": "a PDF file",
+    b"PK\x03\x04": "a zip archive or Excel sheet",
+    b"\xd0\xcf\x11\xe0": "an old Excel sheet or Word file",
+    b"BZh": "a bzip2 archive",
+    b"\xfd7zXZ\0": "an xz archive",
+    b"7z\xbc\xaf": "a 7-Zip archive",
+    b"\xff\xfe\0\0": "UTF-32 text",
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+    b"%PDF-": "a PDF file",
     b"SQLite format 3\0": "an SQLite database",
-}  # fmt: skip
+}
 _TABLE_SIGNATURES = (b"PAR1", b"ARROW1", b"\xff\xff\xff\xff")
 _UTF8_HINT = "save it as UTF-8 (in Excel: CSV UTF-8)"
 _START_BYTES = 4096
@@ -57,7 +66,9 @@ _START_BYTES = 4096
 
 def get_data_suffix(path: Path) -> str:
     """The lower-case suffix of the content, without the suffix of a compression."""
-    return Path(path.stem if path.suffix.lower() in _COMPRESSION_SUFFIXES else path.name).suffix.lower()
+    return Path(
+        path.stem if path.suffix.lower() in _COMPRESSION_SUFFIXES else path.name
+    ).suffix.lower()
 
 
 def choose_reader(path: Path) -> FileReader:
@@ -73,7 +84,9 @@ def choose_reader(path: Path) -> FileReader:
     _check_signature(path, start)
     if start.startswith(_TABLE_SIGNATURES):
         if detect_compression(packed):
-            raise _build_format_error(path, "a packed table", "unpack it: Parquet and Arrow are packed inside")
+            raise _build_format_error(
+                path, "a packed table", "unpack it: Parquet and Arrow are packed inside"
+            )
         return read_parquet
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     is_table = ending in (".csv", ".tsv")
@@ -101,9 +114,12 @@ def choose_reader(path: Path) -> FileReader:
 
 
 def _read_with_plugin(name: str, path: Path) -> Iterator[Row | RowError]:
-    """The rows of a plugin's reader. Errors: `PluginError` if it gives something else; `DataError`."""
+    """The rows of a plugin's reader. Errors: `PluginError` if it gives something else;
+    `DataError`."""
     for row in READERS.load(name)(path):
-        if not isinstance(row, Row | RowError) or (isinstance(row, RowError) and row.code not in ROW_ERROR_KINDS):
+        if not isinstance(row, Row | RowError) or (
+            isinstance(row, RowError) and row.code not in ROW_ERROR_KINDS
+        ):
             READERS.reject(name, f"it gave {str(row)[:60]!r} in place of a row")
         yield row
 
@@ -111,20 +127,31 @@ def _read_with_plugin(name: str, path: Path) -> Iterator[Row | RowError]:
 def _check_signature(path: Path, start: bytes) -> None:
     """Errors: `DataError` for files that are never read, whatever their name."""
     if not start:
-        raise DataError("empty-file", "The file is empty.", where=str(path), do="give a file with examples")
+        raise DataError(
+            "empty-file", "The file is empty.", where=str(path), do="give a file with examples"
+        )
     if start.startswith(b"version https://git-lfs.github.com/spec/"):
         raise DataError(
-            "lfs-pointer", "This is a pointer of Git LFS, not the file itself.", where=str(path),
-            found="a text of a few lines with the file's hash", do="fetch the file: git lfs pull",
-        )  # fmt: skip
+            "lfs-pointer",
+            "This is a pointer of Git LFS, not the file itself.",
+            where=str(path),
+            found="a text of a few lines with the file's hash",
+            do="fetch the file: git lfs pull",
+        )
     for magic, name in _REJECTED_SIGNATURES.items():
         if start.startswith(magic):
             raise _build_format_error(
-                path, name, _UTF8_HINT if "text" in name else "unpack it, or save it in another format"
+                path,
+                name,
+                _UTF8_HINT if "text" in name else "unpack it, or save it in another format",
             )
     # UTF-16 without a byte-order mark: Latin text has a zero in every second byte, all on one side.
     even, odd = start[::2].count(0), start[1::2].count(0)
-    if not start.startswith(_TABLE_SIGNATURES) and min(even, odd) == 0 and 3 * max(even, odd) > len(start):
+    if (
+        not start.startswith(_TABLE_SIGNATURES)
+        and min(even, odd) == 0
+        and 3 * max(even, odd) > len(start)
+    ):
         raise _build_format_error(path, "UTF-16 text", _UTF8_HINT)
 
 

@@ -44,7 +44,11 @@ def read_json(path: Path) -> Iterator[Row | RowError]:
             found=bad.found,
             do="correct the file, or write JSON Lines, where one bad line spoils only itself",
         ) from None
-    if len(documents) == 1 and isinstance(documents[0], dict) and not documents[0].keys() & set(COLUMN_NAMES):
+    if (
+        len(documents) == 1
+        and isinstance(documents[0], dict)
+        and not documents[0].keys() & set(COLUMN_NAMES)
+    ):
         name, documents = _find_row_list(path, documents[0])
         yield RowError("rows-inside", 0, f'"{name}"')
     elif len(documents) == 1 and isinstance(documents[0], list):
@@ -62,20 +66,33 @@ def _find_row_list(path: Path, document: Mapping[str, Any]) -> tuple[str, list[A
     if len(lists) == 1:
         return next(iter(lists.items()))
     if lists:
-        found = truncate_list([f'"{key}" ({len(value):,} objects)' for key, value in lists.items()], 8)
+        found = truncate_list(
+            [f'"{key}" ({len(value):,} objects)' for key, value in lists.items()], 8
+        )
         raise DataError(
-            "several-lists", "This JSON file holds several lists of examples.", where=str(path), found=found,
+            "several-lists",
+            "This JSON file holds several lists of examples.",
+            where=str(path),
+            found=found,
             do="write each into a file of its own; a name such as train or test gives the split",
-        )  # fmt: skip
+        )
     # pandas' default to_json() writes {column: {index: value}}.
-    are_columns = all(isinstance(value, (list, dict)) and value for value in document.values()) and document
+    are_columns = (
+        all(isinstance(value, (list, dict)) and value for value in document.values()) and document
+    )
     raise DataError(
         "columns-not-rows" if are_columns else "not-rows",
-        "This JSON file is written by columns, not by rows."
-        if are_columns
-        else "This JSON file holds no list of examples.",
+        (
+            "This JSON file is written by columns, not by rows."
+            if are_columns
+            else "This JSON file holds no list of examples."
+        ),
         where=str(path),
-        found=f"an object with the keys {truncate_list(list(document), 8)}" if document else "an empty object",
+        found=(
+            f"an object with the keys {truncate_list(list(document), 8)}"
+            if document
+            else "an empty object"
+        ),
         do=_ROWS_HINT,
     )
 

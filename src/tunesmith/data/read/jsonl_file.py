@@ -35,7 +35,11 @@ def read_jsonl(path: Path) -> Iterator[Row | RowError]:
             yield Row(number, parse_object(raw))
         except InvalidRow as bad:
             # Without a line end this is the last line: an interrupted write, not a syntax error.
-            code = "cut-line" if bad.code == "unreadable-line" and not end.endswith(b"\n") else bad.code
+            code = (
+                "cut-line"
+                if bad.code == "unreadable-line" and not end.endswith(b"\n")
+                else bad.code
+            )
             yield RowError(code, number, bad.found)
 
 
@@ -97,9 +101,13 @@ def _parse(raw: bytes, decode: Callable[[str], list[Any]]) -> list[Any]:
     try:
         values = decode(raw.decode("utf-8").strip())
     except UnicodeDecodeError as error:
-        raise InvalidRow("broken-utf8", f"byte {raw[error.start]:#04x} at position {error.start + 1}") from None
+        raise InvalidRow(
+            "broken-utf8", f"byte {raw[error.start]:#04x} at position {error.start + 1}"
+        ) from None
     except json.JSONDecodeError as error:
-        raise InvalidRow("unreadable-line", f"{_format_excerpt(raw)} ({explain_json_error(error)})") from None
+        raise InvalidRow(
+            "unreadable-line", f"{_format_excerpt(raw)} ({explain_json_error(error)})"
+        ) from None
     except RecursionError:
         raise InvalidRow("too-deep", "nesting beyond what can be read") from None
     except ValueError:  # Python's own limit on the digits of an integer
@@ -125,7 +133,9 @@ def _build_unique_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         counts = Counter(key for key, _ in pairs)
-        raise InvalidRow("duplicate-key", f'"{next(key for key, count in counts.items() if count > 1)}" twice')
+        raise InvalidRow(
+            "duplicate-key", f'"{next(key for key, count in counts.items() if count > 1)}" twice'
+        )
     return values
 
 
@@ -147,7 +157,9 @@ _DECODER = json.JSONDecoder(
     strict=False,
 )
 """`strict=False` allows tabs and line ends in strings, as exports write; NUL is refused below."""
-_TEXTS_DECODER = json.JSONDecoder(parse_constant=_reject_constant, parse_float=_parse_finite_float, strict=False)
+_TEXTS_DECODER = json.JSONDecoder(
+    parse_constant=_reject_constant, parse_float=_parse_finite_float, strict=False
+)
 """The same without the check of each object's pairs, so that it runs in C from end to end."""
 
 
@@ -157,7 +169,9 @@ def _compute_depth(value: Any) -> int:
     level = [value]
     while level := [item for item in level if isinstance(item, (dict, list))]:
         depth += 1
-        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+        level = [
+            child for item in level for child in (item.values() if isinstance(item, dict) else item)
+        ]
     return depth
 
 

@@ -19,28 +19,94 @@ from typing import Any
 from tunesmith.data.read.row_errors import InvalidRow
 from tunesmith.data.read.tool_calls import parse_if_json
 
-WEIGHT_KEYS = ("weight", "train", "training", "trainable", "train_on", "train_on_turn", "loss", "loss_weight")
+WEIGHT_KEYS = (
+    "weight",
+    "train",
+    "training",
+    "trainable",
+    "train_on",
+    "train_on_turn",
+    "loss",
+    "loss_weight",
+)
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
 NAME_KEYS = ("name", "tool_name")
 MESSAGE_KEYS = frozenset(
-    ("role", "from", "content", "value", "tool_calls", "function_call", "tool_call_id",
-     *WEIGHT_KEYS, *REASONING_KEYS, *NAME_KEYS)
-)  # fmt: skip
+    (
+        "role",
+        "from",
+        "content",
+        "value",
+        "tool_calls",
+        "function_call",
+        "tool_call_id",
+        *WEIGHT_KEYS,
+        *REASONING_KEYS,
+        *NAME_KEYS,
+    )
+)
 CALL_KEYS = frozenset(("id", "type", "function", "name", "arguments", "parameters"))
 FUNCTION_KEYS = frozenset(("name", "arguments", "parameters"))
 TEXT_PARTS = (None, "text", "input_text", "output_text")
 REASONING_PARTS = ("thinking", "reasoning")
 PART_KEYS = frozenset(("type", "text", *REASONING_KEYS))
-TOOL_KEYS = frozenset(("type", "function", "name", "description", "parameters", "input_schema", "strict", "return"))
+TOOL_KEYS = frozenset(
+    ("type", "function", "name", "description", "parameters", "input_schema", "strict", "return")
+)
 
-_TRAINING_WORDS = frozenset((
-    "train", "trained", "training", "trainable", "loss", "mask", "masked", "masks", "weight", "weights",
-    "supervise", "supervised", "learn", "ignore", "ignored", "skip", "reasoning", "thinking", "think", "thought",
-    "thoughts", "cot", "rationale", "image", "images", "audio", "audios", "video", "videos", "content", "contents",
-    "text", "tool", "tools", "function", "functions", "call", "calls", "argument", "arguments", "refusal", "channel",
-    "recipient", "prefix", "part", "parts",
-))  # fmt: skip
-_HARMLESS_KEYS = frozenset(("content_filter_results", "content_filter_result", "thinking_time", "reasoning_tokens"))
+_TRAINING_WORDS = frozenset(
+    (
+        "train",
+        "trained",
+        "training",
+        "trainable",
+        "loss",
+        "mask",
+        "masked",
+        "masks",
+        "weight",
+        "weights",
+        "supervise",
+        "supervised",
+        "learn",
+        "ignore",
+        "ignored",
+        "skip",
+        "reasoning",
+        "thinking",
+        "think",
+        "thought",
+        "thoughts",
+        "cot",
+        "rationale",
+        "image",
+        "images",
+        "audio",
+        "audios",
+        "video",
+        "videos",
+        "content",
+        "contents",
+        "text",
+        "tool",
+        "tools",
+        "function",
+        "functions",
+        "call",
+        "calls",
+        "argument",
+        "arguments",
+        "refusal",
+        "channel",
+        "recipient",
+        "prefix",
+        "part",
+        "parts",
+    )
+)
+_HARMLESS_KEYS = frozenset(
+    ("content_filter_results", "content_filter_result", "thinking_time", "reasoning_tokens")
+)
 # Splits camelCase and snake_case, so that "trainOnInput" contains the word "train".
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _JSON_COLUMNS = ("messages", "conversations")
@@ -62,14 +128,18 @@ def find_unused_keys(values: Mapping[str, Any], columns: Iterable[str]) -> dict[
             found |= dict.fromkeys(_check_messages(value))
         elif isinstance(value, dict):  # OpenAI's {"messages": [...], "tools": [...]}
             found |= find_unused_keys(value, ("messages", "tools"))
-            found |= dict.fromkeys(_find_unread_keys(value, frozenset(("messages", "tools", "functions")), column))
+            found |= dict.fromkeys(
+                _find_unread_keys(value, frozenset(("messages", "tools", "functions")), column)
+            )
     return found
 
 
 def find_intended_key(key: str, known: Iterable[str]) -> str | None:
     """The known key that this one misspells, None when it resembles none of them."""
     plain = {re.sub("[^a-z]", "", name.lower()): name for name in known}
-    near = difflib.get_close_matches(re.sub("[^a-z]", "", key.lower()), plain, n=1, cutoff=_MIN_SIMILARITY)
+    near = difflib.get_close_matches(
+        re.sub("[^a-z]", "", key.lower()), plain, n=1, cutoff=_MIN_SIMILARITY
+    )
     return plain[near[0]] if near else None
 
 
@@ -96,7 +166,9 @@ def _find_ignored_weights(message: dict[str, Any]) -> Iterator[str]:
     """A positive weight on a turn that is not the assistant's: only answers are trained."""
     role = message.get("role") or message.get("from")
     if role in ("system", "developer", "user", "human", "tool"):
-        yield from (f'"{key}" of a message of role {role}' for key in WEIGHT_KEYS if message.get(key))
+        yield from (
+            f'"{key}" of a message of role {role}' for key in WEIGHT_KEYS if message.get(key)
+        )
 
 
 def _find_unread_keys(item: Any, known: frozenset[str], where: str) -> Iterator[str]:

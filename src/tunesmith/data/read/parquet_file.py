@@ -56,10 +56,19 @@ def read_parquet(path: Path) -> Iterator[Row | RowError]:
     try:
         frame = _read_frame(path)
         names, classes = frame.columns, _read_class_names(path)
-    except (polars.exceptions.PolarsError, polars.exceptions.PanicException, OSError, ValueError) as error:
+    except (
+        polars.exceptions.PolarsError,
+        polars.exceptions.PanicException,
+        OSError,
+        ValueError,
+    ) as error:
         raise _build_damaged_error(path, str(error).split("\n")[0]) from None
     # The schema is untrusted metadata: class names apply only to columns that hold integers.
-    classes = {name: labels for name, labels in classes.items() if frame.schema.get(name, polars.Null).is_integer()}
+    classes = {
+        name: labels
+        for name, labels in classes.items()
+        if frame.schema.get(name, polars.Null).is_integer()
+    }
     for name, labels in classes.items():
         told = truncate_list([f"{number} = {label}" for number, label in enumerate(labels)], 5)
         yield RowError("class-names", 0, f'"{name}": {told}')
@@ -85,9 +94,12 @@ def _try_in_child(path: Path) -> None:
             # -I ignores the current folder and PYTHON* variables, which could replace polars. One
             # thread, because each further one reserves address space that counts against the limit.
             [sys.executable, "-I", "-c", _TRIAL_PROGRAM, str(path.absolute()), str(limit)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            timeout=BASE_TIMEOUT_SECONDS + size / BYTES_PER_SECOND, env={**os.environ, "POLARS_MAX_THREADS": "1"},
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=BASE_TIMEOUT_SECONDS + size / BYTES_PER_SECOND,
+            env={**os.environ, "POLARS_MAX_THREADS": "1"},
+        )
     except subprocess.TimeoutExpired:
         raise _build_damaged_error(path, "reading it does not end") from None
     if child.returncode:
@@ -140,7 +152,11 @@ def _parse_features(text: str) -> Mapping[str, Sequence[str]]:
         return {}
     found = {}
     for name, feature in features.items() if isinstance(features, dict) else ():
-        labels = feature.get("names") if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" else None
+        labels = (
+            feature.get("names")
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+            else None
+        )
         if isinstance(labels, list) and labels and all(isinstance(label, str) for label in labels):
             found[name] = labels
     return found
@@ -151,7 +167,9 @@ def _get_class_name(value: int | None, labels: Sequence[str], name: str) -> str 
     if value is None or value == -1:
         return None
     if not 0 <= value < len(labels):
-        raise InvalidRow("wrong-type", f'"{name}" should be a class from 0 to {len(labels) - 1}, is {value}')
+        raise InvalidRow(
+            "wrong-type", f'"{name}" should be a class from 0 to {len(labels) - 1}, is {value}'
+        )
     return labels[value]
 
 

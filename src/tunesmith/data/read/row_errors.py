@@ -57,14 +57,24 @@ class _ErrorKind(NamedTuple):
 
 
 ROW_ERROR_KINDS: dict[str, _ErrorKind] = {
-    "unreadable-line": _ErrorKind("error", "Lines that are not JSON objects", "write each as one JSON object"),
-    "cut-line": _ErrorKind("error", "Last lines that break off", "copy the file again; its end is missing"),
+    "unreadable-line": _ErrorKind(
+        "error", "Lines that are not JSON objects", "write each as one JSON object"
+    ),
+    "cut-line": _ErrorKind(
+        "error", "Last lines that break off", "copy the file again; its end is missing"
+    ),
     "line-too-long": _ErrorKind("error", "Lines over 16 MiB", "write one example a line or row"),
     "broken-utf8": _ErrorKind("error", "Lines that are not UTF-8", "save the file as UTF-8"),
     "bom": _ErrorKind(
-        "warning", "Byte-order marks at the start", "save the file as UTF-8 without BOM (it was skipped)"
+        "warning",
+        "Byte-order marks at the start",
+        "save the file as UTF-8 without BOM (it was skipped)",
     ),
-    "nul": _ErrorKind("error", "Rows with NUL characters", "remove the NUL characters; the export is probably broken"),
+    "nul": _ErrorKind(
+        "error",
+        "Rows with NUL characters",
+        "remove the NUL characters; the export is probably broken",
+    ),
     "lone-surrogate": _ErrorKind(
         "error", "Rows with half a character (lone surrogate)", "write whole characters as UTF-8"
     ),
@@ -72,15 +82,22 @@ ROW_ERROR_KINDS: dict[str, _ErrorKind] = {
         "error", "Rows that have the same key twice", "keep one of them; it is unclear which counts"
     ),
     "not-a-number": _ErrorKind("error", "Rows with NaN or Infinity", "write null or a number"),
-    "number-too-long": _ErrorKind("error", "Rows with a number too long to read", "write long numbers as text"),
-    "too-deep": _ErrorKind("error", f"Rows nested deeper than {MAX_JSON_DEPTH} levels", "flatten the row"),
+    "number-too-long": _ErrorKind(
+        "error", "Rows with a number too long to read", "write long numbers as text"
+    ),
+    "too-deep": _ErrorKind(
+        "error", f"Rows nested deeper than {MAX_JSON_DEPTH} levels", "flatten the row"
+    ),
     "cell-count": _ErrorKind(
-        "error", "Rows with more or fewer cells than the header", "quote cells that hold the separator"
+        "error",
+        "Rows with more or fewer cells than the header",
+        "quote cells that hold the separator",
     ),
     "unclosed-quote": _ErrorKind(
         "error",
         "Rows with a quote that is never closed",
-        'close the quote, or leave it out; in a quoted cell a quote of the text is written twice ("")',
+        "close the quote, or leave it out; in a quoted cell a quote of the text is written twice"
+        ' ("")',
     ),
     "broken-quotes": _ErrorKind(
         "error",
@@ -88,7 +105,9 @@ ROW_ERROR_KINDS: dict[str, _ErrorKind] = {
         'quote the whole cell and write a quote of its text twice ("")',
     ),
     "missing-column": _ErrorKind(
-        "error", "Rows without a column that the shape needs", "fill the column, or leave the row out"
+        "error",
+        "Rows without a column that the shape needs",
+        "fill the column, or leave the row out",
     ),
     "wrong-type": _ErrorKind(
         "error", "Rows where a value has the wrong type", "write it in the type the shape asks for"
@@ -99,11 +118,14 @@ ROW_ERROR_KINDS: dict[str, _ErrorKind] = {
         "move the turns that both share into the prompt, and keep one answer of each",
     ),
     "two-systems": _ErrorKind(
-        "error", "Rows with two system messages, one of them in a column", "keep one, or say both in one"
+        "error",
+        "Rows with two system messages, one of them in a column",
+        "keep one, or say both in one",
     ),
     "unknown-key": _ErrorKind(
         "error",
-        "Rows with a key inside a message, call or tool that changes what is trained, and is not understood",
+        "Rows with a key inside a message, call or tool that changes what is trained, and is not"
+        " understood",
         "write it as the guide's page on data says, or take it out if it says nothing",
         lists_all_values=True,
     ),
@@ -122,16 +144,22 @@ ROW_ERROR_KINDS: dict[str, _ErrorKind] = {
         'write it as {"type": "function", "function": {"name": ..., "arguments": {...}}}',
     ),
     "not-text": _ErrorKind(
-        "error", "Rows with a message that is not text", "leave the row out; only text can be trained here"
+        "error",
+        "Rows with a message that is not text",
+        "leave the row out; only text can be trained here",
     ),
     "prompt-disagrees": _ErrorKind(
         "error",
         "Rows whose prompt is no turn of the conversations beside it",
         "put it into both conversations, or take the column out",
     ),
-    "unknown-role": _ErrorKind("error", "Rows with an unknown role", "use system, user, assistant or tool"),
+    "unknown-role": _ErrorKind(
+        "error", "Rows with an unknown role", "use system, user, assistant or tool"
+    ),
     "unused-columns": _ErrorKind(
-        "warning", "Columns that are not used", "map them with --columns if they belong to the example"
+        "warning",
+        "Columns that are not used",
+        "map them with --columns if they belong to the example",
     ),
     "likely-prompt": _ErrorKind(
         "error",
@@ -151,20 +179,25 @@ ROW_ERROR_KINDS: dict[str, _ErrorKind] = {
     "split-column": _ErrorKind(
         "error",
         "A column says which split each row belongs to, and would be ignored",
-        "write each split into a file named after it (train.jsonl, test.jsonl), or take the column out",
+        "write each split into a file named after it (train.jsonl, test.jsonl), or take the"
+        " column out",
     ),
     "weight-column": _ErrorKind(
         "error",
         "A column gives rows different weights, and would be ignored",
-        'take rows of weight 0 out; any other weight stands at the answer ({"role": "assistant", "weight": 0.5, ...})',
+        'take rows of weight 0 out; any other weight stands at the answer ({"role": "assistant",'
+        ' "weight": 0.5, ...})',
     ),
     "scores-disagree": _ErrorKind(
         "error",
         "Pairs whose rejected answer has the higher score",
-        "exchange the answers or take the rows out; if a low score is the better one, take the columns out",
+        "exchange the answers or take the rows out; if a low score is the better one, take the"
+        " columns out",
     ),
     "scores-equal": _ErrorKind(
-        "warning", "Pairs whose two answers have the same score", "take them out: they prefer one of two equals"
+        "warning",
+        "Pairs whose two answers have the same score",
+        "take them out: they prefer one of two equals",
     ),
     "placeholder": _ErrorKind(
         "warning",
@@ -172,19 +205,31 @@ ROW_ERROR_KINDS: dict[str, _ErrorKind] = {
         "leave the value empty",
     ),
     "text-of-numbers": _ErrorKind(
-        "note", "Rows where a number or truth value is read as text", "write it as text if it should look otherwise"
+        "note",
+        "Rows where a number or truth value is read as text",
+        "write it as text if it should look otherwise",
     ),
-    "class-names": _ErrorKind("note", "Columns of classes are read as their names", "nothing, if the names are right"),
+    "class-names": _ErrorKind(
+        "note", "Columns of classes are read as their names", "nothing, if the names are right"
+    ),
     "read-as-turns": _ErrorKind(
-        "note", 'Rows whose texts are read as turns, at "Human:" and "Assistant:"', "nothing, if the turns are right"
+        "note",
+        'Rows whose texts are read as turns, at "Human:" and "Assistant:"',
+        "nothing, if the turns are right",
     ),
     "unnamed-columns": _ErrorKind(
-        "warning", "Columns without a name that are empty are left out", "nothing; spreadsheets write them"
+        "warning",
+        "Columns without a name that are empty are left out",
+        "nothing; spreadsheets write them",
     ),
     "unnamed-column": _ErrorKind(
-        "error", "Rows with a value in a column without a name", "name the column, or empty its cells"
+        "error",
+        "Rows with a value in a column without a name",
+        "name the column, or empty its cells",
     ),
-    "empty-row": _ErrorKind("warning", "Rows without any value are left out", "nothing; spreadsheets write them"),
+    "empty-row": _ErrorKind(
+        "warning", "Rows without any value are left out", "nothing; spreadsheets write them"
+    ),
     "rows-inside": _ErrorKind(
         "note", "The examples are the list under one key of the file", "nothing, if that is right"
     ),
@@ -194,11 +239,17 @@ ROW_ERROR_KINDS: dict[str, _ErrorKind] = {
         "take out what does not belong to it",
     ),
     "files-passed-over": _ErrorKind(
-        "warning", "Files of the folder that are not read", "save them in a format that is read, or take them out"
+        "warning",
+        "Files of the folder that are not read",
+        "save them in a format that is read, or take them out",
     ),
-    "other-files": _ErrorKind("note", "Files beside the data that are not read", "nothing, if they hold no examples"),
+    "other-files": _ErrorKind(
+        "note", "Files beside the data that are not read", "nothing, if they hold no examples"
+    ),
     "unreadable-card": _ErrorKind(
-        "warning", "The subsets named in the README cannot be read", "correct its YAML head, or take it out"
+        "warning",
+        "The subsets named in the README cannot be read",
+        "correct its YAML head, or take it out",
     ),
     "card-without-files": _ErrorKind(
         "warning",
@@ -228,12 +279,18 @@ class RowErrorLog:
         tally = self._tallies.setdefault(error.code, _Tally())
         tally.count += 1
         # Bounded: a file with a million different errors keeps a few of them as text.
-        if not tally.found or (ROW_ERROR_KINDS[error.code].lists_all_values and len(tally.found) < MAX_FOUND_VALUES):
+        if not tally.found or (
+            ROW_ERROR_KINDS[error.code].lists_all_values and len(tally.found) < MAX_FOUND_VALUES
+        ):
             tally.found.setdefault(error.found, 0)
         if error.found in tally.found:
             tally.found[error.found] += 1
         # Errors arrive in file order, so comparing with the last line is enough to skip repeats.
-        if error.line and error.line not in tally.lines[-1:] and len(tally.lines) < MAX_STORED_LINES:
+        if (
+            error.line
+            and error.line not in tally.lines[-1:]
+            and len(tally.lines) < MAX_STORED_LINES
+        ):
             tally.lines.append(error.line)
 
     def build_problems(self) -> Iterator[Problem]:
@@ -258,4 +315,6 @@ class RowErrorLog:
 def _describe_values(found: dict[str, int], names_all: bool) -> str:
     if not names_all:
         return f"First: {next(iter(found))}"
-    return ", ".join(f"{what} (in {count:,} row{'s' * (count > 1)})" for what, count in found.items())
+    return ", ".join(
+        f"{what} (in {count:,} row{'s' * (count > 1)})" for what, count in found.items()
+    )

@@ -23,7 +23,12 @@ from tunesmith.data.read.file_formats import (
 )
 from tunesmith.data.read.json_file import read_json
 from tunesmith.data.read.row_errors import ROW_ERROR_KINDS
-from tunesmith.data.read.split_names import SplitName, find_split_names, get_shard_prefix, strip_split_words
+from tunesmith.data.read.split_names import (
+    SplitName,
+    find_split_names,
+    get_shard_prefix,
+    strip_split_words,
+)
 from tunesmith.errors import DataError, truncate_list
 from tunesmith.records import CountedIn, Problem
 from tunesmith.yaml_io import InvalidYaml
@@ -42,7 +47,13 @@ _DESCRIPTION_PREFIXES = (
     "thumbs",
     "desktop",
 )
-_METADATA_FILES = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "config.json")
+_METADATA_FILES = (
+    "dataset_info.json",
+    "dataset_infos.json",
+    "dataset_dict.json",
+    "state.json",
+    "config.json",
+)
 
 
 class Source(NamedTuple):
@@ -86,16 +97,23 @@ def find_sources(path: Path) -> Sources:
             return _find_sources_in(path)
         if _ADDRESS.match(str(path)):
             raise DataError(
-                "an-address", "Data is read from files of this machine, and this is an address.", where=str(path),
+                "an-address",
+                "Data is read from files of this machine, and this is an address.",
+                where=str(path),
                 do="download it, and give the file or folder",
-            )  # fmt: skip
+            )
         if not path.exists():
-            raise DataError("missing", "There is no such file or folder.", where=str(path), do="check the path")
+            raise DataError(
+                "missing", "There is no such file or folder.", where=str(path), do="check the path"
+            )
         if not path.is_file():  # opening a pipe may block forever, and it can be read only once
             raise DataError(
-                "not-a-file", "This is neither a file nor a folder.", where=str(path), found="a pipe or a device",
+                "not-a-file",
+                "This is neither a file nor a folder.",
+                where=str(path),
+                found="a pipe or a device",
                 do="save the examples in a file",
-            )  # fmt: skip
+            )
         return Sources((Source(path, choose_reader(path), None),))
     except OSError as error:
         raise build_read_error(path, error) from None
@@ -105,7 +123,13 @@ def build_read_error(path: Path, error: OSError) -> DataError:
     """The error for a path that cannot be read: missing permission or another reason."""
     if not isinstance(error, PermissionError):
         found = error.strerror or str(error)
-        return DataError("unreadable", "This cannot be read.", where=str(path)[:300], found=found, do="check the path")
+        return DataError(
+            "unreadable",
+            "This cannot be read.",
+            where=str(path)[:300],
+            found=found,
+            do="check the path",
+        )
     return DataError(
         "no-permission",
         "This may not be read.",
@@ -126,7 +150,11 @@ def _find_sources_in(folder: Path) -> Sources:
         below = path.relative_to(folder).as_posix()
         if _is_companion(path, below):
             companions.append(below)
-        elif not _is_data(path) or (subset and not subset.find_split(below)[1]) or _is_other_json(path, below):
+        elif (
+            not _is_data(path)
+            or (subset and not subset.find_split(below)[1])
+            or _is_other_json(path, below)
+        ):
             passed_over.append(below)
         else:
             files.append(_classify_file(path, below, subset))
@@ -142,13 +170,16 @@ def _find_sources_in(folder: Path) -> Sources:
     _check_split_names(folder, files)
     problems += _report_problems(folder, files, passed_over, companions)
     return Sources(
-        tuple(Source(file.path, choose_reader(file.path), file.split_name) for file in files), tuple(problems)
+        tuple(Source(file.path, choose_reader(file.path), file.split_name) for file in files),
+        tuple(problems),
     )
 
 
 def files_in(folder: Path) -> list[Path]:
     """Every file below a folder except hidden ones, sorted by path. Errors: `OSError`."""
-    return [path for path in _list_files(folder) if path.is_file() and not _is_hidden(path.name, False)]
+    return [
+        path for path in _list_files(folder) if path.is_file() and not _is_hidden(path.name, False)
+    ]
 
 
 def data_files_in(folder: Path) -> list[Path]:
@@ -163,7 +194,9 @@ def data_files_in(folder: Path) -> list[Path]:
 
 def report_skipped_files(folder: Path, names: Sequence[str]) -> Problem:
     """The warning that lists the files of a folder that are not read."""
-    return _build_problem("files-passed-over", folder, truncate_list(names, MAX_SHOWN_NAMES), len(names))
+    return _build_problem(
+        "files-passed-over", folder, truncate_list(names, MAX_SHOWN_NAMES), len(names)
+    )
 
 
 def _list_files(folder: Path) -> list[Path]:
@@ -174,7 +207,9 @@ def _list_files(folder: Path) -> list[Path]:
         for entry in os.scandir(ahead.pop()):
             # A linked folder is not entered: links can form a cycle.
             is_folder = entry.is_dir(follow_symlinks=False)
-            (ahead if is_folder and not _is_hidden(entry.name, is_folder) else found).append(Path(entry.path))
+            (ahead if is_folder and not _is_hidden(entry.name, is_folder) else found).append(
+                Path(entry.path)
+            )
     return sorted(found)
 
 
@@ -187,8 +222,15 @@ def _is_companion(path: Path, relative_path: str) -> bool:
     """Whether a file accompanies data without being data: hidden, a description, or metadata."""
     name = path.name.lower()
     is_cache = name.endswith(".arrow") and name.startswith("cache-")
-    is_description = name.startswith(_DESCRIPTION_PREFIXES) and get_data_suffix(path)[1:] not in READERS
-    return _is_hidden(path.name, path.is_dir()) or is_cache or is_description or name in _METADATA_FILES
+    is_description = (
+        name.startswith(_DESCRIPTION_PREFIXES) and get_data_suffix(path)[1:] not in READERS
+    )
+    return (
+        _is_hidden(path.name, path.is_dir())
+        or is_cache
+        or is_description
+        or name in _METADATA_FILES
+    )
 
 
 def _is_data(path: Path) -> bool:
@@ -197,7 +239,11 @@ def _is_data(path: Path) -> bool:
 
 def _is_other_json(path: Path, relative_path: str) -> bool:
     """Whether this is JSON without rows, such as a label table, and not named like a split."""
-    if get_data_suffix(path) != ".json" or find_split_names(relative_path) or choose_reader(path) is not read_json:
+    if (
+        get_data_suffix(path) != ".json"
+        or find_split_names(relative_path)
+        or choose_reader(path) is not read_json
+    ):
         return False
     try:
         next(read_json(path), None)
@@ -219,13 +265,26 @@ def _choose_subset(folder: Path, paths: Sequence[Path], problems: list[Problem])
     present = [subset for subset in named if here[subset.name]]
     if len(present) > 1:
         raise _build_subsets_error(
-            folder, "The README of this folder names several subsets.",
-            [f"{subset.name} ({here[subset.name]} file{'s' * (here[subset.name] > 1)})" for subset in present],
-            next((path.split("/")[0] for path in below if "/" in path and present[0].find_split(path)[1]), None),
-        )  # fmt: skip
+            folder,
+            "The README of this folder names several subsets.",
+            [
+                f"{subset.name} ({here[subset.name]} file{'s' * (here[subset.name] > 1)})"
+                for subset in present
+            ],
+            next(
+                (
+                    path.split("/")[0]
+                    for path in below
+                    if "/" in path and present[0].find_split(path)[1]
+                ),
+                None,
+            ),
+        )
     if named and not present:
         problems.append(
-            _build_problem("card-without-files", folder / "README.md", truncate_list([s.name for s in named]))
+            _build_problem(
+                "card-without-files", folder / "README.md", truncate_list([s.name for s in named])
+            )
         )
     return present[0] if present else None
 
@@ -245,13 +304,20 @@ def _classify_file(path: Path, relative_path: str, subset: Subset | None) -> _Fo
         rests = [*map(strip_split_words, folders), *([strip_split_words(shard)] if shard else [])]
     if len(sides) > 1:
         raise DataError(
-            "unclear-split", "The name of this file says two splits.", where=str(path),
-            found=" and ".join(sorted(sides)), do="name only one of train, validation or test",
-        )  # fmt: skip
+            "unclear-split",
+            "The name of this file says two splits.",
+            where=str(path),
+            found=" and ".join(sorted(sides)),
+            do="name only one of train, validation or test",
+        )
     is_datasets_own = shard == "data"  # save_to_disk calls every shard data-00000-of-00002.arrow
     key = tuple(rest for rest in rests if rest and not (is_datasets_own and rest == "data"))
     return _FolderFile(
-        path, relative_path, next(iter(sides), None), key, strip_split_words(shard or name.split(".")[0])
+        path,
+        relative_path,
+        next(iter(sides), None),
+        key,
+        strip_split_words(shard or name.split(".")[0]),
     )
 
 
@@ -261,19 +327,31 @@ def _check_single_subset(folder: Path, files: Sequence[_FolderFile]) -> None:
         groups.setdefault(file.subset, []).append(file)
     if len(groups) > 1:
         found = [
-            f"{'/'.join(key) or 'files without a subset'} ({len(group)} file{'s' * (len(group) > 1)})"
+            f"{'/'.join(key) or 'files without a subset'} ({len(group)}"
+            f" file{'s' * (len(group) > 1)})"
             for key, group in groups.items()
         ]
-        first = next(("/".join(key) for key in groups if key and folder.joinpath(*key).is_dir()), None)
+        first = next(
+            ("/".join(key) for key in groups if key and folder.joinpath(*key).is_dir()), None
+        )
         raise _build_subsets_error(folder, "This folder holds several subsets.", found, first)
 
 
-def _build_subsets_error(folder: Path, what: str, found: Sequence[str], first: str | None) -> DataError:
-    one = f"give one of them, for example {folder / first}" if first else "put the files of one into a folder"
+def _build_subsets_error(
+    folder: Path, what: str, found: Sequence[str], first: str | None
+) -> DataError:
+    one = (
+        f"give one of them, for example {folder / first}"
+        if first
+        else "put the files of one into a folder"
+    )
     return DataError(
-        "several-subsets", what, where=str(folder), found=truncate_list(found, MAX_SHOWN_NAMES),
+        "several-subsets",
+        what,
+        where=str(folder),
+        found=truncate_list(found, MAX_SHOWN_NAMES),
         do=f"{one}; to use all as one data set, put the files side by side",
-    )  # fmt: skip
+    )
 
 
 def _check_split_names(folder: Path, files: Sequence[_FolderFile]) -> None:
@@ -290,7 +368,10 @@ def _check_split_names(folder: Path, files: Sequence[_FolderFile]) -> None:
 
 
 def _report_problems(
-    folder: Path, files: Sequence[_FolderFile], passed_over: Sequence[str], companions: Sequence[str]
+    folder: Path,
+    files: Sequence[_FolderFile],
+    passed_over: Sequence[str],
+    companions: Sequence[str],
 ) -> Iterator[Problem]:
     rests = {
         side: {file.name_rest for file in files if file.split_name == side}
@@ -299,17 +380,25 @@ def _report_problems(
     # Shards of a split share a name; different names may be different data sets.
     if any(len(rest) > 1 for rest in rests.values()):
         yield _build_problem(
-            "several-files", folder, truncate_list([file.relative_path for file in files], MAX_SHOWN_NAMES)
+            "several-files",
+            folder,
+            truncate_list([file.relative_path for file in files], MAX_SHOWN_NAMES),
         )
     if passed_over:
         yield report_skipped_files(folder, passed_over)
     if companions:
-        yield _build_problem("other-files", folder, truncate_list(companions, MAX_SHOWN_NAMES), len(companions))
+        yield _build_problem(
+            "other-files", folder, truncate_list(companions, MAX_SHOWN_NAMES), len(companions)
+        )
 
 
 def _build_problem(code: str, place: Path, found: str, count: int = 1) -> Problem:
     kind = ROW_ERROR_KINDS[code]
     return Problem(
-        code=f"data/{code}", severity=kind.severity, count=count, message=f"{kind.message}: {found}", do=kind.hint,
+        code=f"data/{code}",
+        severity=kind.severity,
+        count=count,
+        message=f"{kind.message}: {found}",
+        do=kind.hint,
         file=str(place),
-    )  # fmt: skip
+    )

@@ -34,7 +34,11 @@ def strip_split_words(name: str) -> str:
     without = lower
     for pattern in _PATTERNS.values():
         without = pattern.sub(" ", without)
-    return name if without == lower else " ".join(word for word in re.split(rf"[{_SEPARATORS}]+", without) if word)
+    return (
+        name
+        if without == lower
+        else " ".join(word for word in re.split(rf"[{_SEPARATORS}]+", without) if word)
+    )
 
 
 def get_shard_prefix(name: str) -> str | None:

@@ -33,7 +33,11 @@ def read_tool_calls(item: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
     calls = parse_calls(item.get("tool_calls"), "tool_calls")
     older = parse_calls(item.get("function_call"), "function_call")
     # Exports often write both forms; ids exist only in the newer one and are not compared.
-    if calls and older and [call["function"] for call in calls] != [call["function"] for call in older]:
+    if (
+        calls
+        and older
+        and [call["function"] for call in calls] != [call["function"] for call in older]
+    ):
         raise InvalidRow("keys-disagree", '"tool_calls" and "function_call" of one message')
     return calls or older
 
@@ -58,15 +62,23 @@ def _normalize_call(call: Any, name: str) -> dict[str, Any]:
     if not isinstance(call, dict):
         raise build_type_error(name, "a list of objects", call)
     if call.get("type") not in (None, "", "function"):
-        raise InvalidRow("broken-call", f"a call of type {call['type']!r}, where only functions can be called")
+        raise InvalidRow(
+            "broken-call", f"a call of type {call['type']!r}, where only functions can be called"
+        )
     inner = call.get("function")
     function = inner if isinstance(inner, dict) else call
     called = function.get("name")
     if not isinstance(called, str) or not called.strip():
-        raise InvalidRow("broken-call", f'a call without the "name" of its function (its keys: {", ".join(call)})')
+        raise InvalidRow(
+            "broken-call",
+            f'a call without the "name" of its function (its keys: {", ".join(call)})',
+        )
     if (number := as_text(call.get("id"))) is None:
         raise build_type_error(f"{name}: id", "text", call["id"])
-    value = {"type": "function", "function": {"name": called, "arguments": _read_arguments(function, called)}}
+    value = {
+        "type": "function",
+        "function": {"name": called, "arguments": _read_arguments(function, called)},
+    }
     return {"id": number, **value} if number else value
 
 
@@ -77,12 +89,15 @@ def _read_arguments(function: Mapping[str, Any], called: str) -> dict[str, Any]:
         try:
             value = parse_json(value.encode("utf-8", "surrogatepass"))
         except InvalidRow as bad:
-            raise InvalidRow("broken-call", f'the arguments of "{called}" are not valid JSON: {bad.found}') from None
+            raise InvalidRow(
+                "broken-call", f'the arguments of "{called}" are not valid JSON: {bad.found}'
+            ) from None
     if value is None or (isinstance(value, str) and not value.strip()):
         return {}
     if not isinstance(value, dict):
         raise InvalidRow(
-            "broken-call", f'the arguments of "{called}" are {str(value)[:40]!r}, not an object with names'
+            "broken-call",
+            f'the arguments of "{called}" are {str(value)[:40]!r}, not an object with names',
         )
     return {key: to_json_value(child, called) for key, child in value.items()}
 
@@ -106,7 +121,10 @@ def to_json_value(value: Any, name: str) -> Any:
 
 def read_tools(values: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
     """The tools of a row, from `tools` or OpenAI's older `functions`. Errors: `InvalidRow`."""
-    tools, older = _parse_tools(values.get("tools"), "tools"), _parse_tools(values.get("functions"), "functions")
+    tools, older = (
+        _parse_tools(values.get("tools"), "tools"),
+        _parse_tools(values.get("functions"), "functions"),
+    )
     if tools and older and tools != older:
         raise InvalidRow("keys-disagree", '"tools" and "functions" of one row')
     return tools or older
@@ -127,10 +145,16 @@ def _normalize_tool(tool: Any, name: str) -> dict[str, Any]:
     if tool.get("type") not in (None, "", "function"):
         raise build_type_error(name, "a list of functions", tool["type"])
     function = tool.get("function", {key: part for key, part in tool.items() if key != "type"})
-    if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"].strip():
+    if (
+        not isinstance(function, dict)
+        or not isinstance(function.get("name"), str)
+        or not function["name"].strip()
+    ):
         raise build_type_error(name, "a list of functions with a name each", tool)
     if "input_schema" in function and "parameters" not in function:
-        function = {"parameters" if key == "input_schema" else key: part for key, part in function.items()}
+        function = {
+            "parameters" if key == "input_schema" else key: part for key, part in function.items()
+        }
     # Parquet gives every struct every key, absent ones as null, which a template would print.
     function = {key: part for key, part in function.items() if part is not None}
     if isinstance(function.get("parameters"), str):

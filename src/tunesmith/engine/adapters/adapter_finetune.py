@@ -25,7 +25,9 @@ class AdapterFinetune:
 
     def get_weights(self) -> dict[str, nn.Parameter]:
         """A and B of every layer, and DoRA's magnitudes."""
-        return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
+        return {
+            name: weight for name, weight in self.model.named_parameters() if weight.requires_grad
+        }
 
     def collect_gradients(self) -> None:
         """Nothing to do: the backward passes write the gradients to these weights."""
@@ -71,9 +73,10 @@ class ContinuedAdapterFinetune(AdapterFinetune):
         """
         if not self.is_base:
             raise ModelError(
-                "base-is-gone", "The adapter was trained further, so the model cannot answer as it did before.",
+                "base-is-gone",
+                "The adapter was trained further, so the model cannot answer as it did before.",
                 do="load the earlier adapter beside it",
-            )  # fmt: skip
+            )
         yield
 
     def write(self, folder: Path, base_model: str, revision: str | None) -> None:

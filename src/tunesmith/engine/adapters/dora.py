@@ -1,6 +1,6 @@
 """DoRA: LoRA trains the direction of each row of the weight, one more parameter its magnitude.
 
-    y = m * (x (W + s B A)^T) / ||W + s B A||,    norms and m by row (output);   m starts as the rows' norms in W
+    y = m * (x (W + s B A)^T) / ||W + s B A||,  norms and m by row (output);  m starts as the rows' norms in W
 
 The norm is a constant in the backward pass (section 4.3 of the paper), so it is computed once for
 each value of A and B instead of at every use. Dropout applies where PEFT has it: to the input of
@@ -8,7 +8,7 @@ everything that differs from the base.
 
 Shapes: I inputs, O outputs, R rank. Source: Liu et al. 2024, arXiv:2402.09353; as in PEFT
 (`peft/tuners/lora/dora.py`).
-"""
+"""  # noqa: E501
 
 from typing import Any
 
@@ -24,7 +24,9 @@ class DoraLinear(LoraLinear):
 
     def __init__(self, *layer: Any, **options: Any) -> None:
         super().__init__(*layer, **options)
-        lengths_O = torch.linalg.vector_norm(compute_dense_OI(self.frozen, self.lora_A.dtype), dim=1)
+        lengths_O = torch.linalg.vector_norm(
+            compute_dense_OI(self.frozen, self.lora_A.dtype), dim=1
+        )
         self.lora_magnitude = nn.Parameter(lengths_O)
         self._norm_O, self._norm_versions = lengths_O.clone(), (-1, -1)
 
@@ -56,4 +58,6 @@ class DoraLinear(LoraLinear):
     def compute_merged_OI(self) -> Tensor:
         """The single weight equivalent to frozen weight, update and magnitude together, OI."""
         with torch.no_grad():
-            return super().compute_merged_OI() * (self.lora_magnitude / self.compute_norm_O())[:, None]
+            return (
+                super().compute_merged_OI() * (self.lora_magnitude / self.compute_norm_O())[:, None]
+            )

@@ -1,6 +1,6 @@
 """A frozen linear layer whose weight is held in 4 bits: NF4 with double quantization.
 
-    w is about  code[k] * a,    code: 16 quantiles of a normal distribution, a: the largest |w| in a block of 64 weights
+    w is about  code[k] * a,  code: 16 quantiles of a normal distribution, a: the largest |w| in a block of 64 weights
 
 The values a are quantized to 8 bits in blocks of 256. In total this takes 4.127 bits per weight,
 instead of 16 or 32. The weight is dequantized for each product and discarded; nothing is saved for
@@ -8,7 +8,7 @@ the backward pass. bitsandbytes quantizes and dequantizes, on CPU and CUDA alike
 et al. 2023, arXiv:2305.14314, section 3.
 
 Shapes: I inputs, O outputs, N all leading dimensions together.
-"""
+"""  # noqa: E501
 
 import logging
 from types import ModuleType
@@ -33,7 +33,10 @@ class FourBitLinear(nn.Module):
         weight_OI = frozen.weight.detach().T if self.was_transposed else frozen.weight.detach()
         self.out_features, self.in_features = weight_OI.shape
         codes, self.state = load_quantizer().quantize_4bit(
-            weight_OI.to(device).contiguous(), blocksize=WEIGHTS_PER_BLOCK, quant_type="nf4", compress_statistics=True
+            weight_OI.to(device).contiguous(),
+            blocksize=WEIGHTS_PER_BLOCK,
+            quant_type="nf4",
+            compress_statistics=True,
         )
         self.codes: Tensor
         # Not persistent: the codes are derived from the base's weights and belong in no saved
@@ -70,7 +73,11 @@ class _QuantizedProduct(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, None, None]:
-        return (dy @ ctx.layer.compute_dense_OI(dy.dtype) if ctx.needs_input_grad[0] else None), None, None
+        return (
+            (dy @ ctx.layer.compute_dense_OI(dy.dtype) if ctx.needs_input_grad[0] else None),
+            None,
+            None,
+        )
 
 
 def load_quantizer() -> ModuleType:

@@ -37,7 +37,10 @@ class FullFinetune:
         """Name -> (weight in the model, master); the same object in a float32 model."""
         for name, weight in model.named_parameters():
             has_master = weight.dtype != self.master_dtype
-            self.pairs[name] = weight, nn.Parameter(weight.detach().to(self.master_dtype)) if has_master else weight
+            self.pairs[name] = (
+                weight,
+                (nn.Parameter(weight.detach().to(self.master_dtype)) if has_master else weight),
+            )
             # Lets a bfloat16 weight accumulate its gradient in float32.
             weight.grad_dtype = self.master_dtype
 
@@ -67,9 +70,10 @@ class FullFinetune:
         """
         if not self.is_base:
             raise ModelError(
-                "base-is-gone", "The model's own weights were trained, so it cannot answer as its base.",
+                "base-is-gone",
+                "The model's own weights were trained, so it cannot answer as its base.",
                 do="load the base model beside it",
-            )  # fmt: skip
+            )
         yield
 
     def write(self, folder: Path, base_model: str, revision: str | None) -> None:

@@ -3,7 +3,7 @@
     config.json  model.safetensors  and unchanged copies of the base's tokenizer, chat template and settings
 
 The weights are one file that is replaced atomically, after everything else has been written.
-"""
+"""  # noqa: E501
 
 import os
 from contextlib import redirect_stderr
@@ -63,11 +63,18 @@ def read_model(model: PreTrainedModel, folder: Path) -> None:
     try:
         with open_view(folder) as view, silence_transformers():
             written = AutoModelForCausalLM.from_pretrained(
-                str(view), dtype=model.dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False
+                str(view),
+                dtype=model.dtype,
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
             )
         model.load_state_dict(written.state_dict())
     except LOAD_ERRORS as error:
         raise ModelError(
-            "model-misfit", "The written model cannot be read back.", where=str(folder),
-            found=" ".join(str(error).split())[:300] or type(error).__name__, do="make the run again",
-        ) from None  # fmt: skip
+            "model-misfit",
+            "The written model cannot be read back.",
+            where=str(folder),
+            found=" ".join(str(error).split())[:300] or type(error).__name__,
+            do="make the run again",
+        ) from None

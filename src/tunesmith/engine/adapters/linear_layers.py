@@ -75,7 +75,9 @@ def find_linear_layers(model: PreTrainedModel) -> dict[str, LinearLayer]:
     """Full name -> linear layer, for all except the output head, in the order of the model."""
     head = model.get_output_embeddings()
     return {
-        name: module for name, module in model.named_modules() if isinstance(module, LinearLayer) and module is not head
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, LinearLayer) and module is not head
     }
 
 

@@ -64,7 +64,9 @@ class LoraLinear(nn.Module):
     def compute_merged_OI(self) -> Tensor:
         """The single weight equivalent to frozen weight and update, OI, in the dtype of A."""
         with torch.no_grad():
-            return compute_dense_OI(self.frozen, self.lora_A.dtype).addmm(self.lora_B, self.lora_A, alpha=self.scaling)
+            return compute_dense_OI(self.frozen, self.lora_A.dtype).addmm(
+                self.lora_B, self.lora_A, alpha=self.scaling
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., I) -> (..., O)."""
@@ -82,7 +84,9 @@ class LoraLinear(nn.Module):
         """The outputs of layers that read the same input; see `kernels/shared_input.py`."""
         # Each layer drops other inputs, so only undropped ones can be read once for all. Subclasses
         # (DoRA) do more.
-        plain = [layer for layer in layers if type(layer) is LoraLinear and layer.has_undropped_input]
+        plain = [
+            layer for layer in layers if type(layer) is LoraLinear and layer.has_undropped_input
+        ]
         if len(plain) < len(layers) or len({layer.scaling for layer in plain}) > 1:
             return tuple(layer(x) for layer in layers)
         return _apply_updates(plain, x, None, [layer.frozen.bias for layer in plain])
@@ -110,23 +114,30 @@ class _LoraUpdate(torch.autograd.Function):
     Shapes: N all leading dimensions together, r rank of a layer, R sum of the ranks. d_ marks
     gradients; W, B, d and d_low are of one layer at a time:
 
-        low = z (s A)^T,   d_low = d B,   d_A = s d_low^T z,   d_B = d^T low,   d_z = d_low (s A),   d_x = d W  (+ d_z)
+        low = z (s A)^T,  d_low = d B,  d_A = s d_low^T z,  d_B = d^T low,  d_z = d_low (s A),  d_x = d W  (+ d_z)
 
     z is not saved if it can be recomputed (`kernels/recompute.py`).
-    """
+    """  # noqa: E501
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, dropped: Tensor | None, layers: Sequence[LoraLinear], biases: Sequence[Tensor | None],
-        note: RecomputeInfo | None, *weights: Tensor,
-    ) -> tuple[Tensor, ...]:  # fmt: skip
+        ctx: Any,
+        x: Tensor,
+        dropped: Tensor | None,
+        layers: Sequence[LoraLinear],
+        biases: Sequence[Tensor | None],
+        note: RecomputeInfo | None,
+        *weights: Tensor,
+    ) -> tuple[Tensor, ...]:
         As, Bs = weights[: len(layers)], [B_OR.to(x.dtype) for B_OR in weights[len(layers) :]]
         A_RI = torch.cat(As).mul_(layers[0].scaling).to(x.dtype)
         z = x if dropped is None else dropped
         low_NR = z.flatten(end_dim=-2) @ A_RI.T
         ys = []
         ctx.ranks = [len(A_rI) for A_rI in As]
-        for layer, bias, B_Or, low_Nr in zip(layers, biases, Bs, low_NR.split(ctx.ranks, 1), strict=True):
+        for layer, bias, B_Or, low_Nr in zip(
+            layers, biases, Bs, low_NR.split(ctx.ranks, 1), strict=True
+        ):
             ys.append(multiply_with_bias(layer.frozen, x, bias))
             # In place on a fresh tensor: the update needs no second activation of the output's
             # size.
@@ -183,10 +194,15 @@ def attach_lora(
     layers = find_linear_layers(model)
     if not layers:
         raise ModelError(
-            "no-linear-layers", "This model has no linear layer that LoRA could adapt.", do="use another model"
+            "no-linear-layers",
+            "This model has no linear layer that LoRA could adapt.",
+            do="use another model",
         )
     model.requires_grad_(False)
-    options: dict[str, Any] = {"rank_stabilized": rank_stabilized, "dtype": get_adapter_dtype(model)}
+    options: dict[str, Any] = {
+        "rank_stabilized": rank_stabilized,
+        "dtype": get_adapter_dtype(model),
+    }
     for name, frozen in layers.items():
         replace_layer(model, name, kind(frozen, rank, alpha, dropout, **options))
 
@@ -199,17 +215,25 @@ def get_adapter_dtype(model: PreTrainedModel) -> torch.dtype:
 def check_no_adapter(model: nn.Module) -> None:
     """Errors: `ModelError` when an adapter is attached to the model."""
     if find_lora_layers(model):
-        raise ModelError("adapter-attached", "This model carries an adapter already.", do="load the model again")
+        raise ModelError(
+            "adapter-attached", "This model carries an adapter already.", do="load the model again"
+        )
 
 
 def find_lora_layers(model: nn.Module) -> dict[str, LoraLinear]:
     """Full name -> LoRA layer, in the order of the model."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, LoraLinear)}
+    return {
+        name: module for name, module in model.named_modules() if isinstance(module, LoraLinear)
+    }
 
 
 def list_lora_parameters(model: nn.Module) -> list[nn.Parameter]:
     """The trained parameters: A and B of every layer, and those that a subclass adds."""
-    return [weight for layer in find_lora_layers(model).values() for weight in layer.parameters(recurse=False)]
+    return [
+        weight
+        for layer in find_lora_layers(model).values()
+        for weight in layer.parameters(recurse=False)
+    ]
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Merge an adapter into its model's weights, with a proof that the answers stay the same.
 
-    W' = W + s B A        DoRA: each row then rescaled to its trained magnitude. Computed and written in float32.
+    W' = W + s B A  DoRA: each row then rescaled to its trained magnitude. Computed and written in float32.
 
 The proof compares the log-probabilities of all tokens of the vocabulary at the last positions of
 some prompts: by the model with its adapter, by the merged model in memory, and by the merged model
@@ -12,7 +12,7 @@ weight. How far the answers move when the result is computed in bfloat16 is meas
 (docs/decisions/030-merged-models-are-float32.md).
 
 Shapes: K positions where probes are compared, V vocabulary, O outputs, I inputs.
-"""
+"""  # noqa: E501
 
 import os
 from collections.abc import Sequence
@@ -71,7 +71,9 @@ class MergeProof(Record):
     from_four_bits: bool
 
 
-def export_merged(folder: Path, adapter: Path | None, probes: Sequence[Sequence[int]], to: Path) -> MergeProof:
+def export_merged(
+    folder: Path, adapter: Path | None, probes: Sequence[Sequence[int]], to: Path
+) -> MergeProof:
     """Write the model of a folder with its adapter merged, as a float32 model folder `to`.
 
     Without an adapter the folder's own weights are written. `probes`: prompts as token ids. Errors:
@@ -80,14 +82,19 @@ def export_merged(folder: Path, adapter: Path | None, probes: Sequence[Sequence[
     """
     if os.path.lexists(to):  # also a dangling link
         raise ModelError(
-            "target-exists", "There is something at this place already.", where=str(to), do="choose another folder"
+            "target-exists",
+            "There is something at this place already.",
+            where=str(to),
+            do="choose another folder",
         )
     model = load_model(folder, "float32", adapter).model
     from_four_bits = has_four_bit_layers(model)
     tuned_KV = compute_log_probabilities(model, probes)
     moved = _measure_adapter_shift(model, probes, tuned_KV, adapter) if adapter else None
     merge(model)
-    merged = _check_same_answers(tuned_KV, compute_log_probabilities(model, probes), "merged in memory")
+    merged = _check_same_answers(
+        tuned_KV, compute_log_probabilities(model, probes), "merged in memory"
+    )
     to.parent.mkdir(parents=True, exist_ok=True)
     with make_temporary_folder(to) as place:
         write_model(model, place, adapter)
@@ -98,12 +105,22 @@ def export_merged(folder: Path, adapter: Path | None, probes: Sequence[Sequence[
         in_bf16 = _compare_distributions(tuned_KV, _compute_from_folder(place, "bf16", probes))
         beside: tuple[float | None, float | None] = (None, None)
         if adapter is not None:
-            beside = _compare_distributions(tuned_KV, _compute_from_folder(folder, "bf16", probes, adapter))
+            beside = _compare_distributions(
+                tuned_KV, _compute_from_folder(folder, "bf16", probes, adapter)
+            )
         proof = MergeProof(
-            probes=len(probes), places=len(tuned_KV), tolerance=TOLERANCE_NATS, moved=moved, merged=merged,
-            read_back=read_back, bf16_divergence=in_bf16[0], bf16_other_token=in_bf16[1],
-            bf16_divergence_beside=beside[0], bf16_other_token_beside=beside[1], from_four_bits=from_four_bits,
-        )  # fmt: skip
+            probes=len(probes),
+            places=len(tuned_KV),
+            tolerance=TOLERANCE_NATS,
+            moved=moved,
+            merged=merged,
+            read_back=read_back,
+            bf16_divergence=in_bf16[0],
+            bf16_other_token=in_bf16[1],
+            bf16_divergence_beside=beside[0],
+            bf16_other_token_beside=beside[1],
+            from_four_bits=from_four_bits,
+        )
         proof.write(place / PROOF_FILE)
         # Durable before it becomes visible under its final name.
         sync_folder(place)
@@ -121,15 +138,21 @@ def merge(model: PreTrainedModel) -> None:
     for name, layer in find_lora_layers(model).items():
         if layer is head and getattr(layer.frozen, "weight", None) is embedding.weight:
             raise ModelError(
-                "tied-head", "The adapter changes the output head, whose weight is the embedding too.", where=name,
+                "tied-head",
+                "The adapter changes the output head, whose weight is the embedding too.",
+                where=name,
                 do="serve the adapter beside its model; it cannot be merged",
-            )  # fmt: skip
+            )
         replace_layer(model, name, build_plain_layer(layer.frozen, layer.compute_merged_OI()))
     # 4-bit layers without an adapter are dequantized as well: the result is an ordinary float
     # model.
     for name, frozen in find_linear_layers(model).items():
         if isinstance(frozen, FourBitLinear):
-            replace_layer(model, name, build_plain_layer(frozen, compute_dense_OI(frozen, get_adapter_dtype(model))))
+            replace_layer(
+                model,
+                name,
+                build_plain_layer(frozen, compute_dense_OI(frozen, get_adapter_dtype(model))),
+            )
 
 
 @torch.inference_mode()
@@ -139,8 +162,15 @@ def compute_log_probabilities(model: PreTrainedModel, probes: Sequence[Sequence[
     """
     parts = []
     for probe in probes:
-        hidden_TD = compute_hidden_states(model, torch.tensor([list(probe)], device=model.device))[0]
-        parts.append(compute_logits(model, hidden_TD[-MAX_POSITIONS_PER_PROBE:]).log_softmax(-1).float().cpu())
+        hidden_TD = compute_hidden_states(model, torch.tensor([list(probe)], device=model.device))[
+            0
+        ]
+        parts.append(
+            compute_logits(model, hidden_TD[-MAX_POSITIONS_PER_PROBE:])
+            .log_softmax(-1)
+            .float()
+            .cpu()
+        )
     return torch.cat(parts)
 
 
@@ -159,10 +189,12 @@ def _measure_adapter_shift(
         moved = float((compute_log_probabilities(model, probes) - tuned_KV).abs().max())
     if moved <= TOLERANCE_NATS:
         raise ModelError(
-            "adapter-inert", "The adapter changes nothing that could be merged.", where=str(adapter),
+            "adapter-inert",
+            "The adapter changes nothing that could be merged.",
+            where=str(adapter),
             found=f"log-probabilities of {len(tuned_KV):,} places move by at most {moved:.1e} nats",
             do="train it first, or use the base model",
-        )  # fmt: skip
+        )
     return moved
 
 
@@ -171,15 +203,21 @@ def _check_same_answers(tuned_KV: Tensor, merged_KV: Tensor, where: str) -> floa
     difference = float((tuned_KV - merged_KV).abs().max())
     if not difference <= TOLERANCE_NATS:  # also true for NaN
         raise GateFailed(
-            "merge-differs", "The merged model does not answer as the model with its adapter; it was not kept.",
+            "merge-differs",
+            "The merged model does not answer as the model with its adapter; it was not kept.",
             where=where,
-            found=f"a log-probability moved by {difference:.1e} nats; rounding is at most {TOLERANCE_NATS:.0e}",
+            found=(
+                f"a log-probability moved by {difference:.1e} nats; rounding is at most"
+                f" {TOLERANCE_NATS:.0e}"
+            ),
             do="serve the adapter beside its model, and report this",
-        )  # fmt: skip
+        )
     return difference
 
 
 def _compare_distributions(tuned_KV: Tensor, other_KV: Tensor) -> tuple[float, float]:
     """(mean KL divergence in nats, fraction of positions with another most likely token)."""
     divergence_K = (tuned_KV.exp() * (tuned_KV - other_KV)).sum(-1)
-    return float(divergence_K.mean()), float((tuned_KV.argmax(-1) != other_KV.argmax(-1)).float().mean())
+    return float(divergence_K.mean()), float(
+        (tuned_KV.argmax(-1) != other_KV.argmax(-1)).float().mean()
+    )

@@ -33,11 +33,17 @@ CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 KEY_PREFIX = "base_model.model."
 BASE_WEIGHTS_KEY = "base_weights"
-PEFT_NAMES = {"lora_A": "lora_A.weight", "lora_B": "lora_B.weight", "lora_magnitude": "lora_magnitude_vector"}
+PEFT_NAMES = {
+    "lora_A": "lora_A.weight",
+    "lora_B": "lora_B.weight",
+    "lora_magnitude": "lora_magnitude_vector",
+}
 """Our name of a trained weight -> PEFT's name."""
 
 
-def write_adapter(model: PreTrainedModel, folder: Path, base_model: str, revision: str | None = None) -> None:
+def write_adapter(
+    model: PreTrainedModel, folder: Path, base_model: str, revision: str | None = None
+) -> None:
     """Write the model's adapter, which belongs to `base_model` (at `revision` of a hub).
 
     The weights are one file that is replaced atomically, after the config has been written. Errors:
@@ -62,7 +68,9 @@ def write_adapter(model: PreTrainedModel, folder: Path, base_model: str, revisio
         raise as_os_error(error) from None
 
 
-def _build_config(layers: dict[str, LoraLinear], base_model: str, revision: str | None) -> dict[str, Any]:
+def _build_config(
+    layers: dict[str, LoraLinear], base_model: str, revision: str | None
+) -> dict[str, Any]:
     layer = next(iter(layers.values()))
     rank = layer.lora_A.shape[0]
     ranks = {name: other.lora_A.shape[0] for name, other in layers.items()}
@@ -74,7 +82,9 @@ def _build_config(layers: dict[str, LoraLinear], base_model: str, revision: str 
         "r": rank,
         "lora_alpha": layer.alpha,
         "rank_pattern": {name: other for name, other in ranks.items() if other != rank},
-        "alpha_pattern": {name: other.alpha for name, other in layers.items() if other.alpha != layer.alpha},
+        "alpha_pattern": {
+            name: other.alpha for name, other in layers.items() if other.alpha != layer.alpha
+        },
         "lora_dropout": getattr(layer.dropout, "p", 0.0),
         "target_modules": sorted({name.rpartition(".")[2] for name in layers}),
         "fan_in_fan_out": isinstance(layer.frozen, Conv1D),
@@ -109,13 +119,16 @@ def read_adapter(model: PreTrainedModel, folder: Path) -> None:
         _attach(model, config, parts, folder)
     layers = find_lora_layers(model)
     if layers.keys() != parts.keys():
-        raise _build_misfit_error(folder, f"{len(parts)} layers in the file, {len(layers)} on the model")
+        raise _build_misfit_error(
+            folder, f"{len(parts)} layers in the file, {len(layers)} on the model"
+        )
     for name, tensors in parts.items():
         weights = dict(layers[name].named_parameters(recurse=False))
         shapes = {part: tensor.shape for part, tensor in tensors.items()}
         if shapes != {part: weight.shape for part, weight in weights.items()}:
             raise _build_misfit_error(
-                folder, f"layer {name!r} has shapes {', '.join(str(tuple(s)) for s in shapes.values())}"
+                folder,
+                f"layer {name!r} has shapes {', '.join(str(tuple(s)) for s in shapes.values())}",
             )
         with torch.no_grad():
             for part, weight in weights.items():
@@ -123,7 +136,10 @@ def read_adapter(model: PreTrainedModel, folder: Path) -> None:
 
 
 def _attach(
-    model: PreTrainedModel, config: Mapping[str, Any], parts: Mapping[str, Mapping[str, Tensor]], folder: Path
+    model: PreTrainedModel,
+    config: Mapping[str, Any],
+    parts: Mapping[str, Mapping[str, Tensor]],
+    folder: Path,
 ) -> None:
     """Attach layers of the config's kind and scale; the rank is that of the tensors."""
     modules = dict(model.named_modules())
@@ -155,7 +171,9 @@ def read_base_model(folder: Path) -> tuple[str, str | None]:
     """The base model of an adapter, and its revision. Errors: `ModelError`."""
     settings = read_adapter_settings(folder)
     revision = settings.get("revision")
-    return str(settings.get("base_model_name_or_path")), revision if isinstance(revision, str) else None
+    return str(settings.get("base_model_name_or_path")), (
+        revision if isinstance(revision, str) else None
+    )
 
 
 def _read_weights(folder: Path) -> dict[str, Tensor]:
@@ -165,20 +183,31 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
         raise _build_unreadable_error(folder, error) from None
 
 
-def _group_by_layer(tensors: dict[str, Tensor], is_dora: bool, folder: Path) -> dict[str, dict[str, Tensor]]:
+def _group_by_layer(
+    tensors: dict[str, Tensor], is_dora: bool, folder: Path
+) -> dict[str, dict[str, Tensor]]:
     """Layer name -> our name of its weight -> tensor.
 
     Errors: `ModelError` for tensors that complete no layer.
     """
     first = f".{PEFT_NAMES['lora_A']}"
-    names = [key.removeprefix(KEY_PREFIX).removesuffix(first) for key in tensors if key.endswith(first)]
-    expected = {part: end for part, end in PEFT_NAMES.items() if is_dora or part != "lora_magnitude"}
-    keys = {name: {part: f"{KEY_PREFIX}{name}.{end}" for part, end in expected.items()} for name in names}
+    names = [
+        key.removeprefix(KEY_PREFIX).removesuffix(first) for key in tensors if key.endswith(first)
+    ]
+    expected = {
+        part: end for part, end in PEFT_NAMES.items() if is_dora or part != "lora_magnitude"
+    }
+    keys = {
+        name: {part: f"{KEY_PREFIX}{name}.{end}" for part, end in expected.items()}
+        for name in names
+    }
     # A symmetric difference: a missing tensor is as wrong as an unexpected one.
     odd = sorted({key for parts in keys.values() for key in parts.values()} ^ tensors.keys())
     if odd or not names:
         raise build_unsupported_error(folder, f"tensor {odd[0]!r}" if odd else "no LoRA tensors")
-    return {name: {part: tensors[key] for part, key in parts.items()} for name, parts in keys.items()}
+    return {
+        name: {part: tensors[key] for part, key in parts.items()} for name, parts in keys.items()
+    }
 
 
 def _build_unreadable_error(folder: Path, error: Exception) -> ModelError:

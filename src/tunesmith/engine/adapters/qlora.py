@@ -22,7 +22,9 @@ def quantize_to_four_bits(model: PreTrainedModel, device: torch.device) -> None:
     load_quantizer()
     layers = find_linear_layers(model)
     if not layers:
-        raise ModelError("no-linear-layers", "This model has no layer to hold in 4 bits.", do="use another model")
+        raise ModelError(
+            "no-linear-layers", "This model has no layer to hold in 4 bits.", do="use another model"
+        )
     for name, layer in layers.items():
         if not isinstance(layer, FourBitLinear):
             replace_layer(model, name, FourBitLinear(layer, device).train(layer.training))
@@ -37,7 +39,8 @@ def check_quantization(model: nn.Module, *, is_expected: bool) -> None:
     """Errors: `ModelError` when the model's weights are not held as the adapter kind requires."""
     if has_four_bit_layers(model) != is_expected:
         raise ModelError(
-            "four-bits", "QLoRA and only QLoRA trains on weights held in 4 bits.",
+            "four-bits",
+            "QLoRA and only QLoRA trains on weights held in 4 bits.",
             found=f"the model is held {'whole' if is_expected else 'in 4 bits'}",
             do="load the model again for this recipe",
-        )  # fmt: skip
+        )

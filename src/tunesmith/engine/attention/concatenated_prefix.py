@@ -14,7 +14,9 @@ from torch import Tensor
 from tunesmith.engine.attention.gather_index import GroupSlices
 
 
-def forward(part: GroupSlices, q_Ie: Tensor, k_Je: Tensor, v_Je: Tensor, out_Ie: Tensor) -> tuple[Tensor, ...]:
+def forward(
+    part: GroupSlices, q_Ie: Tensor, k_Je: Tensor, v_Je: Tensor, out_Ie: Tensor
+) -> tuple[Tensor, ...]:
     """Write the group's attention output to `out_Ie`; return the tensors that backward needs."""
     w_XYS = _compute_weights(part, q_Ie, k_Je)
     torch.bmm(w_XYS, part.view_keys(v_Je), out=part.view_queries(out_Ie))
@@ -22,9 +24,17 @@ def forward(part: GroupSlices, q_Ie: Tensor, k_Je: Tensor, v_Je: Tensor, out_Ie:
 
 
 def backward(
-    part: GroupSlices, q_Ie: Tensor, k_Je: Tensor, v_Je: Tensor, d_Ie: Tensor, out_Ie: Tensor | None,
-    saved: tuple[Tensor, ...], dq_Ie: Tensor, dk_Je: Tensor, dv_Je: Tensor,
-) -> None:  # fmt: skip
+    part: GroupSlices,
+    q_Ie: Tensor,
+    k_Je: Tensor,
+    v_Je: Tensor,
+    d_Ie: Tensor,
+    out_Ie: Tensor | None,
+    saved: tuple[Tensor, ...],
+    dq_Ie: Tensor,
+    dk_Je: Tensor,
+    dv_Je: Tensor,
+) -> None:
     """Write the group's gradients to `dq_Ie`, `dk_Je` and `dv_Je`."""
     w_XYS = saved[0] if saved else _compute_weights(part, q_Ie, k_Je)  # not saved for a long prefix
     d_XYe = part.view_queries(d_Ie)

@@ -18,7 +18,9 @@ from tunesmith.engine.attention.attention_plan import AttentionPlan
 from tunesmith.engine.attention.gather_index import GroupSlices
 
 
-def attend(q_NHe: Tensor, k_NGe: Tensor, v_NGe: Tensor, plan: AttentionPlan, scale: float) -> Tensor:
+def attend(
+    q_NHe: Tensor, k_NGe: Tensor, v_NGe: Tensor, plan: AttentionPlan, scale: float
+) -> Tensor:
     """Attention of every token to its own and its prefix's tokens: (N, H, e), differentiable."""
     attended: Tensor = _Attend.apply(q_NHe, k_NGe, v_NGe, plan, scale)
     return attended
@@ -26,7 +28,9 @@ def attend(q_NHe: Tensor, k_NGe: Tensor, v_NGe: Tensor, plan: AttentionPlan, sca
 
 class _Attend(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, q_NHe: Tensor, k_NGe: Tensor, v_NGe: Tensor, plan: AttentionPlan, scale: float) -> Tensor:
+    def forward(
+        ctx: Any, q_NHe: Tensor, k_NGe: Tensor, v_NGe: Tensor, plan: AttentionPlan, scale: float
+    ) -> Tensor:
         rows = plan.get_gather_index(q_NHe.shape[1], k_NGe.shape[1], q_NHe.dtype)
         q_Ie = rows.gather_queries(q_NHe).mul_(scale)
         k_Je, v_Je = rows.gather_keys(k_NGe), rows.gather_keys(v_NGe)
@@ -53,12 +57,18 @@ class _Attend(torch.autograd.Function):
         d_Ie = rows.gather_queries(d_NHe, blank_padding=True)
         # Only `split_prefix` needs the output: its backward uses rowsum(dO * O) in place of the
         # weights' own sums.
-        out_Ie = None if all(part.is_concatenated for part in rows.parts) else rows.gather_queries(out_NHe)
+        out_Ie = (
+            None
+            if all(part.is_concatenated for part in rows.parts)
+            else rows.gather_queries(out_NHe)
+        )
         dq_Ie, dk_Je, dv_Je = torch.empty_like(q_Ie), torch.empty_like(k_Je), torch.empty_like(v_Je)
         begin = 0
         for part, end in zip(rows.parts, ctx.ends, strict=True):
             of_part, begin = tuple(kept[begin:end]), end
-            _choose_kernel(part).backward(part, q_Ie, k_Je, v_Je, d_Ie, out_Ie, of_part, dq_Ie, dk_Je, dv_Je)
+            _choose_kernel(part).backward(
+                part, q_Ie, k_Je, v_Je, d_Ie, out_Ie, of_part, dq_Ie, dk_Je, dv_Je
+            )
         return (
             rows.scatter_queries(dq_Ie.mul_(ctx.scale)),
             rows.scatter_add_keys(dk_Je),

@@ -61,14 +61,20 @@ class KVCache:
 
     def add_lengths(self, part: "PassInput") -> None:
         """Count the tokens of a finished pass; only then do all layers hold their keys."""
-        self.lengths = [length + count for length, count in zip(self.lengths, part.counts, strict=True)]
+        self.lengths = [
+            length + count for length, count in zip(self.lengths, part.counts, strict=True)
+        ]
 
-    def write(self, layer: int, k_NGd: Tensor, v_NGd: Tensor, part: "PassInput") -> tuple[Tensor, Tensor]:
+    def write(
+        self, layer: int, k_NGd: Tensor, v_NGd: Tensor, part: "PassInput"
+    ) -> tuple[Tensor, Tensor]:
         """Store a layer's new keys and values; return all own ones of the layer, BGCd each."""
         whole = []
         for kept, new_NGd in ((self._keys, k_NGd), (self._values, v_NGd)):
             if layer not in kept:
-                kept[layer] = new_NGd.new_zeros(len(self.lengths), new_NGd.shape[1], part.columns, new_NGd.shape[2])
+                kept[layer] = new_NGd.new_zeros(
+                    len(self.lengths), new_NGd.shape[1], part.columns, new_NGd.shape[2]
+                )
             elif (missing := part.columns - kept[layer].shape[2]) > 0:
                 kept[layer] = pad(kept[layer], (0, 0, 0, missing))
             kept[layer][part.rows_N, :, part.columns_N] = new_NGd
@@ -77,7 +83,9 @@ class KVCache:
 
     def keep_sequences(self, sequences: Sequence[int]) -> None:
         """Keep these sequences, in this order; later ones take the places of those that leave."""
-        moved = torch.tensor([(to, row) for to, row in enumerate(sequences) if to != row], dtype=torch.long).view(-1, 2)
+        moved = torch.tensor(
+            [(to, row) for to, row in enumerate(sequences) if to != row], dtype=torch.long
+        ).view(-1, 2)
         self.lengths = [self.lengths[row] for row in sequences]
         # Copying on every departure would cost more than the memory is worth, so tensors shrink at
         # half occupancy.
@@ -90,13 +98,20 @@ class KVCache:
                 # overlaps are safe.
                 if len(to):
                     tensor[to] = tensor[origin]
-                kept[layer] = tensor[: len(sequences)].clone() if gives_back else tensor[: len(sequences)]
+                kept[layer] = (
+                    tensor[: len(sequences)].clone() if gives_back else tensor[: len(sequences)]
+                )
 
     def to_shared_prefix(self) -> "SharedPrefix":
         """The keys and values of the only sequence, as a prefix that others can continue."""
         (length,) = self.lengths
-        return SharedPrefix(length, *({layer: x[0, :, :length].contiguous() for layer, x in kept.items()}
-                               for kept in (self._keys, self._values)))  # fmt: skip
+        return SharedPrefix(
+            length,
+            *(
+                {layer: x[0, :, :length].contiguous() for layer, x in kept.items()}
+                for kept in (self._keys, self._values)
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +148,20 @@ class PassInput:
 
     @classmethod
     def from_tokens(
-        cls, cache: KVCache, fed: Sequence[Sequence[int]], device: torch.device, tree: "TokenTree | None" = None
+        cls,
+        cache: KVCache,
+        fed: Sequence[Sequence[int]],
+        device: torch.device,
+        tree: "TokenTree | None" = None,
     ) -> "PassInput":
         """Feed each sequence its next tokens (possibly none), or the tokens of `tree` to all."""
         before_B, counts = torch.tensor(cache.lengths), [len(tokens) for tokens in fed]
         rows_N = torch.repeat_interleave(torch.tensor(counts))
-        places_N = torch.cat([torch.arange(count) for count in counts]) if max(counts) > 1 else torch.zeros_like(rows_N)
+        places_N = (
+            torch.cat([torch.arange(count) for count in counts])
+            if max(counts) > 1
+            else torch.zeros_like(rows_N)
+        )
         columns_N = before_B[rows_N] + places_N
         C = max(cache.columns, -(-(int(columns_N.max()) + 1) // SPARE_COLUMNS) * SPARE_COLUMNS)
         places_BL = torch.arange(max(counts)).expand(len(counts), -1)
@@ -152,12 +175,25 @@ class PassInput:
         else:
             is_new_BC = (new_BC >= 0) & (new_BC < len(tree.depths_L))
             at_BC = new_BC.clamp(0, len(tree.depths_L) - 1)
-            depths_BL, depths_BC = tree.depths_L[places_BL], torch.where(is_new_BC, tree.depths_L[at_BC], new_BC)
-            allowed_BLC = (new_BC < 0)[:, None] | (is_new_BC[:, None] & tree.sees_LL[:, at_BC].transpose(0, 1))
+            depths_BL, depths_BC = (
+                tree.depths_L[places_BL],
+                torch.where(is_new_BC, tree.depths_L[at_BC], new_BC),
+            )
+            allowed_BLC = (new_BC < 0)[:, None] | (
+                is_new_BC[:, None] & tree.sees_LL[:, at_BC].transpose(0, 1)
+            )
         tokens_N = torch.tensor([token for tokens in fed for token in tokens])
         begin_B1 = cache.prefix_length + before_B[:, None]
         positions_BL, key_positions_BC = begin_B1 + depths_BL, begin_B1 + depths_BC
-        tensors = (tokens_N, rows_N, places_N, columns_N, positions_BL, key_positions_BC, allowed_BLC)
+        tensors = (
+            tokens_N,
+            rows_N,
+            places_N,
+            columns_N,
+            positions_BL,
+            key_positions_BC,
+            allowed_BLC,
+        )
         # All index tensors are built on the CPU and sent once, without waiting for the device.
         on_device = (x.to(device, non_blocking=True) for x in tensors)
         return cls(cache, list(cache.lengths), counts, tree is not None, *on_device)  # type: ignore[arg-type]
@@ -173,7 +209,13 @@ class PassInput:
         return self.positions_BL[self.rows_N, self.offsets_N]
 
     def attend(
-        self, layer: int, q_NHd: Tensor, k_NGd: Tensor, v_NGd: Tensor, scale: float, window: int | None
+        self,
+        layer: int,
+        q_NHd: Tensor,
+        k_NGd: Tensor,
+        v_NGd: Tensor,
+        scale: float,
+        window: int | None,
     ) -> Tensor:
         """Attention output of this cache's tokens: (N, H, d). `window`: tokens that a query sees,
         itself included; None: all.
@@ -183,14 +225,18 @@ class PassInput:
         # One token for every sequence, the common case: no padding.
         if self.positions_BL.shape == (len(q_NHd), 1):
             q_BGMLd = q_NHd.view(len(q_NHd), k_NGd.shape[1], -1, 1, q_NHd.shape[2])
-            return self._attend(layer, q_BGMLd, k_BGCd, v_BGCd, self._get_masks(window)).reshape(*q_NHd.shape[:2], -1)
+            return self._attend(layer, q_BGMLd, k_BGCd, v_BGCd, self._get_masks(window)).reshape(
+                *q_NHd.shape[:2], -1
+            )
         out, end = [], 0
         for row in range(0, len(self.counts), MAX_CHUNK_SEQUENCES):
             rows = slice(row, row + MAX_CHUNK_SEQUENCES)
             tokens = slice(end, end := end + sum(self.counts[rows]))
             if tokens.start < tokens.stop:
                 out.append(
-                    self._attend_sequences(layer, rows, tokens, q_NHd[tokens], k_BGCd[rows], v_BGCd[rows], window)
+                    self._attend_sequences(
+                        layer, rows, tokens, q_NHd[tokens], k_BGCd[rows], v_BGCd[rows], window
+                    )
                 )
         return torch.cat(out)
 
@@ -212,7 +258,9 @@ class PassInput:
         q_BLHd[rows_N, places_N] = q_NHd
         q_BGMLd = q_BLHd.view(B, L, G, -1, q_NHd.shape[2]).permute(0, 2, 3, 1, 4)
         trunk_mask_BLS, own_mask_BLC = self._get_masks(window)
-        step = max(1, MAX_SCORES // (B * q_NHd.shape[1] * (self.columns + self.cache.prefix_length)))
+        step = max(
+            1, MAX_SCORES // (B * q_NHd.shape[1] * (self.columns + self.cache.prefix_length))
+        )
         blocks = []
         for at in range(0, L, step):
             block = slice(at, min(at + step, L))
@@ -243,7 +291,12 @@ class PassInput:
         return self._masks[window]
 
     def _attend(
-        self, layer: int, q_BGMLd: Tensor, k_BGCd: Tensor, v_BGCd: Tensor, masks: tuple[Tensor | None, Tensor]
+        self,
+        layer: int,
+        q_BGMLd: Tensor,
+        k_BGCd: Tensor,
+        v_BGCd: Tensor,
+        masks: tuple[Tensor | None, Tensor],
     ) -> Tensor:
         """Attention of queries to own keys and to the prefix: BGMLd."""
         (B, G, M, L, d), C = q_BGMLd.shape, k_BGCd.shape[2]
@@ -252,7 +305,15 @@ class PassInput:
         q_BGYd = q_BGMLd.reshape(B, G, M * L, d)
         # Both kinds of scores are written into one preallocated tensor, so that the softmax needs
         # no concatenation.
-        s = torch.empty(B, G, M, L, S + C, device=q_BGYd.device, dtype=torch.promote_types(q_BGYd.dtype, torch.float32))
+        s = torch.empty(
+            B,
+            G,
+            M,
+            L,
+            S + C,
+            device=q_BGYd.device,
+            dtype=torch.promote_types(q_BGYd.dtype, torch.float32),
+        )
         own = torch.bmm(q_BGYd.reshape(B * G, M * L, d), k_BGCd.view(B * G, C, d).mT)
         torch.add(own.view(B, G, M, L, C), own_mask_BLC[:, None, None], out=s[..., S:])
         if trunk is not None:
@@ -261,9 +322,13 @@ class PassInput:
             if trunk_mask_BLS is not None:
                 s[..., :S] += trunk_mask_BLS[:, None, None]
         p_BGYX = s.softmax(-1).to(q_BGYd.dtype).view(B, G, M * L, S + C)
-        out_BGYd = torch.bmm(p_BGYX[..., S:].reshape(B * G, M * L, C), v_BGCd.view(B * G, C, -1)).view(B, G, M * L, -1)
+        out_BGYd = torch.bmm(
+            p_BGYX[..., S:].reshape(B * G, M * L, C), v_BGCd.view(B * G, C, -1)
+        ).view(B, G, M * L, -1)
         if trunk is not None:
-            shared = torch.bmm(p_BGYX[..., :S].transpose(0, 1).reshape(G, -1, S), trunk.values[layer])
+            shared = torch.bmm(
+                p_BGYX[..., :S].transpose(0, 1).reshape(G, -1, S), trunk.values[layer]
+            )
             out_BGYd += shared.view(G, B, M * L, -1).transpose(0, 1)
         return out_BGYd.view(B, G, M, L, -1)
 
@@ -289,20 +354,33 @@ class DecodingPass:
     parts: Sequence[PassInput]
     windows: Sequence[int | None]
 
-    def attend(self, layer: int, q_NHd: Tensor, k_NGd: Tensor, v_NGd: Tensor, scale: float) -> Tensor:
+    def attend(
+        self, layer: int, q_NHd: Tensor, k_NGd: Tensor, v_NGd: Tensor, scale: float
+    ) -> Tensor:
         """Attention output of every token: (N, H, d)."""
         counts = [len(part.tokens_N) for part in self.parts]
         cut = zip(*(x_Nhd.split(counts) for x_Nhd in (q_NHd, k_NGd, v_NGd)), strict=True)
         window = self.windows[layer]
-        out = [part.attend(layer, q, k, v, scale, window) for part, (q, k, v) in zip(self.parts, cut, strict=True)]
+        out = [
+            part.attend(layer, q, k, v, scale, window)
+            for part, (q, k, v) in zip(self.parts, cut, strict=True)
+        ]
         return out[0] if len(out) == 1 else torch.cat(out)
 
 
 def _attend_registered(
-    module: nn.Module, q_1HNd: Tensor, k_1GNd: Tensor, v_1GNd: Tensor, attention_mask: None, *,
-    decoding: DecodingPass, scaling: float | None = None, softcap: float | None = None,
-    s_aux: Tensor | None = None, **_: Any,
-) -> tuple[Tensor, None]:  # fmt: skip
+    module: nn.Module,
+    q_1HNd: Tensor,
+    k_1GNd: Tensor,
+    v_1GNd: Tensor,
+    attention_mask: None,
+    *,
+    decoding: DecodingPass,
+    scaling: float | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
     if softcap is not None or s_aux is not None:
         raise ValueError("capped scores and sinks are not computed here")
     q_NHd, k_NGd, v_NGd = (x_1hNd[0].transpose(0, 1) for x_1hNd in (q_1HNd, k_1GNd, v_1GNd))
@@ -319,7 +397,9 @@ AttentionInterface.register(ATTENTION_NAME, _attend_registered)
 AttentionMaskInterface.register(ATTENTION_NAME, _make_no_mask)
 
 
-def run_pass(model: PreTrainedModel, parts: Sequence[PassInput], windows: Sequence[int | None]) -> Tensor:
+def run_pass(
+    model: PreTrainedModel, parts: Sequence[PassInput], windows: Sequence[int | None]
+) -> Tensor:
     """Run the inputs' tokens through the model and append their keys and values to the caches.
     Returns the last hidden states, ND."""
     config = model.config

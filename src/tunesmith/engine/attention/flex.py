@@ -35,7 +35,9 @@ class ForestBlockMask:
         self._length = len(forest)
         self._end_N = torch.from_numpy(forest.end_N.astype(np.int32)).to(device)
         self._block_lists = [
-            listed.to(device) for seen_BB in _find_blocks(forest.end_N) for listed in _list_blocks(seen_BB)
+            listed.to(device)
+            for seen_BB in _find_blocks(forest.end_N)
+            for listed in _list_blocks(seen_BB)
         ]
         self._masks: dict[int, BlockMask] = {}
 
@@ -86,7 +88,9 @@ def _list_blocks(seen_BB: np.ndarray) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(seen_BB.sum(-1, dtype=np.int32)), torch.from_numpy(indices_BB)
 
 
-def attend(q_NHd: Tensor, k_NGd: Tensor, v_NGd: Tensor, rule: ForestBlockMask, scale: float) -> Tensor:
+def attend(
+    q_NHd: Tensor, k_NGd: Tensor, v_NGd: Tensor, rule: ForestBlockMask, scale: float
+) -> Tensor:
     """Attention of every token to the tokens of its sequences that are not after it: (N, H, d).
 
     The M query heads of a key head form a batch over the same keys. A prefix that all branches
@@ -117,7 +121,9 @@ def _get_kernel(device_type: str) -> Callable[..., Tensor]:
 
     # Past the limit of variants (with and without gradient, dtypes, head sizes) it would silently
     # run eagerly.
-    torch._dynamo.config.recompile_limit = max(MAX_KERNEL_VARIANTS, torch._dynamo.config.recompile_limit)
+    torch._dynamo.config.recompile_limit = max(
+        MAX_KERNEL_VARIANTS, torch._dynamo.config.recompile_limit
+    )
     return torch.compile(kernel, dynamic=True, fullgraph=True)
 
 

@@ -93,7 +93,9 @@ class GatherIndex:
         return sum_NGe.to(x_Je.dtype)
 
 
-def build_gather_index(bundles: Sequence[NodeGroup], heads: int, groups: int, dtype: torch.dtype) -> GatherIndex:
+def build_gather_index(
+    bundles: Sequence[NodeGroup], heads: int, groups: int, dtype: torch.dtype
+) -> GatherIndex:
     """The gather index for this many query and key heads (`groups`), with masks of `dtype`."""
     parts: list[GroupSlices] = []
     queries: list[np.ndarray] = []
@@ -145,7 +147,9 @@ def _list_key_rows(bundle: NodeGroup, groups: int) -> tuple[np.ndarray, np.ndarr
     product row.
     """
     nodes, length = bundle.indices_BL.shape
-    own_GBL, path_GP = (_compute_key_rows(places, groups) for places in (bundle.indices_BL, bundle.prefix_P))
+    own_GBL, path_GP = (
+        _compute_key_rows(places, groups) for places in (bundle.indices_BL, bundle.prefix_P)
+    )
     if not bundle.is_concatenated:
         return own_GBL.reshape(-1), path_GP.reshape(-1), 0
     path = path_GP.shape[1]
@@ -163,7 +167,9 @@ def _compute_key_rows(places: np.ndarray, groups: int) -> np.ndarray:
 
 # The pieces of a long node all have the same masks; each has at most 768 x 768 numbers.
 @lru_cache(maxsize=64)
-def _build_causal_mask(many: int, length: int, path: int, padding: int, dtype: torch.dtype) -> Tensor:
+def _build_causal_mask(
+    many: int, length: int, path: int, padding: int, dtype: torch.dtype
+) -> Tensor:
     """The mask YS of `many` heads: prefix visible, own node causal, padding hidden."""
     mask_LS = torch.zeros(length, path + length + padding, dtype=dtype)
     mask_LS[:, path:].fill_(float("-inf")).triu_(1)

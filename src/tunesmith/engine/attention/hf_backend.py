@@ -29,7 +29,14 @@ from tunesmith.engine.prefix_forest import Forest, build_forest
 ATTENTION_NAME = "tunesmith_forest"
 # What an architecture raises that does not call the registered functions, or calls them with other
 # arguments.
-UNREGISTERED_ERRORS = (TypeError, ValueError, RuntimeError, AttributeError, LookupError, AssertionError)
+UNREGISTERED_ERRORS = (
+    TypeError,
+    ValueError,
+    RuntimeError,
+    AttributeError,
+    LookupError,
+    AssertionError,
+)
 NOT_PLAIN_REASON = "its attention or its positions are not those of a plain causal model"
 PROBE_PREFIX_TOKENS, PROBE_BRANCH_TOKENS = {"cpu": 16, "cuda": 12 * flex.BLOCK_TOKENS}, 8
 """Tokens of the prefix that two of the probe's sequences share, and tokens that each has of its
@@ -46,13 +53,24 @@ class ForestAttention:
     @classmethod
     def from_forest(cls, forest: Forest, device: torch.device) -> "ForestAttention":
         """The layout that the device's kernel needs."""
-        return cls(flex.ForestBlockMask(forest, device) if device.type == "cuda" else plan_attention(forest))
+        return cls(
+            flex.ForestBlockMask(forest, device)
+            if device.type == "cuda"
+            else plan_attention(forest)
+        )
 
 
 def _attend_registered(
-    module: nn.Module, q_1HNd: Tensor, k_1GNd: Tensor, v_1GNd: Tensor, attention_mask: None, *,
-    scaling: float | None = None, forest: ForestAttention, **_: Any,
-) -> tuple[Tensor, None]:  # fmt: skip
+    module: nn.Module,
+    q_1HNd: Tensor,
+    k_1GNd: Tensor,
+    v_1GNd: Tensor,
+    attention_mask: None,
+    *,
+    scaling: float | None = None,
+    forest: ForestAttention,
+    **_: Any,
+) -> tuple[Tensor, None]:
     q_NHd, k_NGd, v_NGd = (x_1hNd[0].transpose(0, 1) for x_1hNd in (q_1HNd, k_1GNd, v_1GNd))
     scale = q_NHd.shape[-1] ** -0.5 if scaling is None else scaling
     if isinstance(forest.layout, AttentionPlan):
@@ -97,7 +115,9 @@ def compute_forest_hidden_states(model: PreTrainedModel, forest: Forest) -> Tens
 
 def find_no_forest_reason(model: PreTrainedModel, longest: int) -> str | None:
     """Why sequences of up to `longest` tokens cannot form a forest; None when they can."""
-    if not all(issubclass(type(layer), DynamicLayer) for layer in DynamicCache(config=model.config).layers):
+    if not all(
+        issubclass(type(layer), DynamicLayer) for layer in DynamicCache(config=model.config).layers
+    ):
         return "it has layers that keep more than keys and values"
     for name in ("sliding_window", "attention_chunk_size"):
         window = getattr(model.config, name, None)
@@ -124,7 +144,9 @@ def _probe_forest(model: PreTrainedModel) -> str | None:
         random.integers(0, model.config.vocab_size, n)
         for n in (shared, PROBE_BRANCH_TOKENS, PROBE_BRANCH_TOKENS, PROBE_BRANCH_TOKENS)
     )
-    probes = [tokens.astype(np.int32) for tokens in (np.append(begin, one), np.append(begin, two), other)]
+    probes = [
+        tokens.astype(np.int32) for tokens in (np.append(begin, one), np.append(begin, two), other)
+    ]
     forest = build_forest(probes, min_saved=1)
     try:
         with use_forest_attention(model):
@@ -141,7 +163,9 @@ def _probe_forest(model: PreTrainedModel) -> str | None:
         tokens_1T = torch.from_numpy(probe.astype(np.int64)).to(model.device)[None]
         own_TD = model.base_model(input_ids=tokens_1T, use_cache=False).last_hidden_state[0].float()
         difference_T = (mine_ND[places] - own_TD).norm(dim=-1) / own_TD.norm(dim=-1)
-        differences += [part.median() for part in (difference_T[:shared], difference_T[shared:]) if len(part)]
+        differences += [
+            part.median() for part in (difference_T[:shared], difference_T[shared:]) if len(part)
+        ]
     return (
         None
         if float(torch.stack(differences).max()) < (0.2 if model.dtype.itemsize == 2 else 1e-3)

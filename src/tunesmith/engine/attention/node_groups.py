@@ -49,7 +49,9 @@ class NodeGroup:
         """Whether every node copies the prefix's keys (`concatenated_prefix.py`), if short."""
         nodes, length = self.indices_BL.shape
         # A single node copies nothing extra, so a longer prefix is worth it there.
-        return len(self.prefix_P) <= max(MAX_PREFIX_RATIO * length, MAX_SAVED_PREFIX_TOKENS if nodes == 1 else 0)
+        return len(self.prefix_P) <= max(
+            MAX_PREFIX_RATIO * length, MAX_SAVED_PREFIX_TOKENS if nodes == 1 else 0
+        )
 
     @property
     def has_saved_weights(self) -> bool:
@@ -90,7 +92,9 @@ def _list_siblings(forest: Forest) -> Iterator[_Siblings]:
     links: list[_Siblings] = []
     for node in forest.nodes:
         first = min(node.stop, node.start + MAX_NODE_TOKENS)
-        by_parent.setdefault(node.parent, _Siblings(node.prefix_P, [])).spans.append((node.start, first))
+        by_parent.setdefault(node.parent, _Siblings(node.prefix_P, [])).spans.append(
+            (node.start, first)
+        )
         for start in range(first, node.stop, MAX_NODE_TOKENS):
             path_P = np.concatenate([node.prefix_P, np.arange(node.start, start)])
             links.append(_Siblings(path_P, [(start, min(node.stop, start + MAX_NODE_TOKENS))]))

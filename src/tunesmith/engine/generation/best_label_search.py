@@ -68,12 +68,16 @@ class _LabelSearch:
     less_A: np.ndarray
     node: LabelTrieNode
     log_probability: float = 0.0
-    frontier: list[tuple[float, tuple[int, ...], float, LabelTrieNode]] = field(default_factory=list)
+    frontier: list[tuple[float, tuple[int, ...], float, LabelTrieNode]] = field(
+        default_factory=list
+    )
     best: tuple[float, int] = (float("-inf"), 0)
 
     def expand(self, log_probabilities: Sequence[float]) -> None:
         """Add the current prefix's children, by the log-probabilities of its next tokens."""
-        for value, end, on in zip(log_probabilities, self.node.ends, self.node.children, strict=True):
+        for value, end, on in zip(
+            log_probabilities, self.node.ends, self.node.children, strict=True
+        ):
             total = self.log_probability + value
             if end is not None:
                 # The negated index makes the first of equally likely labels win.
@@ -110,7 +114,11 @@ def find_best_labels(
     chosen: dict[int, int] = {}
     tried = 0
     for group in group_by_prefix(prompts):
-        trunk = prefix_model.prefill_prefix(prompts[group.prompts[0]][: group.length]) if group.length else None
+        trunk = (
+            prefix_model.prefill_prefix(prompts[group.prompts[0]][: group.length])
+            if group.length
+            else None
+        )
         waiting = sorted(group.prompts, key=lambda p: len(prompts[p]))
         # Longest prompts first, as many as their keys and values fit into `max_tokens`.
         while waiting and (tried < MAX_SEQUENCES // 2 or 2 * len(chosen) >= tried):
@@ -120,11 +128,15 @@ def find_best_labels(
             tried += count
             bank = KVCache(len(members), trunk)
             hidden_BD = prefix_model.prefill(bank, [prompts[p][group.length :] for p in members])
-            for row in _search(prefix_model, bank, [_LabelSearch(p, less_PA[p], root) for p in members], hidden_BD):
+            for row in _search(
+                prefix_model, bank, [_LabelSearch(p, less_PA[p], root) for p in members], hidden_BD
+            ):
                 chosen[row.prompt] = -row.best[1]
                 found(1)
     unsure = [p for p in range(len(prompts)) if p not in chosen]
-    scores_PA = score_labels(prefix_model.model, prefix_model, [prompts[p] for p in unsure], labels, max_tokens, found)
+    scores_PA = score_labels(
+        prefix_model.model, prefix_model, [prompts[p] for p in unsure], labels, max_tokens, found
+    )
     for p, row_A in zip(unsure, scores_PA.double().numpy() - less_PA[unsure], strict=True):
         chosen[p] = int(row_A.argmax())
     return [chosen[p] for p in range(len(prompts))]
@@ -136,7 +148,9 @@ def build_label_trie(labels: Sequence[Sequence[int]]) -> LabelTrieNode:
     Errors: `UsageError` when a label is empty.
     """
     if not all(labels):
-        raise UsageError("empty-label", "A label has no tokens.", found=f"label {labels.index([]) + 1}")
+        raise UsageError(
+            "empty-label", "A label has no tokens.", found=f"label {labels.index([]) + 1}"
+        )
     root = LabelTrieNode(())
     for a, label in enumerate(labels):
         node = root
@@ -168,19 +182,32 @@ def _search(
             return
         if len(stays) < len(searches):
             cache.keep_sequences(stays)
-            searches, begins, read = [searches[b] for b in stays], [begins[b] for b in stays], [read[b] for b in stays]
+            searches, begins, read = (
+                [searches[b] for b in stays],
+                [begins[b] for b in stays],
+                [read[b] for b in stays],
+            )
         # If the new prefix extends the one just read by one token, its keys are in the cache
         # already; otherwise the cache is cut back to the prompt and the whole prefix is fed.
-        kept = [len(path) if row.node.path[:-1] == path else 0 for row, path in zip(searches, read, strict=True)]
+        kept = [
+            len(path) if row.node.path[:-1] == path else 0
+            for row, path in zip(searches, read, strict=True)
+        ]
         cache.lengths = [begin + k for begin, k in zip(begins, kept, strict=True)]
         fed = [row.node.path[k:] for row, k in zip(searches, kept, strict=True)]
-        hidden_ND = prefix_model.run_pass([PassInput.from_tokens(cache, fed, prefix_model.model.device)])
+        hidden_ND = prefix_model.run_pass(
+            [PassInput.from_tokens(cache, fed, prefix_model.model.device)]
+        )
         hidden_BD = hidden_ND[torch.tensor([len(path) for path in fed]).cumsum(0) - 1]
 
 
-def _expand_all(model: PreTrainedModel, hidden_BD: Tensor, searches: Sequence[_LabelSearch]) -> None:
+def _expand_all(
+    model: PreTrainedModel, hidden_BD: Tensor, searches: Sequence[_LabelSearch]
+) -> None:
     for at in range(0, len(searches), MAX_CHUNK_SEQUENCES):
         logits_BV = compute_logits(model, hidden_BD[at : at + MAX_CHUNK_SEQUENCES])
         log_sums = logits_BV.logsumexp(-1).tolist()
-        for row, logits_V, log_sum in zip(searches[at : at + MAX_CHUNK_SEQUENCES], logits_BV, log_sums, strict=True):
+        for row, logits_V, log_sum in zip(
+            searches[at : at + MAX_CHUNK_SEQUENCES], logits_BV, log_sums, strict=True
+        ):
             row.expand([value - log_sum for value in logits_V[row.node.tokens].tolist()])

@@ -41,7 +41,9 @@ class PrefixModel:
             # Only a text that is alone in its run has a second piece.
             for at in range(0, longest, MAX_PREFILL_TOKENS):
                 pieces = [text[at : at + MAX_PREFILL_TOKENS] for text in texts[run]]
-                fed: list[Sequence[int]] = [[]] * run.start + pieces + [[]] * (len(texts) - run.stop)
+                fed: list[Sequence[int]] = (
+                    [[]] * run.start + pieces + [[]] * (len(texts) - run.stop)
+                )
                 hidden_ND = self.run_pass([PassInput.from_tokens(cache, fed, self.model.device)])
             last += hidden_ND[torch.tensor([len(piece) for piece in pieces]).cumsum(0) - 1]
         return torch.stack(last)
@@ -107,7 +109,9 @@ class DecodingBatch:
 
     def __post_init__(self) -> None:
         for group in group_by_prefix(self.prompts):
-            self._waiting_groups.append(_WaitingGroup(group, sorted(group.prompts, key=lambda p: len(self.prompts[p]))))
+            self._waiting_groups.append(
+                _WaitingGroup(group, sorted(group.prompts, key=lambda p: len(self.prompts[p])))
+            )
 
     def iterate_steps(self) -> Iterator[list[SequenceState]]:
         """Yield the finished sequences after every pass. The caller may stop in between."""
@@ -126,7 +130,9 @@ class DecodingBatch:
     def _has_capacity(self) -> bool:
         """Whether as many sequences can enter as are active, or all that wait."""
         waiting = sum(len(queue.waiting) for queue in self._waiting_groups)
-        return self._count_free_slots(self._waiting_groups[0]) >= min(waiting, max(1, len(self.active_sequences)))
+        return self._count_free_slots(self._waiting_groups[0]) >= min(
+            waiting, max(1, len(self.active_sequences))
+        )
 
     def _count_free_slots(self, waiting_group: _WaitingGroup) -> int:
         """Number of sequences as long as the group's next one that can enter; at least 1 when none
@@ -140,17 +146,22 @@ class DecodingBatch:
         )
         places = min(
             free,
-            (self.max_cached_tokens - held) // self._count_reserved_tokens(waiting_group, waiting_group.waiting[-1]),
+            (self.max_cached_tokens - held)
+            // self._count_reserved_tokens(waiting_group, waiting_group.waiting[-1]),
         )
         return places if self._active_groups else max(1, places)
 
     def _admit(self) -> None:
         """Admit as many waiting prompts as there are free slots."""
-        while self._waiting_groups and (members := self._take_next_members(self._waiting_groups[0])):
+        while self._waiting_groups and (
+            members := self._take_next_members(self._waiting_groups[0])
+        ):
             queue = self._waiting_groups[0]
             if queue.group.length and queue.prefix is None:
                 began = time.perf_counter()
-                queue.prefix = self.prefix_model.prefill_prefix(self.prompts[members[0]][: queue.group.length])
+                queue.prefix = self.prefix_model.prefill_prefix(
+                    self.prompts[members[0]][: queue.group.length]
+                )
                 queue.seconds_each = (time.perf_counter() - began) / len(queue.group.prompts)
             self._start_group(queue, members)
             if not queue.waiting:
@@ -186,19 +197,25 @@ class DecodingBatch:
         self._append_tokens(rows, hidden_BD, began)
         for row in rows:
             row.seconds += waiting_group.seconds_each
-        self._active_groups.append(_ActiveGroup(bank, rows, self._count_reserved_tokens(waiting_group, members[0])))
+        self._active_groups.append(
+            _ActiveGroup(bank, rows, self._count_reserved_tokens(waiting_group, members[0]))
+        )
 
     def _decode_next_tokens(self) -> None:
         """Decode one token of every active sequence, in one pass."""
         began = time.perf_counter()
         device = self.prefix_model.model.device
         parts = [
-            PassInput.from_tokens(living.cache, [row.tokens[-1:] for row in living.sequences], device)
+            PassInput.from_tokens(
+                living.cache, [row.tokens[-1:] for row in living.sequences], device
+            )
             for living in self._active_groups
         ]
         self._append_tokens(self.active_sequences, self.prefix_model.run_pass(parts), began)
 
-    def _append_tokens(self, sequences: Sequence[SequenceState], hidden_BD: Tensor, began: float) -> None:
+    def _append_tokens(
+        self, sequences: Sequence[SequenceState], hidden_BD: Tensor, began: float
+    ) -> None:
         append_tokens(self.prefix_model.model, hidden_BD, sequences)
         seconds = (time.perf_counter() - began) / len(sequences)
         for row in sequences:

@@ -44,14 +44,22 @@ class JsonGrammar:
     llguidance does not support; also when llguidance cannot read the tokenizer.
     """
 
-    def __init__(self, tokenizer_path: Path, schema: Mapping[str, Any], stop_ids: Iterable[int]) -> None:
+    def __init__(
+        self, tokenizer_path: Path, schema: Mapping[str, Any], stop_ids: Iterable[int]
+    ) -> None:
         text = _serialize_schema(schema)
         try:
-            tokenizer = LLTokenizer(tokenizer_path.read_text(encoding="utf-8"), eos_token=sorted(stop_ids))
+            tokenizer = LLTokenizer(
+                tokenizer_path.read_text(encoding="utf-8"), eos_token=sorted(stop_ids)
+            )
         except ValueError as error:
-            raise _build_unenforceable_error(f"a tokenizer that llguidance does not read: {str(error)[:200]}") from None
+            raise _build_unenforceable_error(
+                f"a tokenizer that llguidance does not read: {str(error)[:200]}"
+            ) from None
         self._matcher = LLMatcher(
-            tokenizer, LLMatcher.grammar_from_json_schema(text, overrides=WHITESPACE_OPTIONS), log_level=0
+            tokenizer,
+            LLMatcher.grammar_from_json_schema(text, overrides=WHITESPACE_OPTIONS),
+            log_level=0,
         )
         self._matcher.compute_bitmask()  # detects a schema that no value fits
         _check_matcher(self._matcher)
@@ -88,13 +96,19 @@ def _serialize_schema(schema: Mapping[str, Any]) -> str:
     except RecursionError:
         raise _build_unenforceable_error(f"more than {MAX_SCHEMA_DEPTH} levels") from None
     if len(text) > MAX_SCHEMA_BYTES:
-        raise _build_unenforceable_error(f"{len(text):,} characters; at most {MAX_SCHEMA_BYTES:,} are taken")
+        raise _build_unenforceable_error(
+            f"{len(text):,} characters; at most {MAX_SCHEMA_BYTES:,} are taken"
+        )
     # Level by level instead of recursively: a deep schema must not exhaust the stack of this check.
     depth = 0
     level: list[Any] = [schema]
     while level:
         depth += 1
-        parts = [part for node in level for part in (node.values() if isinstance(node, Mapping) else node)]
+        parts = [
+            part
+            for node in level
+            for part in (node.values() if isinstance(node, Mapping) else node)
+        ]
         level = [part for part in parts if isinstance(part, Mapping | list | tuple)]
     if depth > MAX_SCHEMA_DEPTH:
         raise _build_unenforceable_error(f"{depth:,} levels; at most {MAX_SCHEMA_DEPTH} are taken")
@@ -103,7 +117,9 @@ def _serialize_schema(schema: Mapping[str, Any]) -> str:
 
 def _check_matcher(matcher: LLMatcher) -> None:
     if matcher.is_error():
-        raise _build_unenforceable_error(" ".join(matcher.get_error().partition("\n<state>")[0].split())[:200])
+        raise _build_unenforceable_error(
+            " ".join(matcher.get_error().partition("\n<state>")[0].split())[:200]
+        )
 
 
 def _build_unenforceable_error(found: str) -> UsageError:

@@ -46,7 +46,9 @@ class LabelTree:
     def from_labels(cls, labels: Sequence[Sequence[int]]) -> "LabelTree":
         """Build the tree in the order of the labels. Errors: `UsageError` when a label is empty."""
         if not all(labels):
-            raise UsageError("empty-label", "A label has no tokens.", found=f"label {labels.index([]) + 1}")
+            raise UsageError(
+                "empty-label", "A label has no tokens.", found=f"label {labels.index([]) + 1}"
+            )
         parents: list[int] = []
         depths: list[int] = []
         tokens_L: list[int] = []
@@ -72,7 +74,13 @@ class LabelTree:
             if parent >= 0:
                 sees_LL[token] |= sees_LL[parent]
         places_E, tokens_E = torch.tensor(list(edges)).T
-        return cls(tokens_L, TokenTree(torch.tensor(depths, dtype=torch.long), sees_LL), places_E, tokens_E, paths)
+        return cls(
+            tokens_L,
+            TokenTree(torch.tensor(depths, dtype=torch.long), sees_LL),
+            places_E,
+            tokens_E,
+            paths,
+        )
 
     def sum_paths(self, edges_BE: Tensor) -> Tensor:
         """Add up the edges' log-probabilities along the path of every label: BE -> BA."""
@@ -104,11 +112,20 @@ def score_labels(
             scored(1)
         return scores_PA
     for group in group_by_prefix(prompts):
-        trunk = prefix_model.prefill_prefix(prompts[group.prompts[0]][: group.length]) if group.length else None
+        trunk = (
+            prefix_model.prefill_prefix(prompts[group.prompts[0]][: group.length])
+            if group.length
+            else None
+        )
         waiting = sorted(group.prompts, key=lambda p: len(prompts[p]))
         while waiting:
             rest = len(prompts[waiting[-1]]) - group.length + len(tree.tokens_L)
-            rows = max(1, min(MAX_TREE_TOKENS // (len(tree.tokens_L) + 1), (max_tokens - group.length) // rest))
+            rows = max(
+                1,
+                min(
+                    MAX_TREE_TOKENS // (len(tree.tokens_L) + 1), (max_tokens - group.length) // rest
+                ),
+            )
             members, waiting = waiting[-rows:], waiting[:-rows]
             bank = KVCache(len(members), trunk)
             texts = [prompts[p][group.length :] for p in members]
@@ -117,7 +134,9 @@ def score_labels(
     return scores_PA
 
 
-def _score_edges(prefix_model: PrefixModel, cache: KVCache, texts: Sequence[Sequence[int]], tree: LabelTree) -> Tensor:
+def _score_edges(
+    prefix_model: PrefixModel, cache: KVCache, texts: Sequence[Sequence[int]], tree: LabelTree
+) -> Tensor:
     """Log-probability of every edge of the tree after every text: BE."""
     model = prefix_model.model
     hidden_BPD = prefix_model.prefill(cache, texts)[:, None]
@@ -128,7 +147,9 @@ def _score_edges(prefix_model: PrefixModel, cache: KVCache, texts: Sequence[Sequ
     return _compute_edge_log_probabilities(model, hidden_BPD, tree)
 
 
-def _compute_edge_log_probabilities(model: PreTrainedModel, hidden_BPD: Tensor, tree: LabelTree) -> Tensor:
+def _compute_edge_log_probabilities(
+    model: PreTrainedModel, hidden_BPD: Tensor, tree: LabelTree
+) -> Tensor:
     """Log-probabilities of the edges' tokens at the edges' positions: BE. A few positions at a
     time, to limit memory.
     """
@@ -138,7 +159,9 @@ def _compute_edge_log_probabilities(model: PreTrainedModel, hidden_BPD: Tensor, 
         here_BpD = hidden_BPD[:, begin : begin + step]
         # Flat rows: a batch of matrices would be that many products, each of which reads all of the
         # head's weights.
-        logits_BpV = compute_logits(model, here_BpD.reshape(-1, here_BpD.shape[-1])).view(*here_BpD.shape[:2], -1)
+        logits_BpV = compute_logits(model, here_BpD.reshape(-1, here_BpD.shape[-1])).view(
+            *here_BpD.shape[:2], -1
+        )
         log_sum_Bp = logits_BpV.logsumexp(-1)
         here_e = ((tree.positions_E >= begin) & (tree.positions_E < begin + step)).nonzero()[:, 0]
         places_e, tokens_e = tree.positions_E[here_e] - begin, tree.tokens_E[here_e]
@@ -146,11 +169,18 @@ def _compute_edge_log_probabilities(model: PreTrainedModel, hidden_BPD: Tensor, 
     return edges_BE
 
 
-def _score_one(model: PreTrainedModel, prompt: Sequence[int], labels: Sequence[Sequence[int]]) -> Tensor:
+def _score_one(
+    model: PreTrainedModel, prompt: Sequence[int], labels: Sequence[Sequence[int]]
+) -> Tensor:
     """One prompt, one label at a time, with the model's own attention: A."""
     sums = []
     for label in labels:
         tokens_1T = torch.tensor([[*prompt, *label]], device=model.device)
         hidden_TD = compute_hidden_states(model, tokens_1T)[0, len(prompt) - 1 : -1]
-        sums.append(compute_logits(model, hidden_TD).log_softmax(-1).gather(1, tokens_1T[0, len(prompt) :, None]).sum())
+        sums.append(
+            compute_logits(model, hidden_TD)
+            .log_softmax(-1)
+            .gather(1, tokens_1T[0, len(prompt) :, None])
+            .sum()
+        )
     return torch.stack(sums).cpu()

@@ -41,8 +41,12 @@ def count_tokens_that_fit(model: PreTrainedModel, memory_bytes: int) -> int:
     """Number of tokens whose keys and values fit into this many bytes."""
     config = model.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return memory_bytes // int(2 * config.num_hidden_layers * heads * head_size * model.dtype.itemsize)
+    head_size = (
+        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    )
+    return memory_bytes // int(
+        2 * config.num_hidden_layers * heads * head_size * model.dtype.itemsize
+    )
 
 
 def _list_windows(model: PreTrainedModel) -> list[int | None] | None:
@@ -66,7 +70,9 @@ def _has_changing_rope(model: PreTrainedModel, longest: int) -> bool:
     parameters = getattr(model.config, "rope_parameters", None) or {}
     for rope in (parameters, *(part for part in parameters.values() if isinstance(part, dict))):
         if rope.get("rope_type") in LENGTH_DEPENDENT_ROPE:
-            usual = rope.get("original_max_position_embeddings") or model.config.max_position_embeddings
+            usual = (
+                rope.get("original_max_position_embeddings") or model.config.max_position_embeddings
+            )
             if longest > usual:
                 return True
     return False
@@ -89,7 +95,9 @@ def _matches_on_probe(prefix_model: PrefixModel) -> bool:
     try:
         bank = KVCache(len(rows), prefix_model.prefill_prefix(rows[0][:length]))
         prefix_model.prefill(bank, [row[length:-1] for row in rows])
-        mine_BD = prefix_model.run_pass([PassInput.from_tokens(bank, [row[-1:] for row in rows], model.device)]).float()
+        mine_BD = prefix_model.run_pass(
+            [PassInput.from_tokens(bank, [row[-1:] for row in rows], model.device)]
+        ).float()
     except UNREGISTERED_ERRORS:  # the architecture does not call the registered functions
         return False
     own_BD = compute_hidden_states(model, texts.to(model.device))[:, -1].float()

@@ -2,8 +2,9 @@
 
 Greedy:   argmax_v logits_v Sampled:  the smallest set of most likely tokens that together have
 probability `top_p` at this temperature, sampled by
-          inverting its distribution at one number of the sequence's own random generator (arXiv:1904.09751). So an
-          answer depends on its seed and its prompt, never on the other sequences of the batch.
+          inverting its distribution at one number of the sequence's own random generator
+          (arXiv:1904.09751). So an answer depends on its seed and its prompt, never on the other
+          sequences of the batch.
 
 Reported log-probabilities are the model's own: temperature 1, before any constraint.
 
@@ -79,10 +80,16 @@ class SequenceState:
         """Whether the argmax of the logits suffices: no sampling, no constraint, no
         log-probabilities.
         """
-        return self.sampling.temperature == 0 and self.constraint is None and self.log_probabilities is None
+        return (
+            self.sampling.temperature == 0
+            and self.constraint is None
+            and self.log_probabilities is None
+        )
 
 
-def append_tokens(model: PreTrainedModel, hidden_BD: Tensor, sequences: Sequence[SequenceState]) -> None:
+def append_tokens(
+    model: PreTrainedModel, hidden_BD: Tensor, sequences: Sequence[SequenceState]
+) -> None:
     """Append the next token to every sequence.
 
     Errors: `UsageError` when a constraint allows none.
@@ -96,7 +103,9 @@ def append_tokens(model: PreTrainedModel, hidden_BD: Tensor, sequences: Sequence
         next_B = torch.cat(
             [
                 _choose_next_tokens(
-                    model, hidden_BD[at : at + MAX_CHUNK_SEQUENCES], sequences[at : at + MAX_CHUNK_SEQUENCES]
+                    model,
+                    hidden_BD[at : at + MAX_CHUNK_SEQUENCES],
+                    sequences[at : at + MAX_CHUNK_SEQUENCES],
                 )
                 for at in cuts
             ]
@@ -105,7 +114,9 @@ def append_tokens(model: PreTrainedModel, hidden_BD: Tensor, sequences: Sequence
         row.tokens.append(token)
 
 
-def _choose_next_tokens(model: PreTrainedModel, hidden_BD: Tensor, sequences: Sequence[SequenceState]) -> Tensor:
+def _choose_next_tokens(
+    model: PreTrainedModel, hidden_BD: Tensor, sequences: Sequence[SequenceState]
+) -> Tensor:
     """The next token of each sequence, B, with sampling, constraints and log-probabilities."""
     logits_BV = compute_logits(model, hidden_BD)
     next_B = _select_tokens(_apply_constraints(logits_BV, sequences), sequences)
@@ -129,13 +140,17 @@ def _apply_constraints(logits_BV: Tensor, sequences: Sequence[SequenceState]) ->
             forbidden_BV[b, : len(mask_V)] = ~mask_V
             is_stuck = not bool(mask_V.any())
         else:
-            forbidden_BV[b, torch.tensor(list(allowed), dtype=torch.long, device=logits_BV.device)] = False
+            forbidden_BV[
+                b, torch.tensor(list(allowed), dtype=torch.long, device=logits_BV.device)
+            ] = False
             is_stuck = not len(allowed)
         if is_stuck:
             raise UsageError(
-                "nothing-allowed", "A constraint allows no token to follow.", found=f"after {row.tokens}",
+                "nothing-allowed",
+                "A constraint allows no token to follow.",
+                found=f"after {row.tokens}",
                 do="allow a stop token where an answer may end",
-            )  # fmt: skip
+            )
     return logits_BV.masked_fill(forbidden_BV, float("-inf"))
 
 
@@ -144,19 +159,25 @@ def _select_tokens(logits_BV: Tensor, sequences: Sequence[SequenceState]) -> Ten
     drawn = [b for b, row in enumerate(sequences) if row.sampling.temperature > 0]
     if drawn:
         next_B[drawn] = sample_tokens(
-            logits_BV[drawn], [sequences[b].sampling for b in drawn], [sequences[b].random for b in drawn]
+            logits_BV[drawn],
+            [sequences[b].sampling for b in drawn],
+            [sequences[b].random for b in drawn],
         )
     return next_B
 
 
-def sample_tokens(logits_BV: Tensor, samplings: Sequence[Sampling], sources: Sequence[random.Random]) -> Tensor:
+def sample_tokens(
+    logits_BV: Tensor, samplings: Sequence[Sampling], sources: Sequence[random.Random]
+) -> Tensor:
     """Sample one token per sequence, B, each from its own nucleus with its own random generator."""
     device = logits_BV.device
     temperature_B1 = torch.tensor([[sampling.temperature] for sampling in samplings], device=device)
     top_p_B1 = torch.tensor([[sampling.top_p] for sampling in samplings], device=device)
     # One number per sequence, always from its own generator: the batch cannot influence the answer.
     uniform_B1 = torch.tensor([[source.random()] for source in sources], device=device)
-    likeliest_BV, order_BV = (logits_BV / temperature_B1).softmax(-1).sort(descending=True, stable=True)
+    likeliest_BV, order_BV = (
+        (logits_BV / temperature_B1).softmax(-1).sort(descending=True, stable=True)
+    )
     # A token belongs to the nucleus if the probability before it is below `top_p`, so the first one
     # always does.
     before_BV = likeliest_BV.cumsum(-1) - likeliest_BV
@@ -167,7 +188,9 @@ def sample_tokens(logits_BV: Tensor, samplings: Sequence[Sampling], sources: Seq
     return order_BV.gather(1, at_B1.minimum(last_B1))[:, 0]
 
 
-def _record_log_probabilities(logits_BV: Tensor, next_B: Tensor, sequences: Sequence[SequenceState]) -> None:
+def _record_log_probabilities(
+    logits_BV: Tensor, next_B: Tensor, sequences: Sequence[SequenceState]
+) -> None:
     asked = [b for b, row in enumerate(sequences) if row.log_probabilities is not None]
     if not asked:
         return

@@ -54,7 +54,9 @@ def compute_log_probabilities(
 def _build_arrays(texts: Sequence[Sequence[int]], begins: Sequence[int]) -> TokenArrays:
     """Token arrays with loss weight 1 from `begin` on and 0 before."""
     starts_S1 = np.cumsum([0, *map(len, texts)]).astype(np.int64)
-    weights = [np.arange(len(text)) >= max(begin, 1) for text, begin in zip(texts, begins, strict=True)]
+    weights = [
+        np.arange(len(text)) >= max(begin, 1) for text, begin in zip(texts, begins, strict=True)
+    ]
     return TokenArrays(
         tokens_N=np.fromiter(chain.from_iterable(texts), np.int32, int(starts_S1[-1])),
         weights_N=np.concatenate(weights).astype(np.float32),

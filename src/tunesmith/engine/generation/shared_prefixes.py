@@ -55,7 +55,9 @@ class _PrefixNode:
 
     def count_saved_below(self, prefix: int) -> int:
         """Tokens saved by everything below when the nearest shared prefix has this depth."""
-        return prefix * len(self.prompts) + sum(branch.saved_by_depth[prefix] for branch in self.branches)
+        return prefix * len(self.prompts) + sum(
+            branch.saved_by_depth[prefix] for branch in self.branches
+        )
 
     def has_own_prefix(self, prefix: int) -> bool:
         """Whether a shared prefix that ends here saves more than the one above."""
@@ -76,7 +78,9 @@ def group_by_prefix(prompts: Sequence[Sequence[int]]) -> list[PromptGroup]:
     # of ancestors occur.
     for node in nodes:
         own = node.count_saved_below(node.depth) - node.depth - PREFIX_COST_TOKENS
-        node.saved_by_depth = {trunk: max(node.count_saved_below(trunk), own) for trunk in {0, *above[id(node)]}}
+        node.saved_by_depth = {
+            trunk: max(node.count_saved_below(trunk), own) for trunk in {0, *above[id(node)]}
+        }
     return _merge_unshared(_collect_groups(root))
 
 
@@ -96,7 +100,10 @@ def _collect_groups(root: _PrefixNode) -> list[PromptGroup]:
 def _build_tree(prompts: Sequence[Sequence[int]]) -> tuple[_PrefixNode, list[_PrefixNode]]:
     """The root, and all nodes, branches before their parents."""
     order = sorted(range(len(prompts)), key=lambda p: list(prompts[p]))
-    depths = [count_shareable_prefix(prompts[before], prompts[prompt]) for before, prompt in pairwise(order)]
+    depths = [
+        count_shareable_prefix(prompts[before], prompts[prompt])
+        for before, prompt in pairwise(order)
+    ]
     path, closed = [_PrefixNode(0)], []
     # A stack of open nodes over the sorted prompts, as in the construction of a suffix tree from an
     # LCP array.
@@ -116,7 +123,9 @@ def _build_tree(prompts: Sequence[Sequence[int]]) -> tuple[_PrefixNode, list[_Pr
 def _merge_unshared(groups: list[PromptGroup]) -> list[PromptGroup]:
     """Merge the groups that save nothing into one without a shared prefix."""
     alone = [prompt for group in groups if not group.saved_tokens for prompt in group.prompts]
-    shared = sorted((group for group in groups if group.saved_tokens), key=lambda group: -len(group.prompts))
+    shared = sorted(
+        (group for group in groups if group.saved_tokens), key=lambda group: -len(group.prompts)
+    )
     return shared + ([PromptGroup(0, alone)] if alone else [])
 
 

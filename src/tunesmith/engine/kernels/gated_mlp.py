@@ -1,12 +1,12 @@
 """The gated feed-forward layer without its intermediate copies.
 
-    h = act(g) * u,    dg = dh * u * act'(g),    du = dh * act(g)         act is SiLU or GELU (tanh form or exact)
+    h = act(g) * u,  dg = dh * u * act'(g),  du = dh * act(g)  act is SiLU or GELU (tanh form or exact)
 
 Only g and u are saved for the backward pass; autograd would save act(g) too. h is marked as
 recomputable from them (`recompute.py`). Source: Shazeer 2020, arXiv:2002.05202.
 
 Shapes: N tokens, D hidden, F width of the layer.
-"""
+"""  # noqa: E501
 
 from typing import Any
 
@@ -21,9 +21,16 @@ from tunesmith.engine.kernels.shared_input import apply_to_shared_input
 class GatedMlp(nn.Module):
     """Replaces a transformers MLP of three linear layers, which keep their names."""
 
-    def __init__(self, gate_proj: nn.Module, up_proj: nn.Module, down_proj: nn.Module, activation: str) -> None:
+    def __init__(
+        self, gate_proj: nn.Module, up_proj: nn.Module, down_proj: nn.Module, activation: str
+    ) -> None:
         super().__init__()
-        self.gate_proj, self.up_proj, self.down_proj, self.activation = gate_proj, up_proj, down_proj, activation
+        self.gate_proj, self.up_proj, self.down_proj, self.activation = (
+            gate_proj,
+            up_proj,
+            down_proj,
+            activation,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
@@ -33,7 +40,10 @@ class GatedMlp(nn.Module):
         # gradient.
         is_followed = g.requires_grad or u.requires_grad
         h = mark_recomputable(
-            _Gate.apply(g, u, activated), activated.recompute_gated if is_followed else activated.compute_gated, g, u
+            _Gate.apply(g, u, activated),
+            activated.recompute_gated if is_followed else activated.compute_gated,
+            g,
+            u,
         )
         y: Tensor = self.down_proj(h)
         return y
@@ -69,7 +79,9 @@ class _Activation:
         """d * act'(g), the gradient of g."""
         if self.activation == "silu":
             return torch.ops.aten.silu_backward(d, g)
-        return torch.ops.aten.gelu_backward(d, g, approximate="tanh" if self.activation == "gelu_tanh" else "none")
+        return torch.ops.aten.gelu_backward(
+            d, g, approximate="tanh" if self.activation == "gelu_tanh" else "none"
+        )
 
 
 class _Gate(torch.autograd.Function):

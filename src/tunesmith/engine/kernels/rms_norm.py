@@ -42,7 +42,11 @@ class RmsNorm(nn.Module):
             )
         normed, scale = _RmsNorm.apply(x, self.weight, self.epsilon, self.from_one)
         return mark_recomputable(
-            normed, _apply_weight if not self.from_one else _apply_weight_plus_one, x, self.weight, scale
+            normed,
+            _apply_weight if not self.from_one else _apply_weight_plus_one,
+            x,
+            self.weight,
+            scale,
         )
 
 
@@ -60,9 +64,17 @@ def _apply_weight_plus_one(x: Tensor, weight_D: Tensor, scale: Tensor) -> Tensor
 
 class _RmsNorm(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight_D: Tensor, epsilon: float, from_one: bool) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, x: Tensor, weight_D: Tensor, epsilon: float, from_one: bool
+    ) -> tuple[Tensor, Tensor]:
         exact = x.to(torch.promote_types(x.dtype, torch.float32))
-        scale = torch.linalg.vector_norm(exact, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
+        scale = (
+            torch.linalg.vector_norm(exact, dim=-1, keepdim=True)
+            .square_()
+            .div_(x.shape[-1])
+            .add_(epsilon)
+            .rsqrt_()
+        )
         ctx.save_for_backward(x, weight_D, scale)
         ctx.mark_non_differentiable(scale)
         ctx.from_one = from_one
@@ -85,7 +97,11 @@ def as_rms_norm(module: nn.Module) -> RmsNorm | None:
     weight = getattr(module, "weight", None)
     # Llama and its relatives call it `variance_epsilon`, Gemma `eps`.
     epsilon = getattr(module, "variance_epsilon", None) or getattr(module, "eps", None)
-    if not type(module).__name__.endswith("RMSNorm") or not isinstance(weight, nn.Parameter) or weight.dim() != 1:
+    if (
+        not type(module).__name__.endswith("RMSNorm")
+        or not isinstance(weight, nn.Parameter)
+        or weight.dim() != 1
+    ):
         return None
     if not isinstance(epsilon, float):
         return None

@@ -1,9 +1,9 @@
 """KTO: answers rated individually as desirable or undesirable; no pairs are needed.
 
     r(x, y) = log p(y | x) - log p_ref(y | x)
-    z       = max(0, mean of r(x, y') over the optimizer step), y' the answer to another prompt; carries no gradient
+    z  = max(0, mean of r(x, y') over the optimizer step), y' the answer to another prompt; carries no gradient
     loss    = w_desirable   * (1 - sigmoid(beta * (r - z)))      for a desirable answer
-              w_undesirable * (1 - sigmoid(beta * (z - r)))      for an undesirable one; mean over the examples
+              w_undesirable * (1 - sigmoid(beta * (z - r)))  for an undesirable one; mean over the examples
 
 z estimates the KL divergence of the model from its reference: what all answers have gained on
 average. An answer counts only as far as it differs from that. The mismatched prompts and answers of
@@ -11,7 +11,7 @@ the estimate are formed once, before training (`build_mismatched`), so that the 
 it is computed only once too.
 
 Source: Ethayarajh et al. 2024, arXiv:2402.01306, equations 7 and 8.
-"""
+"""  # noqa: E501
 
 from typing import Self
 
@@ -33,10 +33,18 @@ class Kto:
     @classmethod
     def from_recipe(cls, recipe: Recipe) -> Self:
         """The method with the options of a recipe."""
-        return cls(recipe.kto.beta, recipe.kto.desirable_weight or 1.0, recipe.kto.undesirable_weight or 1.0)
+        return cls(
+            recipe.kto.beta,
+            recipe.kto.desirable_weight or 1.0,
+            recipe.kto.undesirable_weight or 1.0,
+        )
 
     def __init__(self, beta: float, wanted_weight: float, unwanted_weight: float) -> None:
-        self.beta, self.desirable_weight, self.undesirable_weight = beta, wanted_weight, unwanted_weight
+        self.beta, self.desirable_weight, self.undesirable_weight = (
+            beta,
+            wanted_weight,
+            unwanted_weight,
+        )
 
     def compute_loss(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
         """Loss between 0 and the larger weight (no unit), mean over the examples of the step.
@@ -64,7 +72,9 @@ def build_mismatched(arrays: TokenArrays) -> TokenArrays:
     The answer is truncated where the sequence would exceed the longest example: it is used for an
     estimate only, never trained on.
     """
-    prompts, answers = zip(*(_split_prompt(*arrays.get_sequence(s)) for s in range(len(arrays))), strict=True)
+    prompts, answers = zip(
+        *(_split_prompt(*arrays.get_sequence(s)) for s in range(len(arrays))), strict=True
+    )
     longest = int(np.diff(arrays.starts_S1).max())
     tokens, weights = [], []
     for prompt_T, other in zip(prompts, _find_next_different(prompts), strict=True):
@@ -75,7 +85,9 @@ def build_mismatched(arrays: TokenArrays) -> TokenArrays:
     return TokenArrays(np.concatenate(tokens), np.concatenate(weights), starts_S1)
 
 
-def _split_prompt(tokens_T: np.ndarray, weights_T: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+def _split_prompt(
+    tokens_T: np.ndarray, weights_T: np.ndarray
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
     """(prompt, (answer, its weights)); the answer starts at the first trained token."""
     begin = int(np.argmax(weights_T > 0))
     return tokens_T[:begin], (tokens_T[begin:], weights_T[begin:])

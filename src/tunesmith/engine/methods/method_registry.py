@@ -6,7 +6,13 @@ from tunesmith.engine.methods.training_method import TrainingMethod
 from tunesmith.records import Recipe
 from tunesmith.records.method_specs import METHODS
 
-_MEMBERS = ("sequences_per_example", "uses_reference", "estimates_kl", "compute_loss", "is_preferred_E")
+_MEMBERS = (
+    "sequences_per_example",
+    "uses_reference",
+    "estimates_kl",
+    "compute_loss",
+    "is_preferred_E",
+)
 
 
 def build_method(recipe: Recipe) -> TrainingMethod:

@@ -34,7 +34,9 @@ class Simpo:
     def compute_loss(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
         """Loss in nats, mean over the pairs of the step. Shapes: () from S."""
         chosen_E, rejected_E = split_pairs(scores.mean_logps_S)
-        return -logsigmoid(self.beta * (chosen_E - rejected_E) - self.margin).sum() / totals.examples
+        return (
+            -logsigmoid(self.beta * (chosen_E - rejected_E) - self.margin).sum() / totals.examples
+        )
 
     def is_preferred_E(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
         """Whether the chosen answer has the higher mean log-probability per token, E."""

@@ -25,7 +25,11 @@ options = parser.parse_args()
 device = "cuda" if torch.cuda.is_available() else "cpu"
 tokenizer: Any = AutoTokenizer.from_pretrained(options.model)
 dtype = getattr(torch, PROMPT["model"]["dtype"])
-model = AutoModelForCausalLM.from_pretrained(options.model, dtype=dtype, use_safetensors=True).eval().to(device)
+model = (
+    AutoModelForCausalLM.from_pretrained(options.model, dtype=dtype, use_safetensors=True)
+    .eval()
+    .to(device)
+)
 LABELS, SCHEMA, STOP = PROMPT["labels"], PROMPT["json_schema"], set(PROMPT["stop_ids"])
 
 
@@ -45,17 +49,27 @@ def answer(conversation: Messages) -> str:
     Errors: ValueError when the prompt is not acceptable.
     """
     most = PROMPT["model"]["context_tokens"] - PROMPT["max_new_tokens"]
-    messages = build_messages(conversation, lambda some: len(encode_text(render_messages(some))) <= most)
+    messages = build_messages(
+        conversation, lambda some: len(encode_text(render_messages(some))) <= most
+    )
     # A control token in the text would let its author forge turns of the conversation.
-    if any(mark in str(message["content"]) for message in messages for mark in tokenizer.all_special_tokens):
+    if any(
+        mark in str(message["content"])
+        for message in messages
+        for mark in tokenizer.all_special_tokens
+    ):
         raise ValueError("a message spells a control token of the model")
     if LABELS:
         return find_best_label(messages)
     ids = encode_text(render_messages(messages))
     if len(ids) > most:
-        raise ValueError(f"the prompt has {len(ids):,} tokens; at most {most:,} leave room for an answer")
+        raise ValueError(
+            f"the prompt has {len(ids):,} tokens; at most {most:,} leave room for an answer"
+        )
     return str(
-        tokenizer.decode(generate_tokens(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        tokenizer.decode(
+            generate_tokens(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
     ).strip()
 
 
@@ -65,7 +79,12 @@ def generate_tokens(ids: list[int]) -> list[int]:
     tokens: list[int] = []
     feed, past, matcher = ids, None, build_grammar().deep_copy() if SCHEMA else None
     while len(tokens) < PROMPT["max_new_tokens"]:
-        step = model(torch.tensor([feed], device=device), past_key_values=past, use_cache=True, logits_to_keep=1)
+        step = model(
+            torch.tensor([feed], device=device),
+            past_key_values=past,
+            use_cache=True,
+            logits_to_keep=1,
+        )
         # The mask has one bit per token id, lowest bit first; ids past its end are not allowed.
         logits, past = step.logits[0, -1].float(), step.past_key_values
         if matcher is not None:
@@ -88,7 +107,9 @@ def build_grammar() -> Any:
     """The compiled JSON schema that answers must fit."""
     from llguidance import LLMatcher, LLTokenizer
 
-    known = LLTokenizer((options.model / "tokenizer.json").read_text("utf-8"), eos_token=sorted(STOP))
+    known = LLTokenizer(
+        (options.model / "tokenizer.json").read_text("utf-8"), eos_token=sorted(STOP)
+    )
     text = LLMatcher.grammar_from_json_schema(json.dumps(SCHEMA), overrides=PROMPT["json_options"])
     return LLMatcher(known, text, log_level=0)
 
@@ -98,7 +119,10 @@ def find_best_label(messages: Messages) -> str:
     scores = score_labels(render_messages(messages))
     if PROMPT["is_calibrated"]:
         last = max(i for i, message in enumerate(messages) if message["role"] == "user")
-        blank = [{**message, "content": "N/A"} if i == last else message for i, message in enumerate(messages)]
+        blank = [
+            {**message, "content": "N/A"} if i == last else message
+            for i, message in enumerate(messages)
+        ]
         scores = scores - score_labels(render_messages(blank))
     return str(LABELS[int(scores.argmax())])
 
@@ -118,8 +142,14 @@ def score_labels(text: str) -> torch.Tensor:
         tokens = whole[len(ids) :] if is_apart else encode_text(label + PROMPT["end_of_turn"])
         # A copy, because the cache is extended in place and the next label needs the prompt alone.
         past = copy.deepcopy(begun.past_key_values)
-        logits = model(torch.tensor([tokens[:-1]], device=device), past_key_values=past).logits[0].float()
-        rest = logits.log_softmax(-1).gather(1, torch.tensor(tokens[1:], device=device)[:, None]).sum()
+        logits = (
+            model(torch.tensor([tokens[:-1]], device=device), past_key_values=past)
+            .logits[0]
+            .float()
+        )
+        rest = (
+            logits.log_softmax(-1).gather(1, torch.tensor(tokens[1:], device=device)[:, None]).sum()
+        )
         scores.append(first[tokens[0]] + rest)
     return torch.stack(scores).cpu()
 

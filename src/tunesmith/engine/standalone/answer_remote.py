@@ -25,7 +25,11 @@ def answer(conversation: Messages) -> str:
 
     Errors: ValueError when the service gives none.
     """
-    body = {"model": SERVICE["model"], "messages": build_messages(conversation), **SERVICE["settings"]}
+    body = {
+        "model": SERVICE["model"],
+        "messages": build_messages(conversation),
+        **SERVICE["settings"],
+    }
     headers = {"Content-Type": "application/json", "User-Agent": "answer.py"}
     if key := os.environ.get(SERVICE["key_variable"], "").strip():
         headers["Authorization"] = f"Bearer {key}"
@@ -51,7 +55,15 @@ def request_completion(request: urllib.request.Request) -> str | ValueError:
         return str(told["choices"][0]["message"]["content"].strip())
     except urllib.error.HTTPError as error:
         return ValueError(f"the service refused: status {error.code}, {error.read(300)!r}")
-    except (OSError, http.client.HTTPException, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (
+        OSError,
+        http.client.HTTPException,
+        ValueError,
+        KeyError,
+        IndexError,
+        TypeError,
+        AttributeError,
+    ) as error:
         return ValueError(f"the service gave no answer: {error!r}")
 
 

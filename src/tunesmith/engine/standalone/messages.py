@@ -14,7 +14,9 @@ PLACEHOLDER = re.compile(r"\{\{\s*(?:input|question|prompt)\s*\}\}|\{(?:input|qu
 Messages = list[dict[str, Any]]
 
 
-def build_messages(conversation: Messages, fits: Callable[[Messages], bool] = lambda messages: True) -> Messages:
+def build_messages(
+    conversation: Messages, fits: Callable[[Messages], bool] = lambda messages: True
+) -> Messages:
     """The conversation with system message, template, examples and passages added.
 
     `fits` limits the retrieved entries to those that leave room in the context.
@@ -37,7 +39,9 @@ def build_messages(conversation: Messages, fits: Callable[[Messages], bool] = la
     from retrieve import find_nearest  # type: ignore[import-not-found]  # next to this file in a bundle
 
     found = find_nearest(messages)
-    with_found = with_passages if found and "text" in found[0] else lambda m, some: with_shots(m, some[::-1])
+    with_found = (
+        with_passages if found and "text" in found[0] else lambda m, some: with_shots(m, some[::-1])
+    )
     # Entries that do not fit are left out, the least similar first.
     counts = range(len(found), 0, -1)
     return next((told for n in counts if fits(told := with_found(messages, found[:n]))), messages)
@@ -50,7 +54,10 @@ def answer_lines(answer: Callable[[Messages], str], as_json: bool) -> None:
             told = {"text": answer(parse_conversation(line)), "error": None}
         except ValueError as error:
             told = {"text": "", "error": str(error)}
-        print(json.dumps(told, ensure_ascii=False) if as_json else told["text"] or told["error"], flush=True)
+        print(
+            json.dumps(told, ensure_ascii=False) if as_json else told["text"] or told["error"],
+            flush=True,
+        )
 
 
 def parse_conversation(line: str) -> Messages:

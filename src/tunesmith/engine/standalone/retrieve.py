@@ -19,16 +19,22 @@ ENTRIES = [json.loads(line) for line in (BUNDLE_FOLDER / "index.jsonl").read_byt
 
 def get_question(messages: list[dict[str, Any]]) -> str:
     """The text of the last user turn."""
-    return next((message["content"] for message in reversed(messages) if message["role"] == "user"), "")
+    return next(
+        (message["content"] for message in reversed(messages) if message["role"] == "user"), ""
+    )
 
 
 def list_turns(messages: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """(role, content) of the conversation's turns, without its system message."""
-    return [(message["role"], message["content"]) for message in messages if message["role"] != "system"]
+    return [
+        (message["role"], message["content"]) for message in messages if message["role"] != "system"
+    ]
 
 
 # Lao, Thai, Myanmar, Khmer, kana, CJK ideographs: scripts that put no spaces between words.
-UNSPACED_PATTERN = "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+"
+UNSPACED_PATTERN = (
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+"
+)
 
 
 def tokenize_words(text: str) -> list[str]:
@@ -39,13 +45,18 @@ def tokenize_words(text: str) -> list[str]:
     return words + trigrams + [run[i : i + 2] for run in runs for i in range(max(1, len(run) - 1))]
 
 
-TEXTS = [entry["text"] if "text" in entry else get_question(entry["messages"][:-1]) for entry in ENTRIES]
+TEXTS = [
+    entry["text"] if "text" in entry else get_question(entry["messages"][:-1]) for entry in ENTRIES
+]
 TURNS = [list_turns(entry.get("messages", [])[:-1]) for entry in ENTRIES]
 COUNTS = [Counter(tokenize_words(text)) for text in TEXTS]
 LENGTHS = np.array([count.total() for count in COUNTS] or [0])
 POSTINGS: dict[str, list[tuple[int, float]]] = defaultdict(list)
 DOCUMENT_FREQUENCIES = Counter(word for count in COUNTS for word in count)
-IDF = {w: np.float32(math.log(1 + (len(TEXTS) - df + 0.5) / (df + 0.5))) for w, df in DOCUMENT_FREQUENCIES.items()}
+IDF = {
+    w: np.float32(math.log(1 + (len(TEXTS) - df + 0.5) / (df + 0.5)))
+    for w, df in DOCUMENT_FREQUENCIES.items()
+}
 for place, count in enumerate(COUNTS):
     norm = 1.5 * ((1 - 0.75) + 0.75 * LENGTHS[place] / LENGTHS.mean())
     for word, n in count.items():
@@ -69,7 +80,11 @@ def search_by_meaning(question: str, left_out: list[int], k: int) -> list[int]:
     # Rounded, so that ties are broken by index and not by the order of float sums.
     cosines = np.round(embed(question) @ VECTORS.T, 6)
     cosines[left_out] = -np.inf
-    return [int(place) for place in np.argsort(-cosines, kind="stable")[:k] if np.isfinite(cosines[place])]
+    return [
+        int(place)
+        for place in np.argsort(-cosines, kind="stable")[:k]
+        if np.isfinite(cosines[place])
+    ]
 
 
 def find_nearest(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -77,14 +92,18 @@ def find_nearest(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     question, k = get_question(messages), SETTINGS["k"]
     left_out = [i for i, turns in enumerate(TURNS) if turns and turns == list_turns(messages)]
     if SETTINGS["search"] != "both":
-        places = (search_by_words if SETTINGS["search"] == "bm25" else search_by_meaning)(question, left_out, k)
+        places = (search_by_words if SETTINGS["search"] == "bm25" else search_by_meaning)(
+            question, left_out, k
+        )
         return [ENTRIES[place] for place in places]
     # Reciprocal rank fusion with the usual constant 60.
     joined: dict[int, float] = defaultdict(float)
     for search in (search_by_words, search_by_meaning):
         for rank, place in enumerate(search(question, left_out, max(100, k)), start=1):
             joined[place] += 1 / (60 + rank)
-    return [ENTRIES[place] for place in sorted(joined, key=lambda place: (-joined[place], place))[:k]]
+    return [
+        ENTRIES[place] for place in sorted(joined, key=lambda place: (-joined[place], place))[:k]
+    ]
 
 
 if SETTINGS["search"] != "bm25":

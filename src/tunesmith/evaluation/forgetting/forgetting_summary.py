@@ -20,21 +20,33 @@ def describe_forgetting(forgetting: Forgetting, budget: float | None = None) -> 
     if budget is not None:
         sentences.append(_compare_with_budget(forgetting.drop, budget))
     # p-values of the kinds are already adjusted for multiple comparisons.
-    fallen = [change for change in forgetting.kinds if change.drop.value > 0 and change.p < SIGNIFICANCE_LEVEL]
+    fallen = [
+        change
+        for change in forgetting.kinds
+        if change.drop.value > 0 and change.p < SIGNIFICANCE_LEVEL
+    ]
     if fallen:
-        sentences.append(f"Of the kinds, beyond noise fell {'; '.join(_describe_kind(change) for change in fallen)}.")
+        sentences.append(
+            "Of the kinds, beyond noise fell"
+            f" {'; '.join(_describe_kind(change) for change in fallen)}."
+        )
     if forgetting.text is not None:
         text, rise = forgetting.text, forgetting.text.rise
         verb = "rose" if rise.value > 0 else "fell"
         sentences.append(
-            f"General text: {text.before:.3f} nats per token before, {text.after:.3f} after: it {verb} by "
-            f"{abs(rise.value):.3f} (95 % interval of the change {rise.low:+.3f} to {rise.high:+.3f}, "
-            f"{rise.n:,} paragraphs)."
+            f"General text: {text.before:.3f} nats per token before, {text.after:.3f} after: it"
+            f" {verb} by {abs(rise.value):.3f} (95 % interval of the change {rise.low:+.3f} to"
+            f" {rise.high:+.3f}, {rise.n:,} paragraphs)."
         )
     if forgetting.drop.failed:
-        sentences.append(f"{forgetting.drop.failed:,} items got no answer before or after and are left out.")
+        sentences.append(
+            f"{forgetting.drop.failed:,} items got no answer before or after and are left out."
+        )
     # A typographic minus sign, but only where numbers are signed: other sentences have hyphens.
-    return [sentence.replace("-", "−") if "nats per token" in sentence else sentence for sentence in sentences]
+    return [
+        sentence.replace("-", "−") if "nats per token" in sentence else sentence
+        for sentence in sentences
+    ]
 
 
 def _describe_drop(forgetting: Forgetting) -> str:
@@ -46,7 +58,10 @@ def _describe_drop(forgetting: Forgetting) -> str:
     elif drop.value == 0:
         verb = "did not change"
     else:
-        verb = f"{'fell' if drop.value > 0 else 'rose'} by {format_points(abs(drop.value))}, which may be noise"
+        verb = (
+            f"{'fell' if drop.value > 0 else 'rose'} by {format_points(abs(drop.value))}, which may"
+            " be noise"
+        )
     return (
         f"General ability {verb}: {format_percent(forgetting.before.value)} of {drop.n:,} small "
         f"tasks were right before tuning, {format_percent(forgetting.after.value)} after "
@@ -57,20 +72,26 @@ def _describe_drop(forgetting: Forgetting) -> str:
 
 def _compare_with_budget(drop: Quantity, budget: float) -> str:
     if drop.low > budget:
-        return f"That is more than the {format_points(budget)} it may fall (max_forgetting), beyond noise."
+        return (
+            f"That is more than the {format_points(budget)} it may fall (max_forgetting), beyond"
+            " noise."
+        )
     if drop.value > budget:
         return (
             f"That is more than the {format_points(budget)} it may fall (max_forgetting); "
             "whether it truly is may be noise."
         )
     if drop.high > budget:
-        return f"It stays within the {format_points(budget)} it may fall (max_forgetting), but more is not excluded."
+        return (
+            f"It stays within the {format_points(budget)} it may fall (max_forgetting), but more is"
+            " not excluded."
+        )
     return f"More than the {format_points(budget)} it may fall (max_forgetting) is excluded."
 
 
 def _describe_kind(change: AbilityChange) -> str:
     drop = change.drop
     return (
-        f"{KIND_NAMES.get(change.kind, change.kind)} {format_points(drop.value)} "
-        f"(95 % interval {format_points_number(drop.low)} to {format_points_number(drop.high)}, n = {drop.n:,})"
+        f"{KIND_NAMES.get(change.kind, change.kind)} {format_points(drop.value)} (95 % interval"
+        f" {format_points_number(drop.low)} to {format_points_number(drop.high)}, n = {drop.n:,})"
     )

@@ -55,11 +55,16 @@ def load_probe_items() -> tuple[ProbeItem, ...]:
 @lru_cache(maxsize=1)
 def load_general_texts() -> tuple[str, ...]:
     """The paragraphs of general text."""
-    return tuple(" ".join(paragraph.split()) for paragraph in _read_package_file("general_text.txt").split("\n\n"))
+    return tuple(
+        " ".join(paragraph.split())
+        for paragraph in _read_package_file("general_text.txt").split("\n\n")
+    )
 
 
 def measure_general_ability(
-    completer: Completer, likelihoods: LogprobModel | None = None, progress: ProgressCallback | None = None
+    completer: Completer,
+    likelihoods: LogprobModel | None = None,
+    progress: ProgressCallback | None = None,
 ) -> GeneralAbility:
     """The model's general ability in its current state. `completer` should be limited to
     `MAX_PROBE_TOKENS` new tokens; without `likelihoods` the loss on text is not measured."""
@@ -75,9 +80,14 @@ def measure_general_ability(
         )
         for item, completion in zip(items, completions, strict=True)
     )
-    texts = _measure_text_losses(likelihoods, load_general_texts()) if likelihoods is not None else ()
+    texts = (
+        _measure_text_losses(likelihoods, load_general_texts()) if likelihoods is not None else ()
+    )
     return GeneralAbility(
-        probe=compute_probe_fingerprint(), answers=answers, texts=texts, seconds=time.perf_counter() - began
+        probe=compute_probe_fingerprint(),
+        answers=answers,
+        texts=texts,
+        seconds=time.perf_counter() - began,
     )
 
 
@@ -95,7 +105,9 @@ def _measure_text_losses(likelihoods: LogprobModel, texts: Sequence[str]) -> tup
 
 def compute_probe_fingerprint() -> str:
     """Fingerprint of all prompts, texts, and arguments of the rules."""
-    return compute_fingerprint([[[item.prompt, item.rules] for item in load_probe_items()], load_general_texts()])
+    return compute_fingerprint(
+        [[[item.prompt, item.rules] for item in load_probe_items()], load_general_texts()]
+    )
 
 
 def _read_package_file(name: str) -> str:

@@ -52,7 +52,9 @@ def compute_forgetting(before: GeneralAbility, after: GeneralAbility) -> Forgett
     whole = _compute_change("all", pairs)
     lost = [(x, y) for x, y in pairs if x.is_right and y.is_right is False]
     names = dict.fromkeys(x.kind for x, _ in pairs)
-    kinds = [_compute_change(kind, [pair for pair in pairs if pair[0].kind == kind]) for kind in names]
+    kinds = [
+        _compute_change(kind, [pair for pair in pairs if pair[0].kind == kind]) for kind in names
+    ]
     corrected = holm_adjust([change.p for change in kinds])
     return Forgetting(
         before=whole.before,
@@ -71,7 +73,11 @@ def compute_forgetting(before: GeneralAbility, after: GeneralAbility) -> Forgett
 
 def _compute_change(kind: str, pairs: Sequence[BeforeAfter]) -> AbilityChange:
     """The change over the items answered both times; the others count as failed."""
-    both = [(x.is_right, y.is_right) for x, y in pairs if x.is_right is not None and y.is_right is not None]
+    both = [
+        (x.is_right, y.is_right)
+        for x, y in pairs
+        if x.is_right is not None and y.is_right is not None
+    ]
     # `reshape` gives two empty rows if no item was answered both times.
     before_N, after_N = np.array(both, dtype=np.float64).reshape(-1, 2).T
     # Before minus after: a positive value is a drop.
@@ -81,7 +87,13 @@ def _compute_change(kind: str, pairs: Sequence[BeforeAfter]) -> AbilityChange:
         kind=kind,
         before=_compute_rate(before_N, failed),
         after=_compute_rate(after_N, failed),
-        drop=Quantity(value=difference.value, low=difference.low, high=difference.high, n=difference.n, failed=failed),
+        drop=Quantity(
+            value=difference.value,
+            low=difference.low,
+            high=difference.high,
+            n=difference.n,
+            failed=failed,
+        ),
         p=difference.p,
     )
 
@@ -100,12 +112,16 @@ def _select_regressions(lost: Sequence[BeforeAfter]) -> tuple[Regression, ...]:
         turn[x.kind] = turn.get(x.kind, 0) + 1
         ordered.append((turn[x.kind], x, y))
     return tuple(
-        Regression(item=x.item, kind=x.kind, prompt=prompts.get(x.item, ""), before=x.text, after=y.text)
+        Regression(
+            item=x.item, kind=x.kind, prompt=prompts.get(x.item, ""), before=x.text, after=y.text
+        )
         for _, x, y in sorted(ordered, key=lambda entry: entry[0])[:MAX_SHOWN_REGRESSIONS]
     )
 
 
-def _compute_text_change(before: Sequence[TextLoss], after: Sequence[TextLoss]) -> TextLossChange | None:
+def _compute_text_change(
+    before: Sequence[TextLoss], after: Sequence[TextLoss]
+) -> TextLossChange | None:
     """The change in loss; None if one of the two was not measured.
 
     Errors: `RecordError` if the token counts differ.

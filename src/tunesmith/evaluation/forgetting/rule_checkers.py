@@ -41,9 +41,27 @@ _REFUSAL = re.compile(
 )
 MIN_WILLING_WORDS = 4
 _SMALL = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-)  # fmt: skip
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+)
 _TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 
 
@@ -64,7 +82,9 @@ def normalize_words(text: str) -> str:
 
 def extract_numbers(text: str) -> set[float]:
     """All numbers in the text."""
-    found = (match.replace("−", "-").replace("$", "").replace(",", "") for match in _NUMBER.findall(text))
+    found = (
+        match.replace("−", "-").replace("$", "").replace(",", "") for match in _NUMBER.findall(text)
+    )
     return {float(number) for number in found}
 
 
@@ -138,7 +158,11 @@ RULE_CHECKERS: Mapping[str, Callable[[str, Any], bool]] = {
     "words": lambda text, limits: _is_count_within(text.split(), limits),
     "lines": lambda text, limits: _is_count_within(_split_lines(text), limits),
     "starts": lambda text, wanted: _strip_quotes(text).casefold().startswith(wanted.casefold()),
-    "ends": lambda text, wanted: _strip_quotes(text).casefold().rstrip(".").endswith(wanted.casefold().rstrip(".")),
+    "ends": (
+        lambda text, wanted: (
+            _strip_quotes(text).casefold().rstrip(".").endswith(wanted.casefold().rstrip("."))
+        )
+    ),
     "without": _avoids_letter,
     "contains": lambda text, parts: all(part in text for part in parts),
     "items": _is_list_of,

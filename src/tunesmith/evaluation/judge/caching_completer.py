@@ -18,7 +18,9 @@ class CachingCompleter:
         self._cache: dict[Prompt, Completion] = {}
         self.usage = Usage(requests=0, tokens_in=0, tokens_out=0, seconds=0.0)
 
-    def complete(self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None) -> list[Completion]:
+    def complete(
+        self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None
+    ) -> list[Completion]:
         """One completion per prompt, in the order of the prompts. Failures are not cached, so they
         are requested again the next time."""
         new = list(dict.fromkeys(prompt for prompt in prompts if prompt not in self._cache))
@@ -32,7 +34,9 @@ class CachingCompleter:
         )
         self.usage = sum_usage([self.usage, now])
         found = {**self._cache, **dict(zip(new, completions, strict=True))}
-        self._cache = {prompt: completion for prompt, completion in found.items() if completion.error is None}
+        self._cache = {
+            prompt: completion for prompt, completion in found.items() if completion.error is None
+        }
         return [found[prompt] for prompt in prompts]
 
 

@@ -1,9 +1,9 @@
 """Answers rated by people, from a CSV or JSON Lines file: the reference for a judge.
 
-| columns                                   | the rating                 | kind of judge            |
+| columns                                   | the rating                 | kind of judge |
 |-------------------------------------------|----------------------------|--------------------------|
-| question, answer, label, [reference]      | a grade for one answer     | `RubricJudge`            |
-| question, a, b, winner, [reference]       | the better of two answers  | `PairwiseJudge`          |
+| question, answer, label, [reference]      | a grade for one answer     | `RubricJudge` |
+| question, a, b, winner, [reference]       | the better of two answers  | `PairwiseJudge` |
 
 Grades are numbers (more is better) or words of a known order (`WORD_SCALES`). `winner` is a, b or
 tie. Other columns are ignored: people keep notes there. All errors in the file are reported
@@ -72,12 +72,17 @@ def read_human_labels(path: Path) -> RatedAnswers | RatedPairs:
     """The ratings of a file. Errors: `DataError` with every invalid line."""
     if not path.is_file():
         raise DataError(
-            "no-labels", "There is no such file of judged answers.", where=str(path), do="check judge.labels"
+            "no-labels",
+            "There is no such file of judged answers.",
+            where=str(path),
+            do="check judge.labels",
         )
     table = path.suffix.lower() in (".csv", ".tsv")
     found = list(read_csv(path) if table else read_jsonl(path))
     rows = [one for one in found if isinstance(one, Row)]
-    faults = [(one.line, one.found) for one in found if isinstance(one, RowError) and one.code != "bom"]
+    faults = [
+        (one.line, one.found) for one in found if isinstance(one, RowError) and one.code != "bom"
+    ]
     wanted = _PREFERENCE_COLUMNS if rows and "winner" in rows[0].values else _RATING_COLUMNS
     faults += [(row.line, fault) for row in rows for fault in _find_row_errors(row, wanted)]
     # The scale is inferred only from valid rows, or one fault would be reported twice.
@@ -89,7 +94,10 @@ def read_human_labels(path: Path) -> RatedAnswers | RatedPairs:
         return _build_rated_pairs(rows)
     marks = tuple(_find_scale_index(str(row.values["label"]), scale) for row in rows)
     items = tuple(
-        ScoringInput(_get_text(row, "answer"), _get_text(row, "reference"), _get_text(row, "question")) for row in rows
+        ScoringInput(
+            _get_text(row, "answer"), _get_text(row, "reference"), _get_text(row, "question")
+        )
+        for row in rows
     )
     return RatedAnswers(items, marks, scale)
 
@@ -98,7 +106,9 @@ def _find_row_errors(row: Row, columns: _ColumnSpec) -> Iterator[str]:
     for name in (*columns.non_empty, *columns.may_be_empty):
         if name not in row.values:
             yield f"no {name!r}"
-        elif not isinstance(row.values[name], str) and not (name == "label" and _is_plain_number(row.values[name])):
+        elif not isinstance(row.values[name], str) and not (
+            name == "label" and _is_plain_number(row.values[name])
+        ):
             yield f"{name!r} is no text"
         elif name in columns.non_empty and not str(row.values[name]).strip():
             yield f"{name!r} is empty"
@@ -116,18 +126,24 @@ def _is_plain_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _infer_scale(labels: Sequence[tuple[int, str]]) -> tuple[tuple[str, ...], list[tuple[int, str]]]:
+def _infer_scale(
+    labels: Sequence[tuple[int, str]],
+) -> tuple[tuple[str, ...], list[tuple[int, str]]]:
     """(the scale from worst to best, (line, error) for each label that does not fit it)."""
     numbers = {label: number for _, label in labels if (number := _parse_number(label)) is not None}
     # Numbers in the majority make it a numeric scale, so that one typo is reported as such.
     if 2 * len(numbers) > len({label for _, label in labels}):
         strays = [
-            (line, f"label {label!r:.40} is no number, as others are") for line, label in labels if label not in numbers
+            (line, f"label {label!r:.40} is no number, as others are")
+            for line, label in labels
+            if label not in numbers
         ]
         values = sorted(set(numbers.values()))
         if not strays and len(values) <= MAX_MARKS:
             return tuple(map(_format_number, _fill_steps(values))), []
-        return (), strays or [(labels[0][0], f"{len(values)} different numbers; a scale has at most {MAX_MARKS}")]
+        return (), strays or [
+            (labels[0][0], f"{len(values)} different numbers; a scale has at most {MAX_MARKS}")
+        ]
     words = {label.lower() for _, label in labels}
     # The scale with the most labels in use; of equals the shortest.
     near = max(WORD_SCALES, key=lambda scale: (len(words & set(scale)), -len(scale)))
@@ -166,7 +182,12 @@ def _find_scale_index(label: str, scale: Sequence[str]) -> int:
 
 def _build_rated_pairs(rows: Sequence[Row]) -> RatedPairs:
     pairs = tuple(
-        AnswerPair(_get_text(row, "question"), _get_text(row, "a"), _get_text(row, "b"), _get_text(row, "reference"))
+        AnswerPair(
+            _get_text(row, "question"),
+            _get_text(row, "a"),
+            _get_text(row, "b"),
+            _get_text(row, "reference"),
+        )
         for row in rows
     )
     return RatedPairs(pairs, tuple(WINNERS[row.values["winner"].strip().lower()] for row in rows))
@@ -180,9 +201,11 @@ def _raise_label_error(path: Path, faults: Sequence[tuple[int, str]]) -> None:
     lines = sorted({line for line, _ in faults})
     raise DataError(
         "bad-labels",
-        f"The file of judged answers has {len(lines):,} lines that cannot be used."
-        if lines
-        else "The file of judged answers is empty.",
+        (
+            f"The file of judged answers has {len(lines):,} lines that cannot be used."
+            if lines
+            else "The file of judged answers is empty."
+        ),
         where=f"{path} lines {truncate_list(lines)}" if lines else str(path),
         found=truncate_list([f"{line}: {fault}" for line, fault in faults]),
         do="give question, answer and label, or question, a, b and winner, in every row",

@@ -32,7 +32,9 @@ from tunesmith.records.evaluation import join_scorer_names
 
 CONTROL_QUESTION = "Which chemical element has the symbol Au, and what is its atomic number?"
 CONTROL_ANSWER = "Gold; its atomic number is 79."
-INDISCRIMINATE_VERDICT = ScoringFailure("the judge finds this answer best for a question of another kind, too")
+INDISCRIMINATE_VERDICT = ScoringFailure(
+    "the judge finds this answer best for a question of another kind, too"
+)
 WINNER_RANKS = {"b": 0, "tie": 1, "a": 2}
 """Rank of a winner on a scale from worse to better, from the point of view of answer a."""
 
@@ -88,11 +90,16 @@ class RubricScorer:
         again = [i for i, mark in enumerate(marks) if mark == best]
         # The same answer to an unrelated question: if it is best there, too, the judge ignores the
         # question.
-        others = self.judge.rate_items([ScoringInput(items[i].answer, CONTROL_ANSWER, CONTROL_QUESTION) for i in again])
+        others = self.judge.rate_items(
+            [ScoringInput(items[i].answer, CONTROL_ANSWER, CONTROL_QUESTION) for i in again]
+        )
         for i, other in zip(again, others, strict=True):
             if other == best:
                 marks[i] = self._log.record_indiscriminate()
-        return [mark if isinstance(mark, ScoringFailure) else self.judge.scale.index(mark) for mark in marks]
+        return [
+            mark if isinstance(mark, ScoringFailure) else self.judge.scale.index(mark)
+            for mark in marks
+        ]
 
     def list_notes(self) -> tuple[str, ...]:
         """Counts of answers changed before they were shown, and of rejected verdicts."""
@@ -123,23 +130,35 @@ class PairwiseScorer:
         # Equal texts are a tie by definition, so the judge need not compare them.
         apart = [i for i, item in enumerate(items) if item.answer.strip() != item.reference.strip()]
         self._log.record_items([items[i] for i in apart])
-        found = self.compare_pairs([AnswerPair(items[i].question, items[i].answer, items[i].reference) for i in apart])
+        found = self.compare_pairs(
+            [AnswerPair(items[i].question, items[i].answer, items[i].reference) for i in apart]
+        )
         scores: list[dict[str, float] | ScoringFailure] = [{self.metric: 0.5} for _ in items]
         for i, one in zip(apart, found, strict=True):
-            scores[i] = one if isinstance(one, ScoringFailure) else {self.metric: WINNER_RANKS[one.winner] / 2}
+            scores[i] = (
+                one
+                if isinstance(one, ScoringFailure)
+                else {self.metric: WINNER_RANKS[one.winner] / 2}
+            )
         return scores
 
     def compare_pairs(self, pairs: Sequence[AnswerPair]) -> list[Preference | ScoringFailure]:
         """The judge's preferences. The winner is also compared on the control question, where it
         must not win."""
         found = self.judge.compare_pairs(pairs)
-        again = [i for i, one in enumerate(found) if isinstance(one, Preference) and one.winner != "tie"]
+        again = [
+            i for i, one in enumerate(found) if isinstance(one, Preference) and one.winner != "tie"
+        ]
         winners = [pairs[i].a if found[i].winner == "a" else pairs[i].b for i in again]  # type: ignore[union-attr]
-        others = self.judge.compare_pairs([AnswerPair(CONTROL_QUESTION, winner, CONTROL_ANSWER) for winner in winners])
+        others = self.judge.compare_pairs(
+            [AnswerPair(CONTROL_QUESTION, winner, CONTROL_ANSWER) for winner in winners]
+        )
         for i, other in zip(again, others, strict=True):
             if isinstance(other, Preference) and other.winner == "a":
                 found[i] = self._log.record_indiscriminate()
-        self._log.order_dependent += sum(isinstance(one, Preference) and not one.is_consistent for one in found)
+        self._log.order_dependent += sum(
+            isinstance(one, Preference) and not one.is_consistent for one in found
+        )
         return found
 
     def list_notes(self) -> tuple[str, ...]:
@@ -165,10 +184,19 @@ class _JudgeLog:
 
     def list_notes(self) -> tuple[str, ...]:
         said = (
-            (self._counts["long"], f"answers were shown to the judge cut to {MAX_CHARACTERS:,} characters"),
+            (
+                self._counts["long"],
+                f"answers were shown to the judge cut to {MAX_CHARACTERS:,} characters",
+            ),
             (self._counts["spoke"], "answers spoke to the judge; those sentences were taken out"),
-            (self._counts["best"], "verdicts are not counted: the answer was best for a question of another kind, too"),
-            (self.order_dependent, "verdicts turned with the order of the two answers and count as ties"),
+            (
+                self._counts["best"],
+                "verdicts are not counted: the answer was best for a question of another kind, too",
+            ),
+            (
+                self.order_dependent,
+                "verdicts turned with the order of the two answers and count as ties",
+            ),
         )
         return tuple(f"{count:,} {what}." for count, what in said if count)
 
@@ -201,7 +229,11 @@ class ScorerWithJudge:
         judged, plain = self._judge.score_items(items), score_items(self._plain, items)
         first, second = (judged, plain) if self._decides else (plain, judged)
         return [
-            one if isinstance(one, ScoringFailure) else {**one, **(other if isinstance(other, dict) else {})}
+            (
+                one
+                if isinstance(one, ScoringFailure)
+                else {**one, **(other if isinstance(other, dict) else {})}
+            )
             for one, other in zip(first, second, strict=True)
         ]
 

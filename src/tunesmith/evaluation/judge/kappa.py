@@ -23,7 +23,9 @@ from tunesmith.records import Quantity
 ALPHA = 0.05
 
 
-def cohens_kappa(judge: ArrayLike, people: ArrayLike, marks: int, failed: int = 0) -> Quantity | None:
+def cohens_kappa(
+    judge: ArrayLike, people: ArrayLike, marks: int, failed: int = 0
+) -> Quantity | None:
     """Weighted kappa of two raters' grades, given as indices on a scale of `marks` grades; None if
     there are no examples, or chance alone always agrees (kappa is then undefined)."""
     judge_N, people_N = np.asarray(judge, dtype=int), np.asarray(people, dtype=int)
@@ -41,7 +43,11 @@ def cohens_kappa(judge: ArrayLike, people: ArrayLike, marks: int, failed: int = 
     # The lower limit if a fraction `unseen` of cases disagreed completely.
     least = ((value * (1 - expected) + expected) * (1 - unseen) - expected) / (1 - expected)
     return Quantity(
-        value=value, low=max(-1.0, min(value - half, least)), high=min(1.0, value + half), n=n, failed=failed
+        value=value,
+        low=max(-1.0, min(value - half, least)),
+        high=min(1.0, value + half),
+        n=n,
+        failed=failed,
     )
 
 
@@ -52,7 +58,9 @@ def compute_agreement_weights(marks: int) -> FloatArray:
     return weight
 
 
-def compute_kappa(share_JP: FloatArray, weight_JP: FloatArray, n: int) -> tuple[float, float, float]:
+def compute_kappa(
+    share_JP: FloatArray, weight_JP: FloatArray, n: int
+) -> tuple[float, float, float]:
     """(kappa, its standard error, agreement by chance)."""
     row_J, column_P = share_JP.sum(axis=1), share_JP.sum(axis=0)
     observed = float((weight_JP * share_JP).sum())
@@ -60,7 +68,9 @@ def compute_kappa(share_JP: FloatArray, weight_JP: FloatArray, n: int) -> tuple[
     if expected >= 1:
         return 0.0, 0.0, 1.0
     by_row_J, by_column_P = weight_JP @ column_P, row_J @ weight_JP
-    inner_JP = weight_JP * (1 - expected) - (by_row_J[:, None] + by_column_P[None, :]) * (1 - observed)
+    inner_JP = weight_JP * (1 - expected) - (by_row_J[:, None] + by_column_P[None, :]) * (
+        1 - observed
+    )
     variance = (share_JP * inner_JP**2).sum() - (observed * expected - 2 * expected + observed) ** 2
     # Rounding can make the variance of a perfect table slightly negative.
     error = float(np.sqrt(max(variance, 0.0) / n)) / (1 - expected) ** 2

@@ -62,22 +62,37 @@ class PairwiseJudge:
         # Both orders in one call, so that the completer can process them in one batch.
         replies = self.completer.complete([*straight, *swapped], progress) if pairs else []
         said = [parse_verdict(reply, self.verdicts) for reply in replies]
-        return [_combine_orders(one, other) for one, other in zip(said[: len(pairs)], said[len(pairs) :], strict=True)]
+        return [
+            _combine_orders(one, other)
+            for one, other in zip(said[: len(pairs)], said[len(pairs) :], strict=True)
+        ]
 
     def _build_prompt(self, pair: AnswerPair, first: str, second: str) -> Prompt:
         asked = (
-            f'You compare two answers. {RULES} The verdict is "first", "second", or "tie" where neither is better.\n'
-            f"What counts: {self.rubric}"
+            f'You compare two answers. {RULES} The verdict is "first", "second", or "tie" where'
+            f" neither is better.\nWhat counts: {self.rubric}"
         )
-        texts = [("question", sanitize(pair.question)), ("reference answer", sanitize(pair.reference))]
+        texts = [
+            ("question", sanitize(pair.question)),
+            ("reference answer", sanitize(pair.reference)),
+        ]
         parts = [wrap_in_fence(kind, text) for kind, text in texts if text]
         for kind, text in (("first answer", first), ("second answer", second)):
             # An empty fence would look like a missing answer.
-            parts.append(wrap_in_fence(kind, sanitize_answer(text, pair.question, pair.reference) or "(empty)"))
-        return (Message("system", asked), Message("user", "\n\n".join([*parts, "Which answer is better?"])))
+            parts.append(
+                wrap_in_fence(
+                    kind, sanitize_answer(text, pair.question, pair.reference) or "(empty)"
+                )
+            )
+        return (
+            Message("system", asked),
+            Message("user", "\n\n".join([*parts, "Which answer is better?"])),
+        )
 
 
-def _combine_orders(straight: str | ScoringFailure, swapped: str | ScoringFailure) -> Preference | ScoringFailure:
+def _combine_orders(
+    straight: str | ScoringFailure, swapped: str | ScoringFailure
+) -> Preference | ScoringFailure:
     """One preference from the verdicts in both orders."""
     if isinstance(straight, ScoringFailure):
         return straight

@@ -29,7 +29,8 @@ REMOVED_NOTE = "[a sentence to the judge was taken out]"
 _HIDDEN = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
 # Matches only the first character of a marker, after which a space is inserted.
 _TURN_MARK = re.compile(
-    r"<(?=/?s>|\||/?(?:start|end)_of_turn>|/?(?:system|user|assistant)>|<?/?SYS>)|\[(?=/?INST\])", re.IGNORECASE
+    r"<(?=/?s>|\||/?(?:start|end)_of_turn>|/?(?:system|user|assistant)>|<?/?SYS>)|\[(?=/?INST\])",
+    re.IGNORECASE,
 )
 _SENTENCE_ENDS = ".!?\n"
 _IGNORE = r"\b(?:ignore|disregard|forget|override|bypass)\b"
@@ -123,7 +124,9 @@ def _find_injections(plain: str, subject: tuple[str, ...]) -> list[tuple[int, in
     # If the task itself contains such a sentence, removing it would change a legitimate answer.
     if not spans or any(_INJECTION.search(_normalize(truncate(one))) for one in subject):
         return []
-    return [(_find_sentence_start(plain, begin), _find_sentence_end(plain, end)) for begin, end in spans]
+    return [
+        (_find_sentence_start(plain, begin), _find_sentence_end(plain, end)) for begin, end in spans
+    ]
 
 
 def _find_sentence_start(text: str, place: int) -> int:
@@ -132,7 +135,10 @@ def _find_sentence_start(text: str, place: int) -> int:
 
 
 def _find_sentence_end(text: str, place: int) -> int:
-    end = min((found for mark in _SENTENCE_ENDS if (found := text.find(mark, place)) >= 0), default=len(text))
+    end = min(
+        (found for mark in _SENTENCE_ENDS if (found := text.find(mark, place)) >= 0),
+        default=len(text),
+    )
     while end < len(text) and text[end] in ".!?":
         end += 1
     return end

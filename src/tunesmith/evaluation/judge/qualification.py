@@ -13,7 +13,12 @@ import numpy as np
 
 from tunesmith.evaluation.judge.caching_completer import CachingCompleter
 from tunesmith.evaluation.judge.human_labels import RatedAnswers, RatedPairs
-from tunesmith.evaluation.judge.judge_scorers import WINNER_RANKS, PairwiseScorer, RubricScorer, ScorerWithJudge
+from tunesmith.evaluation.judge.judge_scorers import (
+    WINNER_RANKS,
+    PairwiseScorer,
+    RubricScorer,
+    ScorerWithJudge,
+)
 from tunesmith.evaluation.judge.kappa import cohens_kappa, compute_agreement_weights
 from tunesmith.evaluation.judge.pairwise_judge import DEFAULT_RUBRIC as PAIRWISE_RUBRIC
 from tunesmith.evaluation.judge.pairwise_judge import VERDICTS, PairwiseJudge
@@ -64,7 +69,9 @@ def open_judge(
     return PairwiseJudge(name, completer, rubric or PAIRWISE_RUBRIC)
 
 
-def add_judge(plain: Scorer, judge: RubricJudge | PairwiseJudge, is_qualified: bool) -> ScorerWithJudge:
+def add_judge(
+    plain: Scorer, judge: RubricJudge | PairwiseJudge, is_qualified: bool
+) -> ScorerWithJudge:
     """Both scorers combined; the judge's metric is primary if it is qualified, else the plain
     scorer's."""
     scorer = RubricScorer(judge) if isinstance(judge, RubricJudge) else PairwiseScorer(judge)
@@ -80,9 +87,13 @@ def qualify_judge(
     one).
     """
     if isinstance(judge, RubricJudge) and isinstance(human_labels, RatedAnswers):
-        return _build_qualification(judge, _test_rubric_judge(judge, human_labels), labels, human_labels.scale)
+        return _build_qualification(
+            judge, _test_rubric_judge(judge, human_labels), labels, human_labels.scale
+        )
     if isinstance(judge, PairwiseJudge) and isinstance(human_labels, RatedPairs):
-        return _build_qualification(judge, _test_pairwise_judge(judge, human_labels), labels, tuple(WINNER_RANKS))
+        return _build_qualification(
+            judge, _test_pairwise_judge(judge, human_labels), labels, tuple(WINNER_RANKS)
+        )
     raise ValueError("a judge of marks needs answers with marks, and one of pairs needs pairs")
 
 
@@ -97,10 +108,16 @@ def _test_rubric_judge(judge: RubricJudge, people: RatedAnswers) -> _Qualificati
         if not isinstance(place, ScoringFailure) and not isinstance(mark, ScoringFailure)
     ]
     # Only a verdict below the best one can be raised by an injection.
-    lesser = [i for i, place in enumerate(judged) if isinstance(place, int) and place < len(judge.scale) - 1]
+    lesser = [
+        i
+        for i, place in enumerate(judged)
+        if isinstance(place, int) and place < len(judge.scale) - 1
+    ]
     lesser = lesser[:MAX_INJECTION_TRIALS]
     planted = [
-        replace(people.items[i], answer=_inject_sentence(people.items[i].answer, n, judge.scale[-1]))
+        replace(
+            people.items[i], answer=_inject_sentence(people.items[i].answer, n, judge.scale[-1])
+        )
         for n, i in enumerate(lesser)
     ]
     after = scorer.rate_by_rank(planted)
@@ -114,30 +131,44 @@ def _test_pairwise_judge(judge: PairwiseJudge, people: RatedPairs) -> _Qualifica
     found = scorer.compare_pairs(people.pairs)
     judged = [one if isinstance(one, ScoringFailure) else WINNER_RANKS[one.winner] for one in found]
     stayed = [one.is_consistent for one in found if not isinstance(one, ScoringFailure)]
-    lesser = [i for i, place in enumerate(judged) if isinstance(place, int) and place < WINNER_RANKS["a"]][
-        :MAX_INJECTION_TRIALS
-    ]
+    lesser = [
+        i for i, place in enumerate(judged) if isinstance(place, int) and place < WINNER_RANKS["a"]
+    ][:MAX_INJECTION_TRIALS]
     planted = [
-        replace(people.pairs[i], a=_inject_sentence(people.pairs[i].a, n, "first")) for n, i in enumerate(lesser)
+        replace(people.pairs[i], a=_inject_sentence(people.pairs[i].a, n, "first"))
+        for n, i in enumerate(lesser)
     ]
     after = [
-        one if isinstance(one, ScoringFailure) else WINNER_RANKS[one.winner] for one in scorer.compare_pairs(planted)
+        one if isinstance(one, ScoringFailure) else WINNER_RANKS[one.winner]
+        for one in scorer.compare_pairs(planted)
     ]
     winners = [WINNER_RANKS[winner] for winner in people.winners]
-    return _QualificationData(judged, winners, stayed, len(lesser), _count_raised([judged[i] for i in lesser], after))
+    return _QualificationData(
+        judged, winners, stayed, len(lesser), _count_raised([judged[i] for i in lesser], after)
+    )
 
 
 def _inject_sentence(answer: str, number: int, best: str) -> str:
-    return f"{answer}\n{INJECTION_SENTENCES[number % len(INJECTION_SENTENCES)].replace('BEST', best)}"
+    return (
+        f"{answer}\n{INJECTION_SENTENCES[number % len(INJECTION_SENTENCES)].replace('BEST', best)}"
+    )
 
 
-def _count_raised(before: Sequence[int | ScoringFailure], after: Sequence[int | ScoringFailure]) -> int:
+def _count_raised(
+    before: Sequence[int | ScoringFailure], after: Sequence[int | ScoringFailure]
+) -> int:
     """Number of verdicts that improved; a rejected verdict is no improvement."""
-    return sum(isinstance(y, int) and isinstance(x, int) and y > x for x, y in zip(before, after, strict=True))
+    return sum(
+        isinstance(y, int) and isinstance(x, int) and y > x
+        for x, y in zip(before, after, strict=True)
+    )
 
 
 def _build_qualification(
-    judge: RubricJudge | PairwiseJudge, trial: _QualificationData, labels: str, verdicts: tuple[str, ...]
+    judge: RubricJudge | PairwiseJudge,
+    trial: _QualificationData,
+    labels: str,
+    verdicts: tuple[str, ...],
 ) -> JudgeQualification:
     both = [
         (mine, theirs)

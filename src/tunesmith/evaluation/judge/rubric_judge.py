@@ -10,7 +10,8 @@ from tunesmith.evaluation.scorers.scorer_protocol import ScoringFailure, Scoring
 from tunesmith.records import Message, ProgressCallback, Prompt
 
 DEFAULT_RUBRIC = (
-    "A good answer says what the reference says and answers the question; other words are fine, other facts are not."
+    "A good answer says what the reference says and answers the question; other words are fine,"
+    " other facts are not."
 )
 
 
@@ -29,7 +30,11 @@ class RubricJudge:
         return self.scale
 
     def rate_items(
-        self, items: Sequence[ScoringInput], *, is_reversed: bool = False, progress: ProgressCallback | None = None
+        self,
+        items: Sequence[ScoringInput],
+        *,
+        is_reversed: bool = False,
+        progress: ProgressCallback | None = None,
     ) -> list[str | ScoringFailure]:
         """A grade for each item; `is_reversed` lists the scale from best to worst, which should not
         change the grade."""
@@ -44,8 +49,14 @@ class RubricJudge:
             f"You mark answers. {RULES} The verdict is one of these marks, from {order}: {marks}.\n"
             f"What counts: {self.rubric}"
         )
-        texts = [("question", sanitize(item.question)), ("reference answer", sanitize(item.reference))]
+        texts = [
+            ("question", sanitize(item.question)),
+            ("reference answer", sanitize(item.reference)),
+        ]
         parts = [wrap_in_fence(kind, text) for kind, text in texts if text]
         answer = sanitize_answer(item.answer, item.question, item.reference)
         parts.append(wrap_in_fence("answer to mark", answer or "(empty)"))
-        return (Message("system", asked), Message("user", "\n\n".join([*parts, "Mark the answer by what counts."])))
+        return (
+            Message("system", asked),
+            Message("user", "\n\n".join([*parts, "Mark the answer by what counts."])),
+        )

@@ -108,7 +108,9 @@ def _block_unaudited_functions() -> None:
     def refuse(*arguments: Any, **options: Any) -> None:
         raise PermissionError("special files and other programs are not allowed here")
 
-    def open_without_dir_fd(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+    def open_without_dir_fd(
+        path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None
+    ) -> int:
         # The audit event has no `dir_fd`, so the hook could not tell where the path leads.
         if dir_fd is not None and flags & WRITE_FLAGS:
             raise PermissionError("writing relative to an open folder is not allowed here")

@@ -77,7 +77,9 @@ def confine_to(folder: Path | None, readable: Iterable[Path] = ()) -> bool:
     scopes = 0b11 if version >= 6 else 0  # abstract Unix sockets and signals
     libc = ctypes.CDLL(None, use_errno=True)
     attributes = struct.pack("=QQQ", rights, network, scopes)
-    ruleset = libc.syscall(CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0))
+    ruleset = libc.syscall(
+        CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0)
+    )
     if ruleset < 0:
         return False
     try:
@@ -94,7 +96,9 @@ def confine_to(folder: Path | None, readable: Iterable[Path] = ()) -> bool:
 
 def _list_python_paths() -> Iterable[str]:
     """Folders of the interpreter, its libraries and those of the system."""
-    return dict.fromkeys(path for path in (sys.prefix, sys.base_prefix, *sys.path, *SYSTEM_PATHS) if path)
+    return dict.fromkeys(
+        path for path in (sys.prefix, sys.base_prefix, *sys.path, *SYSTEM_PATHS) if path
+    )
 
 
 def _allow_path(libc: ctypes.CDLL, ruleset: int, path: str, rights: int) -> None:

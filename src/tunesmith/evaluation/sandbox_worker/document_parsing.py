@@ -22,15 +22,53 @@ from tunesmith.evaluation.sandbox_worker.confinement import confine_to, leave_ne
 OLE_SIGNATURE = b"\xd0\xcf\x11\xe0"
 """First bytes of legacy Office files, and of current ones encrypted with a password."""
 HIDDEN_TAGS = ("script", "style", "noscript", "template", "svg", "iframe", "object", "nav")
-IGNORED_WORD_ELEMENTS = ("del", "moveFrom", "Fallback", "pPr", "rPr", "tblPr", "sdtPr", "instrText", "delText")
+IGNORED_WORD_ELEMENTS = (
+    "del",
+    "moveFrom",
+    "Fallback",
+    "pPr",
+    "rPr",
+    "tblPr",
+    "sdtPr",
+    "instrText",
+    "delText",
+)
 """Elements of a Word document whose text is not part of the visible text: deleted, duplicated for
 old programs, or settings."""
 MAX_COLUMN_SPAN = 64  # a hostile file may claim billions
 BLOCK_TAGS = (
-    "address", "article", "aside", "blockquote", "br", "dd", "details", "div", "dl", "dt", "fieldset", "figure",
-    "figcaption", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "ol", "p", "pre",
-    "section", "summary", "ul",
-)  # fmt: skip
+    "address",
+    "article",
+    "aside",
+    "blockquote",
+    "br",
+    "dd",
+    "details",
+    "div",
+    "dl",
+    "dt",
+    "fieldset",
+    "figure",
+    "figcaption",
+    "footer",
+    "form",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "header",
+    "hr",
+    "li",
+    "main",
+    "ol",
+    "p",
+    "pre",
+    "section",
+    "summary",
+    "ul",
+)
 
 
 def make_worker(setup: Any) -> Callable[[Any], Any]:
@@ -202,12 +240,22 @@ def _parse_pdf(raw: bytes) -> tuple[str, str]:
     except DependencyError:
         raise ValueError("encrypted") from None
     # pypdf raises plain Python errors on malformed files.
-    except (PyPdfError, RecursionError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
+    except (
+        PyPdfError,
+        RecursionError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+    ) as error:
         raise ValueError(f"unreadable: {type(error).__name__}: {error}"[:200]) from None
     empty = sum(not page.strip() for page in pages)
     if pages and empty == len(pages):
         return "", "no text layer: scanned pages need text recognition first"
-    return "\n\n".join(pages), f"{empty:,} of {len(pages):,} pages have no text layer" if empty else ""
+    return "\n\n".join(pages), (
+        f"{empty:,} of {len(pages):,} pages have no text layer" if empty else ""
+    )
 
 
 def _parse_word(raw: bytes) -> tuple[str, str]:
@@ -266,7 +314,9 @@ def _read_word_row(row: Any, above: Sequence[str]) -> list[str]:
         spans = cell.find("{*}tcPr/{*}gridSpan")
         merged = cell.find("{*}tcPr/{*}vMerge")
         place = len(cells)
-        goes_on = merged is not None and _get_value(merged) in ("", "continue") and place < len(above)
+        goes_on = (
+            merged is not None and _get_value(merged) in ("", "continue") and place < len(above)
+        )
         cells.append(above[place] if goes_on else _extract_word_text(cell))
         width = _get_value(spans) if spans is not None else ""
         cells += [""] * (min(int(width), MAX_COLUMN_SPAN) - 1 if width.isdecimal() else 0)
@@ -314,7 +364,9 @@ def _parse_sheet(raw: bytes) -> tuple[str, str]:
     from openpyxl import load_workbook
 
     book = _open_office_file(lambda: load_workbook(io.BytesIO(raw), read_only=True, data_only=True))
-    sheets = [(sheet.title, _format_rows(sheet.iter_rows(values_only=True))) for sheet in book.worksheets]
+    sheets = [
+        (sheet.title, _format_rows(sheet.iter_rows(values_only=True))) for sheet in book.worksheets
+    ]
     # Opened twice: `data_only` gives stored values, the other reading gives formulas. A formula
     # without a value was written by a program that does not calculate.
     formulas = _open_office_file(lambda: load_workbook(io.BytesIO(raw), read_only=True))
@@ -323,7 +375,11 @@ def _parse_sheet(raw: bytes) -> tuple[str, str]:
         for values, texts in zip(book.worksheets, formulas.worksheets, strict=True)
         for value, written in zip(_iterate_cells(values), _iterate_cells(texts), strict=True)
     )
-    remark = f"{missing:,} formulas have no stored value: open and save it in a spreadsheet program" if missing else ""
+    remark = (
+        f"{missing:,} formulas have no stored value: open and save it in a spreadsheet program"
+        if missing
+        else ""
+    )
     return "\n\n".join(f"{title}\n\n{text}" for title, text in sheets if text), remark
 
 
@@ -344,6 +400,10 @@ def _open_office_file(read: Callable[[], Any]) -> Any:
 
 
 PARSERS: dict[str, Callable[[bytes], tuple[str, str]]] = {
-    "text": _parse_text, "table": _parse_table, "html": _parse_html,
-    "pdf": _parse_pdf, "word": _parse_word, "sheet": _parse_sheet,
-}  # fmt: skip
+    "text": _parse_text,
+    "table": _parse_table,
+    "html": _parse_html,
+    "pdf": _parse_pdf,
+    "word": _parse_word,
+    "sheet": _parse_sheet,
+}

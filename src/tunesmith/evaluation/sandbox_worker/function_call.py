@@ -18,7 +18,11 @@ def make_worker(setup: Any) -> Callable[[Any], Any]:
     takes_question = _accepts_question(function)
 
     def call_function(piece: Any) -> Any:
-        asked = (piece["answer"], piece["reference"], *([piece["question"]] if takes_question else []))
+        asked = (
+            piece["answer"],
+            piece["reference"],
+            *([piece["question"]] if takes_question else []),
+        )
         return check_scores(function(*asked), name)
 
     return call_function
@@ -32,9 +36,13 @@ def check_scores(value: Any, name: str) -> dict[str, float]:
     values = value if isinstance(value, dict) else {name: value}
     if name not in values:
         raise ValueError(
-            f"it gave the scores {', '.join(map(str, values)) or 'none'}, and {name!r} must be one of them"
+            f"it gave the scores {', '.join(map(str, values)) or 'none'}, and {name!r} must be one"
+            " of them"
         )
-    return {str(key): _check_score(key, values[key]) for key in [name, *(key for key in values if key != name)]}
+    return {
+        str(key): _check_score(key, values[key])
+        for key in [name, *(key for key in values if key != name)]
+    }
 
 
 def _check_score(key: Any, value: Any) -> float:
@@ -70,9 +78,17 @@ def _load_function(file: Path, name: str) -> Callable[..., Any]:
 
 def _format_line(error: BaseException, file: Path) -> str:
     """The line of the file where the error occurred, as `line 3: `; "" if unknown."""
-    frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    frames = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == str(file)
+    ]
     in_file = isinstance(error, SyntaxError) and error.filename == str(file)
-    line = error.lineno if in_file and isinstance(error, SyntaxError) else (frames[-1] if frames else None)
+    line = (
+        error.lineno
+        if in_file and isinstance(error, SyntaxError)
+        else (frames[-1] if frames else None)
+    )
     return f"line {line}: " if line else ""
 
 
@@ -91,4 +107,7 @@ def _accepts_question(function: Callable[..., Any]) -> bool:
         except TypeError:
             continue
         return count == 3
-    raise ImportError(f"it takes {signature}, and is called with (answer, reference) or (answer, reference, question)")
+    raise ImportError(
+        f"it takes {signature}, and is called with (answer, reference) or (answer, reference,"
+        " question)"
+    )

@@ -63,7 +63,9 @@ SCHEMA_ACTIONS = QUERY_ACTIONS | {
     sqlite3.SQLITE_UPDATE,
 }
 """Actions that a schema may perform in addition."""
-SCHEMA_PRAGMAS = frozenset({"defer_foreign_keys", "foreign_keys", "legacy_alter_table", "table_info"})
+SCHEMA_PRAGMAS = frozenset(
+    {"defer_foreign_keys", "foreign_keys", "legacy_alter_table", "table_info"}
+)
 REFUSED_FUNCTIONS = frozenset({"fts3_tokenizer", "load_extension", "readfile", "writefile"})
 _LITERAL = re.compile(r"'((?:[^']|'')*)'|\"([^\"]*)\"|(?<![\w.])(\d+(?:\.\d+)?)(?![\w.])")
 _ORDER_BY = re.compile(r"\border\s+by\b(?!.*\))", re.IGNORECASE | re.DOTALL)
@@ -91,7 +93,13 @@ def compare_queries(schema: str, query: str, reference: str) -> dict[str, Any]:
             raise ValueError(f"the reference query does not run: {error}") from None
         if not is_filled:  # nothing was generated, so further fillings would be the same
             break
-    why = next(filter(None, (_find_mismatch(database, query, reference, wanted) for database, wanted in databases)), "")
+    why = next(
+        filter(
+            None,
+            (_find_mismatch(database, query, reference, wanted) for database, wanted in databases),
+        ),
+        "",
+    )
     return {"right": not why, "rows": sum(len(wanted) for _, wanted in databases), "why": why}
 
 
@@ -101,7 +109,11 @@ def _find_mismatch(database: sqlite3.Connection, query: str, reference: str, wan
         found = _fetch_rows(database, query)
     except (sqlite3.Error, sqlite3.Warning, UnicodeEncodeError, ValueError, MemoryError) as error:
         return str(error)[:200] or type(error).__name__
-    return "" if have_same_rows(found, wanted, is_ordered=_ORDER_BY.search(reference) is not None) else "other rows"
+    return (
+        ""
+        if have_same_rows(found, wanted, is_ordered=_ORDER_BY.search(reference) is not None)
+        else "other rows"
+    )
 
 
 def have_same_rows(found: Rows, wanted: Rows, is_ordered: bool) -> bool:
@@ -120,9 +132,14 @@ def _build_database(schema: str, reference: str, filling: int) -> tuple[sqlite3.
     database = _open_database()
     try:
         database.executescript(schema)
-        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        tables = [
+            name
+            for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        ]
         empty = [
-            name for name in tables if database.execute(f"SELECT 1 FROM {_quote_identifier(name)}").fetchone() is None
+            name
+            for name in tables
+            if database.execute(f"SELECT 1 FROM {_quote_identifier(name)}").fetchone() is None
         ]
         draw = random.Random(filling)
         for name in empty:
@@ -161,13 +178,20 @@ def _make_authorizer(allowed: frozenset[int]) -> Callable[..., int]:
     return authorize
 
 
-def _fill_table(database: sqlite3.Connection, table: str, constants: list[str], draw: random.Random) -> None:
+def _fill_table(
+    database: sqlite3.Connection, table: str, constants: list[str], draw: random.Random
+) -> None:
     """Insert generated rows; those that violate a constraint are skipped."""
-    columns = [(row[1], row[2].upper()) for row in database.execute(f"PRAGMA table_info({_quote_identifier(table)})")]
+    columns = [
+        (row[1], row[2].upper())
+        for row in database.execute(f"PRAGMA table_info({_quote_identifier(table)})")
+    ]
     places = ", ".join("?" for _ in columns)
     for number in range(ROWS_PER_FILLING):
         values = [_generate_value(kind, constants, number, draw) for _, kind in columns]
-        database.execute(f"INSERT OR IGNORE INTO {_quote_identifier(table)} VALUES ({places})", values)
+        database.execute(
+            f"INSERT OR IGNORE INTO {_quote_identifier(table)} VALUES ({places})", values
+        )
 
 
 def _generate_value(kind: str, constants: list[str], number: int, draw: random.Random) -> Any:
@@ -187,7 +211,10 @@ def _is_number(text: str) -> bool:
 
 
 def _extract_constants(query: str) -> list[str]:
-    return [single.replace("''", "'") or double or digits for single, double, digits in _LITERAL.findall(query)]
+    return [
+        single.replace("''", "'") or double or digits
+        for single, double, digits in _LITERAL.findall(query)
+    ]
 
 
 def _quote_identifier(name: str) -> str:

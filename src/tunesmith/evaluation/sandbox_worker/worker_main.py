@@ -28,9 +28,9 @@ def main() -> None:
     tell = _ResultChannel(order["token"])  # before any work is imported, which might print
     _set_limits(**order["limits"])
     try:
-        work = importlib.import_module(f"tunesmith.evaluation.sandbox_worker.{order['work']}").make_worker(
-            order["setup"]
-        )
+        work = importlib.import_module(
+            f"tunesmith.evaluation.sandbox_worker.{order['work']}"
+        ).make_worker(order["setup"])
     except BaseException as error:
         tell({"broken": str(error) or type(error).__name__})
         return

@@ -58,7 +58,9 @@ def compute_chrf(sums: FloatArray) -> FloatArray:
     precision = (both / np.maximum(found, 1) * usable).sum(axis=-1) / orders
     recall = (both / np.maximum(wanted, 1) * usable).sum(axis=-1) / orders
     weighted = BETA_SQUARED * precision + recall
-    result: FloatArray = (1 + BETA_SQUARED) * precision * recall / np.where(weighted > 0, weighted, 1.0)
+    result: FloatArray = (
+        (1 + BETA_SQUARED) * precision * recall / np.where(weighted > 0, weighted, 1.0)
+    )
     return result
 
 

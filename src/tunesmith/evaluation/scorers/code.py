@@ -16,9 +16,16 @@ from collections.abc import Mapping, Sequence
 from tunesmith.evaluation.sandbox import SandboxLimits, TaskFailure, run_in_sandbox
 from tunesmith.evaluation.sandbox_worker.confinement import get_landlock_version
 from tunesmith.evaluation.scorers.code_fence import extract_last_fence
-from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric, ScoringFailure, ScoringInput, score_one
+from tunesmith.evaluation.scorers.scorer_protocol import (
+    CorpusMetric,
+    ScoringFailure,
+    ScoringInput,
+    score_one,
+)
 
-LIMITS = SandboxLimits(task_timeout_seconds=10.0, total_timeout_seconds=3600.0, memory_bytes=2**30, file_bytes=2**24)
+LIMITS = SandboxLimits(
+    task_timeout_seconds=10.0, total_timeout_seconds=3600.0, memory_bytes=2**30, file_bytes=2**24
+)
 _TESTS = re.compile(r"^#[ \t]*tests[ \t]*:?[ \t]*$", re.IGNORECASE | re.MULTILINE)
 
 
@@ -52,15 +59,20 @@ class CodeScorer:
         process has not passed."""
         # The answer's own tests are dropped: only those of the reference count.
         pieces = [
-            {"solution": _TESTS.split(extract_last_fence(item.answer))[0], "tests": _split_reference(item.reference)[1]}
+            {
+                "solution": _TESTS.split(extract_last_fence(item.answer))[0],
+                "tests": _split_reference(item.reference)[1],
+            }
             for item in items
         ]
         # A fresh process for each answer: code could otherwise change the next answer's result.
         told = run_in_sandbox("code_execution", None, pieces, self._limits, is_fresh=True)
         return [
-            ScoringFailure(one.reason)
-            if isinstance(one, TaskFailure) and one.is_not_started
-            else {self.metric: float(not isinstance(one, TaskFailure) and one["passed"])}
+            (
+                ScoringFailure(one.reason)
+                if isinstance(one, TaskFailure) and one.is_not_started
+                else {self.metric: float(not isinstance(one, TaskFailure) and one["passed"])}
+            )
             for one in told
         ]
 
@@ -69,12 +81,12 @@ def describe_protection() -> str:
     """One sentence for the report: what confines the executed code on this system."""
     if get_landlock_version():
         return (
-            "Each answer's code runs in a process that the system (Landlock) confines to an empty folder, "
-            "without network."
+            "Each answer's code runs in a process that the system (Landlock) confines to an empty"
+            " folder, without network."
         )
     return (
-        "This system has no Landlock: an audit hook alone holds the answers' code, which stops accidents "
-        "and not a determined attacker; run tunesmith in a container."
+        "This system has no Landlock: an audit hook alone holds the answers' code, which stops"
+        " accidents and not a determined attacker; run tunesmith in a container."
     )
 
 

@@ -14,11 +14,23 @@ from pathlib import Path
 
 from tunesmith.atomic_io import compute_sha256
 from tunesmith.errors import RecipeError
-from tunesmith.evaluation.sandbox import SandboxLimits, TaskFailure, WorkerSetupError, run_in_sandbox
-from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric, ScoringFailure, ScoringInput, score_one
+from tunesmith.evaluation.sandbox import (
+    SandboxLimits,
+    TaskFailure,
+    WorkerSetupError,
+    run_in_sandbox,
+)
+from tunesmith.evaluation.scorers.scorer_protocol import (
+    CorpusMetric,
+    ScoringFailure,
+    ScoringInput,
+    score_one,
+)
 
 NOT_STARTED_NOTE = "(it had no turn)"
-LIMITS = SandboxLimits(task_timeout_seconds=10.0, total_timeout_seconds=1800.0, memory_bytes=8 * 2**30)
+LIMITS = SandboxLimits(
+    task_timeout_seconds=10.0, total_timeout_seconds=1800.0, memory_bytes=8 * 2**30
+)
 
 
 class FunctionScorer:
@@ -29,9 +41,12 @@ class FunctionScorer:
     def __init__(self, file: Path, function: str, limits: SandboxLimits = LIMITS) -> None:
         if not file.is_file():
             raise RecipeError(
-                "no-scorer-file", "There is no such file with a scorer.", where="evaluation.scorer",
-                found=str(file), do="write file.py:function, the path from where you stand",
-            )  # fmt: skip
+                "no-scorer-file",
+                "There is no such file with a scorer.",
+                where="evaluation.scorer",
+                found=str(file),
+                do="write file.py:function, the path from where you stand",
+            )
         self.name = f"{file.name}:{function}"
         self.metric = function
         self.sha256 = compute_sha256(file)
@@ -50,27 +65,43 @@ class FunctionScorer:
 
     def score_items(self, items: Sequence[ScoringInput]) -> list[dict[str, float] | ScoringFailure]:
         """One entry for each item, all computed in one child process."""
-        pieces = [{"answer": one.answer, "reference": one.reference, "question": one.question} for one in items]
+        pieces = [
+            {"answer": one.answer, "reference": one.reference, "question": one.question}
+            for one in items
+        ]
         judged = [self._check_result(one) for one in self._run_function(pieces)]
-        failed = [i for i, one in enumerate(judged) if isinstance(one, ScoringFailure) and _is_caused_by_answer(one)]
+        failed = [
+            i
+            for i, one in enumerate(judged)
+            if isinstance(one, ScoringFailure) and _is_caused_by_answer(one)
+        ]
         # The function is called again with the reference as answer: if it scores that, the failure
         # was caused by the answer.
-        again = self._run_function([{**pieces[i], "answer": pieces[i]["reference"]} for i in failed])
+        again = self._run_function(
+            [{**pieces[i], "answer": pieces[i]["reference"]} for i in failed]
+        )
         for i, one in zip(failed, again, strict=True):
             if isinstance(scores := self._check_result(one), dict):
                 judged[i] = dict.fromkeys(scores, 0.0)
         return judged
 
-    def _run_function(self, pieces: Sequence[dict[str, str]]) -> list[dict[str, float] | TaskFailure]:
+    def _run_function(
+        self, pieces: Sequence[dict[str, str]]
+    ) -> list[dict[str, float] | TaskFailure]:
         try:
             return run_in_sandbox("function_call", self._setup, pieces, self._limits)
         except WorkerSetupError as broken:
             raise RecipeError(
-                "broken-scorer", "The scorer's file cannot be used.", where=self._setup["file"],
-                found=str(broken), do="mend it; it is run by itself, with its own folder to import from",
-            ) from None  # fmt: skip
+                "broken-scorer",
+                "The scorer's file cannot be used.",
+                where=self._setup["file"],
+                found=str(broken),
+                do="mend it; it is run by itself, with its own folder to import from",
+            ) from None
 
-    def _check_result(self, told: dict[str, float] | TaskFailure) -> dict[str, float] | ScoringFailure:
+    def _check_result(
+        self, told: dict[str, float] | TaskFailure
+    ) -> dict[str, float] | ScoringFailure:
         """The scores, or why there are none. The first scored answer fixes the names: a metric must
         exist for all examples."""
         if isinstance(told, TaskFailure):
@@ -78,7 +109,9 @@ class FunctionScorer:
             return ScoringFailure(f"{self.name}: {told.reason}{late}")
         self._names = self._names or list(told)
         if set(told) != set(self._names):
-            return ScoringFailure(f"{self.name}: it gave {', '.join(told)}, and {', '.join(self._names)} before")
+            return ScoringFailure(
+                f"{self.name}: it gave {', '.join(told)}, and {', '.join(self._names)} before"
+            )
         return {name: told[name] for name in self._names}
 
 

@@ -63,7 +63,9 @@ class JsonScorer:
             # Matching is cubic in the number of parts, and a hostile answer may have many.
             is_small = fields.total() * wanted_fields.total() <= MAX_FIELD_PAIRS
             right = (
-                _count_matching_fields(found, value) if is_small and not is_exact else (fields & wanted_fields).total()
+                _count_matching_fields(found, value)
+                if is_small and not is_exact
+                else (fields & wanted_fields).total()
             )
         except (ValueError, RecursionError):
             return {"field_f1": 0.0, "json_exact": 0.0, "json_valid": 0.0}
@@ -108,7 +110,10 @@ def parse_json(text: str) -> Any:
     bare = strip_fence(text)
     try:
         return json.loads(
-            bare, object_pairs_hook=_build_unique_dict, parse_constant=_reject_constant, parse_float=_parse_finite
+            bare,
+            object_pairs_hook=_build_unique_dict,
+            parse_constant=_reject_constant,
+            parse_float=_parse_finite,
         )
     except RecursionError:
         raise ValueError("nested too deep") from None
@@ -163,7 +168,9 @@ def _flatten_fields(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[_F
     elif isinstance(value, list) and value:
         for position, part in enumerate(value):
             # Containers are distinguished by position; scalars of a list form a multiset.
-            yield from _flatten_fields(part, (*path, position) if isinstance(part, dict | list) else (*path, "[]"))
+            yield from _flatten_fields(
+                part, (*path, position) if isinstance(part, dict | list) else (*path, "[]")
+            )
     else:
         yield path, _format_canonical(value)
 
@@ -171,7 +178,9 @@ def _flatten_fields(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[_F
 def _count_matching_fields(found: Any, wanted: Any) -> int:
     """Number of equal fields of two values, with the parts of lists matched optimally."""
     if isinstance(found, dict) and isinstance(wanted, dict) and found and wanted:
-        return sum(_count_matching_fields(found[key], wanted[key]) for key in found.keys() & wanted.keys())
+        return sum(
+            _count_matching_fields(found[key], wanted[key]) for key in found.keys() & wanted.keys()
+        )
     if not (isinstance(found, list) and isinstance(wanted, list) and found and wanted):
         return int(_format_canonical(found) == _format_canonical(wanted))
     found_plain, found_parts = _split_plain_values(found)
@@ -190,7 +199,10 @@ def _count_matching_fields(found: Any, wanted: Any) -> int:
 def _split_plain_values(values: list[Any]) -> tuple[Counter[str], list[Any]]:
     """(the scalars of a list, its objects and lists)."""
     parts = [value for value in values if isinstance(value, dict | list)]
-    return Counter(_format_canonical(value) for value in values if not isinstance(value, dict | list)), parts
+    return (
+        Counter(_format_canonical(value) for value in values if not isinstance(value, dict | list)),
+        parts,
+    )
 
 
 def _format_canonical(value: Any) -> str:

@@ -34,7 +34,10 @@ class LabelScorer:
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.label_set = build_label_set(labels)
-        self._position = {self.label_set.normalize_label(label): i for i, label in enumerate(self.label_set.labels)}
+        self._position = {
+            self.label_set.normalize_label(label): i
+            for i, label in enumerate(self.label_set.labels)
+        }
         self._extractor = LabelExtractor(self.label_set)
         self._extractors_by_reference: dict[str, LabelExtractor] = {}
 

@@ -55,21 +55,47 @@ _LEADS = (
     rf"(?i:(?<!\w)(?:choose|pick|select|say|go with)\s{_OPEN}{_FILLER}){_OPEN}",
     rf"(?i:(?<!\w)(?:category|class|label|option|choice)\s){_OPEN}",
 )
-_CORRECT = r"(?i:\s+(?:is|would be|seems)\s+(?:the\s+)?(?:most\s+|only\s+)?(?:correct|right|best|answer))(?!\w)"
+_CORRECT = (
+    r"(?i:\s+(?:is|would"
+    r" be|seems)\s+(?:the\s+)?(?:most\s+|only\s+)?(?:correct|right|best|answer))(?!\w)"
+)
 # `n't` ends a word ("isn't"), so it cannot require a word boundary in front of it.
 _NEGATION = re.compile(
-    r"(?<!\w)(?:not|nor|never|neither|cannot|without|nicht|kein\w*)(?!\w)|n['\u2019]t(?!\w)", re.IGNORECASE
+    r"(?<!\w)(?:not|nor|never|neither|cannot|without|nicht|kein\w*)(?!\w)|n['\u2019]t(?!\w)",
+    re.IGNORECASE,
 )
 _CLAUSES = (
-    ". ", "! ", "? ", "\n", "; ", ", so ", ", but ", " but ", ", it ", ", instead ", ", rather ", ", therefore ",
-    ", thus ", ", hence ",
-)  # fmt: skip
+    ". ",
+    "! ",
+    "? ",
+    "\n",
+    "; ",
+    ", so ",
+    ", but ",
+    " but ",
+    ", it ",
+    ", instead ",
+    ", rather ",
+    ", therefore ",
+    ", thus ",
+    ", hence ",
+)
 """What ends the words to which a negation applies."""
 _BULLET = re.compile(r"^(?:[#>•]+\s*|[-*]\s+)+")
 _KEYS = (
-    "label", "answer", "final_answer", "class", "category", "intent", "prediction", "choice", "sentiment", "verdict",
-    "result", "output",
-)  # fmt: skip
+    "label",
+    "answer",
+    "final_answer",
+    "class",
+    "category",
+    "intent",
+    "prediction",
+    "choice",
+    "sentiment",
+    "verdict",
+    "result",
+    "output",
+)
 _TRAILING_LETTER = rf"(?!{_TRAILING_VERB})\w"
 _NEGATED_LABEL = ""
 """Yielded in addition to a label that is retracted, so that there are two candidates."""
@@ -93,7 +119,9 @@ class LabelExtractor:
             else self._keys
         )
         # A regex alternation takes the first match, so longer labels must come first.
-        longest_first = sorted((part for part in parts if part), key=lambda part: (-len(part), part))
+        longest_first = sorted(
+            (part for part in parts if part), key=lambda part: (-len(part), part)
+        )
         one = "|".join(map(re.escape, longest_first)) or r"(?!)"  # `(?!)` never matches
         if labels.is_multi_label:
             one = rf"(?:{one})(?:(?:{LIST_SEPARATOR.pattern})(?:{one})(?!\w)){{0,{MAX_LIST_PARTS}}}"
@@ -103,7 +131,9 @@ class LabelExtractor:
         self._zeros = re.compile(r"(?<![\d.,])(\d+)\.0{1,2}(?![\d.,])") if is_scale else None
         end = rf"(?:{_RATING_SUFFIX})?{_END}" if is_scale else _END
         self._negated = re.compile(rf"{_TRAILING_NEGATION}(?!\s{_OPEN}(?:{one})(?!\w))")
-        self._conclusions = [re.compile(rf"{lead}{said}{end}", re.MULTILINE) for lead in _CONCLUSIONS]
+        self._conclusions = [
+            re.compile(rf"{lead}{said}{end}", re.MULTILINE) for lead in _CONCLUSIONS
+        ]
         self._conclusions.append(
             re.compile(
                 rf"(?:^|[.!?]\s|(?i:\b(?:option|choice|answer|letter|label)\s)){_OPEN}{said}(?:{_CLOSE})?{_CORRECT}",
@@ -122,7 +152,9 @@ class LabelExtractor:
         if key in self._keys:
             return key
         if len(answer) > MAX_ANSWER_CHARACTERS:
-            answer = answer[: MAX_ANSWER_CHARACTERS // 2] + "\n" + answer[-MAX_ANSWER_CHARACTERS // 2 :]
+            answer = (
+                answer[: MAX_ANSWER_CHARACTERS // 2] + "\n" + answer[-MAX_ANSWER_CHARACTERS // 2 :]
+            )
         lines = [self._labels.folding.fold_inside(line) for line in answer.splitlines()]
         text = "\n".join(line for line in lines if line)
         values = _read_json_values(answer)
@@ -131,7 +163,9 @@ class LabelExtractor:
             # A JSON answer is not searched as text: its keys may be labels, too.
             return in_json.pop() if len(in_json) == 1 else None
         for found in (self._find_in_conclusions(text), self._find_in_positions(text)):
-            said = {self._labels.normalize_label(one) if one != _NEGATED_LABEL else one for one in found}
+            said = {
+                self._labels.normalize_label(one) if one != _NEGATED_LABEL else one for one in found
+            }
             if said:
                 return next(iter(said & self._keys), None) if len(said) == 1 else None
         return None
@@ -159,14 +193,18 @@ class LabelExtractor:
     def _find_labels(self, pattern: re.Pattern[str], text: str) -> Iterator[str]:
         for match in pattern.finditer(text):
             # Negations before the label ("not spam") and after it ("spam, not really").
-            if not _is_negated(text, match.start("label")) and not self._negated.match(text, match.end()):
+            if not _is_negated(text, match.start("label")) and not self._negated.match(
+                text, match.end()
+            ):
                 yield from self._yield_with_next(match, text)
 
     def _yield_with_next(self, match: re.Match[str], text: str) -> Iterator[str]:
         """The label, and another one directly after its punctuation mark: a list of labels is no
         decision."""
         yield match["label"]
-        rest = re.split(r"[.,;:!?\n]", text[match.end() : match.end() + MAX_SENTENCE_CHARACTERS], maxsplit=1)[0]
+        rest = re.split(
+            r"[.,;:!?\n]", text[match.end() : match.end() + MAX_SENTENCE_CHARACTERS], maxsplit=1
+        )[0]
         key = self._labels.normalize_label(rest)
         if rest.strip() and key in self._keys:
             yield key
@@ -181,7 +219,9 @@ def _is_negated(text: str, position: int) -> bool:
 def _read_json_values(answer: str) -> Sequence[str] | None:
     """The texts in a JSON answer: its only value, or those under the keys that usually hold a
     label; None if the answer is not JSON."""
-    stripped = answer.strip().removeprefix("```json").removeprefix("```").removesuffix("```").strip()
+    stripped = (
+        answer.strip().removeprefix("```json").removeprefix("```").removesuffix("```").strip()
+    )
     if stripped[:1] not in ("{", "["):
         return None
     try:
@@ -194,4 +234,8 @@ def _read_json_values(answer: str) -> Sequence[str] | None:
     elif len(parts) != 1:
         return ()
     parts = [part[0] if isinstance(part, list) and len(part) == 1 else part for part in parts]
-    return [part if isinstance(part, str) else json.dumps(part) for part in parts if not isinstance(part, list | dict)]
+    return [
+        part if isinstance(part, str) else json.dumps(part)
+        for part in parts
+        if not isinstance(part, list | dict)
+    ]

@@ -62,9 +62,15 @@ class MatchScorer:
         places = [word for word in given if word in POSITIONS] or ["end"]
         if unknown or len(places) > 1:
             raise RecipeError(
-                "bad-match", "The scorer match takes one place and switches, joined by +.", where="evaluation.scorer",
-                found=words, do=f"one of {', '.join(POSITIONS)}; any of {', '.join(FLAGS)}, as in match:begin+case",
-            )  # fmt: skip
+                "bad-match",
+                "The scorer match takes one place and switches, joined by +.",
+                where="evaluation.scorer",
+                found=words,
+                do=(
+                    f"one of {', '.join(POSITIONS)}; any of {', '.join(FLAGS)}, as in"
+                    " match:begin+case"
+                ),
+            )
         self._position = places[0]
         self._numeric, self._case, self._punctuation = (word in given for word in FLAGS)
 
@@ -74,7 +80,11 @@ class MatchScorer:
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`match`: 0 or 1."""
-        return {self.metric: float(any(self._is_match(answer, target) for target in parse_targets(reference)))}
+        return {
+            self.metric: float(
+                any(self._is_match(answer, target) for target in parse_targets(reference))
+            )
+        }
 
     def _is_match(self, answer: str, target: str) -> bool:
         if self._position == "fuzzy":
@@ -87,7 +97,9 @@ class MatchScorer:
             if number is not None:
                 return self._has_number(_strip_formatting(value), _format_rounded(number))
         if not self._punctuation:
-            value, wanted = (text.strip(string.whitespace + string.punctuation) for text in (value, wanted))
+            value, wanted = (
+                text.strip(string.whitespace + string.punctuation) for text in (value, wanted)
+            )
         if self._position == "exact":
             return value == wanted
         if self._position == "any":
@@ -149,9 +161,17 @@ def _parse_number(word: str, around: str = _SURROUNDING_MARKS) -> float | None:
         # A fraction character after digits is added to them: 1½ is 1.5.
         if unicodedata.decomposition(last).startswith("<fraction>"):
             before = _parse_number(whole or "0", "")
-            return None if before is None else before + math.copysign(unicodedata.numeric(last), before)
+            return (
+                None
+                if before is None
+                else before + math.copysign(unicodedata.numeric(last), before)
+            )
         # Superscripts (category No) stay as they are: NFKC would turn 10² into 102.
-        word = unicodedata.normalize("NFKC", word) if not any(unicodedata.category(c) == "No" for c in word) else word
+        word = (
+            unicodedata.normalize("NFKC", word)
+            if not any(unicodedata.category(c) == "No" for c in word)
+            else word
+        )
     if not _FLOAT.fullmatch(word):
         return None
     number = float(word)

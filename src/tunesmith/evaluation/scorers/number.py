@@ -51,7 +51,8 @@ BOXED = "\\boxed"
 DEFAULT_TOLERANCE = 1e-6
 _BOXED = re.compile(r"\\boxed\s*\{")
 _ANSWER_IS = re.compile(
-    r"(?<!\w)(?:answer|result|total)\s*(?:is|was|[:=])\W{0,8}?(?=[^\W_]|[-+(.,$€£¥~≈]|\\)", re.IGNORECASE
+    r"(?<!\w)(?:answer|result|total)\s*(?:is|was|[:=])\W{0,8}?(?=[^\W_]|[-+(.,$€£¥~≈]|\\)",
+    re.IGNORECASE,
 )
 _WORKING = re.compile(r"[^\n.;=]{1,200}=(?!=)\s*")
 """One step of a calculation up to its equals sign."""
@@ -66,7 +67,9 @@ class NumberScorer:
     failure_text = "hold no number that can be told to be the answer"
     corpus_metrics: Mapping[str, CorpusMetric] = {}
 
-    def __init__(self, references: Sequence[str] = (), tolerance: float = DEFAULT_TOLERANCE) -> None:
+    def __init__(
+        self, references: Sequence[str] = (), tolerance: float = DEFAULT_TOLERANCE
+    ) -> None:
         self.style = infer_style([extract_marked_part(reference) for reference in references])
         # Through `repr`: Decimal(0.1) would be the binary value with 55 digits.
         self._tolerance = Decimal(repr(tolerance))
@@ -86,7 +89,9 @@ class NumberScorer:
         found = extract_number(answer, self.style)
         wanted = extract_number(reference, self.style, is_only=True)
         if found is None or wanted is None:
-            same = normalize_answer(extract_marked_part(answer)) == normalize_answer(extract_marked_part(reference))
+            same = normalize_answer(extract_marked_part(answer)) == normalize_answer(
+                extract_marked_part(reference)
+            )
             return {self.metric: float(same)}
         return {self.metric: float(self._is_equal(found, wanted))}
 
@@ -164,7 +169,11 @@ def _read_braces(text: str, begin: int) -> str:
 
 def _list_readings(number: ParsedNumber, *, is_plain: bool) -> list[Decimal]:
     value = number.value
-    return [value, EXACT_CONTEXT.divide(value, _HUNDRED)] if number.is_percent and not is_plain else [value]
+    return (
+        [value, EXACT_CONTEXT.divide(value, _HUNDRED)]
+        if number.is_percent and not is_plain
+        else [value]
+    )
 
 
 def _parse_tolerance(text: str) -> float:
@@ -175,7 +184,10 @@ def _parse_tolerance(text: str) -> float:
         tolerance = -1.0
     if not 0 <= tolerance < 1:
         raise RecipeError(
-            "bad-tolerance", "The tolerance of the scorer number is a share of the reference.",
-            where="evaluation.scorer", found=text, do="write a number from 0 to below 1, as in number:0.01",
-        )  # fmt: skip
+            "bad-tolerance",
+            "The tolerance of the scorer number is a share of the reference.",
+            where="evaluation.scorer",
+            found=text,
+            do="write a number from 0 to below 1, as in number:0.01",
+        )
     return tolerance

@@ -37,12 +37,41 @@ MAX_LEAD_CHARACTERS = 60
 """Number of characters before a number that are searched for a negation."""
 
 _CURRENCIES = {
-    "$": "USD", "US$": "USD", "USD": "USD", "dollar": "USD", "dollars": "USD", "€": "EUR", "EUR": "EUR",
-    "euro": "EUR", "euros": "EUR", "£": "GBP", "GBP": "GBP", "¥": "JPY", "JPY": "JPY", "CHF": "CHF", "₹": "INR",
-    "INR": "INR", "Rs": "INR", "₽": "RUB", "₩": "KRW", "₺": "TRY", "CAD": "CAD", "AUD": "AUD", "SEK": "SEK",
-    "NOK": "NOK", "DKK": "DKK", "kr": "kr", "PLN": "PLN", "zł": "PLN", "CNY": "CNY", "元": "CNY", "円": "JPY",
-    "원": "KRW", "BRL": "BRL", "R$": "BRL",
-}  # fmt: skip
+    "$": "USD",
+    "US$": "USD",
+    "USD": "USD",
+    "dollar": "USD",
+    "dollars": "USD",
+    "€": "EUR",
+    "EUR": "EUR",
+    "euro": "EUR",
+    "euros": "EUR",
+    "£": "GBP",
+    "GBP": "GBP",
+    "¥": "JPY",
+    "JPY": "JPY",
+    "CHF": "CHF",
+    "₹": "INR",
+    "INR": "INR",
+    "Rs": "INR",
+    "₽": "RUB",
+    "₩": "KRW",
+    "₺": "TRY",
+    "CAD": "CAD",
+    "AUD": "AUD",
+    "SEK": "SEK",
+    "NOK": "NOK",
+    "DKK": "DKK",
+    "kr": "kr",
+    "PLN": "PLN",
+    "zł": "PLN",
+    "CNY": "CNY",
+    "元": "CNY",
+    "円": "JPY",
+    "원": "KRW",
+    "BRL": "BRL",
+    "R$": "BRL",
+}
 _SYMBOLS = {
     symbol: symbol
     for line in (
@@ -65,7 +94,9 @@ _WORDS = {
 }
 _LETTERS = {"k": 3, "m": 6, "b": 9}
 _CURRENCY = "|".join(
-    re.escape(one) for one in sorted(_CURRENCIES, key=len, reverse=True) if not one[-1].islower() or one == "kr"
+    re.escape(one)
+    for one in sorted(_CURRENCIES, key=len, reverse=True)
+    if not one[-1].islower() or one == "kr"
 )
 _CHUNK = r"(?:\d{1,3}(?: \d{3}){1,6}(?:[.,]\d+)?(?! ?\d)|\d+(?:[.,']\d+)*|[.,]\d+)"
 _NUMBER = (
@@ -96,18 +127,27 @@ _STATED = re.compile(
 )
 _BEGINS = re.compile(rf"{_LEAD}[-+(]?\s?(?:{_CURRENCY})?\s?[-]?[.,]?\d")
 _MINUS = str.maketrans(
-    dict.fromkeys("\u2212\u2013\u2012\ufe63\uff0d\u2010\u2011", "-") | {"\u2019": "'", "\u2044": "/", "×": "x"}
+    dict.fromkeys("\u2212\u2013\u2012\ufe63\uff0d\u2010\u2011", "-")
+    | {
+        "\u2019": "'",
+        "\u2044": "/",
+        "×": "x",
+    }
 )
 # Thin and non-breaking spaces between groups of three digits separate thousands.
 _THIN = re.compile("(?<=\\d)[\u00a0\u202f\u2009\u2007](?=\\d{3}(?!\\d))")
 _FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 _LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
-_REMOVED_MARKUP = re.compile(r"\\[,;!() \[\]]|\{,\}(?=\d)|(?<![\w)])[*`_]{1,3}(?=\S)|(?<=\S)[*`_]{1,3}(?![\w(])")
+_REMOVED_MARKUP = re.compile(
+    r"\\[,;!() \[\]]|\{,\}(?=\d)|(?<![\w)])[*`_]{1,3}(?=\S)|(?<=\S)[*`_]{1,3}(?![\w(])"
+)
 _POWER = re.compile("(?<!\\d)10([\u207b\u00b9\u00b2\u00b3\u2070\u2074-\u2079]+)")
 _ALTERNATIVES = re.compile(r"\W*(?i:and|und|et|y|(?:[^\W\d_]+\s+)?(?:or|to|oder|bis|ou|o))\W*\Z")
 """Text between two numbers that are alternatives or a range: "12 or 13", "from 12 to 13"."""
 _NEGATED = re.compile(r"(?:(?<!\w)(?i:not|never|nicht)|(?i:n't))(?:\s+[^\W\d]+){0,2}\W*\Z")
-_REFERENCE_MARK = re.compile(r"(?<=\S)\s?[\[【]\d{1,3}(?:\s?[,;-]\s?\d{1,3}){0,9}(?:†[^\]】\n]{0,40})?[\]】]")
+_REFERENCE_MARK = re.compile(
+    r"(?<=\S)\s?[\[【]\d{1,3}(?:\s?[,;-]\s?\d{1,3}){0,9}(?:†[^\]】\n]{0,40})?[\]】]"
+)
 """A citation mark in an answer: "42 [1]", "42【3†source】"."""
 _MATH = re.compile(r"\$([^$\n]{1,60})\$")
 
@@ -146,7 +186,9 @@ def normalize_markup(text: str) -> str:
     """The end of a text with LaTeX, emphasis, and Unicode minus signs and spaces in plain form."""
     text = strip_excess_marks(text[-MAX_TEXT_CHARACTERS:])
     if "\\" in text:
-        text = _LATEX.sub(r"\1", _FRACTION.sub(r"\1/\2", text)).replace("\\$", "$").replace("\\%", "%")
+        text = (
+            _LATEX.sub(r"\1", _FRACTION.sub(r"\1/\2", text)).replace("\\$", "$").replace("\\%", "%")
+        )
         text = text.replace("\\times", "x").replace("\\cdot", "·")
     # Order matters: NFKC would turn 10² into 102 and 1½ into 11/2, so both are expanded first.
     if not text.isascii():
@@ -164,7 +206,9 @@ def parse_number(plain: str, style: NumberStyle) -> ParsedNumber | None:
     return _build_number(match, style) if match else None
 
 
-def parse_number_at(plain: str, position: int, style: NumberStyle) -> tuple[ParsedNumber | None, bool]:
+def parse_number_at(
+    plain: str, position: int, style: NumberStyle
+) -> tuple[ParsedNumber | None, bool]:
     """(the number stated at this position, whether the text there at least begins like one)."""
     match = _STATED.match(plain, position)
     if match is not None:
@@ -172,7 +216,9 @@ def parse_number_at(plain: str, position: int, style: NumberStyle) -> tuple[Pars
     return None, _BEGINS.match(plain, position) is not None
 
 
-def find_last_number(plain: str, style: NumberStyle, *, is_only: bool = False) -> ParsedNumber | None:
+def find_last_number(
+    plain: str, style: NumberStyle, *, is_only: bool = False
+) -> ParsedNumber | None:
     """The last number among other words; with `is_only` None if there is more than one.
 
     Also None if it is not the stated one: it is negated ("not 42"), or one of two alternatives
@@ -182,9 +228,13 @@ def find_last_number(plain: str, style: NumberStyle, *, is_only: bool = False) -
     if not found or (is_only and len(found) > 1):
         return None
     last = found[-1]
-    before = found[-2].end("chunk") if len(found) > 1 else max(0, last.start() - MAX_LEAD_CHARACTERS)
+    before = (
+        found[-2].end("chunk") if len(found) > 1 else max(0, last.start() - MAX_LEAD_CHARACTERS)
+    )
     between = plain[before : last.start()]
-    if _NEGATED.search(between[-MAX_LEAD_CHARACTERS:]) or (len(found) > 1 and _ALTERNATIVES.match(between)):
+    if _NEGATED.search(between[-MAX_LEAD_CHARACTERS:]) or (
+        len(found) > 1 and _ALTERNATIVES.match(between)
+    ):
         return None
     return _build_number(last, style)
 
@@ -232,7 +282,8 @@ def _build_number(match: re.Match[str], style: NumberStyle) -> ParsedNumber | No
             return None
         if match["mixed"]:
             value = EXACT_CONTEXT.add(
-                value, EXACT_CONTEXT.divide(EXACT_CONTEXT.create_decimal(match["mixed"].strip()), below)
+                value,
+                EXACT_CONTEXT.divide(EXACT_CONTEXT.create_decimal(match["mixed"].strip()), below),
             )
         else:
             value = EXACT_CONTEXT.divide(value, below)
@@ -240,7 +291,9 @@ def _build_number(match: re.Match[str], style: NumberStyle) -> ParsedNumber | No
     is_negative = "-" in ((match["sign"] or "") + (match["minus"] or ""))
     is_bracketed = match["bracket"] is not None and match[0].rstrip(" .;,!").endswith(")")
     is_negative ^= style.brackets_are_negative and is_bracketed
-    return ParsedNumber(-value if is_negative else value, match["percent"] is not None, _get_unit(match))
+    return ParsedNumber(
+        -value if is_negative else value, match["percent"] is not None, _get_unit(match)
+    )
 
 
 def _get_power_of_ten(match: re.Match[str]) -> int:
@@ -267,7 +320,11 @@ def _normalize_digits(chunk: str, style: NumberStyle) -> str | None:
             first, *groups = chunk.split(space)
             whole, sign, decimals = _split_decimals(groups[-1])
             groups[-1] = whole
-            if not first.isdigit() or len(first) > 3 or any(len(g) != 3 or not g.isdigit() for g in groups):
+            if (
+                not first.isdigit()
+                or len(first) > 3
+                or any(len(g) != 3 or not g.isdigit() for g in groups)
+            ):
                 return None
             return first + "".join(groups) + (f".{decimals}" if sign else "")
     signs = [sign for sign in chunk if sign in ".,"]
@@ -281,7 +338,9 @@ def _normalize_digits(chunk: str, style: NumberStyle) -> str | None:
     )
     whole, decimals = chunk.rsplit(last, 1) if is_decimal else (chunk, "")
     groups = re.split(r"[.,]", whole)
-    if len(groups) > 1 and (len({*re.findall(r"[.,]", whole)}) > 1 or not _are_groups(groups, whole)):
+    if len(groups) > 1 and (
+        len({*re.findall(r"[.,]", whole)}) > 1 or not _are_groups(groups, whole)
+    ):
         return None
     return ("".join(groups) or "0") + (f".{decimals}" if is_decimal else "")
 
@@ -295,7 +354,9 @@ def _are_groups(groups: Sequence[str], whole: str) -> bool:
     """Whether these are groups of three digits, or as in India of two before the last three."""
     first, *rest = groups
     by_three = 1 <= len(first) <= 3 and all(len(group) == 3 for group in rest)
-    by_two = 1 <= len(first) <= 2 and len(rest[-1]) == 3 and all(len(group) == 2 for group in rest[:-1])
+    by_two = (
+        1 <= len(first) <= 2 and len(rest[-1]) == 3 and all(len(group) == 2 for group in rest[:-1])
+    )
     return by_three or (by_two and "," in whole)
 
 
@@ -309,7 +370,11 @@ def _find_decimal_sign(chunk: str) -> set[str]:
     """The decimal sign that this number proves, whatever the style; empty if it has none or is
     ambiguous."""
     signs = [sign for sign in chunk if sign in ".,"]
-    if not signs or signs.count(signs[-1]) > 1 or (len(set(signs)) == 1 and _may_separate_thousands(chunk)):
+    if (
+        not signs
+        or signs.count(signs[-1]) > 1
+        or (len(set(signs)) == 1 and _may_separate_thousands(chunk))
+    ):
         return set()
     return {signs[-1]}
 

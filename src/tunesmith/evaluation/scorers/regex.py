@@ -18,7 +18,12 @@ from collections.abc import Mapping, Sequence
 from tunesmith.data.text_folding import normalize_answer
 from tunesmith.errors import RecipeError
 from tunesmith.evaluation.sandbox import SandboxLimits, TaskFailure, run_in_sandbox
-from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric, ScoringFailure, ScoringInput, score_one
+from tunesmith.evaluation.scorers.scorer_protocol import (
+    CorpusMetric,
+    ScoringFailure,
+    ScoringInput,
+    score_one,
+)
 
 LIMITS = SandboxLimits(task_timeout_seconds=2.0)
 
@@ -39,9 +44,12 @@ class RegexScorer:
         fault = _find_pattern_error(pattern)
         if fault:
             raise RecipeError(
-                "bad-pattern", "The scorer's pattern is not a regular expression.", where="evaluation.scorer",
-                found=fault, do="write it as Python's re module reads it",
-            )  # fmt: skip
+                "bad-pattern",
+                "The scorer's pattern is not a regular expression.",
+                where="evaluation.scorer",
+                found=fault,
+                do="write it as Python's re module reads it",
+            )
         self._pattern, self._limits = pattern, limits
 
     def find_reference_error(self, reference: str) -> str | None:
@@ -65,14 +73,22 @@ class RegexScorer:
         found = self._find_last_matches([(item.reference, item.answer) for item in items])
         return [self._score_match(one, item) for one, item in zip(found, items, strict=True)]
 
-    def _score_match(self, found: str | TaskFailure | None, item: ScoringInput) -> dict[str, float] | ScoringFailure:
+    def _score_match(
+        self, found: str | TaskFailure | None, item: ScoringInput
+    ) -> dict[str, float] | ScoringFailure:
         if isinstance(found, TaskFailure):
             # A valid reference pattern that ran out of time did so on this answer.
-            is_answers_fault = not found.is_not_started and self.find_reference_error(item.reference) is None
+            is_answers_fault = (
+                not found.is_not_started and self.find_reference_error(item.reference) is None
+            )
             return {self.metric: 0.0} if is_answers_fault else _make_failure(found)
-        return {self.metric: float(found is not None or item.answer.strip() == item.reference.strip())}
+        return {
+            self.metric: float(found is not None or item.answer.strip() == item.reference.strip())
+        }
 
-    def _find_last_matches(self, pairs: Sequence[tuple[str, str]]) -> list[str | TaskFailure | None]:
+    def _find_last_matches(
+        self, pairs: Sequence[tuple[str, str]]
+    ) -> list[str | TaskFailure | None]:
         """The last match of each (pattern, text): its text, None, or a failure."""
         pieces = [{"pattern": pattern, "text": text} for pattern, text in pairs]
         return run_in_sandbox("regex_search", None, pieces, self._limits)
@@ -89,7 +105,11 @@ class RegexScorer:
         if wanted is None:
             # The pattern describes answers; references may be the bare value.
             found, wanted = found or item.answer, item.reference
-        return {self.metric: float(found is not None and normalize_answer(found) == normalize_answer(wanted))}
+        return {
+            self.metric: float(
+                found is not None and normalize_answer(found) == normalize_answer(wanted)
+            )
+        }
 
 
 def _make_failure(failed: TaskFailure) -> ScoringFailure:

@@ -16,7 +16,9 @@ from collections.abc import Mapping, Sequence
 from tunesmith.evaluation.scorers.chrf import ChrfScorer
 from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric
 
-_SPACELESS = "\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # Thai, Lao, Khmer, kana, Han
+_SPACELESS = (  # Thai, Lao, Khmer, kana, Han
+    "\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+)
 _WORD = re.compile(rf"[{_SPACELESS}]|[^\W_{_SPACELESS}]+")
 
 
@@ -35,7 +37,9 @@ class RougeLScorer:
         found, wanted = _WORD.findall(answer.lower()), _WORD.findall(reference.lower())
         if not found or not wanted:
             return {"rouge_l": float(answer.strip() == reference.strip())}
-        return {"rouge_l": 2 * longest_common_subsequence(found, wanted) / (len(found) + len(wanted))}
+        return {
+            "rouge_l": 2 * longest_common_subsequence(found, wanted) / (len(found) + len(wanted))
+        }
 
 
 def longest_common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:

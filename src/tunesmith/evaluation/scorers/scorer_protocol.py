@@ -92,7 +92,9 @@ class ParsingScorer(Protocol):
         ...
 
 
-def score_items(scorer: Scorer, items: Sequence[ScoringInput]) -> list[dict[str, float] | ScoringFailure]:
+def score_items(
+    scorer: Scorer, items: Sequence[ScoringInput]
+) -> list[dict[str, float] | ScoringFailure]:
     """One entry for each item, computed in one call if the scorer supports that."""
     if isinstance(scorer, BatchScorer):
         return scorer.score_items(items)
@@ -104,7 +106,12 @@ def score_one(scorer: BatchScorer, answer: str, reference: str) -> dict[str, flo
     # A single answer has no list of failures to be counted in, so a failure must raise.
     [scored] = scorer.score_items([ScoringInput(answer, reference)])
     if isinstance(scored, ScoringFailure):
-        raise DataError("unscored", "An answer could not be judged.", found=scored.reason, do="look at the answer")
+        raise DataError(
+            "unscored",
+            "An answer could not be judged.",
+            found=scored.reason,
+            do="look at the answer",
+        )
     return scored
 
 
@@ -123,4 +130,8 @@ def find_reference_error(scorer: Scorer, reference: str) -> str | None:
     if isinstance(scorer, ReferenceValidator):
         return scorer.find_reference_error(reference)
     # A correct answer would be scored wrong with such a reference.
-    return None if min(scorer.score(reference, reference).values()) == 1 else "as an answer to itself it is not right"
+    return (
+        None
+        if min(scorer.score(reference, reference).values()) == 1
+        else "as an answer to itself it is not right"
+    )

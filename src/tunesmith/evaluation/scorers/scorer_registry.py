@@ -13,7 +13,11 @@ from typing import Any, cast
 import numpy as np
 
 from tunesmith.data.final_answer import explain_reasoning, extract_final_answer
-from tunesmith.data.label_detection import MAX_SHORT_LABEL_CHARACTERS, count_possible_labels, find_labels
+from tunesmith.data.label_detection import (
+    MAX_SHORT_LABEL_CHARACTERS,
+    count_possible_labels,
+    find_labels,
+)
 from tunesmith.data.text_folding import FOLDINGS, Folding, choose_folding, find_merged_spellings
 from tunesmith.errors import DataError, RecipeError
 from tunesmith.evaluation.scorers.code import CodeScorer, describe_protection
@@ -91,7 +95,9 @@ def choose_scorer(
     """
     if not references:
         raise DataError(
-            "no-answers", "No scorer can be chosen without answers.", do="add train examples that have an answer"
+            "no-answers",
+            "No scorer can be chosen without answers.",
+            do="add train examples that have an answer",
         )
     finals = [extract_final_answer(reference) for reference in references]
     reasoning = explain_reasoning(references)
@@ -135,7 +141,11 @@ def _make_unknown_error(name: str) -> RecipeError:
         do = "name another, or use it where there is an embedding model"
     return RecipeError(
         "unknown-scorer",
-        f"There is no scorer {name!r}." if name != "similarity" else "The scorer similarity needs an embedding model.",
+        (
+            f"There is no scorer {name!r}."
+            if name != "similarity"
+            else "The scorer similarity needs an embedding model."
+        ),
         where="evaluation.scorer",
         found=f"known are {', '.join([*known, *options])}, file.py:function",
         do=do,
@@ -150,15 +160,25 @@ def _detect_scorer(references: Sequence[str]) -> tuple[str, str]:
     if n - marked <= MAX_OUTLIER_FRACTION * n:
         counted = f"All {n:,}" if marked == n else f"{marked:,} of {n:,}"
         mark = (
-            ANSWER_MARK if not any(BOXED in reference for reference in references) else f"{ANSWER_MARK} or \\boxed{{}}"
+            ANSWER_MARK
+            if not any(BOXED in reference for reference in references)
+            else f"{ANSWER_MARK} or \\boxed{{}}"
         )
-        return "number", f"{counted} train answers end in {mark} and a number, so those numbers are compared."
-    strays = {reference: count for reference, count in uses.items() if not _is_json_container(reference)}
+        return (
+            "number",
+            f"{counted} train answers end in {mark} and a number, so those numbers are compared.",
+        )
+    strays = {
+        reference: count for reference, count in uses.items() if not _is_json_container(reference)
+    }
     if not strays:
         return "json", f"All {n:,} train answers are JSON, so fields are compared."
     count, first = sum(strays.values()), next(iter(strays))
     verb = "is" if count == 1 else "are"
-    told = f'{count:,} of {n:,} train answers {verb} no JSON object or list (the first is "{_shorten(first)}")'
+    told = (
+        f"{count:,} of {n:,} train answers {verb} no JSON object or list (the first is"
+        f' "{_shorten(first)}")'
+    )
     if count <= MAX_OUTLIER_FRACTION * n:
         return "json", f"{told}, all others are: fields are compared, and those as a whole."
     name, reason = _detect_text_scorer(references)
@@ -171,14 +191,24 @@ def _detect_scorer(references: Sequence[str]) -> tuple[str, str]:
 def _detect_text_scorer(references: Sequence[str]) -> tuple[str, str]:
     n = len(references)
     amounts = sum(count for reference, count in Counter(references).items() if is_amount(reference))
-    if n - amounts <= MAX_OUTLIER_FRACTION * n and not _are_ratings(references) and _have_few_units(references):
+    if (
+        n - amounts <= MAX_OUTLIER_FRACTION * n
+        and not _are_ratings(references)
+        and _have_few_units(references)
+    ):
         counted = f"All {n:,}" if amounts == n else f"{amounts:,} of {n:,}"
-        return "number", f"{counted} train answers are numbers, so numbers are compared, however they are written."
+        return (
+            "number",
+            (
+                f"{counted} train answers are numbers, so numbers are compared, however they are"
+                " written."
+            ),
+        )
     labels = find_labels(references)
     if labels is not None:
         reason = (
-            f"The {n:,} train answers are {len(labels.labels):,} labels of at most {labels.max_characters} characters."
-            f"{_explain_strictness(labels.folding, references)}"
+            f"The {n:,} train answers are {len(labels.labels):,} labels of at most"
+            f" {labels.max_characters} characters.{_explain_strictness(labels.folding, references)}"
         )
         return "label", reason
     # The 90 % quantile, so that a few long answers do not make short ones free text.
@@ -186,12 +216,19 @@ def _detect_text_scorer(references: Sequence[str]) -> tuple[str, str]:
     if usual <= MAX_SHORT_LABEL_CHARACTERS:
         folding = choose_folding(references)
         distinct = len({folding(reference) for reference in references})
-        compared = f"whole answers are compared, {folding.ignored_differences} forgiven." + _explain_strictness(
-            folding, references
+        compared = (
+            f"whole answers are compared, {folding.ignored_differences} forgiven."
+            + _explain_strictness(folding, references)
         )
-        reason = f"9 of 10 of the {n:,} train answers have at most {usual} characters and {distinct:,} of them differ, "
+        reason = (
+            f"9 of 10 of the {n:,} train answers have at most {usual} characters and {distinct:,}"
+            " of them differ, "
+        )
         return "normalised", reason + "so " + compared + _suggest_labels(references)
-    return "rouge-l", f"1 of 10 of the {n:,} train answers has {usual:,} characters or more: free text."
+    return (
+        "rouge-l",
+        f"1 of 10 of the {n:,} train answers has {usual:,} characters or more: free text.",
+    )
 
 
 def _are_ratings(references: Sequence[str]) -> bool:
@@ -204,7 +241,9 @@ def _are_ratings(references: Sequence[str]) -> bool:
 
 def _have_few_units(references: Sequence[str]) -> bool:
     """Whether the answers share few units. Quantities do; "12 monkeys", "3 idiots" are titles."""
-    return len({extract_unit(reference) for reference in references}) <= max(MAX_UNITS, len(references) // 10)
+    return len({extract_unit(reference) for reference in references}) <= max(
+        MAX_UNITS, len(references) // 10
+    )
 
 
 def _explain_strictness(folding: Folding, references: Sequence[str]) -> str:
@@ -212,11 +251,16 @@ def _explain_strictness(folding: Folding, references: Sequence[str]) -> str:
     place = FOLDINGS.index(folding)
     if place == 0:
         return ""
-    pairs = find_merged_spellings(FOLDINGS[place - 1], Counter(reference.strip() for reference in references))
+    pairs = find_merged_spellings(
+        FOLDINGS[place - 1], Counter(reference.strip() for reference in references)
+    )
     if not pairs:
         return ""
     one, other = pairs[0]
-    told = f" {_shorten(one)!r} and {_shorten(other)!r} are both in use, so {folding.compared_differences}."
+    told = (
+        f" {_shorten(one)!r} and {_shorten(other)!r} are both in use, so"
+        f" {folding.compared_differences}."
+    )
     return f"{told} If they mean the same, write them alike in the data."
 
 
@@ -225,7 +269,10 @@ def _suggest_labels(references: Sequence[str]) -> str:
     if not labels:
         return ""
     uses = len(references) / labels
-    return f" If these are {labels:,} labels ({uses:.1f} uses each), say so: --set evaluation.scorer=label."
+    return (
+        f" If these are {labels:,} labels ({uses:.1f} uses each), say so: --set"
+        " evaluation.scorer=label."
+    )
 
 
 def _has_final_number(text: str) -> bool:

@@ -51,9 +51,14 @@ class SimilarityScorer:
         place = {text: i for i, text in enumerate(texts)}
         # A zero vector stays zero instead of becoming NaN.
         units_TD: FloatArray = rows_TD / np.where(lengths_T1 > 0, lengths_T1, 1.0)
-        return [self._score_cosine(units_TD[place[item.answer]], units_TD[place[item.reference]]) for item in items]
+        return [
+            self._score_cosine(units_TD[place[item.answer]], units_TD[place[item.reference]])
+            for item in items
+        ]
 
-    def _score_cosine(self, answer_D: FloatArray, reference_D: FloatArray) -> dict[str, float] | ScoringFailure:
+    def _score_cosine(
+        self, answer_D: FloatArray, reference_D: FloatArray
+    ) -> dict[str, float] | ScoringFailure:
         cosine = float(answer_D @ reference_D)
         if not np.isfinite(reference_D).all():
             return ScoringFailure("the embedding model gave no point for the reference")

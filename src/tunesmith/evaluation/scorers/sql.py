@@ -16,7 +16,12 @@ from tunesmith.atomic_io import read_regular_file
 from tunesmith.errors import RecipeError
 from tunesmith.evaluation.sandbox import SandboxLimits, TaskFailure, run_in_sandbox
 from tunesmith.evaluation.scorers.code_fence import extract_last_fence
-from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric, ScoringFailure, ScoringInput, score_one
+from tunesmith.evaluation.scorers.scorer_protocol import (
+    CorpusMetric,
+    ScoringFailure,
+    ScoringInput,
+    score_one,
+)
 
 LIMITS = SandboxLimits(task_timeout_seconds=10.0, memory_bytes=2**30)
 _STATEMENT = re.compile(r"\b(CREATE\s+TABLE|CREATE\s+VIEW|INSERT\s+INTO)\b", re.IGNORECASE)
@@ -44,9 +49,12 @@ class SqlScorer:
             return cls(read_regular_file(path).decode("utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(
-                "no-schema", "The script that makes the database cannot be read.", where=str(path),
-                found=str(error), do="check the path in evaluation.scorer: sql:FILE",
-            ) from None  # fmt: skip
+                "no-schema",
+                "The script that makes the database cannot be read.",
+                where=str(path),
+                found=str(error),
+                do="check the path in evaluation.scorer: sql:FILE",
+            ) from None
 
     def find_reference_error(self, reference: str) -> str | None:
         """An error for an empty reference; whether it runs depends on the question's schema."""
@@ -72,17 +80,24 @@ class SqlScorer:
         broken = [i for i, result in enumerate(results) if _is_undecided(result)]
         alone = [{**pieces[i], "query": pieces[i]["reference"]} for i in broken]
         for i, result in zip(
-            broken, run_in_sandbox("sql_comparison", None, alone, self._limits) if broken else [], strict=True
+            broken,
+            run_in_sandbox("sql_comparison", None, alone, self._limits) if broken else [],
+            strict=True,
         ):
             results[i] = result if isinstance(result, TaskFailure) else {**result, "right": False}
         return [self._score_result(result) for result in results]
 
-    def _score_result(self, told: dict[str, object] | TaskFailure) -> dict[str, float] | ScoringFailure:
+    def _score_result(
+        self, told: dict[str, object] | TaskFailure
+    ) -> dict[str, float] | ScoringFailure:
         if isinstance(told, TaskFailure):
             return ScoringFailure(told.reason.removeprefix("ValueError: "))
         if told["rows"] == 0:
             # Such an example cannot distinguish right from wrong queries.
-            return ScoringFailure("the reference query gives no row here, so that any query without one would be right")
+            return ScoringFailure(
+                "the reference query gives no row here, so that any query without one would be"
+                " right"
+            )
         return {self.metric: float(bool(told["right"]))}
 
 
@@ -90,7 +105,9 @@ def _is_undecided(result: dict[str, object] | TaskFailure) -> bool:
     """Whether the task failed for another reason than an invalid schema or reference, which the
     child reports as ValueError."""
     return (
-        isinstance(result, TaskFailure) and not result.is_not_started and not result.reason.startswith("ValueError: ")
+        isinstance(result, TaskFailure)
+        and not result.is_not_started
+        and not result.reason.startswith("ValueError: ")
     )
 
 
@@ -103,7 +120,9 @@ def extract_schema(question: str) -> str:
     statements, behind = [], 0
     for match in _STATEMENT.finditer(question):
         if match.start() >= behind:
-            behind = _find_statement_end(question, match.end(), is_table=match[1].upper().endswith("TABLE"))
+            behind = _find_statement_end(
+                question, match.end(), is_table=match[1].upper().endswith("TABLE")
+            )
             statements.append(question[match.start() : behind] + ";")
     return "\n".join(statements)
 

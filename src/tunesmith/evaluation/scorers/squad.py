@@ -45,21 +45,30 @@ class SquadScorer:
     def __init__(self, deciding: str = "f1") -> None:
         if deciding not in ("f1", "exact"):
             raise RecipeError(
-                "bad-squad", "The scorer squad lets f1 or exact decide.", where="evaluation.scorer", found=deciding,
+                "bad-squad",
+                "The scorer squad lets f1 or exact decide.",
+                where="evaluation.scorer",
+                found=deciding,
                 do="write squad, or squad:exact",
-            )  # fmt: skip
+            )
         self.metric = f"squad_{deciding}"
 
     def find_reference_error(self, reference: str) -> str | None:
         """An error if normalization leaves no word."""
         return (
-            None if any(map(split_normalized_words, parse_targets(reference))) else "no word is left of it but articles"
+            None
+            if any(map(split_normalized_words, parse_targets(reference)))
+            else "no word is left of it but articles"
         )
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`squad_f1` in [0, 1] and `squad_exact`: 0 or 1, the deciding one first."""
         found = split_normalized_words(answer)
-        wanted = [words for target in parse_targets(reference) if (words := split_normalized_words(target))]
+        wanted = [
+            words
+            for target in parse_targets(reference)
+            if (words := split_normalized_words(target))
+        ]
         scores = {
             # A target without words is left out, so no answer can match it.
             "squad_f1": max((round(_compute_f1(found, words), 2) for words in wanted), default=0.0),

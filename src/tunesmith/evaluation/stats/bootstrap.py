@@ -30,7 +30,13 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from tunesmith.evaluation.stats.intervals import Interval, unseen_range
-from tunesmith.evaluation.stats.score_validation import ALPHA, ZERO_TOLERANCE, FloatArray, check_scores, number_groups
+from tunesmith.evaluation.stats.score_validation import (
+    ALPHA,
+    ZERO_TOLERANCE,
+    FloatArray,
+    check_scores,
+    number_groups,
+)
 
 NUM_RESAMPLES = 2000
 MAX_SMALL_SAMPLE_UNITS = 5  # up to here 2 / 2^N exceeds 5 %
@@ -63,7 +69,8 @@ def bootstrap_interval(
         return Interval(value, *unseen_range(value, units, *scale), n)
     left_out_N = combine(total_D - rows_ND)
     low, high = np.quantile(
-        resampled_B, _compute_bca_levels(value, resampled_B, left_out_N, compute_expanded_level(units))
+        resampled_B,
+        _compute_bca_levels(value, resampled_B, left_out_N, compute_expanded_level(units)),
     )
     if units <= MAX_SMALL_SAMPLE_UNITS:
         unseen_low, unseen_high = unseen_range(value, units, *scale)
@@ -72,7 +79,10 @@ def bootstrap_interval(
 
 
 def bootstrap_mean_interval(
-    values: ArrayLike, seed: int, groups: Sequence[str] | None = None, scale: tuple[float, float] = (0.0, 1.0)
+    values: ArrayLike,
+    seed: int,
+    groups: Sequence[str] | None = None,
+    scale: tuple[float, float] = (0.0, 1.0),
 ) -> Interval:
     """The mean of scores, or with scale (-1, 1) of paired differences, with its BCa interval.
 
@@ -81,7 +91,9 @@ def bootstrap_mean_interval(
     values_N = check_scores(values, low=scale[0], high=scale[1])
     # A mean as a function of sums: the second column counts the examples drawn.
     counts_ND = np.stack([values_N, np.ones_like(values_N)], axis=1)
-    return bootstrap_interval(counts_ND, lambda sums: sums[..., 0] / sums[..., 1], seed, groups, scale)
+    return bootstrap_interval(
+        counts_ND, lambda sums: sums[..., 0] / sums[..., 1], seed, groups, scale
+    )
 
 
 def compute_expanded_level(n: int) -> float:

@@ -38,7 +38,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from tunesmith.evaluation.stats.score_validation import ALPHA, ZERO_TOLERANCE, check_scores, is_binary, number_groups
+from tunesmith.evaluation.stats.score_validation import (
+    ALPHA,
+    ZERO_TOLERANCE,
+    check_scores,
+    is_binary,
+    number_groups,
+)
 from tunesmith.evaluation.stats.standard_error import standard_error
 
 
@@ -58,7 +64,8 @@ def rate_interval(successes: int, n: int) -> Interval:
 
 
 def exact_interval(successes: int, n: int) -> Interval:
-    """Clopper and Pearson's interval of successes / n. Errors: ValueError unless 0 <= successes <= n."""
+    """Clopper and Pearson's interval of successes / n. Errors: ValueError unless 0 <= successes <=
+    n."""
     return _rate_interval(successes, n, "exact")
 
 
@@ -98,7 +105,9 @@ def scaled_wilson(mean: float, error: float, quantile: float) -> tuple[float, fl
     worth = mean * (1 - mean) / error**2
     weight = quantile**2 / worth
     centre = (mean + weight / 2) / (1 + weight)
-    half = quantile * float(np.sqrt(mean * (1 - mean) / worth + weight / (4 * worth))) / (1 + weight)
+    half = (
+        quantile * float(np.sqrt(mean * (1 - mean) / worth + weight / (4 * worth))) / (1 + weight)
+    )
     return max(0.0, centre - half), min(1.0, centre + half)
 
 

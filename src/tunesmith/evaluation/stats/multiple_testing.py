@@ -20,5 +20,7 @@ def holm_adjust(p_values: ArrayLike) -> list[float]:
     p_M = check_scores(p_values, low=0.0, high=1.0)
     order_M = np.argsort(p_M)
     adjusted_M = np.empty_like(p_M)
-    adjusted_M[order_M] = np.minimum(1.0, np.maximum.accumulate(p_M[order_M] * np.arange(p_M.size, 0, -1)))
+    adjusted_M[order_M] = np.minimum(
+        1.0, np.maximum.accumulate(p_M[order_M] * np.arange(p_M.size, 0, -1))
+    )
     return [float(p) for p in adjusted_M]

@@ -37,7 +37,9 @@ class NonInferiority(NamedTuple):
     difference: Difference
 
 
-def non_inferiority(a: ArrayLike, b: ArrayLike, margin: float, groups: Sequence[str] | None = None) -> NonInferiority:
+def non_inferiority(
+    a: ArrayLike, b: ArrayLike, margin: float, groups: Sequence[str] | None = None
+) -> NonInferiority:
     """Test a against b on the same examples.
 
     Errors: ValueError on NaN, unequal lengths, or a margin outside [0, 1).

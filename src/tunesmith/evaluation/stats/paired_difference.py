@@ -65,7 +65,9 @@ class Difference(NamedTuple):
     clusters: int | None = None
 
 
-def paired_difference(a: ArrayLike, b: ArrayLike, groups: Sequence[str] | None = None) -> Difference:
+def paired_difference(
+    a: ArrayLike, b: ArrayLike, groups: Sequence[str] | None = None
+) -> Difference:
     """Compare two contenders' scores on the same examples.
 
     Errors: ValueError on NaN and unequal lengths.
@@ -83,7 +85,10 @@ def check_pairs(a: ArrayLike, b: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Both contenders' scores as arrays, checked. Errors: ValueError on NaN and unequal lengths."""
     a_N, b_N = check_scores(a, low=0.0, high=1.0), check_scores(b, low=0.0, high=1.0)
     if a_N.size != b_N.size:
-        raise ValueError(f"a paired comparison needs the same examples on both sides, not {a_N.size} and {b_N.size}")
+        raise ValueError(
+            f"a paired comparison needs the same examples on both sides, not {a_N.size} and"
+            f" {b_N.size}"
+        )
     return a_N, b_N
 
 
@@ -125,7 +130,11 @@ def _compute_mid_p_limit(wins: int, n: int) -> float:
     """The smallest fraction that `wins` of n do not contradict: there the mid-p tail is 2.5 %."""
     if wins == 0:
         return 0.0
-    return float(optimize.brentq(lambda share: mid_p_above(wins, n, share) - ALPHA / 2, 0.0, wins / n, xtol=1e-14))
+    return float(
+        optimize.brentq(
+            lambda share: mid_p_above(wins, n, share) - ALPHA / 2, 0.0, wins / n, xtol=1e-14
+        )
+    )
 
 
 def tango_interval(only_a: int, only_b: int, n: int) -> tuple[float, float]:
@@ -137,8 +146,12 @@ def tango_interval(only_a: int, only_b: int, n: int) -> tuple[float, float]:
 
     # At d = -1 and d = 1 the variance is 0, so the search ends just inside; if all n examples
     # are wins of one side, that end is the limit itself.
-    low = -1.0 if only_b == n else optimize.brentq(excess, -1.0 + 1e-12, value, args=(Z,), xtol=1e-14)
-    high = 1.0 if only_a == n else optimize.brentq(excess, value, 1.0 - 1e-12, args=(-Z,), xtol=1e-14)
+    low = (
+        -1.0 if only_b == n else optimize.brentq(excess, -1.0 + 1e-12, value, args=(Z,), xtol=1e-14)
+    )
+    high = (
+        1.0 if only_a == n else optimize.brentq(excess, value, 1.0 - 1e-12, args=(-Z,), xtol=1e-14)
+    )
     return float(low), float(high)
 
 

@@ -59,7 +59,11 @@ def compute_power(n: int, difference: float, discordant: float) -> float:
         return 0.0
     if n >= MIN_NORMAL_APPROXIMATION_N:
         shift = difference * math.sqrt(n) - Z * math.sqrt(discordant)
-        return float(special.ndtr(shift / math.sqrt(discordant - difference**2))) if difference < 1 else 1.0
+        return (
+            float(special.ndtr(shift / math.sqrt(discordant - difference**2)))
+            if difference < 1
+            else 1.0
+        )
     from scipy import stats  # imported here: half a second and 20 MB that large n do not need
 
     mean, spread = n * discordant, math.sqrt(n * discordant * (1 - discordant))
@@ -92,7 +96,9 @@ def compute_required_n(difference: float, discordant: float) -> int:
     Errors: ValueError for a difference of 0.
     """
     difference, discordant = _check_fractions(difference, discordant)
-    guess = (Z * math.sqrt(discordant) + Z_POWER * math.sqrt(discordant - difference**2)) / _check_nonzero(difference)
+    guess = (
+        Z * math.sqrt(discordant) + Z_POWER * math.sqrt(discordant - difference**2)
+    ) / _check_nonzero(difference)
     return _solve_n(lambda n: compute_power(n, difference, discordant), guess**2)
 
 
@@ -101,12 +107,18 @@ def compute_power_of_means(n: int, difference: float, standard_deviation: float)
     differences, above 0."""
     _check_n(n)
     if not (math.isfinite(difference) and 0 < standard_deviation < math.inf):
-        raise ValueError(f"power needs a difference and a spread above 0, not {difference} and {standard_deviation}")
+        raise ValueError(
+            f"power needs a difference and a spread above 0, not {difference} and"
+            f" {standard_deviation}"
+        )
     if n < 2:
         return 0.0
     from scipy import stats
 
-    limit, shift = stats.t.ppf(1 - ALPHA / 2, n - 1), abs(difference) * math.sqrt(n) / standard_deviation
+    limit, shift = (
+        stats.t.ppf(1 - ALPHA / 2, n - 1),
+        abs(difference) * math.sqrt(n) / standard_deviation,
+    )
     # Significance in the wrong direction is part of the two-sided test's power.
     wrong = float(stats.nct.cdf(-limit, n - 1, shift)) if shift < NO_LOWER_TAIL else 0.0
     return float(stats.nct.sf(limit, n - 1, shift)) + wrong
@@ -116,7 +128,8 @@ def minimum_detectable_mean_difference(n: int, standard_deviation: float) -> flo
     """As `minimum_detectable_difference`, for graded scores; may exceed the range of scores; inf
     for n < 2."""
     return _solve_difference(
-        lambda difference: compute_power_of_means(n, difference, standard_deviation), 100 * standard_deviation
+        lambda difference: compute_power_of_means(n, difference, standard_deviation),
+        100 * standard_deviation,
     )
 
 
@@ -164,7 +177,9 @@ def _solve_difference(power: Callable[[float], float], largest: float) -> float:
     """The difference in (0, largest] at which the power reaches 80 %; inf if it never does."""
     if power(largest) < POWER:
         return math.inf
-    return float(optimize.brentq(lambda difference: power(difference) - POWER, 0.0, largest, xtol=1e-9))
+    return float(
+        optimize.brentq(lambda difference: power(difference) - POWER, 0.0, largest, xtol=1e-9)
+    )
 
 
 def _solve_n(power: Callable[[int], float], guess: float) -> int:
@@ -193,5 +208,7 @@ def _check_n(n: int) -> None:
 def _check_fractions(difference: float, discordant: float) -> tuple[float, float]:
     """(absolute difference, fraction of disagreements, which is at least as large)."""
     if not (abs(difference) <= 1 and 0 <= discordant <= 1):
-        raise ValueError(f"a difference lies in [-1, 1] and a share in [0, 1], not {difference} and {discordant}")
+        raise ValueError(
+            f"a difference lies in [-1, 1] and a share in [0, 1], not {difference} and {discordant}"
+        )
     return abs(difference), max(discordant, abs(difference))

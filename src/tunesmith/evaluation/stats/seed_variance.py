@@ -36,4 +36,6 @@ def summarize_seeds(scores_by_seed: Sequence[float]) -> SeedStatistics:
         raise ValueError(f"the spread between seeds needs at least two, not {scores_S.size}")
     mean, error = float(scores_S.mean()), standard_error(scores_S)
     half = float(stats.t.ppf(1 - ALPHA / 2, error.degrees_of_freedom)) * error.value
-    return SeedStatistics(mean, float(scores_S.std(ddof=1)), max(0.0, mean - half), min(1.0, mean + half))
+    return SeedStatistics(
+        mean, float(scores_S.std(ddof=1)), max(0.0, mean - half), min(1.0, mean + half)
+    )

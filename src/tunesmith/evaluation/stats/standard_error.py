@@ -54,7 +54,9 @@ def standard_error(values_N: FloatArray, group_N: IntArray | None = None) -> Sta
     sums_G = np.bincount(group_N, weights=deviations_N).astype(np.float64)
     error = float(np.sqrt((sums_G**2 / (1 - sizes_G / n)).sum()) / n)
     return StandardError(
-        error, _compute_degrees_of_freedom(sizes_G, _estimate_correlation(deviations_N, sums_G, sizes_G)), sizes_G.size
+        error,
+        _compute_degrees_of_freedom(sizes_G, _estimate_correlation(deviations_N, sums_G, sizes_G)),
+        sizes_G.size,
     )
 
 
@@ -65,7 +67,9 @@ def sandwich_error(values_N: FloatArray, group_N: IntArray) -> float:
     return float(np.sqrt(sums_G.size / (sums_G.size - 1) * (sums_G**2).sum()) / values_N.size)
 
 
-def _estimate_correlation(deviations_N: FloatArray, sums_G: FloatArray, sizes_G: FloatArray) -> float:
+def _estimate_correlation(
+    deviations_N: FloatArray, sums_G: FloatArray, sizes_G: FloatArray
+) -> float:
     """Correlation of two examples of one group: the mean product of their deviations divided by the
     variance, clipped to [0, 1]."""
     squares, pairs = float((deviations_N**2).sum()), float((sizes_G * (sizes_G - 1)).sum())

@@ -13,9 +13,13 @@ def read_toml(path: Path) -> Iterator[Row | RowError]:
     try:
         rows = tomllib.loads(path.read_text(encoding="utf-8")).get("examples")
     except ValueError as error:
-        raise DataError("not-toml", "This is no TOML.", where=str(path), found=str(error), do="correct it") from None
+        raise DataError(
+            "not-toml", "This is no TOML.", where=str(path), found=str(error), do="correct it"
+        ) from None
     if not isinstance(rows, list):
-        raise DataError("no-examples", "There are no examples.", where=str(path), do="write tables [[examples]]")
+        raise DataError(
+            "no-examples", "There are no examples.", where=str(path), do="write tables [[examples]]"
+        )
     for number, row in enumerate(rows, start=1):
         if isinstance(row, dict):
             yield Row(number, row)
