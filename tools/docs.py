@@ -145,8 +145,38 @@ def _measured(measure: str, value: float) -> str:
     return f"{value / 1e9:,.0f} G" if measure.endswith("flops_per_second") else f"{value:,.4g}"
 
 
+def decisions() -> Iterator[str]:
+    """A row for each decision record: number, title with its link, status."""
+    yield "| number | decision | status |\n|---|---|---|"
+    for path in sorted((ROOT / "docs/decisions").glob("[0-9]*.md")):
+        heading, status = _read_decision(path)
+        number, title = heading.split(": ", 1)
+        yield f"| {number} | [{title}]({path.name}) | {status} |"
+
+
+def _read_decision(path: Path) -> tuple[str, str]:
+    """(`NNN: Title`, its status). Raises `ValueError` where a record does not begin with them."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    number = path.name[:3]
+    if not lines[0].startswith(f"# {number}: ") or not lines[2].startswith("Status: "):
+        raise ValueError(f"{path.name}: begins with '# {number}: TITLE', then 'Status: ...'")
+    return lines[0].removeprefix("# "), lines[2].removeprefix("Status: ")
+
+
+def lab_notes() -> Iterator[str]:
+    """A row for each lab note: its day and its heading with the link."""
+    yield "| day | note |\n|---|---|"
+    for path in sorted((ROOT / "docs/lab").glob("[0-9]*.md")):
+        heading = path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+        day = path.name[:10]
+        title = heading.removeprefix(day).lstrip(": ")
+        yield f"| {day} | [{title}]({path.name}) |"
+
+
 PARTS = {
     "benchmarks": benchmarks,
+    "decisions": decisions,
+    "lab-notes": lab_notes,
     "problem-codes": problem_codes,
     "shapes": shapes,
     "recipe-keys": recipe_keys,
@@ -161,6 +191,8 @@ def main(check_only: bool) -> int:
     for path in (
         ROOT / "README.md",
         ROOT / "docs/benchmarks.md",
+        ROOT / "docs/decisions/README.md",
+        ROOT / "docs/lab/README.md",
         *sorted((ROOT / "docs/guide").glob("*.md")),
     ):
         text = path.read_text(encoding="utf-8")

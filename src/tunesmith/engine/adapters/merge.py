@@ -9,7 +9,7 @@ written under a temporary name and renamed.
 
 Why float32: an update is small compared to its weight, and bfloat16 keeps one part in 256 of a
 weight. How far the answers move when the result is computed in bfloat16 is measured and reported
-(docs/decisions/030-merged-models-are-float32.md).
+(docs/decisions/030-write-merged-models-in-float32-with-proof.md).
 
 Shapes: K positions where probes are compared, V vocabulary, O outputs, I inputs.
 """  # noqa: E501
