@@ -1,6 +1,7 @@
 """Where a quick way stands beside a general one, both say the same."""
 
 import json
+from array import array
 from pathlib import Path
 
 import pytest
@@ -12,20 +13,23 @@ from tunesmith.data.check import minhash
 from tunesmith.data.check.conflicting_answers import _has_one_right_answer
 from tunesmith.data.check.context import is_question_and_answer
 from tunesmith.data.check.control_tokens import BLOCK
-from tunesmith.data.check.lengths import HEAD_CHARACTERS, share_lost
+from tunesmith.data.check.lengths import BATCH_SIZE, HEAD_CHARACTERS, share_lost
 from tunesmith.data.check.missing_answers import (
     _has_answer,
+    _has_empty_prompt,
     _has_empty_turn,
     _has_weight,
     _is_only_reasoning,
 )
 from tunesmith.data.check.role_order import _find_order_error
 from tunesmith.data.normalization import build_prompt_key, hash_prompt, normalize_text
+from tunesmith.data.read.dataset_reader import _compute_content_fingerprint
 from tunesmith.data.read.jsonl_file import parse_json, parse_object, parse_texts
 from tunesmith.data.read.row_errors import InvalidRow
 from tunesmith.data.render import Renderer
 from tunesmith.models.tokenizer import FolderTokenizer, load_tokenizer
 from tunesmith.records import ROLES, Example, Message
+from tunesmith.records.record import compute_fingerprint
 from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
 
 
@@ -144,6 +148,53 @@ def test_no_check_of_unusual_examples_has_a_word_for_a_question_and_its_answer(
         assert not example.rejected
         assert example.is_desirable is None
         assert _has_one_right_answer(example)
+        assert not _has_empty_prompt(example)
+
+
+CONTENTS = st.sampled_from(
+    ["why", "so", " x ", "é", "🙂 yes", "<|im_end|>", "\ue000", "\ue001", "a\u2028b", "\ud83d"]
+)
+QUESTIONS = st.builds(
+    lambda asked, answer: Example(1, (Message("user", asked), Message("assistant", answer))),
+    CONTENTS,
+    CONTENTS,
+)
+
+
+@given(st.lists(QUESTIONS, min_size=1, max_size=4))
+def test_the_bound_of_a_block_is_the_largest_bound_of_its_examples(
+    tokenizer: FolderTokenizer, examples: list[Example]
+) -> None:
+    renderer = Renderer(tokenizer)
+    found = renderer.bound_most_bytes(examples)
+    bounds = [renderer.bound_bytes(example) for example in examples]
+    if None in bounds:
+        assert found is None
+    else:
+        assert found == max(bounds)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_the_fingerprint_of_ids_is_that_of_their_texts(count: int) -> None:
+    ids = array("Q", [2**64 - 1, 0, 7, 2**63, 255][:count])
+    texts = [f"{number:016x}" for number in ids]
+    assert _compute_content_fingerprint(ids) == compute_fingerprint(texts)
+
+
+def test_a_long_example_in_a_block_of_short_ones_is_reported(
+    tokenizer: FolderTokenizer, tmp_path: Path
+) -> None:
+    from tunesmith.data.check import check_examples
+    from tunesmith.data.read import read_dataset
+
+    rows = [{"prompt": f"question {n}", "completion": "yes"} for n in range(BATCH_SIZE + 50)]
+    for long in (3, BATCH_SIZE - 1, BATCH_SIZE + 7):
+        rows[long]["prompt"] += " word" * 200
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = check_examples(read_dataset(path), None, tokenizer, 100)
+    (problem,) = [one for one in report.problems if one.code == "data/too-long"]
+    assert problem.lines == (4, BATCH_SIZE, BATCH_SIZE + 8)
 
 
 def test_a_question_and_its_answer_are_not_unusual() -> None:

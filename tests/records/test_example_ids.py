@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tunesmith.data.normalization import build_prompt_key, normalize_text
 from tunesmith.records import Example, Message
-from tunesmith.records.example import compute_plain_id, identify
+from tunesmith.records.example import compute_id_number, compute_plain_id, identify
 from tunesmith.records.record import compute_fingerprint, dump_canonical_json
 
 ROLES = st.sampled_from(["system", "user", "assistant"])
@@ -23,6 +23,7 @@ def test_ids_of_plain_examples_are_fingerprints_of_their_content(
     content = [[[{"role": m.role, "content": m.content}, None] for m in messages], None, [], []]
     assert compute_plain_id(messages) == compute_fingerprint(content)[:16]
     assert Example(1, messages).id == compute_fingerprint(content)[:16]
+    assert compute_id_number(Example(1, messages)) == int(compute_plain_id(messages), 16)
 
 
 def test_what_is_more_than_plain_has_another_id() -> None:
@@ -36,6 +37,7 @@ def test_what_is_more_than_plain_has_another_id() -> None:
         Example(1, text="a"),
     ]
     assert len({Example(1, messages).id, *(other.id for other in others)}) == 7
+    assert [f"{compute_id_number(other):016x}" for other in others] == [one.id for one in others]
 
 
 def test_ids_have_not_changed_since_they_are_stored_in_run_folders() -> None:

@@ -134,10 +134,13 @@ class Example:
         """The answer and its tool calls as one text, by which answers are compared. Reasoning is
         not part of it.
         """
-        if not self.messages or not self.messages[-1].tool_calls:
-            return self.answer
-        calls = (dump_canonical_json(function) for function in self.messages[-1].called_functions)
-        return "\n".join((self.answer, *calls)).lstrip("\n")
+        if not self.messages:
+            return self.text or ""
+        last = self.messages[-1]
+        if not last.tool_calls:
+            return last.content
+        calls = (dump_canonical_json(function) for function in last.called_functions)
+        return "\n".join((last.content, *calls)).lstrip("\n")
 
     @property
     def uses_tools(self) -> bool:
@@ -205,12 +208,23 @@ def compute_plain_id(messages: tuple[Message, ...]) -> str:
 
     Most examples are plain, and computing ids takes most of the time of reading a large file.
     """
+    return _hash_plain_content(messages).hex()
+
+
+def compute_id_number(example: Example) -> int:
+    """The id as a 64-bit integer, without its text."""
+    if _is_plain(example):
+        return int.from_bytes(_hash_plain_content(example.messages), "big")
+    return int(identify(example), 16)
+
+
+def _hash_plain_content(messages: tuple[Message, ...]) -> bytes:
     turns = ",".join(
         [f'[{{"content":{encode_basestring(m.content)},"role":"{m.role}"}},null]' for m in messages]
     )
     text = f"[[{turns}],null,[],[]]"
     # Lone surrogates occur in real JSON data and have no UTF-8 encoding.
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8]
 
 
 def _with_arguments_as_text(call: dict[str, Any]) -> dict[str, Any]:

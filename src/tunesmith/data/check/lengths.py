@@ -136,11 +136,18 @@ def _find_unbounded(
     context: CheckContext, renderer: Renderer, limit: int | None
 ) -> Iterator[IndexedAnswer]:
     """The answers whose acceptance or length only rendering can decide."""
-    for i, whole in enumerate(context.examples):
-        for answer in split_answers(whole):
-            bound = renderer.bound_bytes(answer)
-            if bound is None or (limit is not None and bound > limit):
-                yield i, answer
+    unusual = set(context.unusual)
+    for begin in range(0, len(context.examples), BATCH_SIZE):
+        block = context.examples[begin : begin + BATCH_SIZE]
+        if unusual.isdisjoint(range(begin, begin + len(block))):
+            most = renderer.bound_most_bytes(block)
+            if most is not None and (limit is None or most <= limit):
+                continue
+        for i, whole in enumerate(block, begin):
+            for answer in split_answers(whole):
+                bound = renderer.bound_bytes(answer)
+                if bound is None or (limit is not None and bound > limit):
+                    yield i, answer
 
 
 def _render_ahead(answers: Iterator[IndexedAnswer], renderer: Renderer) -> Iterator[IndexedAnswer]:

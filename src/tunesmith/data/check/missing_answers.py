@@ -38,7 +38,7 @@ def check_answers(context: CheckContext) -> Iterator[Problem]:
     yield from context.report_problems(
         "empty-question",
         "warning",
-        [i for i, example in enumerate(context.examples) if _has_empty_prompt(example)],
+        [i for i, example in unusual if _has_empty_prompt(example)],
         "have a question in which nothing stands",
         "write what is asked, or take the examples out: every one of them is the same question",
     )
