@@ -73,8 +73,8 @@ def test_preferences_and_ratings_come_back_whole(work: list[int]) -> None:
     ]
     given = GIVEN | {"examples": rated, "method": "kto"}
     (_, first), (_, second) = prepare_with_cache(**given), prepare_with_cache(**given)
-    assert work == [6] and first.is_desirable_E is not None and second.is_desirable_E is not None
-    assert np.array_equal(first.is_desirable_E, second.is_desirable_E)
+    assert work == [6]
+    assert np.array_equal(first.columns_E["is_desirable"], second.columns_E["is_desirable"])
     pairs = [
         Example(
             n,

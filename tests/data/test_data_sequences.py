@@ -57,7 +57,7 @@ def trained_text(arrays: TokenArrays, s: int) -> str:
 @pytest.mark.parametrize("method", PREFERENCES)
 def test_a_pair_becomes_chosen_and_rejected_behind_one_prompt(method: Method) -> None:
     arrays = prepare([pair(0), pair(1)], method)
-    assert (len(arrays), arrays.sequences_per_example, arrays.is_desirable_E) == (2, 2, None)
+    assert (len(arrays), arrays.sequences_per_example, arrays.columns_E) == (2, 2, {})
     assert [trained_text(arrays, s) for s in range(4)] == ["good 0", "bad 0", "good 1", "bad 1"]
     for e in range(2):
         chosen, rejected = (arrays.get_sequence(s) for s in arrays.get_sequence_range(e))
@@ -77,9 +77,8 @@ def test_pairs_become_rated_answers_for_kto_the_wanted_ones_first() -> None:
     arrays = prepare([pair(0), pair(1), rated(2, True), rated(3, False)], "kto")
     said = [trained_text(arrays, s) for s in range(len(arrays))]
     assert said == ["good 0", "good 1", "answer 2", "bad 0", "bad 1", "answer 3"]
-    assert arrays.is_desirable_E is not None
     assert (
-        arrays.is_desirable_E.tolist() == [True] * 3 + [False] * 3
+        arrays.columns_E["is_desirable"].tolist() == [True] * 3 + [False] * 3
         and arrays.sequences_per_example == 1
     )
 

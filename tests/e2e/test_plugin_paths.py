@@ -86,7 +86,10 @@ def test_a_name_that_no_plugin_has_is_refused_as_a_wrong_value(
     recipe.write_text("method: hinj\nadapter: {kind: lora-fb}\ndata: {path: x.jsonl}\n")
     printed = tunesmith("train", recipe)
     assert printed.code == 2
-    assert "method: 'hinj'; give 'sft', 'dpo', 'orpo', 'simpo', 'kto' or 'hinge'" in printed.err
+    assert (
+        "method: 'hinj'; give 'sft', 'dpo', 'orpo', 'simpo', 'kto', 'clipped' or 'hinge'"
+        in printed.err
+    )
     assert (
         "adapter.kind: 'lora-fb'; give 'lora', 'rslora', 'dora', 'qlora', 'full' or 'lora-fa'"
         in printed.err

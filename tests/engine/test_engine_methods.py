@@ -2,6 +2,7 @@
 asked once."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from tunesmith.engine import adapter_training, training_step
@@ -19,10 +21,9 @@ from tunesmith.engine.checkpoint import Checkpoints
 from tunesmith.engine.checkpointing import CheckpointConfig
 from tunesmith.engine.methods.kto import build_mismatched
 from tunesmith.engine.methods.method_registry import build_method
-from tunesmith.engine.methods.training_method import SequenceLogprobs, StepTotals
+from tunesmith.engine.methods.training_method import StepTotals, TokenLogprobs, prepare_arrays
 from tunesmith.engine.model_loading import LoadedModel, load_model
 from tunesmith.engine.reference_logprobs import (
-    add_mismatched,
     compute_reference_logps,
     with_reference_logps,
 )
@@ -75,7 +76,7 @@ def preferences(name: str, examples: int = 8, seed: int = 0) -> TokenArrays:
         np.concatenate(weights).astype(np.float32),
         np.cumsum([0, *map(len, tokens)]).astype(np.int64),
         sequences_per_example=1 if name in ("sft", "kto") else 2,
-        is_desirable_E=np.arange(len(tokens)) % 2 == 0 if name == "kto" else None,
+        columns_E={"is_desirable": np.arange(len(tokens)) % 2 == 0} if name == "kto" else {},
     )
 
 
@@ -126,10 +127,24 @@ def formula(
 def conformance_of(name: str) -> type[MethodConformance]:
     """A test class for the method of one recipe."""
     make = {"make_method": lambda self: build_method(RECIPES[name]), "__test__": True}
+    if name == "kto":
+        make["context"] = 0.7  # its estimate of the divergence, in nats
     return type(f"Test{name.capitalize()}", (MethodConformance,), make)
 
 
 TestSft, TestDpo, TestIpo, TestOrpo, TestSimpo, TestKto = map(conformance_of, RECIPES)
+
+
+def logprobs_of(
+    logps: Tensor, counts: Tensor, reference: Tensor | None = None, desirable: Sequence[bool] = ()
+) -> TokenLogprobs:
+    """Answers of one token each, whose weight is the number of tokens that it stands for."""
+    columns_E = {"is_desirable": torch.tensor(desirable)} if desirable else {}
+    n = len(logps)
+    return TokenLogprobs(
+        logps / counts, counts, torch.arange(n), n, reference_S=reference, columns_E=columns_E
+    )
+
 
 nats = st.lists(st.floats(-40, -0.1), min_size=4, max_size=4)
 
@@ -146,15 +161,15 @@ def test_a_loss_is_its_formula(
 ) -> None:
     method = build_method(RECIPES[name])
     exact = {"dtype": torch.float64}
-    scores = SequenceLogprobs(
+    scores = logprobs_of(
         torch.tensor(logps, **exact),
         torch.tensor(counts, **exact),
         torch.tensor(ref, **exact),
-        torch.tensor([True, False, True, False]),
+        [True, False, True, False],
     )
     firsts = counts[:: method.sequences_per_example]
     totals = StepTotals(
-        examples=4 // method.sequences_per_example, weight=float(sum(firsts)), kl=kl
+        examples=4 // method.sequences_per_example, weight=float(sum(firsts)), context=kl
     )
     expected = formula(name, logps, [float(n) for n in counts], ref, kl)
     assert float(method.compute_loss(scores, totals)) == pytest.approx(
@@ -165,7 +180,7 @@ def test_a_loss_is_its_formula(
 def test_orpo_stays_finite_when_an_answer_is_certain() -> None:
     logps = torch.tensor([0.0, -30.0], requires_grad=True)
     loss = build_method(RECIPES["orpo"]).compute_loss(
-        SequenceLogprobs(logps, torch.ones(2)), StepTotals(1, 1.0)
+        logprobs_of(logps, torch.ones(2)), StepTotals(1, 1.0)
     )
     loss.backward()
     assert torch.isfinite(loss) and torch.isfinite(logps.grad).all()
@@ -186,13 +201,13 @@ def test_orpo_stays_finite_when_an_answer_is_certain() -> None:
 def test_an_example_is_won_when_its_side_gained(
     name: str, logps: list[float], won: list[bool]
 ) -> None:
-    scores = SequenceLogprobs(
+    scores = logprobs_of(
         torch.tensor(logps),
         torch.ones(4),
         torch.tensor([-2.0, -2.0, -8.0, -2.0]),
-        torch.tensor([True, False, True, False]),
+        [True, False, True, False],
     )
-    is_won_E = build_method(RECIPES[name]).is_preferred_E(scores, StepTotals(4, 4.0, kl=0.5))
+    is_won_E = build_method(RECIPES[name]).is_preferred_E(scores, StepTotals(4, 4.0, context=0.5))
     assert is_won_E is not None and is_won_E.tolist() == won
     assert build_method(RECIPES["sft"]).is_preferred_E(scores, StepTotals(4, 4.0)) is None
 
@@ -239,11 +254,12 @@ def with_some_reference(arrays: TokenArrays, seed: int = 0) -> TokenArrays:
     is above 0."""
     random = np.random.default_rng(seed)
     sizes = np.add.reduceat(arrays.weights_N, arrays.starts_S1[:-1])
-    beside = arrays.mismatched
     return replace(
         arrays,
         reference_S=-5.0 * sizes * random.uniform(0.8, 1.2, len(sizes)),
-        mismatched=None if beside is None else with_some_reference(beside, seed + 1),
+        extras={
+            name: with_some_reference(extra, seed + 1) for name, extra in arrays.extras.items()
+        },
     )
 
 
@@ -258,13 +274,13 @@ def gradient(
 
 def assert_forests_change_nothing(loaded: LoadedModel, name: str) -> None:
     method = build_method(RECIPES[name])
-    arrays = with_some_reference(add_mismatched(method, preferences(name)))
+    arrays = with_some_reference(prepare_arrays(method, preferences(name)))
     together = TrainingStep(loaded, method)
     alone = TrainingStep(loaded, method, MemoryPlan(most_examples=1))
     alone.no_forest_reason = "to compare"
     assert together.no_forest_reason is None
     if name == "kto":
-        assert together._compute_totals(arrays, range(len(arrays))).kl > 0.5
+        assert together._compute_totals(arrays, range(len(arrays)), together).context > 0.5
     (loss, forest), (other, single) = (
         gradient(loaded, together, arrays),
         gradient(loaded, alone, arrays),
@@ -395,7 +411,7 @@ def test_reference_logps_are_in_the_order_of_the_data(tiny: LoadedModel) -> None
 
 def test_kto_estimates_how_far_the_model_is_from_its_reference(tiny: LoadedModel) -> None:
     method = build_method(RECIPES["kto"])
-    arrays = add_mismatched(method, preferences("kto"))
+    arrays = prepare_arrays(method, preferences("kto"))
     stepper = TrainingStep(tiny, method)
     logps = compute_reference_logps(stepper, {"train": arrays}, lambda *_: None, lambda: False)
     assert logps is not None and set(logps) == {"train", "train/mismatched"}
@@ -403,15 +419,20 @@ def test_kto_estimates_how_far_the_model_is_from_its_reference(tiny: LoadedModel
     # a difference of two log-probabilities of whole answers: their size counts, not its own
     largest = float(np.abs(logps["train"]).max())
     assert_close_within_rounding(
-        stepper._compute_totals(same, [0, 3]).kl, 0.0, LOSS_TERMS, scale=largest
+        stepper._compute_totals(same, [0, 3], stepper).context, 0.0, LOSS_TERMS, scale=largest
     )
     lower = {name: values - torch.arange(len(values)) for name, values in logps.items()}
     moved = with_reference_logps("train", arrays, lower)
     assert_close_within_rounding(
-        stepper._compute_totals(moved, [1, 6]).kl, 3.5, LOSS_TERMS, scale=largest
+        stepper._compute_totals(moved, [1, 6], stepper).context, 3.5, LOSS_TERMS, scale=largest
     )
     higher = {name: values + 1 for name, values in logps.items()}
-    assert stepper._compute_totals(with_reference_logps("train", arrays, higher), [1, 6]).kl == 0
+    assert (
+        stepper._compute_totals(
+            with_reference_logps("train", arrays, higher), [1, 6], stepper
+        ).context
+        == 0
+    )
 
 
 @given(

@@ -30,7 +30,7 @@ def recipe(method: str = "sft") -> Recipe:
 
 
 def rated(arrays: TokenArrays) -> TokenArrays:
-    return replace(arrays, is_desirable_E=np.arange(len(arrays)) % 2 == 0)
+    return replace(arrays, columns_E={"is_desirable": np.arange(len(arrays)) % 2 == 0})
 
 
 def forest_tokens(arrays: TokenArrays, examples: list[int]) -> int:

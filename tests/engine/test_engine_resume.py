@@ -197,7 +197,7 @@ def test_whatever_the_method(
     """What the reference model said is kept with the checkpoint: nothing is asked twice."""
     arrays = task(32)
     if method == "kto":
-        arrays = replace(arrays, is_desirable_E=np.arange(32) % 3 > 0)
+        arrays = replace(arrays, columns_E={"is_desirable": np.arange(32) % 3 > 0})
     else:
         arrays = replace(arrays, sequences_per_example=2)
     preferring = settings.model_copy(update={"method": method})

@@ -164,8 +164,8 @@ def our_loss(
 ) -> tuple[float, dict[str, torch.Tensor]]:
     loaded, method = load_model(folder, "float32", adapter), build_method(recipe)
     stepper = TrainingStep(loaded, method)
-    arrays = replace(arrays, mismatched=mismatched)
-    if method.uses_reference:
+    arrays = replace(arrays, extras={} if mismatched is None else {"mismatched": mismatched})
+    if method.reference is not None:
         with disable_adapter(loaded.model):
             logps = compute_reference_logps(
                 stepper, {"train": arrays}, lambda *_: None, lambda: False
@@ -331,7 +331,6 @@ def test_kto(folder: Path, tmp_path: Path, beta: float, wanted: float, unwanted:
     kto = KtoRecipe(beta=beta, desirable_weight=wanted, undesirable_weight=unwanted)
     recipe = Recipe(method="kto", kto=kto)
     arrays = our_arrays(folder, recipe, examples())
-    assert arrays.is_desirable_E is not None
     rated = [
         {
             "prompt": messages(question),
@@ -348,7 +347,7 @@ def test_kto(folder: Path, tmp_path: Path, beta: float, wanted: float, unwanted:
     assert rows_of(arrays) == rows_in(
         batch["input_ids"], batch["attention_mask"], batch["completion_mask"]
     )
-    assert arrays.is_desirable_E.tolist() == [bool(label) for label in batch["label"]]
+    assert arrays.columns_E["is_desirable"].tolist() == [bool(label) for label in batch["label"]]
     assert trainer._metrics["train"]["kl"][-1] > 0.1, "an estimate of 0 would prove nothing of it"
     mismatched = rows_in(
         batch["KL_input_ids"], batch["KL_attention_mask"], batch["KL_completion_mask"]

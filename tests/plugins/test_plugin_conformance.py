@@ -47,6 +47,13 @@ class TestHinge(MethodConformance):
         return build_method(Recipe(method="hinge"))
 
 
+class TestClipped(MethodConformance):
+    context = (0.5, 0.5, 60)  # mean and standard deviation of the ratings, tokens
+
+    def make_method(self) -> Any:
+        return build_method(Recipe(method="clipped"))
+
+
 class TestLoraFa(AdapterConformance):
     def make_trainable(self, loaded: Any, recipe: AdapterRecipe) -> Any:
         return build_trainable(loaded, recipe.model_copy(update={"kind": "lora-fa"}))

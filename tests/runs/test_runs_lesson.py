@@ -37,10 +37,8 @@ def some_arrays(
 ) -> TokenArrays:
     tokens_N = np.arange(len(weights), dtype=np.int32)
     starts_S1 = np.array([0, 2, len(weights)], dtype=np.int64)
-    is_desirable_E = None if wanted is None else np.array(wanted)
-    return TokenArrays(
-        tokens_N, np.array(weights, np.float32), starts_S1, per_example, is_desirable_E
-    )
+    columns_E = {} if wanted is None else {"is_desirable": np.array(wanted)}
+    return TokenArrays(tokens_N, np.array(weights, np.float32), starts_S1, per_example, columns_E)
 
 
 def prepared_of(arrays: TokenArrays) -> PreparedSplit:

@@ -37,6 +37,7 @@ from tunesmith.records import (
     TokenArrays,
     compute_fingerprint,
 )
+from tunesmith.records.tokenized_data import name_columns, read_columns
 
 # Raise it when the same examples get other tokens, weights or reported problems.
 CACHE_VERSION = 5
@@ -163,7 +164,7 @@ def _load_arrays(path: Path) -> TokenArrays | None:
             tensors["weights_N"],
             tensors["starts_S1"],
             per_example,
-            tensors.get("is_desirable_E"),
+            read_columns(tensors),
         )
     except (OSError, SafetensorError, KeyError, ValueError):
         return None
@@ -180,8 +181,7 @@ def _save_arrays(path: Path, arrays: TokenArrays) -> None:
         "weights_N": arrays.weights_N,
         "starts_S1": arrays.starts_S1,
     }
-    if arrays.is_desirable_E is not None:
-        tensors["is_desirable_E"] = arrays.is_desirable_E
+    tensors |= name_columns(arrays)
     with replace_atomically(path) as temporary:
         save_file(
             tensors,

@@ -89,13 +89,12 @@ def prepare_split(
     _check_embeddings(beyond, len(conversations), name)
     _check_lengths(too_long, len(conversations), max_tokens, name)
     starts_S1 = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
-    are_wanted = sequences.is_desirable
     arrays = TokenArrays(
         np.concatenate(ids),
         np.concatenate(weights),
         starts_S1,
         sequences.per_example,
-        None if are_wanted is None else np.array(are_wanted, np.bool_),
+        {name: np.array(column) for name, column in sequences.columns.items()},
     )
     return build_split_record(name, arrays, tokenizer, max_tokens), arrays
 
@@ -103,9 +102,9 @@ def prepare_split(
 def compute_content_hash(arrays: TokenArrays) -> str:
     """SHA-256 (hex) of the arrays: equal for the same data prepared again or loaded from a run."""
     content = hashlib.sha256()
-    for array in (arrays.tokens_N, arrays.weights_N, arrays.starts_S1, arrays.is_desirable_E):
-        if array is not None:
-            content.update(array.tobytes())
+    columns = (arrays.columns_E[name] for name in sorted(arrays.columns_E))
+    for array in (arrays.tokens_N, arrays.weights_N, arrays.starts_S1, *columns):
+        content.update(array.tobytes())
     return content.hexdigest()
 
 

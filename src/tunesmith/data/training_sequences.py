@@ -1,27 +1,29 @@
 """Build training sequences from examples: one for an answer, two for a preference pair.
 
 Preference methods compare answers, so only the last turn is trained, whatever precedes it; chosen
-and rejected differ only there. KTO takes rated answers or pairs; the chosen answer of a pair is
-then desirable and the rejected one undesirable. All desirable answers of pairs come before the
-undesirable ones, so that neighbors have different prompts.
+and rejected differ only there. A method that learns from ratings takes rated answers or pairs; the
+chosen answer of a pair is then desirable and the rejected one undesirable. All desirable answers of
+pairs come before the undesirable ones, so that neighbors have different prompts.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from tunesmith.errors import DataError
 from tunesmith.records import Example, Method, Place, name_places
-from tunesmith.records.method_specs import METHODS
+from tunesmith.records.method_specs import METHODS, RATING_COLUMN, name_methods
 
 
 @dataclass(frozen=True)
 class TrainingSequences:
-    """Conversations to render, `per_example` consecutive ones per example; ratings for KTO."""
+    """Conversations to render, `per_example` consecutive ones per example; `columns` hold a further
+    value for each example, by name (`TokenArrays.columns_E`).
+    """
 
     conversations: list[Example]
     per_example: int = 1
-    is_desirable: tuple[bool, ...] | None = None
+    columns: Mapping[str, tuple[bool, ...]] = field(default_factory=dict)
 
     def places(self, sequences: Sequence[int]) -> list[Place]:
         """The places of the examples of these sequences (by index), each once."""
@@ -52,7 +54,7 @@ def find_mismatch(examples: Sequence[Example], method: Method) -> MethodMismatch
             lambda e: e.is_desirable is False,
             "unwanted-answers",
             f"are rated as unwanted, and {method} would imitate them",
-            "set method=kto, or take them out",
+            f"set method={name_methods('ratings')}, or take them out",
         )
     if data == "ratings":
         return _collect_mismatch(
@@ -107,7 +109,8 @@ def build_sequences(name: str, examples: Sequence[Example], method: Method) -> T
             if e.is_desirable is not True
         ]
         return TrainingSequences(
-            [*wanted, *unwanted], is_desirable=(True,) * len(wanted) + (False,) * len(unwanted)
+            [*wanted, *unwanted],
+            columns={RATING_COLUMN: (True,) * len(wanted) + (False,) * len(unwanted)},
         )
     # Chosen and rejected are adjacent: 2e and 2e + 1 are the sequences of example e.
     pairs = [answer for e in examples for answer in (_train_last_turn_only(e), _with_rejected(e))]

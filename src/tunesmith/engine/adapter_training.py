@@ -10,10 +10,10 @@ from tunesmith.engine.adapters.adapter_registry import build_trainable
 from tunesmith.engine.best_checkpoint import BestCheckpoint
 from tunesmith.engine.checkpointing import CheckpointConfig, Checkpointer
 from tunesmith.engine.memory import get_peak_memory_bytes
+from tunesmith.engine.methods.training_method import prepare_arrays
 from tunesmith.engine.model_loading import LoadedModel
 from tunesmith.engine.reference_logprobs import (
     StageProgressCallback,
-    add_mismatched,
     compute_reference_logps,
     with_reference_logps,
 )
@@ -59,7 +59,7 @@ def train_adapter(
         state = TrainerState.from_recipe(loaded, best, recipe, train)
         method = state.training_step.method
         given = {"train": train, "validation": validation}
-        splits = {name: add_mismatched(method, arrays) for name, arrays in given.items()}
+        splits = {name: prepare_arrays(method, arrays) for name, arrays in given.items()}
         checkpointer = Checkpointer(checkpointing, recipe.training.checkpoint_minutes)
         status: RunStatus = "interrupted"  # unless the trainer says otherwise
         try:
@@ -96,7 +96,8 @@ def _add_reference(
 
     The state holds them from now on, so that every checkpoint does.
     """
-    if not state.training_step.method.uses_reference:
+    reference = state.training_step.method.reference
+    if reference is None:
         return splits
     if not state.reference:
         with state.trainable.use_base_model():
@@ -104,8 +105,10 @@ def _add_reference(
         if logps is None:
             return None
         state.reference = logps
+    by_token = reference == "tokens"
     return {
-        name: with_reference_logps(name, arrays, state.reference) for name, arrays in splits.items()
+        name: with_reference_logps(name, arrays, state.reference, by_token=by_token)
+        for name, arrays in splits.items()
     }
 
 

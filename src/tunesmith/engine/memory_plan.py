@@ -311,11 +311,10 @@ def truncate_to_tail(arrays: TokenArrays, examples: Iterable[int], tokens: int) 
         weights_T[0] = 0.0
         if not weights_T.any():
             weights_T[-1] = 1.0
-    wanted_E = arrays.is_desirable_E
     return TokenArrays(
         np.concatenate([tokens_T[-most:] for tokens_T, _ in pieces]),
         np.concatenate(weights),
         np.cumsum([0, *map(len, weights)]).astype(np.int64),
         arrays.sequences_per_example,
-        None if wanted_E is None else wanted_E[chosen],
+        {name: column_E[chosen] for name, column_E in arrays.columns_E.items()},
     )

@@ -46,6 +46,7 @@ from tunesmith.engine.memory_plan import (
     truncate_to_tail,
 )
 from tunesmith.engine.methods.method_registry import build_method
+from tunesmith.engine.methods.training_method import prepare_arrays
 from tunesmith.engine.model_loading import LoadedModel, choose_dtype, get_accelerator_name
 from tunesmith.engine.model_view import (
     LOAD_ERRORS,
@@ -54,7 +55,6 @@ from tunesmith.engine.model_view import (
     silence_transformers,
 )
 from tunesmith.engine.prefix_forest import build_forest
-from tunesmith.engine.reference_logprobs import add_mismatched
 from tunesmith.engine.training_step import TrainingStep, build_optimizer
 from tunesmith.errors import ModelError
 from tunesmith.records import MemoryPlan, Recipe, TokenArrays
@@ -339,8 +339,10 @@ def _build_profile(
         for piece in wish.split_step(train, worst, plan.most_tokens)
     )
     held = max(weights + kept + plan.bytes_per_token * largest, loading)
-    # KTO reads the mismatched answers with the reference model as well.
-    times_read = training_step.method.uses_reference + training_step.method.estimates_kl
+    # The reference model reads the further sequences of a method as well.
+    method = training_step.method
+    extras = method.prepare(train.select(worst[:1]))
+    times_read = 0 if method.reference is None else 1 + len(extras)
     return TrainingProfile(
         throughput=Throughput(
             0,
@@ -373,9 +375,8 @@ def _rates(
     model = stepper.loaded.model
     batch = next(iterate_batches(len(train), recipe.training.batch_size, recipe.seed))
     most_tokens = min(prospect.plan.most_tokens, MAX_TIMED_TOKENS)
-    arrays = _add_blank_reference(
-        add_mismatched(stepper.method, truncate_to_tail(train, batch, most_tokens))
-    )
+    arrays = prepare_arrays(stepper.method, truncate_to_tail(train, batch, most_tokens))
+    arrays = arrays.with_zero_reference(by_token=stepper.method.reference == "tokens")
     wish = build_memory_request(stepper, arrays, recipe.training, recipe.seed)
     piece = wish.split_step(arrays, range(len(arrays)), most_tokens)[0]
     tokens = wish.count_step_tokens(arrays, piece, prospect.plan.most_tokens)
@@ -423,12 +424,6 @@ def _get_master_weight(weight: nn.Parameter) -> nn.Parameter:
     master = nn.Parameter(weight.detach().to(weight.grad.dtype))
     master.grad = weight.grad
     return master
-
-
-def _add_blank_reference(arrays: TokenArrays) -> TokenArrays:
-    """The arrays with a reference of zeros, which costs as much as a real one."""
-    beside = None if arrays.mismatched is None else _add_blank_reference(arrays.mismatched)
-    return replace(arrays, reference_S=np.zeros(len(arrays.starts_S1) - 1), mismatched=beside)
 
 
 def _get_prompt_tokens(arrays: TokenArrays, e: int) -> list[int]:

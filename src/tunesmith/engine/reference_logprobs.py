@@ -11,8 +11,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from tunesmith.engine.methods.kto import build_mismatched
-from tunesmith.engine.methods.training_method import TrainingMethod
 from tunesmith.engine.prefix_forest import sort_by_prefix
 from tunesmith.engine.training_step import TrainingStep
 from tunesmith.records import TokenArrays
@@ -21,11 +19,6 @@ MAX_CHUNK_EXAMPLES = 128  # examples between two checks of `stop`
 
 StageProgressCallback = Callable[[str, int, int], None]
 """(name of the stage, number done, total)."""
-
-
-def add_mismatched(method: TrainingMethod, arrays: TokenArrays) -> TokenArrays:
-    """The arrays together with the mismatched sequences, if the method reads them (KTO)."""
-    return replace(arrays, mismatched=build_mismatched(arrays)) if method.estimates_kl else arrays
 
 
 def compute_reference_logps(
@@ -39,9 +32,12 @@ def compute_reference_logps(
     None when `stop` returned True.
     """
     parts = _collect_splits(splits)
-    wanted, done = sum(map(len, parts.values())), 0
+    total, done = sum(map(len, parts.values())), 0
+    by_token = training_step.method.reference == "tokens"
     logps = {
-        name: torch.empty(len(arrays.starts_S1) - 1, dtype=torch.float64)
+        name: torch.zeros(
+            len(arrays.tokens_N) if by_token else len(arrays.starts_S1) - 1, dtype=torch.float64
+        )
         for name, arrays in parts.items()
     }
     for name, arrays in parts.items():
@@ -53,24 +49,37 @@ def compute_reference_logps(
             if stop():
                 return None
             examples = order[begin : begin + MAX_CHUNK_EXAMPLES]
-            logps[name][arrays.list_sequence_indices(examples)] = (
-                training_step.compute_sequence_logps(arrays, examples)
-            )
+            if by_token:
+                places = torch.from_numpy(arrays.list_trained_tokens(examples))
+                logps[name][places] = training_step.compute_token_logps(arrays, examples)
+            else:
+                logps[name][arrays.list_sequence_indices(examples)] = (
+                    training_step.compute_sequence_logps(arrays, examples)
+                )
             done += len(examples)
-            on_progress("reference", done, wanted)
+            on_progress("reference", done, total)
     return logps
 
 
 def with_reference_logps(
-    name: str, arrays: TokenArrays, logps: Mapping[str, Tensor]
+    name: str, arrays: TokenArrays, logps: Mapping[str, Tensor], *, by_token: bool = False
 ) -> TokenArrays:
     """A split with the reference log-probabilities of `compute_reference_logps`."""
-    beside = arrays.mismatched
-    if beside is not None:
-        beside = replace(beside, reference_S=logps[f"{name}/mismatched"].numpy())
-    return replace(arrays, reference_S=logps[name].numpy(), mismatched=beside)
+    extras = {
+        key: with_reference_logps(f"{name}/{key}", extra, logps, by_token=by_token)
+        for key, extra in arrays.extras.items()
+    }
+    own = logps[name].numpy()
+    if by_token:
+        return replace(arrays, reference_N=own, extras=extras)
+    return replace(arrays, reference_S=own, extras=extras)
 
 
 def _collect_splits(splits: Mapping[str, TokenArrays]) -> dict[str, TokenArrays]:
-    beside = {f"{name}/mismatched": arrays.mismatched for name, arrays in splits.items()}
-    return {**splits, **{name: arrays for name, arrays in beside.items() if arrays is not None}}
+    """The splits and their extras, which are named `split/extra`."""
+    extras = {
+        f"{name}/{key}": extra
+        for name, arrays in splits.items()
+        for key, extra in arrays.extras.items()
+    }
+    return {**splits, **extras}

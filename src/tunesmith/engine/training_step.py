@@ -1,23 +1,21 @@
 """Loss and gradient of one optimizer step, for every training method and every micro-batch size.
 
 Each micro-batch runs once. The method computes its partial loss from the log-probabilities of the
-sequences (`methods/training_method.py`), and the partial losses add up to the loss of the step. The
-micro-batch size comes from a `MemoryPlan` that is chosen before step 1 (`memory_plan.py`). If
-memory runs out nevertheless, the same step is repeated with micro-batches of half the size and
-finally with activation checkpointing; the examples of the batch, their order and the learning rate
-schedule do not change.
+trained tokens (`methods/training_method.py`), and the partial losses add up to the loss of the
+step. The micro-batch size comes from a `MemoryPlan` that is chosen before step 1
+(`memory_plan.py`). If memory runs out nevertheless, the same step is repeated with micro-batches of
+half the size and finally with activation checkpointing; the examples of the batch, their order and
+the learning rate schedule do not change.
 
 Shapes: B rows, T tokens, N tokens of all rows, U predictions, K trained tokens, S sequences, E
 examples, D hidden.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -31,7 +29,14 @@ from tunesmith.engine.attention.hf_backend import (
 from tunesmith.engine.batching import MicroBatch, collate, split_into_micro_batches
 from tunesmith.engine.lm_head import compute_hidden_states
 from tunesmith.engine.memory import is_out_of_memory, release_unused_memory, track_peak_memory
-from tunesmith.engine.methods.training_method import SequenceLogprobs, StepTotals, TrainingMethod
+from tunesmith.engine.methods.training_method import (
+    LogprobSource,
+    StepTotals,
+    TokenLogprobs,
+    TrainingMethod,
+    prepare_arrays,
+    sum_by_sequence,
+)
 from tunesmith.engine.model_loading import LoadedModel
 from tunesmith.engine.token_loss import compute_token_losses
 from tunesmith.errors import TrainingError, truncate_list
@@ -85,8 +90,12 @@ class TrainingStep:
         model.train()
         set_checkpointing(model, checkpointing)
         # Zeros cost what real reference log-probabilities cost, which are not computed yet. The
-        # pass over mismatched answers stores no activations, so it never sets the peak.
-        arrays = replace(arrays, reference_S=np.zeros(len(arrays.starts_S1) - 1), mismatched=None)
+        # passes for a method's step context store no activations, so they never set the peak: they
+        # give zeros as well.
+        arrays = prepare_arrays(self.method, arrays.select(piece))
+        arrays = arrays.with_zero_reference(by_token=self.method.reference == "tokens")
+        piece = range(len(arrays))
+        totals = self._compute_totals(arrays, piece, _ZeroLogprobs())
         try:
             with (
                 torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
@@ -94,7 +103,7 @@ class TrainingStep:
             ):
                 with track_peak_memory(device) as most_bytes:
                     self.method.compute_loss(
-                        self._compute_scores(arrays, piece), self._compute_totals(arrays, piece)
+                        self._compute_logprobs(arrays, piece), totals
                     ).backward()
                 return most_bytes()
         finally:
@@ -124,11 +133,11 @@ class TrainingStep:
             self.loaded.model.zero_grad(set_to_none=True)
 
     def _accumulate(self, arrays: TokenArrays, batch: Sequence[int], step: int) -> float:
-        totals = self._compute_totals(arrays, batch)
+        totals = self._compute_totals(arrays, batch, self)
         shares: list[tuple[list[int], Tensor]] = []
         for piece in self._split_batch(arrays, batch):
             with self._use_forest_attention():
-                share = self.method.compute_loss(self._compute_scores(arrays, piece), totals)
+                share = self.method.compute_loss(self._compute_logprobs(arrays, piece), totals)
                 failpoints.hit("train.micro_batch")
                 share.backward()
             shares.append((piece, share.detach()))
@@ -188,25 +197,38 @@ class TrainingStep:
     def _validate(
         self, arrays: TokenArrays, everything: Sequence[int]
     ) -> tuple[float, float | None]:
-        totals = self._compute_totals(arrays, everything)
+        totals = self._compute_totals(arrays, everything, self)
         loss, won = 0.0, None
         for piece in self._split_batch(arrays, everything):
             with self._use_forest_attention():
-                scores = self._compute_scores(arrays, piece)
-            loss += float(self.method.compute_loss(scores, totals))
-            is_won_E = self.method.is_preferred_E(scores, totals)
+                logprobs = self._compute_logprobs(arrays, piece)
+            loss += float(self.method.compute_loss(logprobs, totals))
+            is_won_E = self.method.is_preferred_E(logprobs, totals)
             if is_won_E is not None:
                 won = (won or 0) + int(is_won_E.sum())
         return loss, None if won is None else won / len(everything)
 
     def compute_sequence_logps(self, arrays: TokenArrays, examples: Sequence[int]) -> Tensor:
-        """`SequenceLogprobs.logps_S` of all sequences of these examples, in their order: float64 on
+        """`TokenLogprobs.logps_S` of all sequences of these examples, in their order: float64 on
         the CPU, without gradient and without dropout. Errors: `TrainingError` when memory runs out
         with a single example."""
-        # Micro-batches reorder the examples, so every result is written to the position of its
-        # example.
-        place = {e: k * arrays.sequences_per_example for k, e in enumerate(examples)}
-        logps_S = torch.empty(len(examples) * arrays.sequences_per_example, dtype=torch.float64)
+        sizes = dict.fromkeys(examples, arrays.sequences_per_example)
+        return self._read_without_gradient(arrays, sizes, lambda logprobs: logprobs.logps_S)
+
+    def compute_token_logps(self, arrays: TokenArrays, examples: Sequence[int]) -> Tensor:
+        """`TokenLogprobs.logps_K` of all trained tokens of these examples, in the order of
+        `TokenArrays.list_trained_tokens`; else as `compute_sequence_logps`."""
+        sizes = {e: len(arrays.list_trained_tokens([e])) for e in examples}
+        return self._read_without_gradient(arrays, sizes, lambda logprobs: logprobs.logps_K)
+
+    def _read_without_gradient(
+        self,
+        arrays: TokenArrays,
+        sizes: Mapping[int, int],
+        select: Callable[[TokenLogprobs], Tensor],
+    ) -> Tensor:
+        """What `select` takes of the results, in the order of the examples that `sizes` names, each
+        with its number of values."""
         while True:
             try:
                 with (
@@ -214,31 +236,29 @@ class TrainingStep:
                     disable_dropout(self.loaded.model),
                     self._use_forest_attention(),
                 ):
-                    for piece in self._split_batch(arrays, examples):
-                        places = [
-                            place[e] + k for e in piece for k in range(arrays.sequences_per_example)
-                        ]
-                        logps_S[places] = self._compute_scores(arrays, piece).logps_S.double().cpu()
-                return logps_S
+                    # Micro-batches reorder the examples.
+                    found: dict[int, Tensor] = {}
+                    for piece in self._split_batch(arrays, list(sizes)):
+                        values = select(self._compute_logprobs(arrays, piece)).double().cpu()
+                        found.update(
+                            zip(piece, values.split([sizes[e] for e in piece]), strict=True)
+                        )
+                return torch.cat([found[e] for e in sizes])
             except (RuntimeError, MemoryError) as error:
-                self._shrink_plan(error, arrays, examples, "the reference model's answers")
+                self._shrink_plan(error, arrays, list(sizes), "the reference model's answers")
 
-    def _compute_totals(self, arrays: TokenArrays, batch: Sequence[int]) -> StepTotals:
-        """The step's denominators, and KTO's KL estimate from mismatched answers.
-
-        The estimate is max(0, mean(log p - log p_reference)) in nats, over the examples of the
-        step.
-        """
-        # The first sequence of an example is SFT's answer, or the chosen one of a pair (for ORPO).
+    def _compute_totals(
+        self, arrays: TokenArrays, batch: Sequence[int], model: LogprobSource
+    ) -> StepTotals:
+        """The step's denominators, and what the method computes once for it."""
+        # The first sequence of an example is its answer, or the chosen one of a pair.
         # Its first token is never predicted, so its weight does not count.
         firsts = (arrays.get_sequence(arrays.get_sequence_range(e)[0])[1] for e in batch)
-        weight, kl = sum(float(weights_T[1:].sum()) for weights_T in firsts), 0.0
-        if arrays.mismatched is not None:
-            gained_E = self.compute_sequence_logps(arrays.mismatched, batch) - get_reference_logps(
-                arrays.mismatched, batch
-            )
-            kl = max(0.0, float(gained_E.mean()))
-        return StepTotals(examples=len(batch), weight=weight, kl=kl)
+        return StepTotals(
+            examples=len(batch),
+            weight=sum(float(weights_T[1:].sum()) for weights_T in firsts),
+            context=self.method.compute_step_context(model, arrays, batch),
+        )
 
     def _split_batch(self, arrays: TokenArrays, batch: Sequence[int]) -> list[list[int]]:
         as_forest = self.no_forest_reason is None
@@ -246,7 +266,7 @@ class TrainingStep:
             arrays, batch, self.plan.most_examples, self.plan.most_tokens, as_forest=as_forest
         )
 
-    def _compute_scores(self, arrays: TokenArrays, piece: Sequence[int]) -> SequenceLogprobs:
+    def _compute_logprobs(self, arrays: TokenArrays, piece: Sequence[int]) -> TokenLogprobs:
         device = self.loaded.device
         batch = collate(arrays, piece, device, as_forest=self.no_forest_reason is None)
         losses_U = compute_token_losses(
@@ -254,24 +274,37 @@ class TrainingStep:
             _compute_batch_hidden_states(self.loaded, batch)[batch.indices_U],
             batch.targets_U,
         )
-        zeros_S = torch.zeros(batch.sequences, dtype=losses_U.dtype, device=device)
-        weight_K = batch.weight_K.to(losses_U.dtype)
-        logps_S = zeros_S.index_add(0, batch.sequence_K, -losses_U[batch.prediction_K] * weight_K)
-        has_reference, is_desirable_E = arrays.reference_S is not None, arrays.is_desirable_E
-        return SequenceLogprobs(
-            logps_S=logps_S,
-            weights_S=zeros_S.index_add(0, batch.sequence_K, weight_K),
-            reference_S=(
-                get_reference_logps(arrays, piece).to(device, losses_U.dtype)
-                if has_reference
-                else None
-            ),
-            is_desirable_E=(
-                None
-                if is_desirable_E is None
-                else torch.from_numpy(is_desirable_E[piece]).to(device)
-            ),
+        weights_K = batch.weight_K.to(losses_U.dtype)
+        reference_S = reference_K = None
+        if arrays.reference_N is not None:
+            tokens_K = arrays.reference_N[arrays.list_trained_tokens(piece)]
+            reference_K = torch.from_numpy(tokens_K).to(device, losses_U.dtype)
+            reference_S = sum_by_sequence(
+                reference_K * weights_K, batch.sequence_K, batch.sequences
+            )
+        elif arrays.reference_S is not None:
+            reference_S = torch.from_numpy(arrays.select_reference(piece))
+            reference_S = reference_S.to(device, losses_U.dtype)
+        return TokenLogprobs(
+            logps_K=-losses_U[batch.prediction_K],
+            weights_K=weights_K,
+            sequence_K=batch.sequence_K,
+            sequences=batch.sequences,
+            reference_S=reference_S,
+            reference_K=reference_K,
+            columns_E={
+                name: torch.from_numpy(column_E[piece]).to(device)
+                for name, column_E in arrays.columns_E.items()
+            },
         )
+
+
+class _ZeroLogprobs:
+    """A model for which every answer is certain: what a trial asks in place of the real one."""
+
+    def compute_sequence_logps(self, arrays: TokenArrays, examples: Sequence[int]) -> Tensor:
+        """Zeros, S."""
+        return torch.zeros(len(arrays.list_sequence_indices(examples)), dtype=torch.float64)
 
 
 def _check_finite(partial_loss: Tensor, piece: Sequence[int], step: int) -> float:
@@ -292,12 +325,6 @@ def _build_non_finite_error(
         found=f"{'norm' if what == 'gradient' else what} {found}",
         do="lower training.learning_rate, or set training.precision to float32",
     )
-
-
-def get_reference_logps(arrays: TokenArrays, examples: Sequence[int]) -> Tensor:
-    """The reference log-probabilities of these examples' sequences, in order: float64, S."""
-    assert arrays.reference_S is not None  # `adapter_training.py` has filled it
-    return torch.from_numpy(arrays.reference_S[arrays.list_sequence_indices(examples)])
 
 
 @contextmanager

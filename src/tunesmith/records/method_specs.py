@@ -12,6 +12,8 @@ from tunesmith.plugins import Registry
 TrainingData = Literal["answers", "pairs", "ratings"]
 """The kind of data: answers, pairs of a chosen and a rejected answer, or answers rated one by one.
 """
+RATING_COLUMN = "is_desirable"
+"""The column of `TokenArrays.columns_E` of data of the kind `ratings`: one bool an example."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +73,15 @@ METHODS: Registry[MethodSpec] = Registry(
     },
     MethodSpec,
 )
+
+
+def name_methods(data: TrainingData) -> str:
+    """The built-in methods that learn from this kind of data, for a hint: `dpo, orpo or simpo`."""
+    # not those of plugins: a broken plugin must not change what is wrong with the data
+    *names, last = [name for name, spec in METHODS.builtins.items() if _get_data(spec) == data]
+    return " or ".join(filter(None, (", ".join(names), last)))
+
+
+def _get_data(spec: "str | MethodSpec") -> str:
+    assert isinstance(spec, MethodSpec)  # the table above holds specs, no import strings
+    return spec.data

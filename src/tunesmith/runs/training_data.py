@@ -24,6 +24,7 @@ from tunesmith.atomic_io import (
 )
 from tunesmith.errors import RunError
 from tunesmith.records import Example, PreparedSplit, TokenArrays
+from tunesmith.records.tokenized_data import name_columns, read_columns
 from tunesmith.runs.run_folder import RunFolder, build_unwritable_error
 
 if TYPE_CHECKING:
@@ -126,9 +127,7 @@ def _to_tensors(arrays: TokenArrays) -> "dict[str, np.ndarray]":
         "weights_N": weights_N.astype(np.uint8) if is_plain else weights_N,
         "starts_S1": arrays.starts_S1,
     }
-    if arrays.is_desirable_E is not None:
-        parts["is_desirable_E"] = arrays.is_desirable_E
-    return parts
+    return parts | name_columns(arrays)
 
 
 def _from_tensors(tensors: "Mapping[str, np.ndarray]", sequences_per_example: int) -> TokenArrays:
@@ -139,7 +138,7 @@ def _from_tensors(tensors: "Mapping[str, np.ndarray]", sequences_per_example: in
         tensors["weights_N"].astype(np.float32),
         tensors["starts_S1"],
         sequences_per_example,
-        tensors.get("is_desirable_E"),
+        read_columns(tensors),
     )
 
 

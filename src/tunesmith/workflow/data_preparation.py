@@ -30,6 +30,7 @@ from tunesmith.records import (
     Split,
     TokenArrays,
 )
+from tunesmith.records.method_specs import RATING_COLUMN
 from tunesmith.runs.lineage import (
     adopt_adapter_recipe,
     collect_training_ids,
@@ -324,9 +325,9 @@ def select_desirable(name: str, examples: Sequence[Example]) -> list[Example]:
 
 def count_ratings(arrays: TokenArrays) -> tuple[int, int] | None:
     """The numbers of desirable and undesirable answers; None for data without ratings."""
-    if arrays.is_desirable_E is None:
+    if RATING_COLUMN not in arrays.columns_E:
         return None
-    wanted = int(arrays.is_desirable_E.sum())
+    wanted = int(arrays.columns_E[RATING_COLUMN].sum())
     return wanted, len(arrays) - wanted
 
 

@@ -21,7 +21,7 @@ def check_method(context: CheckContext) -> Iterator[Problem]:
 
 
 def _check_ratings(context: CheckContext) -> Iterator[Problem]:
-    """KTO moves desirable answers up and undesirable ones down from a reference: it needs both."""
+    """Such a method moves desirable answers up and undesirable ones down: it needs both."""
     ratings = {example.is_desirable for example in context.examples}
     if len(ratings) > 1 or None in ratings:  # a pair has one of each
         return
@@ -31,6 +31,6 @@ def _check_ratings(context: CheckContext) -> Iterator[Problem]:
         "one-sided-ratings",
         "error",
         range(len(context.examples)),
-        f"are rated as {kind}, and none as {other}: kto learns from both",
+        f"are rated as {kind}, and none as {other}: {context.method} learns from both",
         f"give {other} answers too" + (", or set method=sft" if is_wanted else ""),
     )

@@ -17,7 +17,12 @@ equation 17.
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from tunesmith.engine.methods.training_method import SequenceLogprobs, StepTotals, split_pairs
+from tunesmith.engine.methods.training_method import (
+    StepTotals,
+    TokenLogprobs,
+    TrainingMethod,
+    split_pairs,
+)
 from tunesmith.records import Recipe
 
 
@@ -26,31 +31,30 @@ def build_dpo(recipe: Recipe) -> "Dpo":
     return Ipo(recipe.dpo.beta) if recipe.dpo.loss == "ipo" else Dpo(recipe.dpo.beta)
 
 
-class Dpo:
+class Dpo(TrainingMethod):
     """Prefers the chosen answer, by the log-odds of a Bradley-Terry model."""
 
     sequences_per_example = 2
-    uses_reference = True
-    estimates_kl = False
+    reference = "sequences"
 
     def __init__(self, beta: float) -> None:
         self.beta = beta
 
-    def compute_loss(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
+    def compute_loss(self, logprobs: TokenLogprobs, totals: StepTotals) -> Tensor:
         """Loss in nats, mean over the pairs of the step. Shapes: () from S."""
-        chosen_E, rejected_E = split_pairs(scores.log_ratios_S)
+        chosen_E, rejected_E = split_pairs(logprobs.log_ratios_S)
         return -logsigmoid(self.beta * (chosen_E - rejected_E)).sum() / totals.examples
 
-    def is_preferred_E(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
+    def is_preferred_E(self, logprobs: TokenLogprobs, totals: StepTotals) -> Tensor:
         """Whether the chosen answer gained more over the reference than the rejected one, E."""
-        chosen_E, rejected_E = split_pairs(scores.log_ratios_S)
+        chosen_E, rejected_E = split_pairs(logprobs.log_ratios_S)
         return chosen_E > rejected_E
 
 
 class Ipo(Dpo):
     """Prefers the chosen answer by a fixed distance per token and no more."""
 
-    def compute_loss(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
+    def compute_loss(self, logprobs: TokenLogprobs, totals: StepTotals) -> Tensor:
         """Loss in squared nats per token, mean over the pairs of the step. Shapes: () from S."""
-        chosen_E, rejected_E = split_pairs(scores.log_ratios_S / scores.weights_S)
+        chosen_E, rejected_E = split_pairs(logprobs.log_ratios_S / logprobs.weights_S)
         return (chosen_E - rejected_E - 1 / (2 * self.beta)).square().sum() / totals.examples

@@ -1,9 +1,11 @@
 """KTO: answers rated individually as desirable or undesirable; no pairs are needed.
 
     r(x, y) = log p(y | x) - log p_ref(y | x)
-    z  = max(0, mean of r(x, y') over the optimizer step), y' the answer to another prompt; carries no gradient
+    z       = max(0, mean of r(x, y') over the optimizer step), y' the answer to another prompt
     loss    = w_desirable   * (1 - sigmoid(beta * (r - z)))      for a desirable answer
-              w_undesirable * (1 - sigmoid(beta * (z - r)))  for an undesirable one; mean over the examples
+              w_undesirable * (1 - sigmoid(beta * (z - r)))      for an undesirable one
+
+The loss is the mean over the examples; z carries no gradient.
 
 z estimates the KL divergence of the model from its reference: what all answers have gained on
 average. An answer counts only as far as it differs from that. The mismatched prompts and answers of
@@ -11,24 +13,33 @@ the estimate are formed once, before training (`build_mismatched`), so that the 
 it is computed only once too.
 
 Source: Ethayarajh et al. 2024, arXiv:2402.01306, equations 7 and 8.
-"""  # noqa: E501
+"""
 
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tunesmith.engine.methods.training_method import SequenceLogprobs, StepTotals
+from tunesmith.engine.methods.training_method import (
+    LogprobSource,
+    StepTotals,
+    TokenLogprobs,
+    TrainingMethod,
+)
 from tunesmith.records import Recipe, TokenArrays
+from tunesmith.records.method_specs import RATING_COLUMN
+
+MISMATCHED = "mismatched"
+"""Name of the mismatched sequences; checkpoints hold their reference under it."""
 
 
-class Kto:
+class Kto(TrainingMethod):
     """Raises desirable and lowers undesirable answers, relative to the gain of all answers."""
 
-    sequences_per_example = 1
-    uses_reference = True
-    estimates_kl = True
+    reference = "sequences"
+    columns = (RATING_COLUMN,)
 
     @classmethod
     def from_recipe(cls, recipe: Recipe) -> Self:
@@ -39,31 +50,42 @@ class Kto:
             recipe.kto.undesirable_weight or 1.0,
         )
 
-    def __init__(self, beta: float, wanted_weight: float, unwanted_weight: float) -> None:
-        self.beta, self.desirable_weight, self.undesirable_weight = (
-            beta,
-            wanted_weight,
-            unwanted_weight,
-        )
+    def __init__(self, beta: float, desirable_weight: float, undesirable_weight: float) -> None:
+        self.beta = beta
+        self.desirable_weight, self.undesirable_weight = desirable_weight, undesirable_weight
 
-    def compute_loss(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
+    def prepare(self, arrays: TokenArrays) -> Mapping[str, TokenArrays]:
+        """The mismatched sequences, for the estimate of z."""
+        return {MISMATCHED: build_mismatched(arrays)}
+
+    def compute_step_context(
+        self, model: LogprobSource, arrays: TokenArrays, examples: Sequence[int]
+    ) -> float:
+        """z in nats, from the mismatched answers of the step."""
+        mismatched = arrays.extras[MISMATCHED]
+        gained_E = model.compute_sequence_logps(mismatched, examples) - torch.from_numpy(
+            mismatched.select_reference(examples)
+        )
+        return max(0.0, float(gained_E.mean()))
+
+    def compute_loss(self, logprobs: TokenLogprobs, totals: StepTotals) -> Tensor:
         """Loss between 0 and the larger weight (no unit), mean over the examples of the step.
         Shapes: () from S.
         """
-        assert scores.is_desirable_E is not None  # the data of this method always has it
-        value_E = torch.sigmoid(self.beta * self._compute_margin_E(scores, totals))
-        wanted, unwanted = value_E.new_tensor((self.desirable_weight, self.undesirable_weight))
-        weight_E = torch.where(scores.is_desirable_E, wanted, unwanted)
+        value_E = torch.sigmoid(self.beta * self._compute_margin_E(logprobs, totals))
+        desirable, undesirable = value_E.new_tensor(
+            (self.desirable_weight, self.undesirable_weight)
+        )
+        weight_E = torch.where(logprobs.columns_E[RATING_COLUMN], desirable, undesirable)
         return (weight_E * (1 - value_E)).sum() / totals.examples
 
-    def is_preferred_E(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
+    def is_preferred_E(self, logprobs: TokenLogprobs, totals: StepTotals) -> Tensor:
         """Whether a desirable answer is above z, or an undesirable one below it, E."""
-        return self._compute_margin_E(scores, totals) > 0
+        return self._compute_margin_E(logprobs, totals) > 0
 
-    def _compute_margin_E(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
-        assert scores.is_desirable_E is not None  # the data of this method always has it
-        beyond_E = scores.log_ratios_S - totals.kl
-        return torch.where(scores.is_desirable_E, beyond_E, -beyond_E)
+    def _compute_margin_E(self, logprobs: TokenLogprobs, totals: StepTotals) -> Tensor:
+        beyond_E = logprobs.log_ratios_S - totals.context
+        return torch.where(logprobs.columns_E[RATING_COLUMN], beyond_E, -beyond_E)
 
 
 def build_mismatched(arrays: TokenArrays) -> TokenArrays:

@@ -16,18 +16,21 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from tunesmith.engine.methods.simpo import Simpo
-from tunesmith.engine.methods.training_method import SequenceLogprobs, StepTotals, split_pairs
+from tunesmith.engine.methods.training_method import (
+    StepTotals,
+    TokenLogprobs,
+    TrainingMethod,
+    split_pairs,
+)
 from tunesmith.records import Recipe
 
 LOG_HALF = -0.6931471805599453
 
 
-class Orpo:
+class Orpo(TrainingMethod):
     """Imitates the chosen answer, and raises its odds against the rejected one."""
 
     sequences_per_example = 2
-    uses_reference = False
-    estimates_kl = False
     is_preferred_E = Simpo.is_preferred_E
 
     @classmethod
@@ -38,10 +41,10 @@ class Orpo:
     def __init__(self, beta: float) -> None:
         self.beta = beta
 
-    def compute_loss(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
+    def compute_loss(self, logprobs: TokenLogprobs, totals: StepTotals) -> Tensor:
         """Nats per trained token, plus beta times nats per pair. Shapes: () from S."""
-        imitation = -split_pairs(scores.logps_S)[0].sum() / totals.weight
-        chosen_E, rejected_E = split_pairs(log_odds(scores.mean_logps_S))
+        imitation = -split_pairs(logprobs.logps_S)[0].sum() / totals.weight
+        chosen_E, rejected_E = split_pairs(log_odds(logprobs.mean_logps_S))
         return imitation - self.beta * logsigmoid(chosen_E - rejected_E).sum() / totals.examples
 
 

@@ -12,16 +12,19 @@ from typing import Self
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from tunesmith.engine.methods.training_method import SequenceLogprobs, StepTotals, split_pairs
+from tunesmith.engine.methods.training_method import (
+    StepTotals,
+    TokenLogprobs,
+    TrainingMethod,
+    split_pairs,
+)
 from tunesmith.records import Recipe
 
 
-class Simpo:
+class Simpo(TrainingMethod):
     """Prefers the chosen answer by a margin in mean log-probability."""
 
     sequences_per_example = 2
-    uses_reference = False
-    estimates_kl = False
 
     @classmethod
     def from_recipe(cls, recipe: Recipe) -> Self:
@@ -31,14 +34,14 @@ class Simpo:
     def __init__(self, beta: float, margin: float) -> None:
         self.beta, self.margin = beta, margin
 
-    def compute_loss(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
+    def compute_loss(self, logprobs: TokenLogprobs, totals: StepTotals) -> Tensor:
         """Loss in nats, mean over the pairs of the step. Shapes: () from S."""
-        chosen_E, rejected_E = split_pairs(scores.mean_logps_S)
+        chosen_E, rejected_E = split_pairs(logprobs.mean_logps_S)
         return (
             -logsigmoid(self.beta * (chosen_E - rejected_E) - self.margin).sum() / totals.examples
         )
 
-    def is_preferred_E(self, scores: SequenceLogprobs, totals: StepTotals) -> Tensor:
+    def is_preferred_E(self, logprobs: TokenLogprobs, totals: StepTotals) -> Tensor:
         """Whether the chosen answer has the higher mean log-probability per token, E."""
-        chosen_E, rejected_E = split_pairs(scores.mean_logps_S)
+        chosen_E, rejected_E = split_pairs(logprobs.mean_logps_S)
         return chosen_E > rejected_E

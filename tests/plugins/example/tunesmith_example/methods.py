@@ -1,4 +1,4 @@
-"""What tunesmith must know of the hinge loss before a training begins. It imports no torch."""
+"""What tunesmith must know of the losses before a training begins. It imports no torch."""
 
 from tunesmith.records.method_specs import MethodSpec
 
@@ -8,4 +8,11 @@ HINGE = MethodSpec(
     rate_factor=1 / 60,
     rate_source="hinge takes DPO's share of SFT's rate, which it bounds where a pair is told apart",
     sections=("dpo",),  # its beta is `dpo.beta`
+)
+
+CLIPPED = MethodSpec(
+    build="tunesmith_example.clipped:Clipped.from_recipe",
+    data="ratings",
+    rate_factor=1 / 60,
+    rate_source="clipped takes DPO's share of SFT's rate, because it moves away from a reference",
 )
