@@ -96,55 +96,85 @@ def estimate_generation_seconds(
     )
 
 
+@dataclass(frozen=True)
+class ContenderWork:
+    """One contender, or some that are alike: prompts `longer` times as long as a question, and the
+    numbers of answers, unconstrained (`free`) and constrained (`held`), of which `tested` are to
+    test examples and the others to choose on validation.
+    """
+
+    kind: ContenderKind
+    longer: float
+    free: int
+    held: int
+    tested: int
+
+    @property
+    def choice_share(self) -> float:
+        """The fraction of its answers that serve a choice."""
+        return 1.0 - self.tested / max(1, self.free + self.held)
+
+
 def estimate_evaluation_seconds(
     profile: "TrainingProfile", workload: Workload, recipe: Recipe
 ) -> EstimateInterval:
-    """Seconds for all contenders of the local model and their choices on validation.
+    """Seconds for all contenders of the local model and their choices on validation, and for what
+    follows the last answer.
 
     Contenders with retrieved texts read that much more; fixed examples are read once for all. An
     untuned base model often generates up to the limit. Every candidate of a choice is run
     unconstrained and, if there is one, with the constraint; the constrained variant usually wins.
     Documents and remote models are not included, which the estimate states.
     """
-    are_labels, tests = _are_labels(workload, recipe), workload.test_examples
-    asked = [
-        (one, kind.is_trained)
-        for kind in list_contender_kinds()
-        for one in _list_asked(kind, workload, recipe)
-    ]
-    parts = []
-    for (longer, free, held), is_tuned in asked:
-        one = estimate_generation_seconds(
-            profile, workload, free if are_labels else free + held, recipe, longer
-        )
-        # An untuned model's answers are expected halfway between the reference lengths and the
-        # limit.
-        expected = one.expected if is_tuned else (one.expected + one.high) / 2
-        parts.append(EstimateInterval(low=one.low, expected=expected, high=one.high))
-        if are_labels:
-            parts.append(_estimate_labeling_seconds(profile, workload, held, longer, is_tuned))
-        for _ in range(min(MAX_LATENCY_REQUESTS, len(workload.answer_lengths), tests)):
-            parts.append(estimate_generation_seconds(profile, workload, 1, recipe, longer))
-    if are_labels and tests:
-        asked_again = _estimate_labeling_seconds(
-            profile, workload, min(MAX_TRAIN_PREDICTIONS, workload.examples), 1.0, is_tuned=True
-        )
+    work = list_contender_work(workload, recipe)
+    parts = [estimate_contender_seconds(profile, workload, recipe, one) for one in work]
+    return sum_intervals([*parts, estimate_prediction_seconds(profile, workload, recipe)])
+
+
+def estimate_contender_seconds(
+    profile: "TrainingProfile", workload: Workload, recipe: Recipe, work: ContenderWork
+) -> EstimateInterval:
+    """Seconds for the choice and the test of one contender, and for its single requests."""
+    are_labels, is_tuned = _are_labels(workload, recipe), work.kind.is_trained
+    prompts = work.free if are_labels else work.free + work.held
+    one = estimate_generation_seconds(profile, workload, prompts, recipe, work.longer)
+    # An untuned model's answers are expected halfway between the reference lengths and the limit.
+    expected = one.expected if is_tuned else (one.expected + one.high) / 2
+    parts = [EstimateInterval(low=one.low, expected=expected, high=one.high)]
+    if are_labels:
         parts.append(
-            EstimateInterval(low=0.0, expected=asked_again.expected / 2, high=asked_again.high)
+            _estimate_labeling_seconds(profile, workload, work.held, work.longer, is_tuned)
         )
-    return sum_intervals(parts)
+    alone = estimate_generation_seconds(profile, workload, 1, recipe, work.longer)
+    singles = min(MAX_LATENCY_REQUESTS, len(workload.answer_lengths), workload.test_examples)
+    return sum_intervals([*parts, scale_interval(alone, singles)])
+
+
+def estimate_prediction_seconds(
+    profile: "TrainingProfile", workload: Workload, recipe: Recipe
+) -> EstimateInterval:
+    """Seconds to predict train labels again for the error analysis, the last work of a model."""
+    if not _are_labels(workload, recipe) or not workload.test_examples:
+        return make_point_interval(0.0)
+    again = _estimate_labeling_seconds(
+        profile, workload, min(MAX_TRAIN_PREDICTIONS, workload.examples), 1.0, is_tuned=True
+    )
+    return EstimateInterval(low=0.0, expected=again.expected / 2, high=again.high)
+
+
+def list_contender_work(workload: Workload, recipe: Recipe) -> list[ContenderWork]:
+    """The work of all contenders of the local model, from simple to elaborate."""
+    return [
+        one for kind in list_contender_kinds() for one in _list_kind_work(kind, workload, recipe)
+    ]
 
 
 def _are_labels(workload: Workload, recipe: Recipe) -> bool:
     return recipe.evaluation.constrained and workload.label_tokens > 0
 
 
-def _list_asked(
-    kind: ContenderKind, workload: Workload, recipe: Recipe
-) -> list[tuple[float, int, int]]:
-    """The work of the contenders of a kind, choices included: (prompt length relative to a
-    question, unconstrained answers, constrained answers).
-    """
+def _list_kind_work(kind: ContenderKind, workload: Workload, recipe: Recipe) -> list[ContenderWork]:
+    """The work of the contenders of a kind."""
     forms = 2 if recipe.evaluation.constrained else 1
     tests, validation = workload.test_examples, len(workload.answer_lengths)
     # The calibrated labels are a second constraint, tried for zero-shot and around each best
@@ -154,9 +184,10 @@ def _list_asked(
     def count_trials(candidates: int) -> int:
         return count_required_answers(forms * candidates, validation) // forms
 
-    def choose(candidates: int, more: int = 0) -> tuple[int, int]:
-        """Answers for a choice among candidates, unconstrained and constrained, plus the test."""
-        return count_trials(candidates) + more, count_trials(candidates) + beside + tests + more
+    def choose(candidates: int, longer: float = 1.0, more: int = 0) -> ContenderWork:
+        """A choice among candidates, unconstrained and constrained, and the test."""
+        trials = count_trials(candidates) + more
+        return ContenderWork(kind, longer, trials, trials + beside + tests, tests)
 
     if kind.is_external:
         return []
@@ -173,18 +204,28 @@ def _list_asked(
         ks = 1 if recipe.retrieval.k else len(DEFAULT_KS)
         # the tuned model reads bare questions, as in training; any other is also tried with an
         # instruction
-        return [(with_found, *choose(ks if kind.is_trained else 2 * ks))]
+        return [choose(ks if kind.is_trained else 2 * ks, with_found)]
     if kind.shows_examples:
         shots = 2 * len(list_powers_of_two(recipe.evaluation.shots))
         shown_too = validation if show else 0  # the best shots again, with the format shown
-        searched = count_trials(trials) + beside + (tests if trials else 0)
-        return [(1.0, *choose(shots, shown_too)), (1.0, count_trials(trials), searched)]
-    bare = [(1.0, tests, (tests if forms == 2 else 0) + 2 * beside)]
+        tested = tests if trials else 0
+        searched = count_trials(trials)
+        return [
+            choose(shots, more=shown_too),
+            ContenderWork(kind, 1.0, searched, searched + beside + tested, tested),
+        ]
+    tested = tests if forms == 2 else 0
+    bare = [ContenderWork(kind, 1.0, tests, tested + 2 * beside, tests + tested)]
     if not kind.takes_custom_prompts:
         return bare
-    shown = (1.0, count_trials(show), count_trials(show) + (beside + tests if show else 0))
-    free, held = choose(1)
-    return [*bare, shown, (1.0, own * free, own * held)]
+    tested = tests if show else 0
+    held = count_trials(show) + (beside + tests if show else 0)
+    one = choose(1)
+    return [
+        *bare,
+        ContenderWork(kind, 1.0, count_trials(show), held, tested),
+        ContenderWork(kind, 1.0, own * one.free, own * one.held, own * one.tested),
+    ]
 
 
 def _estimate_labeling_seconds(
