@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tunesmith.contenders.prompting.prompt_builder import PromptBuilder
 from tunesmith.contenders.successive_halving import (
     Candidate,
+    SelectionTimeOver,
     count_required_answers,
     plan_rounds,
     select_candidate,
@@ -199,3 +200,56 @@ def test_a_choice_without_any_score_says_so_and_takes_the_simplest() -> None:
     assert chosen.sentences == (
         "None of 3 candidates got a score on 64 validation examples: a was taken, as the simplest.",
     )
+
+
+class TimedScores(Scores):
+    """Scores until its time is over, in calls."""
+
+    def __init__(self, rights: dict[str, float | None], calls: int) -> None:
+        super().__init__(rights)
+        self.calls = calls
+
+    def __call__(self, completer: Completer, examples: Sequence[Example]) -> list[float | None]:
+        if not self.calls:
+            raise SelectionTimeOver
+        self.calls -= 1
+        return super().__call__(completer, examples)
+
+
+RIGHTS: dict[str, float | None] = {"a": 0.1, "b": 0.9, "c": 0.5, "d": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("calls", "best", "counts"),
+    [
+        (0, "a", {"a": 0, "b": 0, "c": 0, "d": 0}),
+        (2, "b", {"a": 16, "b": 16, "c": 0, "d": 0}),
+        (4, "b", {"a": 16, "b": 16, "c": 16, "d": 16}),
+        # In a second round that is cut short, the examples of the first one are compared.
+        (5, "b", {"a": 16, "b": 16, "c": 16, "d": 16}),
+        (6, "b", {"a": 16, "b": 32, "c": 32, "d": 16}),
+    ],
+)
+def test_where_the_time_is_over_candidates_are_compared_on_the_same_examples(
+    calls: int, best: str, counts: dict[str, int]
+) -> None:
+    measure = TimedScores(RIGHTS, calls)
+    chosen = select_candidate([candidate(name) for name in "abcd"], BASE, EXAMPLES[:32], measure)
+    assert chosen.ended_early is (calls < 6) and chosen.candidate.name == best
+    assert {trial.candidate.name: len(trial.scores) for trial in chosen.trials} == counts
+    said = " ".join(chosen.sentences)
+    assert ("no time to choose" in said) is (calls == 0)
+    assert ("was over before all was tried" in said) is (0 < calls < 6)
+
+
+def test_a_variant_that_no_time_is_left_for_is_not_tried() -> None:
+    measure = TimedScores({**RIGHTS, "b, held": 1.0}, 6)
+    chosen = select_candidate(
+        [candidate(name) for name in "abcd"],
+        BASE,
+        EXAMPLES[:32],
+        measure,
+        variants=lambda best: [candidate(f"{best.name}, held")],
+    )
+    assert chosen.ended_early and chosen.candidate.name == "b"
+    assert "b, held" not in {trial.candidate.name for trial in chosen.trials}

@@ -182,8 +182,9 @@ def test_where_no_pass_fits_prompts_are_judged_and_it_is_told_what_one_pass_woul
     monkeypatch.setattr(time_budget, "prepare_data", lambda recipe, listener: material)
     monkeypatch.setattr(time_budget, "collect_forecast_inputs", lambda material, index: KNOWN)
     notes = Notes()
-    found, known = fit_recipe_to_budget(Recipe(), least.pass_fits_in - 10, notes, now=lambda: 0.0)
-    assert known is KNOWN, "the decision goes on with what was timed"
+    budget = fit_recipe_to_budget(Recipe(), least.pass_fits_in - 10, notes, now=lambda: 0.0)
+    found = budget.recipe
+    assert budget.known is KNOWN, "the decision goes on with what was timed"
     assert found.training.minutes is not None and found.training.minutes * 60 < least.pass_seconds
     assert any(
         "cannot tell about fine-tuning" in note and "--budget" in note for note in notes.told
@@ -198,7 +199,7 @@ def test_the_time_that_fitting_took_is_part_of_the_budget(monkeypatch: pytest.Mo
     monkeypatch.setattr(time_budget, "collect_forecast_inputs", lambda material, index: KNOWN)
     minutes = []
     for clock in (iter([0.0, 0.0]), iter([0.0, 300.0])):
-        found, _ = fit_recipe_to_budget(Recipe(), 900.0, Notes(), now=partial(next, clock))
+        found = fit_recipe_to_budget(Recipe(), 900.0, Notes(), now=partial(next, clock)).recipe
         minutes.append((found.evaluation.test_limit or 500, found.training.minutes or 0))
     assert minutes[1] < minutes[0]
 

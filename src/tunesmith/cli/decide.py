@@ -100,11 +100,12 @@ def decide_and_print(
     from tunesmith.workflow.decide import decide as decide_recipe
     from tunesmith.workflow.time_budget import fit_recipe_to_budget
 
-    listener, known = open_listener(), None
+    listener, budget = open_listener(), None
     try:
         if budget_seconds is not None:
-            recipe, known = fit_recipe_to_budget(recipe, budget_seconds, listener)
-        outcome = decide_recipe(recipe, out, listener, known)
+            budget = fit_recipe_to_budget(recipe, budget_seconds, listener)
+            recipe = budget.recipe
+        outcome = decide_recipe(recipe, out, listener, budget)
     finally:
         listener.close()
     print_result(outcome, as_json)

@@ -9,12 +9,14 @@ resumed decision does not repeat any.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from tunesmith.contenders.successive_halving import (
     Candidate,
     CandidateResult,
     Measure,
     SelectionResult,
+    SelectionTimeOver,
     Variants,
     count_required_answers,
     make_no_variants,
@@ -69,6 +71,33 @@ class Selection:
         return Selection(chosen, self.usd_charged + search.usd_charged)
 
 
+class ChoicePacer(Protocol):
+    """Limits the time of choices; `costs/budget_replanning.py` has one with a time and one
+    without.
+    """
+
+    def start_choice(self, kind: str) -> Callable[[], bool]:
+        """A choice for a kind of contender begins. Returns whether its time is over by now."""
+        ...
+
+    def record_shortened(self, what: str, done: float) -> None:
+        """A choice ended because its time was over; `done` is the fraction of its answers that
+        counted.
+        """
+        ...
+
+
+class UnlimitedPacer:
+    """Choices take the time that they need."""
+
+    def start_choice(self, kind: str) -> Callable[[], bool]:
+        """Its time is never over."""
+        return lambda: False
+
+    def record_shortened(self, what: str, done: float) -> None:
+        """Never happens."""
+
+
 @dataclass
 class CandidateSelector:
     """Measures candidates on the validation examples; `seconds` is the total of all choices so
@@ -81,6 +110,7 @@ class CandidateSelector:
     listener: ProgressListener
     stop: StopSignal
     folder: RunFolder
+    pacer: ChoicePacer = field(default_factory=UnlimitedPacer)
     seconds: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
@@ -93,13 +123,15 @@ class CandidateSelector:
         base: Completer,
         price: TokenPrice | None = None,
         variants: Variants = make_no_variants,
+        kind: str = "",
     ) -> Selection:
-        """The best of the candidates around `base`, or the best of its variants.
+        """The best of the candidates around `base`, or the best of its variants, for a contender
+        of a kind.
 
         Errors: `Interrupted` if a stop was requested.
         """
         choice = self._restore_selection(what, candidates, variants) or self._run_trials(
-            what, candidates, base, price, variants
+            what, candidates, base, price, variants, self.pacer.start_choice(kind)
         )
         self.seconds += choice.seconds
         self.listener.note(f"{what}: {choice.result.sentences[0]}")
@@ -127,7 +159,8 @@ class CandidateSelector:
         if trials[0].scores and not any(trial.has_score for trial in trials):
             return None  # the model failed on all of them; try again, it may work now
         return Selection(
-            SelectionResult(trials[0].candidate, trials, kept.seconds), kept.usd_charged
+            SelectionResult(trials[0].candidate, trials, kept.seconds, kept.ended_early),
+            kept.usd_charged,
         )
 
     def _run_trials(
@@ -137,11 +170,11 @@ class CandidateSelector:
         base: Completer,
         price: TokenPrice | None,
         variants: Variants,
+        is_over: Callable[[], bool],
     ) -> Selection:
         charged: list[float] = []
-        measure = self.build_measure(
-            what, count_required_answers(len(candidates), len(self.examples)), price, charged
-        )
+        required = count_required_answers(len(candidates), len(self.examples))
+        measure = self.build_measure(what, required, price, charged, is_over)
         chosen = select_candidate(candidates, base, self.examples, measure, self.seed, variants)
         tried = tuple(
             CandidateScores(name=trial.candidate.name, scores=trial.scores)
@@ -149,9 +182,16 @@ class CandidateSelector:
         )
         self.folder.append_selection(
             SelectionRecord(
-                what=what, trials=tried, seconds=chosen.seconds, usd_charged=sum(charged)
+                what=what,
+                trials=tried,
+                seconds=chosen.seconds,
+                usd_charged=sum(charged),
+                ended_early=chosen.ended_early,
             )
         )
+        if chosen.ended_early:
+            counted = sum(len(trial.scores) for trial in chosen.trials)
+            self.pacer.record_shortened(what, counted / max(1, required))
         return Selection(chosen, sum(charged))
 
     def search(
@@ -187,11 +227,13 @@ class CandidateSelector:
         answers: int = 0,
         price: TokenPrice | None = None,
         charged: list[float] | None = None,
+        is_over: Callable[[], bool] = lambda: False,
     ) -> Measure:
         """A function that generates answers and scores them.
 
         `answers`: the expected total number, more if candidates tie; a provider's charges in USD
-        are appended to `charged`.
+        are appended to `charged`. Where `is_over` says so between two answers, the function raises
+        `SelectionTimeOver`.
         """
         before = 0
 
@@ -202,9 +244,14 @@ class CandidateSelector:
             )
             if self.stop.is_requested():
                 raise build_interruption(self.folder, self.stop.exit_code)
+            # Not at the last answer: it is there, so it counts.
+            if ready < wanted and is_over():
+                raise SelectionTimeOver
 
         def measured(completer: Completer, examples: Sequence[Example]) -> list[float | None]:
             nonlocal before
+            if is_over():
+                raise SelectionTimeOver
             completions = completer.complete([example.prompt for example in examples], tell)
             before += len(completions)
             if price is not None and charged is not None:

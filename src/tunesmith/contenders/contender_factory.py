@@ -134,7 +134,7 @@ class ContenderFactory:
         ]
         shown = yield from self._build_with_format_shown(model, instructions)
         for prompt in self.prompts:
-            choice = self._select(model, prompt.name, [prompt.candidate])
+            choice = self._select(model, prompt.name, ZERO_SHOT, [prompt.candidate])
             yield self._build_selected(model, prompt.name, ZERO_SHOT, choice)
         most, labels = (
             self.recipe.evaluation.shots,
@@ -150,7 +150,11 @@ class ContenderFactory:
         )
         if shots:
             choice = self._select(
-                model, "shots", shots, lambda best: self._add_format_to_shots(model, best, shown)
+                model,
+                "shots",
+                FEW_SHOT,
+                shots,
+                lambda best: self._add_format_to_shots(model, best, shown),
             )
             yield self._build_selected(model, "few-shot", FEW_SHOT, choice)
             # The prompt search builds on the shot sets that did best.
@@ -185,6 +189,7 @@ class ContenderFactory:
                 candidates,
                 model.unconstrained,
                 model.price,
+                kind=kind.name,
             )
             yield self._build_selected(model, f"{name}-constrained", kind, choice)
 
@@ -230,7 +235,7 @@ class ContenderFactory:
             )
             for one in showing.values()
         ]
-        choice = self._select(model, name, candidates)
+        choice = self._select(model, name, ZERO_SHOT, candidates)
         yield self._build_selected(model, name, ZERO_SHOT, choice)
         return next(one for one in showing.values() if one.text == choice.candidate.instruction)
 
@@ -287,7 +292,7 @@ class ContenderFactory:
         if by_dspy and by_dspy.found:
             prompts = [*prompts, build_candidate(by_dspy.found)]
         if prompts:
-            choice = self._select(model, "prompt", prompts).add_search_cost(by_dspy)
+            choice = self._select(model, "prompt", FEW_SHOT, prompts).add_search_cost(by_dspy)
             self.instruction = next(
                 (one for one in instructions if one.text == choice.candidate.instruction),
                 NO_INSTRUCTION,
@@ -322,7 +327,7 @@ class ContenderFactory:
             model.context_budget,
         )
         with self.embedder.remembering():  # all candidates embed the same questions
-            choice = self._select(model, name, candidates)
+            choice = self._select(model, name, kind, candidates)
         asked = [add_instruction(example, choice.candidate.instruction) for example in self.test]
         found = index.count_hits(asked, choice.candidate.prompt_builder.k, model.context_budget)
         hits = rate_interval(found, len(self.test))
@@ -334,6 +339,7 @@ class ContenderFactory:
         self,
         model: ContenderModel,
         what: str,
+        kind: ContenderKind,
         candidates: Sequence[Candidate],
         more: Variants = make_no_variants,
     ) -> Selection:
@@ -355,7 +361,12 @@ class ContenderFactory:
             return [*others.get(best.name, ()), *more(best)]
 
         return self.selector.select(
-            _format_selection_name(model, what), both, model.unconstrained, model.price, variants
+            _format_selection_name(model, what),
+            both,
+            model.unconstrained,
+            model.price,
+            variants,
+            kind.name,
         )
 
     def _build_selected(

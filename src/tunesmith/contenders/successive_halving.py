@@ -38,6 +38,10 @@ Measure = Callable[[Completer, Sequence[Example]], Sequence[float | None]]
 """(completer, validation examples) -> the primary score of each answer, None if it has none."""
 
 
+class SelectionTimeOver(Exception):
+    """The time for a selection is over: what is measured so far decides."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One way to prompt. `wrap` applies it to a completer, the base model's or the tuned one's.
@@ -100,11 +104,12 @@ class CandidateResult:
 @dataclass(frozen=True, slots=True)
 class SelectionResult:
     """The selected candidate, the results of all candidates (best first, those dropped early last),
-    and the wall time in seconds."""
+    and the wall time in seconds. `ended_early`: its time was over before all was tried."""
 
     candidate: Candidate
     trials: tuple[CandidateResult, ...]
     seconds: float
+    ended_early: bool = False
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -113,7 +118,9 @@ class SelectionResult:
         first, *others = self.trials
         n = len(first.scores)
         told = [f"Nothing to choose: {first.candidate.name} was the only candidate."]
-        if others and not n:
+        if others and not n and self.ended_early:
+            told = [f"There was no time to choose: {first.candidate.name} was taken, as the first."]
+        elif others and not n:
             told = [f"No validation examples to choose on: {first.candidate.name} was taken."]
         elif others and not any(trial.has_score for trial in self.trials):
             told = [
@@ -128,6 +135,8 @@ class SelectionResult:
                 ),
                 *_describe_others(others, n),
             ]
+        if self.ended_early and n:
+            told.append("The time for this choice was over before all was tried.")
         if self.candidate.instruction:
             told.append(f'The instruction that it adds: "{self.candidate.instruction}"')
         return tuple(told)
@@ -154,7 +163,9 @@ def select_candidate(
     the simplest first.
 
     Deterministic: the seed determines the order of the examples. If there is nothing to select,
-    no prompt is sent. Errors: ValueError without candidates; those that `measure` raises.
+    no prompt is sent. Where `measure` raises `SelectionTimeOver`, the selection ends: the
+    candidates are compared on the examples that all of them have answered. Errors: ValueError
+    without candidates; others that `measure` raises.
     """
     if not candidates:
         raise ValueError("there is no candidate to choose")
@@ -166,26 +177,46 @@ def select_candidate(
     scores: list[list[float | None]] = [[] for _ in candidates]
     standing = list(range(len(candidates)))
     dropped: list[int] = []
-    for survivors, n in plan_rounds(len(candidates), len(order)):
-        # A stable sort: of equals, the earlier (simpler) candidate comes first.
-        ranked = sorted(standing, key=lambda c: -_compute_mean(scores[c]))
-        least = _compute_mean(scores[ranked[min(survivors, len(ranked)) - 1]])
-        standing = [c for c in standing if _compute_mean(scores[c]) >= least]
-        dropped = [c for c in ranked if c not in standing] + dropped
-        for c in standing:
-            # Only the new examples of this round; earlier scores are reused.
-            scores[c] += measure(candidates[c].wrap(base), order[len(scores[c]) : n])
+    is_over = False
+    try:
+        for survivors, n in plan_rounds(len(candidates), len(order)):
+            # A stable sort: of equals, the earlier (simpler) candidate comes first.
+            ranked = sorted(standing, key=lambda c: -_compute_mean(scores[c]))
+            least = _compute_mean(scores[ranked[min(survivors, len(ranked)) - 1]])
+            standing = [c for c in standing if _compute_mean(scores[c]) >= least]
+            dropped = [c for c in ranked if c not in standing] + dropped
+            for c in standing:
+                # Only the new examples of this round; earlier scores are reused.
+                scores[c] += measure(candidates[c].wrap(base), order[len(scores[c]) : n])
+    except SelectionTimeOver:
+        is_over = True
+        standing, dropped = _keep_comparable(scores, standing, dropped)
     ranked = sorted(standing, key=lambda c: -_compute_mean(scores[c]))
     whole = [CandidateResult(candidates[c], tuple(scores[c])) for c in ranked]
     # Without scores the winner is arbitrary, and its variants are not worth the time.
-    if whole[0].scores:
-        whole += [
-            CandidateResult(one, tuple(measure(one.wrap(base), order)))
-            for one in variants(whole[0].candidate)
-        ]
+    if whole[0].scores and not is_over:
+        try:
+            for one in variants(whole[0].candidate):
+                whole.append(CandidateResult(one, tuple(measure(one.wrap(base), order))))
+        except SelectionTimeOver:
+            is_over = True
     whole.sort(key=lambda trial: -trial.mean)
     trials = (*whole, *(CandidateResult(candidates[c], tuple(scores[c])) for c in dropped))
-    return SelectionResult(trials[0].candidate, trials, time.perf_counter() - began)
+    return SelectionResult(trials[0].candidate, trials, time.perf_counter() - began, is_over)
+
+
+def _keep_comparable(
+    scores: list[list[float | None]], standing: list[int], dropped: list[int]
+) -> tuple[list[int], list[int]]:
+    """(candidates to compare, others) when a round was cut short: scores that not all of them have
+    are removed. In the first round, those without a score are the others.
+    """
+    counts = [len(scores[c]) for c in standing]
+    common = min(counts) or max(counts)
+    kept = [c for c in standing if len(scores[c]) >= common]
+    for c in kept:
+        del scores[c][common:]
+    return kept, [c for c in standing if c not in kept] + dropped
 
 
 def plan_rounds(candidates: int, examples: int) -> list[tuple[int, int]]:

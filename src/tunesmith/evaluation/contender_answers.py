@@ -1,9 +1,9 @@
 """What one contender answered: the harness scores it, `machine_time.py` fits rates to it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tunesmith.records import Answer, ContenderSpec, Usage
+from tunesmith.records import Answer, ContenderSpec, Example, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +20,9 @@ class ContenderAnswers:
     def name(self) -> str:
         """The contender's name."""
         return self.spec.name
+
+
+def select_answers(answers: Iterable[Answer], examples: Iterable[Example]) -> list[Answer]:
+    """The answers to these examples: more were given before the test set was limited."""
+    ids = {example.id for example in examples}
+    return [answer for answer in answers if answer.example in ids]

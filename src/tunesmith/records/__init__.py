@@ -16,6 +16,7 @@ from tunesmith.records.analysis import (
     SeedScores,
     Suggestion,
 )
+from tunesmith.records.budget_plan import BudgetChange, BudgetPlan, KindWork
 from tunesmith.records.chat_tokenizer import ChatTokenizer, RenderRequest, TokenizedText
 from tunesmith.records.contamination_report import (
     BLOCKING_KINDS,
@@ -143,6 +144,8 @@ __all__ = [
     "AnswerLogprob",
     "AppliedDefault",
     "BreakEvenPoint",
+    "BudgetChange",
+    "BudgetPlan",
     "CandidateScores",
     "ChatTokenizer",
     "CheckReport",
@@ -185,6 +188,7 @@ __all__ = [
     "InferenceConfig",
     "JudgeQualification",
     "JudgeRecipe",
+    "KindWork",
     "KtoRecipe",
     "LabelIssue",
     "LengthStats",

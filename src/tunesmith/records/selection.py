@@ -24,7 +24,8 @@ class OptimizedPrompt(Record):
 class SelectionRecord(Record):
     """What was tried for `what` (`shots`, `prompt`, `rag`), the chosen one first, and its cost.
 
-    `found` is the prompt if it came from a search instead of a list of candidates.
+    `found` is the prompt if it came from a search instead of a list of candidates. `ended_early`:
+    its time was over before all was tried.
     """
 
     what: str
@@ -32,3 +33,4 @@ class SelectionRecord(Record):
     seconds: float
     usd_charged: float = 0.0
     found: OptimizedPrompt | None = None
+    ended_early: bool = False

@@ -37,6 +37,7 @@ from tunesmith.recipe.recipe_yaml import dump_recipe
 from tunesmith.records import (
     Analysis,
     Answer,
+    BudgetPlan,
     CheckReport,
     ContaminationReport,
     ContenderRecord,
@@ -86,6 +87,7 @@ RECORD_FILES: Mapping[type[Record], str] = {
     Analysis: "analysis.json",
     JudgeQualification: "judge.json",
     CostReport: "cost.json",
+    BudgetPlan: "budget.json",
     Evaluation: "evaluation.json",
     Decision: "decision.json",
 }

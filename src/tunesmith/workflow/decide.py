@@ -15,6 +15,7 @@ from tunesmith.contenders.candidate_selection import CandidateSelector
 from tunesmith.contenders.contender_factory import ContenderFactory
 from tunesmith.contenders.contender_models import build_base_model, build_tuned_model
 from tunesmith.contenders.retrieval.document_loading import write_documents
+from tunesmith.costs.budget_replanning import BudgetClock
 from tunesmith.evaluation.forgetting.probe import (
     MAX_PROBE_TOKENS,
     compute_probe_fingerprint,
@@ -31,9 +32,15 @@ from tunesmith.runs.signals import StopSignal, stop_on_signals
 from tunesmith.runs.store_index import StoreIndex, remove_training_files
 from tunesmith.workflow.conclusion import DecisionEvidence, DecisionOutput, conclude
 from tunesmith.workflow.decision_inputs import DecisionInputs, prepare_decision_inputs
-from tunesmith.workflow.estimate import ForecastInputs, report_estimate
+from tunesmith.workflow.decision_pacing import (
+    finish_pacing,
+    start_pacing,
+    with_training_minutes,
+)
+from tunesmith.workflow.estimate import report_estimate
 from tunesmith.workflow.evaluation_runner import EvaluationRunner, build_test_set
 from tunesmith.workflow.redecide import fail_on_warnings
+from tunesmith.workflow.time_budget import FittedBudget
 from tunesmith.workflow.training_session import TrainingSession, run_training, start_run
 
 if TYPE_CHECKING:
@@ -58,10 +65,10 @@ def decide(
     recipe: Recipe,
     out: Path = Path("runs"),
     listener: ProgressListener = NULL_LISTENER,
-    known: ForecastInputs | None = None,
+    budget: FittedBudget | None = None,
 ) -> DecisionResult:
-    """Should I prompt, retrieve or fine-tune? Measures, decides and reports. `known`: an earlier
-    timing of the model.
+    """Should I prompt, retrieve or fine-tune? Measures, decides and reports. `budget`: the time
+    that the recipe was fitted to.
 
     Errors: `InputError`; `GateFailed` if the data has errors or leaks, and with `strict` if the
     test set is too small or the verdict has a warning; `TrainingError`; `Interrupted` after Ctrl-C,
@@ -70,6 +77,7 @@ def decide(
     ready = prepare_decision_inputs(recipe, listener)
     material = ready.material
     with StoreIndex.open(listener) as index:  # a model that does not load must leave no run folder
+        known = budget.known if budget else None
         estimate = report_estimate(material, index, listener, decides=True, known=known)
         model = material.model.load_for_recipe(recipe)
         with (
@@ -78,7 +86,11 @@ def decide(
             ) as tuning,
             stop_on_signals() as stop,
         ):
-            found = run_decision(ready, tuning, listener, stop)
+            clock = None
+            if budget is not None:
+                clock = budget.clock
+                tuning.folder.write(budget.plan(material))
+            found = run_decision(ready, tuning, listener, stop, clock=clock)
     return build_decision_result(found, tuning.folder, recipe)
 
 
@@ -113,37 +125,36 @@ def run_decision(
     listener: ProgressListener,
     stop: StopSignal,
     saved: "LoadedCheckpoint | None" = None,
+    clock: BudgetClock | None = None,
 ) -> DecisionOutput:
     """All steps in order, in the folder of a run that may hold some of them already; `saved` is its
-    checkpoint.
+    checkpoint. With a `clock` the rest is planned again on the way, as the folder's budget says.
     """
     material, judging, model = inputs.material, inputs.judge_setup, session.model
     contest, lineup = _prepare_evaluation(inputs, session, listener, stop)
+    is_tuned = session.run.result is not None
+    pacer = start_pacing(clock, contest, lineup, material, listener, is_tuned=is_tuned)
+    lineup.selector.pacer = pacer
     listener.start_stage(f"asking the baselines, {len(material.test):,} test examples each")
     contest.add_external(inputs.external_contenders)
-    contest.run_contenders(
-        lineup.build_untuned_contenders(
-            build_base_model(model, material.recipe, inputs.output_constraint, listener)
-        ),
-        model,
-    )
+    base = build_base_model(model, material.recipe, inputs.output_constraint, listener)
+    contest.run_contenders(pacer.pace(lineup.build_untuned_contenders(base)), model)
     for remote in inputs.remote_models:
         contest.run_contenders(lineup.build_untuned_contenders(remote), notes=remote.notes)
         for note in remote.notes:
             listener.note(f"{remote.name}: {note}")
     # Must come before tuning: it changes the model in place.
     before = _measure_ability_before(model, session, listener, stop)
+    pacer.record_probe()
+    session = with_training_minutes(session, pacer.choose_training_minutes())
     run, tuned = _train_or_load(session, listener, stop, saved)
     assert run.result is not None
+    pacer.finish_training()
     listener.start_stage("asking the tuned model")
-    contest.run_contenders(
-        lineup.build_tuned_contenders(
-            build_tuned_model(
-                tuned, material.recipe, inputs.output_constraint, listener, run.result.seconds
-            )
-        ),
-        tuned,
+    answerer = build_tuned_model(
+        tuned, material.recipe, inputs.output_constraint, listener, run.result.seconds
     )
+    contest.run_contenders(pacer.pace(lineup.build_tuned_contenders(answerer)), tuned)
     after = _measure_ability(tuned, session, listener, "general ability after", stop)
     forgetting = compute_forgetting(before, after) if before and after else None
     for note in judging.notes:
@@ -154,6 +165,7 @@ def run_decision(
     known = DecisionEvidence(
         inputs.power, judging.qualification, forgetting, usd, usd if judging.price else 0.0, seconds
     )
+    material, run = finish_pacing(contest, material, run)
     return conclude(contest, material, run, session.index, known, tuned, inputs.output_constraint)
 
 

@@ -14,7 +14,7 @@ from tunesmith.costs.evaluation_forecast import MAX_LATENCY_REQUESTS
 from tunesmith.data.final_answer import extract_final_answer
 from tunesmith.data.label_detection import build_label_set
 from tunesmith.errors import RecipeError, RunError
-from tunesmith.evaluation.contender_answers import ContenderAnswers
+from tunesmith.evaluation.contender_answers import ContenderAnswers, select_answers
 from tunesmith.evaluation.harness import (
     RunnableContender,
     Task,
@@ -104,10 +104,11 @@ class EvaluationRunner:
         name = entrant.spec.name
         if name in self.folder.unscored():
             try:
-                asking, answers = self.folder.unscored_answers(name)
+                asking, stored = self.folder.unscored_answers(name)
             except RunError as error:
                 self.listener.note(f"warning: {name} is asked again: {error.what} {error.found}")
             else:
+                answers = select_answers(stored, self.task.examples)
                 # Stored answers count only for the very same test examples in the same order.
                 if [answer.example for answer in answers] == [
                     example.id for example in self.task.examples
@@ -150,13 +151,14 @@ class EvaluationRunner:
         if name not in self.folder.list_contenders():
             return False
         try:
-            answers, asking = (
+            stored, asking = (
                 self.folder.read_answers(name).records,
                 self.folder.read_contender(name),
             )
         except RunError as error:
             self.listener.note(f"warning: {name} is asked again: {error.what} {error.found}")
             return False
+        answers = select_answers(stored, self.task.examples)
         if [answer.example for answer in answers] != [example.id for example in self.task.examples]:
             return False
         self.restored_answer_sets.append(

@@ -12,6 +12,7 @@ the original data file, because it needs the test examples.
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from tunesmith.costs.budget_replanning import TEST_LIMIT
 from tunesmith.errors import RunError, format_command_line
 from tunesmith.progress_listener import NULL_LISTENER, ProgressListener
 from tunesmith.providers.local_model import LocalModel, ResolvedModel
@@ -30,6 +31,7 @@ from tunesmith.workflow.decide import (
     run_decision,
 )
 from tunesmith.workflow.decision_inputs import prepare_decision_inputs
+from tunesmith.workflow.decision_pacing import find_budget, resume_clock
 from tunesmith.workflow.evaluation_runner import build_test_examples
 from tunesmith.workflow.training_session import (
     TrainingSession,
@@ -126,9 +128,12 @@ def _resume_decision(
         _check_same_scorer(folder, before.identity.get("scorer"), now.get("scorer"))
         compared.append((_build_resumed_run(before, now, allow_drift, folder, listener), model))
 
+    budget, recipe = find_budget(folder), folder.read_recipe()
+    if budget is not None:  # it is recognized by the recipe that it began with
+        recipe = budget.undo_changes(recipe)
     examined = folder.read(JudgeQualification) if folder.has(JudgeQualification) else None
     scored_by = folder.read(TestSet).scorer if folder.has(TestSet) else None
-    ready = prepare_decision_inputs(folder.read_recipe(), listener, examined, check_inputs)
+    ready = prepare_decision_inputs(recipe, listener, examined, check_inputs)
     _check_same_scorer(folder, scored_by or ready.task.scorer.name, ready.task.scorer.name)
     ((run, model),) = compared
     material = ready.material
@@ -136,7 +141,9 @@ def _resume_decision(
     _save_resumed_run(run, material.recipe, folder, index)
     tuning = TrainingSession(run, folder, material.recipe, material.training_data, model, index)
     with record_exit_status(tuning), stop_on_signals() as stop:
-        found = run_decision(ready, tuning, listener, stop, saved)
+        trained = saved.state["progress"]["seconds"] if saved else 0.0
+        clock = resume_clock(budget, trained)
+        found = run_decision(ready, tuning, listener, stop, saved, clock)
     return build_decision_result(found, folder, material.recipe)
 
 
@@ -144,6 +151,11 @@ def _check_same_data(folder: RunFolder, before: Run, data: PreparedData) -> None
     """Answers to different examples cannot be compared. Errors: `RunError`."""
     now = _without_places(build_test_examples(data.test))
     tested = _without_places(folder.read(TestSet).examples) if folder.has(TestSet) else now
+    budget = find_budget(folder)
+    if budget is not None and (size := budget.find_value(TEST_LIMIT)) is not None:
+        # Killed after the smaller test set was stored, before the verdict.
+        first = set(data.split.test[: int(size)])
+        now, tested = ([one for one in side if one.id in first] for side in (now, tested))
     if before.split != data.split.fingerprint or tested != now:
         raise RunError(
             "other-data",

@@ -6,7 +6,7 @@ thorough to the least. The first level is taken that leaves time for the default
 over the data; if none does, the first that leaves time for one pass. If not even that fits, the
 last level is taken, provided all contenders can be evaluated: prompts and retrieval are judged, and
 the verdict states that it cannot judge fine-tuning (`records/training_length.py`). Keys that the
-user set are left alone.
+user set are left alone. While the decision runs, `costs/budget_replanning.py` plans the rest again.
 """
 
 import time
@@ -15,21 +15,25 @@ from dataclasses import dataclass, replace
 from math import ceil, floor
 from typing import Any
 
+from tunesmith.costs.budget_replanning import MIN_MINUTES, MINUTES, TEST_LIMIT, BudgetClock
+from tunesmith.costs.evaluation_forecast import (
+    estimate_contender_seconds,
+    estimate_prediction_seconds,
+    estimate_probe_seconds,
+    list_contender_work,
+)
 from tunesmith.costs.training_forecast import forecast
 from tunesmith.errors import GateFailed
 from tunesmith.progress_listener import ProgressListener
-from tunesmith.records import Estimate, Recipe
+from tunesmith.records import BudgetPlan, Estimate, KindWork, Recipe
 from tunesmith.records.quantity import format_duration
 from tunesmith.records.training_length import MAX_VALIDATION_FRACTION
 from tunesmith.runs.store_index import StoreIndex
-from tunesmith.workflow.data_preparation import prepare_data
+from tunesmith.workflow.data_preparation import PreparedData, prepare_data
 from tunesmith.workflow.estimate import ForecastInputs, busy_of, collect_forecast_inputs
 
 ESTIMATE_MARGIN = 1.15
 """Factor on the estimate for what it leaves out: reading, loading and writing."""
-
-MIN_MINUTES = 0.1
-"""The least training time, in minutes."""
 
 LEVEL_KEYS = (
     "evaluation.test_limit",
@@ -83,20 +87,35 @@ class EffortLevel:
         )
 
 
+@dataclass(frozen=True)
+class FittedBudget:
+    """A recipe that was fitted to a time: the clock that runs since then, the inputs of the
+    estimate, and the keys that the user left open.
+    """
+
+    recipe: Recipe
+    known: ForecastInputs
+    clock: BudgetClock
+    open_keys: tuple[str, ...]
+
+    def plan(self, data: PreparedData) -> BudgetPlan:
+        """What the decision expects of its time, for data prepared with the fitted recipe."""
+        return plan_budget(self.known.about(data), data, self.clock.budget_seconds, self.open_keys)
+
+
 def fit_recipe_to_budget(
     recipe: Recipe,
     budget_seconds: float,
     listener: ProgressListener,
     now: Callable[[], float] = time.monotonic,
-) -> tuple[Recipe, ForecastInputs]:
+) -> FittedBudget:
     """The recipe with every open key that costs time filled so that the decision fits by its
-    estimate, and the inputs of that estimate; the choices are reported. The time of the search
-    itself counts.
+    estimate; the choices are reported. The time of the search itself counts.
 
     Errors: `GateFailed` with the minimum time if nothing fits; whatever `prepare_data` and
     `collect_forecast_inputs` raise.
     """
-    began = now()
+    clock = BudgetClock(budget_seconds, now)
     most = with_level(recipe, LEVELS[0])
     # The most thorough level has the largest splits: smaller levels use a part of them.
     material = prepare_data(most, listener)
@@ -107,7 +126,7 @@ def fit_recipe_to_budget(
         listener.note(f"warning: {line}")
     fits = list(estimate_levels(recipe, material.recipe, known))
     # Preparing and timing count against the budget.
-    spent = now() - began
+    spent = clock.spent
     taken = choose_level(fits, budget_seconds - spent)
     if taken is None:
         least = min(fits, key=lambda fit: fit.min_seconds)
@@ -134,7 +153,52 @@ def fit_recipe_to_budget(
             " the verdict will speak of prompts and retrieval, and cannot tell about fine-tuning;"
             f" {enough} would do for one pass"
         )
-    return fitted, known
+    return FittedBudget(fitted, known, clock, list_open_keys(recipe))
+
+
+def plan_budget(
+    known: ForecastInputs, data: PreparedData, budget_seconds: float, open_keys: Sequence[str]
+) -> BudgetPlan:
+    """The expected seconds of each part of a decision, as `forecast` counts them."""
+    recipe, profile, work = data.recipe, known.profile, known.workload
+    found = forecast(profile, work, recipe, known.past_runs, "quick", known.conditions)
+    slower, extent, training = found.factors["seconds"], found.extent, recipe.training
+    assert extent is not None  # every forecast has one
+    kinds: dict[str, KindWork] = {}
+    for one in list_contender_work(work, recipe):
+        seconds = slower * estimate_contender_seconds(profile, work, recipe, one).expected
+        kept = kinds.get(one.kind.name, KindWork(choice_seconds=0.0, test_seconds=0.0, choices=0))
+        kinds[one.kind.name] = KindWork(
+            choice_seconds=kept.choice_seconds + seconds * one.choice_share,
+            test_seconds=kept.test_seconds + seconds * (1 - one.choice_share),
+            choices=kept.choices + (one.choice_share > 0 and one.free + one.held > one.tested),
+        )
+    # The steps get what validation leaves of the training time.
+    one_pass = extent.steps_per_pass * extent.step_seconds / (1 - MAX_VALIDATION_FRACTION)
+    planned = found.seconds.expected
+    is_open = "training.minutes" in open_keys
+    ending = estimate_prediction_seconds(profile, work, recipe).expected
+    return BudgetPlan(
+        budget_seconds=budget_seconds,
+        open_keys=tuple(open_keys),
+        test_examples=len(data.split.test[: recipe.evaluation.test_limit]),
+        training_minutes=training.minutes,
+        test_limit=recipe.evaluation.test_limit,
+        work=kinds,
+        probe_seconds=slower * estimate_probe_seconds(profile, work, recipe).expected / 2,
+        ending_seconds=slower * ending,
+        pass_seconds=one_pass if is_open else planned,
+        training_seconds=planned,
+        max_training_seconds=one_pass * extent.wanted_passes if is_open else planned,
+    )
+
+
+def list_open_keys(recipe: Recipe) -> tuple[str, ...]:
+    """The keys that may change on the way, as far as the user left them open."""
+    training = recipe.training
+    is_length_open = training.minutes is None and training.epochs is None
+    is_limit_open = "test_limit" not in recipe.evaluation.model_fields_set
+    return (MINUTES,) * is_length_open + (TEST_LIMIT,) * is_limit_open
 
 
 def choose_level(fits: Sequence[EffortLevel], seconds: float) -> EffortLevel | None:
