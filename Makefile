@@ -12,6 +12,7 @@ READY := .venv/.ready-$(KEY)
 PEERS := .cache/peers
 PEERS_WANTED := benchmarks/peers/requirements.txt $(if $(shell command -v nvidia-smi),benchmarks/peers/requirements-cuda.txt)
 PEERS_READY := $(PEERS)/.ready-$(shell { cat $(PEERS_WANTED); $(PYTHON) -V; } | cksum | tr ' ' '-')
+TRACKERS := .cache/trackers
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 
 # A process for each core and one more, at most 4: tests also wait, for disks and for processes of their own. The file is
@@ -25,7 +26,7 @@ THREADS ?= 2
 SMALLER := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-smaller test-busy check fuzz bench calibrate clean
+.PHONY: help setup demo test test-smaller test-busy test-trackers check fuzz bench calibrate clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -44,6 +45,12 @@ test-smaller: setup ## engine, parity and end-to-end tests as on a processor wit
 
 test-busy: setup ## the same tests while every core is kept busy by other work
 	OMP_NUM_THREADS=1 $(BIN)/python tools/keep_busy.py $(NUMERIC_TESTS)
+
+test-trackers: setup ## the callbacks for MLflow, W&B, Trackio and TensorBoard, with the real packages (fetched once)
+	@test -x $(TRACKERS)/bin/python || $(PYTHON) -m venv $(TRACKERS)
+	@$(TRACKERS)/bin/python -m pip --disable-pip-version-check --quiet --no-input install -c constraints.txt \
+		"$(CURDIR)[mlflow,wandb,trackio,tensorboard]" pytest
+	$(TRACKERS)/bin/python -m pytest tests/api/test_trackers.py -rs
 
 check: $(READY) ## linters, types, import rules, size budgets, guides
 	$(BIN)/ruff check .

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tunesmith.cli.progress import LOG_INTERVAL_SECONDS, LogListener, RateEstimator
+from tunesmith.cli.progress import LOG_INTERVAL_SECONDS, LogDisplay, RateEstimator
+from tunesmith.events import Progress
 
 
 def pace_of(*advances: tuple[float, float]) -> RateEstimator:
@@ -46,10 +47,10 @@ def test_a_line_is_written_now_and_then_and_at_the_end(
 ) -> None:
     clock = [0.0]
     monkeypatch.setattr("tunesmith.cli.progress.time.monotonic", lambda: clock[0])
-    listener = LogListener()
+    display = LogDisplay()
     for done in range(11):
         clock[0] = done * LOG_INTERVAL_SECONDS / 2
-        listener.update_progress("asking", done, 10)
+        display(Progress("asking", done, 10))
     assert capsys.readouterr().err.splitlines() == [
         "   asking  20 %",
         "   asking  40 %  45 s left",

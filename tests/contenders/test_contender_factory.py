@@ -11,7 +11,6 @@ from tunesmith.contenders.prompting.context_budget import ContextBudget
 from tunesmith.contenders.prompting.user_prompts import UserPrompt
 from tunesmith.evaluation.harness import RunnableContender
 from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
-from tunesmith.progress_listener import NullListener
 from tunesmith.records import (
     Completion,
     Example,
@@ -25,19 +24,9 @@ from tunesmith.records import (
 from tunesmith.runs.run_folder import RunFolder
 from tunesmith.runs.signals import StopSignal
 from tunesmith.testing.fake_tokenizer import FakeTokenizer
+from tunesmith.testing.recording_listener import RecordingListener
 
 LABELS = ("fruit", "tool", "place")
-
-
-class Notes(NullListener):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def note(self, text: str) -> None:
-        """Kept."""
-        self.said.append(text)
 
 
 class Obedient:
@@ -70,7 +59,7 @@ EXAMPLES = [
 def entrants(
     tmp_path: Path,
     room: ContextBudget | None,
-    listener: Notes,
+    listener: RecordingListener,
     more: Sequence[Example] = (),
     prompts: Sequence[UserPrompt] = (),
 ) -> dict[str, RunnableContender]:
@@ -95,7 +84,7 @@ def entrants(
 
 
 def test_the_labels_are_shown_whatever_the_search_for_prompts(tmp_path: Path) -> None:
-    found = entrants(tmp_path, None, Notes())
+    found = entrants(tmp_path, None, RecordingListener())
     assert list(found) == ["zero-shot", "zero-shot+labels", "few-shot", "rag"]
     shown = found["zero-shot+labels"]
     assert shown.spec.kind == "zero-shot" and shown.inference_config is not None
@@ -104,12 +93,12 @@ def test_the_labels_are_shown_whatever_the_search_for_prompts(tmp_path: Path) ->
 
 
 def test_the_best_shots_are_tried_beside_the_labels_too(tmp_path: Path) -> None:
-    serving = entrants(tmp_path, None, Notes())["few-shot"].inference_config
+    serving = entrants(tmp_path, None, RecordingListener())["few-shot"].inference_config
     assert serving is not None and serving.shots and "fruit" in serving.instruction
 
 
 def test_labels_that_leave_no_room_are_left_out_and_that_is_said(tmp_path: Path) -> None:
-    listener = Notes()
+    listener = RecordingListener()
     tokenizer = FakeTokenizer()
     longest = max(
         len(tokenizer.encode([tokenizer.render(one.prompt, open_answer=True)])[0].ids)
@@ -117,7 +106,7 @@ def test_labels_that_leave_no_room_are_left_out_and_that_is_said(tmp_path: Path)
     )
     found = entrants(tmp_path, ContextBudget(tokenizer, longest + 5), listener)
     assert "zero-shot+labels" not in found
-    assert [note.partition(":")[0] for note in listener.said if "left out" in note] == [
+    assert [note.partition(":")[0] for note in listener.messages if "left out" in note] == [
         "zero-shot+labels is left out"
     ]
 
@@ -126,7 +115,7 @@ def test_a_question_that_no_prompt_has_room_for_does_not_leave_the_labels_out(
     tmp_path: Path,
 ) -> None:
     outlier = example(99, "very " * 900 + "long fruit", "fruit")
-    found = entrants(tmp_path, ContextBudget(FakeTokenizer(), 600), Notes(), [outlier])
+    found = entrants(tmp_path, ContextBudget(FakeTokenizer(), 600), RecordingListener(), [outlier])
     assert "zero-shot+labels" in found and "few-shot" in found
 
 
@@ -135,7 +124,7 @@ def test_prompts_of_the_users_own_are_contenders_with_their_names(tmp_path: Path
         UserPrompt("mine", "fruit, tool or place? {input}"),
         UserPrompt("role", system="fruit tool place"),
     ]
-    found = entrants(tmp_path, None, Notes(), prompts=own)
+    found = entrants(tmp_path, None, RecordingListener(), prompts=own)
     assert list(found) == ["zero-shot", "zero-shot+labels", "mine", "role", "few-shot", "rag"]
     assert found["mine"].spec.given == 'base model, your own prompt "mine"'
     assert [one.text for one in found["role"].completer.complete([EXAMPLES[1].prompt])] == ["tool"]

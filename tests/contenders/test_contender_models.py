@@ -10,24 +10,13 @@ from tunesmith.errors import RecipeError
 from tunesmith.evaluation.contender_answers import ContenderAnswers
 from tunesmith.evaluation.judge.caching_completer import CachingCompleter
 from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
-from tunesmith.progress_listener import NullListener
 from tunesmith.providers.fake_completer import FakeCompleter
 from tunesmith.records import ContenderSpec, Example, Message, Recipe, RemoteRecipe, TokenPrice
 from tunesmith.testing.fake_openai import FakeOpenAI, Reply, make_chat_completion, make_error_reply
+from tunesmith.testing.recording_listener import RecordingListener
 from tunesmith.workflow.judge_setup import JudgeSetup
 
 QUESTION = [Example(1, (Message("user", "One?"), Message("assistant", "a"))).prompt]
-
-
-class Notes(NullListener):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def note(self, text: str) -> None:
-        """Kept."""
-        self.said.append(text)
 
 
 @pytest.fixture
@@ -50,7 +39,9 @@ def test_a_remote_judge_is_no_contender_and_is_not_asked_a_question(service: Fak
     both = build_recipe(
         remote("acme", service.url), remote("referee", service.url), judge={"model": "referee"}
     )
-    assert [one.name for one in open_remote_models(both, QUESTION, None, Notes())] == ["acme"]
+    assert [one.name for one in open_remote_models(both, QUESTION, None, RecordingListener())] == [
+        "acme"
+    ]
     assert len(service.requests) == 1
 
 
@@ -58,9 +49,9 @@ def test_which_key_goes_where_is_told_before_the_first_request(
     service: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-123456789")
-    notes = Notes()
+    notes = RecordingListener()
     open_remote_models(build_recipe(remote("acme", service.url)), QUESTION, None, notes)
-    assert notes.said[0] == "acme: sends the value of $OPENAI_API_KEY to 127.0.0.1"
+    assert notes.messages[0] == "acme: sends the value of $OPENAI_API_KEY to 127.0.0.1"
 
 
 def test_what_a_service_would_not_do_is_told_beside_its_answers(service: FakeOpenAI) -> None:
@@ -70,7 +61,9 @@ def test_what_a_service_would_not_do_is_told_beside_its_answers(service: FakeOpe
         return Reply(body={**make_chat_completion("A"), "usage": None})
 
     service.reply = reply
-    [acme] = open_remote_models(build_recipe(remote("acme", service.url)), QUESTION, None, Notes())
+    [acme] = open_remote_models(
+        build_recipe(remote("acme", service.url)), QUESTION, None, RecordingListener()
+    )
     assert [note.split(";")[0].split(",")[0] for note in acme.notes] == [
         "The service takes no temperature",
         "The service does not say",
@@ -79,9 +72,9 @@ def test_what_a_service_would_not_do_is_told_beside_its_answers(service: FakeOpe
 
 def test_a_service_that_does_not_answer_the_first_question_is_told(service: FakeOpenAI) -> None:
     service.reply = lambda _: make_error_reply(400, "max_tokens is too large")
-    listener = Notes()
+    listener = RecordingListener()
     assert open_remote_models(build_recipe(remote("acme", service.url)), QUESTION, None, listener)
-    assert listener.said == [
+    assert listener.messages == [
         "acme does not answer a first question: status 400, 'max_tokens is too large'"
     ]
 

@@ -26,22 +26,11 @@ from tunesmith.contenders.retrieval.document_passages import (
 )
 from tunesmith.errors import DataError, GateFailed, MissingExtraError
 from tunesmith.evaluation.sandbox_worker.document_parsing import read_document
-from tunesmith.progress_listener import NullListener
 from tunesmith.records import Recipe
 from tunesmith.runs.run_folder import RunFolder
+from tunesmith.testing.recording_listener import RecordingListener
 
 LINES = b"BT /F1 12 Tf 72 720 Td (%s) Tj ET"
-
-
-class Notes(NullListener):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def note(self, text: str) -> None:
-        """Kept."""
-        self.said.append(text)
 
 
 def here(files: Sequence[tuple[Path, str]]) -> list[ExtractedText]:
@@ -259,27 +248,27 @@ def test_what_was_read_is_told_and_kept_with_the_run(tmp_path: Path) -> None:
     (docs / "a.md").write_text("The valve is on the left side of the boiler, below the pump.")
     (docs / "b.html").write_text("<p>Prices rose.</p>")
     (docs / "c.json").write_text("{}")
-    listener = Notes()
+    listener = RecordingListener()
     found = load_documents(recipe(docs), listener)
     assert isinstance(found, DocumentCollection)
-    assert listener.said == [
+    assert listener.messages == [
         f"documents: 2 of 3 files of {docs} are read, 4 passages",
-        "warning: c.json is passed over: .json is not read",
+        "c.json is passed over: .json is not read",
     ]
     run = RunFolder.create(tmp_path / "runs", "r")
     write_documents(run, found)
     assert '".json is not read"' in (run.path / "index" / "rag-documents.json").read_text()
     with pytest.raises(GateFailed, match="documents-missing"):
-        load_documents(recipe(docs, strict=True), Notes())
+        load_documents(recipe(docs, strict=True), RecordingListener())
 
 
 def test_an_index_of_one_passage_is_warned_of(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("short")
-    listener = Notes()
+    listener = RecordingListener()
     load_documents(recipe(tmp_path), listener)
     assert (
-        listener.said[-1]
-        == "warning: all documents together are one passage: every question finds the same text"
+        listener.messages[-1]
+        == "all documents together are one passage: every question finds the same text"
     )
 
 
@@ -289,7 +278,7 @@ def test_a_reader_that_is_not_installed_is_named_by_its_extra(
     (tmp_path / "manual.pdf").write_bytes(b"%PDF")
     monkeypatch.setattr(workflow_documents, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r'pip install "tunesmith\[documents\]"'):
-        load_documents(recipe(tmp_path), Notes())
+        load_documents(recipe(tmp_path), RecordingListener())
 
 
 def test_a_document_that_hangs_its_reader_is_passed_over_and_the_next_one_read(

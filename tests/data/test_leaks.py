@@ -199,7 +199,7 @@ def test_a_question_of_training_in_a_given_test_file_stops_and_shows_the_pair() 
     assert set(leaks.leaked) == {test[0].id, test[1].id}
     assert (leaks.allowed, leaks.left_out, leaks.templated) == (("exact",), (), False)
     assert describe_contamination(leaks, len(split.train)) == [
-        "warning: 2 test examples resemble training (exact 1 (line 3 like train line 7); near 1"
+        "2 test examples resemble training (exact 1 (line 3 like train line 7); near 1"
         " (line 4 like train "
         "line 8)); you allowed it. The score on the others is shown beside the full one. For"
         " example test line 3 "
@@ -227,7 +227,7 @@ def test_the_same_template_with_another_word_stops_no_run(train_asks: str, test_
     assert set(leaks.count_by_kind()) <= {"near", "13-gram"} and not leaks.left_out
     for note in describe_contamination(leaks, len(settled.train)):
         assert note.startswith(
-            "warning: 1 test example resembles training (near 1 (line 3 like train line 7)). The"
+            "1 test example resembles training (near 1 (line 3 like train line 7)). The"
         )
         assert (
             f'test line 3 "{test_asks}" ~ train line 7 "{train_asks}"' in note

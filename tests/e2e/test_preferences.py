@@ -62,7 +62,7 @@ def test_training_on_pairs_prefers_the_chosen_answers(
         line for line in RunFolder.open(folder).read_metrics().records if line.kind == "validation"
     ]
     assert looks[-1].loss < looks[0].loss and looks[-1].reward_accuracy == 1.0
-    assert "preferred rightly 100.0%" in printed.err
+    assert "reward accuracy 100.0%" in printed.err
     assert "⟦red" in (folder / "mask.txt").read_text()
 
 

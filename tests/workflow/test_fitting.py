@@ -13,9 +13,9 @@ from tunesmith.costs.evaluation_forecast import Workload, estimate_generation_se
 from tunesmith.costs.training_forecast import ForecastConditions
 from tunesmith.engine.profiling import Throughput, TrainingProfile
 from tunesmith.errors import GateFailed, UsageError
-from tunesmith.progress_listener import ProgressListener
 from tunesmith.recipe.recipe_loader import load_recipe
 from tunesmith.records import Machine, MemoryPlan, Recipe
+from tunesmith.testing.recording_listener import RecordingListener
 from tunesmith.workflow import estimate, time_budget
 from tunesmith.workflow.estimate import ForecastInputs
 from tunesmith.workflow.time_budget import (
@@ -62,16 +62,6 @@ MACHINE = Machine(platform="p", processor="q", cores=2, memory_bytes=1, accelera
 KNOWN = ForecastInputs(
     PROSPECT, WORK, [], ForecastConditions(), MACHINE, validation_examples=64, seconds=5.0
 )
-
-
-class Notes(ProgressListener):
-    """Keeps what is told."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def note(self, line: str) -> None:
-        self.told.append(line)
 
 
 def completed(recipe: Recipe) -> Recipe:
@@ -181,13 +171,13 @@ def test_where_no_pass_fits_prompts_are_judged_and_it_is_told_what_one_pass_woul
     material = SimpleNamespace(recipe=completed(Recipe()))
     monkeypatch.setattr(time_budget, "prepare_data", lambda recipe, listener: material)
     monkeypatch.setattr(time_budget, "collect_forecast_inputs", lambda material, index: KNOWN)
-    notes = Notes()
+    notes = RecordingListener()
     budget = fit_recipe_to_budget(Recipe(), least.pass_fits_in - 10, notes, now=lambda: 0.0)
     found = budget.recipe
     assert budget.known is KNOWN, "the decision goes on with what was timed"
     assert found.training.minutes is not None and found.training.minutes * 60 < least.pass_seconds
     assert any(
-        "cannot tell about fine-tuning" in note and "--budget" in note for note in notes.told
+        "cannot tell about fine-tuning" in note and "--budget" in note for note in notes.messages
     )
     with pytest.raises(GateFailed, match="does not fit"):
         fit_recipe_to_budget(Recipe(), least.evaluation_seconds, notes, now=lambda: 0.0)
@@ -199,7 +189,9 @@ def test_the_time_that_fitting_took_is_part_of_the_budget(monkeypatch: pytest.Mo
     monkeypatch.setattr(time_budget, "collect_forecast_inputs", lambda material, index: KNOWN)
     minutes = []
     for clock in (iter([0.0, 0.0]), iter([0.0, 300.0])):
-        found = fit_recipe_to_budget(Recipe(), 900.0, Notes(), now=partial(next, clock)).recipe
+        found = fit_recipe_to_budget(
+            Recipe(), 900.0, RecordingListener(), now=partial(next, clock)
+        ).recipe
         minutes.append((found.evaluation.test_limit or 500, found.training.minutes or 0))
     assert minutes[1] < minutes[0]
 

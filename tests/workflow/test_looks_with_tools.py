@@ -5,23 +5,15 @@ from typing import Any
 
 import pytest
 
-from tunesmith.progress_listener import ProgressListener
 from tunesmith.records import Completion, Example, Message, Recipe
 from tunesmith.runs.run_folder import RunFolder
 from tunesmith.runs.signals import StopSignal
 from tunesmith.runs.training_data import TrainingData
+from tunesmith.testing.recording_listener import RecordingListener
 from tunesmith.workflow.training_callbacks import MetricRecorder, build_generation_scorer
 
 CALL = {"type": "function", "function": {"name": "f", "arguments": {}}}
 TOOL = {"type": "function", "function": {"name": "f"}}
-
-
-class Notes(ProgressListener):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 class Model:
@@ -38,8 +30,8 @@ class Model:
         return [Completion("", 1, 0, 0.0) for _ in prompts]
 
 
-def score_of(folder: Path, *validation: Example) -> tuple[Any, Model, Notes]:
-    listener, model = Notes(), Model()
+def score_of(folder: Path, *validation: Example) -> tuple[Any, Model, RecordingListener]:
+    listener, model = RecordingListener(), Model()
     run = RunFolder.create(folder, "data")
     lines = MetricRecorder(run, listener, Recipe(), 0)
     lesson = TrainingData({}, list(validation), ["yes", "no"])
@@ -58,11 +50,11 @@ def test_examples_that_use_tools_are_not_asked_and_that_is_said(tmp_path: Path) 
     plain = Example(3, (Message("user", "plain"), Message("assistant", "yes")))
     score, _, listener = score_of(tmp_path / "a", call, offered)
     assert score is None
-    assert listener.notes[0].startswith("2 of 2 validation examples use tools")
+    assert listener.messages[0].startswith("2 of 2 validation examples use tools")
     score, model, listener = score_of(tmp_path / "b", call, plain)
     assert score(2)[1] == 0
     assert model.asked == ["plain"]
-    assert listener.notes[0].startswith("1 of 2 validation examples use tools")
+    assert listener.messages[0].startswith("1 of 2 validation examples use tools")
 
 
 @pytest.mark.parametrize(

@@ -100,14 +100,12 @@ def decide_and_print(
     from tunesmith.workflow.decide import decide as decide_recipe
     from tunesmith.workflow.time_budget import fit_recipe_to_budget
 
-    listener, budget = open_listener(), None
-    try:
+    budget = None
+    with open_listener() as listener:
         if budget_seconds is not None:
             budget = fit_recipe_to_budget(recipe, budget_seconds, listener)
             recipe = budget.recipe
         outcome = decide_recipe(recipe, out, listener, budget)
-    finally:
-        listener.close()
     print_result(outcome, as_json)
 
 

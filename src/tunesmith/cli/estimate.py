@@ -44,11 +44,8 @@ def estimate(
 
     recipe, data = resolve_recipe_and_data(source, data, recipe)
     changes = [*([f"data.path={data}"] if data else []), *(set_ or ())]
-    listener = open_listener()
-    try:
+    with open_listener() as listener:
         found = estimate_recipe(load_recipe(recipe, changes), measure=measure, listener=listener)
-    finally:
-        listener.close()
     if json:
         print_json(found.model_dump(mode="json"))
         return

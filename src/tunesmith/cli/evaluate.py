@@ -34,13 +34,10 @@ def evaluate(
     from tunesmith.recipe.recipe_loader import load_recipe
     from tunesmith.workflow.model_evaluation import evaluate as evaluate_models
 
-    listener = open_listener()
-    try:
+    with open_listener() as listener:
         evaluation, folder = evaluate_models(
             models or [], load_recipe(recipe, [f"data.path={data}", *(set_ or ())]), out, listener
         )
-    finally:
-        listener.close()
     if json:
         print_json(evaluation.model_dump(mode="json"))
         return

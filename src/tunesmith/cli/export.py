@@ -42,11 +42,8 @@ def export(
     """
     from tunesmith.workflow.export import export as export_run
 
-    listener = open_listener()
-    try:
+    with open_listener() as listener:
         exported = export_run(run, to, contender, listener)
-    finally:
-        listener.close()
     if json:
         print_json(
             {

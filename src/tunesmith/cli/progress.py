@@ -5,15 +5,28 @@ file.
 import sys
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from textwrap import indent
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from tunesmith.cli.console import escape_control_characters
+from tunesmith.events import (
+    Event,
+    Finished,
+    MaskShown,
+    MetricLogged,
+    Notice,
+    Progress,
+    StageStarted,
+    Started,
+)
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from tunesmith.records import MaskProof
+    from tunesmith.progress_listener import ProgressListener
+    from tunesmith.records import MaskProof, MetricLine
 
 LOG_INTERVAL_SECONDS = 15.0
 """Seconds between two progress lines in a log."""
@@ -57,40 +70,69 @@ class RateEstimator:
         return max(0.0, seconds_each * (total - done) - (now - last))
 
 
-class LogListener:
-    """Prints stages, notes and a progress line every few seconds on standard error."""
+class LogDisplay:
+    """A callback that prints stages, notices and a progress line every few seconds on standard
+    error.
+
+    Used in a `with` block, it releases the terminal at the end.
+    """
 
     def __init__(self) -> None:
         self.started: dict[str, float] = {}
         self.last_printed: dict[str, float] = {}
         self.rates: dict[str, RateEstimator] = {}
 
-    def start_stage(self, title: str) -> None:
-        """A new stage begins."""
+    def __call__(self, event: Event) -> None:
+        """Print one event, if it is worth a line."""
+        match event:
+            case StageStarted():
+                self.print_stage(event.title)
+            case Notice():
+                self.print_note(format_notice(event))
+            case Progress():
+                self.print_progress(event)
+            case MetricLogged():
+                for line in format_metric(event.line):
+                    self.print_note(line)
+            case MaskShown():
+                self.print_mask(event.proof)
+            case Started() | Finished():
+                pass  # each command prints its own first and last lines
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def print_stage(self, title: str) -> None:
+        """Print the title of a stage."""
         print(f"== {escape_control_characters(title)}", file=sys.stderr, flush=True)
 
-    def note(self, text: str) -> None:
-        """A message worth showing."""
+    def print_note(self, text: str) -> None:
+        """Print a line below the stage's title."""
         print(indent(escape_control_characters(text), "   "), file=sys.stderr, flush=True)
 
-    def update_progress(self, label: str, done: float, total: float, detail: str = "") -> None:
-        """`done` of `total` are ready; `detail` is already formatted."""
+    def print_progress(self, event: Progress) -> None:
+        """Print a line now and then, with the remaining time once it can be estimated."""
         now = time.monotonic()
-        started = self.started.setdefault(label, now)
-        pace = self.rates.setdefault(label, RateEstimator())
-        pace.add(now, done)
-        if done < total and now - self.last_printed.get(label, started) < LOG_INTERVAL_SECONDS:
+        started = self.started.setdefault(event.label, now)
+        pace = self.rates.setdefault(event.label, RateEstimator())
+        pace.add(now, event.done)
+        is_done = event.done >= event.total
+        if not is_done and now - self.last_printed.get(event.label, started) < LOG_INTERVAL_SECONDS:
             return
-        self.last_printed[label] = now
-        left = pace.estimate_seconds_left(now, total)
-        remaining = f"  {left:.0f} s left" if done < total and left is not None else ""
-        self.note(f"{label} {100 * done / max(total, 1e-9):3.0f} %{remaining}  {detail}".rstrip())
+        self.last_printed[event.label] = now
+        left = pace.estimate_seconds_left(now, event.total)
+        remaining = f"  {left:.0f} s left" if not is_done and left is not None else ""
+        percent = 100 * event.done / max(event.total, 1e-9)
+        self.print_note(f"{event.label} {percent:3.0f} %{remaining}  {event.detail}".rstrip())
 
-    def show_mask_proof(self, proof: "MaskProof") -> None:
+    def print_mask(self, proof: "MaskProof") -> None:
         """Print the first example with the trained text marked."""
-        self.note("trained text stands between ⟦ and ⟧")
+        self.print_note("trained text stands between ⟦ and ⟧")
         for example in proof.examples[:1]:
-            self.note(
+            self.print_note(
                 "".join(f"⟦{piece.text}⟧" if piece.trained else piece.text for piece in example)
             )
 
@@ -98,22 +140,47 @@ class LogListener:
         """Nothing to release."""
 
 
-class TerminalListener(LogListener):
+def format_notice(notice: Notice) -> str:
+    """A note as its sentence; a warning with its code, as an error has one."""
+    return (
+        f"warning[{notice.code}]: {notice.message}"
+        if notice.severity == "warning"
+        else notice.message
+    )
+
+
+def format_metric(line: "MetricLine") -> list[str]:
+    """The lines worth printing of a training step or a validation pass: often none."""
+    lines = []
+    if line.warning:
+        lines.append(f"warning[training/anomaly]: step {line.step}: {line.warning}")
+    if line.kind == "validation":
+        accuracy = (
+            f", reward accuracy {line.reward_accuracy:.1%}"
+            if line.reward_accuracy is not None
+            else ""
+        )
+        score = f", {line.score_name} {line.score:.3f}" if line.score is not None else ""
+        lines.append(f"step {line.step}: validation loss {line.loss:.4f}{accuracy}{score}")
+    return lines
+
+
+class TerminalDisplay(LogDisplay):
     """The same with live progress bars."""
 
     def __init__(self) -> None:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
-            Progress,
             TaskProgressColumn,
             TextColumn,
             TimeRemainingColumn,
         )
+        from rich.progress import Progress as ProgressBars
 
         super().__init__()
         self.console = Console(stderr=True, highlight=False)
-        self.bars: Progress = Progress(
+        self.bars = ProgressBars(
             TextColumn("   {task.description:<28}", markup=False),
             BarColumn(24),
             TaskProgressColumn(),
@@ -125,21 +192,24 @@ class TerminalListener(LogListener):
         self.tasks: dict[str, TaskID] = {}
         self.bars.start()
 
-    def start_stage(self, title: str) -> None:
+    def print_stage(self, title: str) -> None:
         self.console.print(escape_control_characters(title), style="bold", markup=False)
 
-    def note(self, text: str) -> None:
+    def print_note(self, text: str) -> None:
         self.console.print(indent(escape_control_characters(text), "   "), markup=False)
 
-    def update_progress(self, label: str, done: float, total: float, detail: str = "") -> None:
+    def print_progress(self, event: Progress) -> None:
+        label = event.label
         if label not in self.tasks:
-            self.tasks[label] = self.bars.add_task(label, total=total, detail="")
-        self.bars.update(self.tasks[label], completed=done, total=total, detail=detail)
+            self.tasks[label] = self.bars.add_task(label, total=event.total, detail="")
+        self.bars.update(
+            self.tasks[label], completed=event.done, total=event.total, detail=event.detail
+        )
 
-    def show_mask_proof(self, proof: "MaskProof") -> None:
+    def print_mask(self, proof: "MaskProof") -> None:
         from rich.text import Text
 
-        self.note("what is trained is underlined:")
+        self.print_note("what is trained is underlined:")
         for example in proof.examples[:2]:
             text = Text("   ")
             for piece in example:
@@ -153,6 +223,16 @@ class TerminalListener(LogListener):
         self.bars.stop()
 
 
-def open_listener() -> LogListener:
+def open_display() -> LogDisplay:
     """Progress bars on a terminal, log lines elsewhere."""
-    return TerminalListener() if sys.stderr.isatty() else LogListener()
+    return TerminalDisplay() if sys.stderr.isatty() else LogDisplay()
+
+
+@contextmanager
+def open_listener() -> Iterator["ProgressListener"]:
+    """A listener whose events are displayed while the block runs."""
+    # imported here, because it loads the records, which `--help` does without
+    from tunesmith.progress_listener import ProgressListener
+
+    with open_display() as display:
+        yield ProgressListener([display])

@@ -24,11 +24,8 @@ def resume(
     """Continue a run where it stopped, as if it never had: to the trained model or the verdict."""
     from tunesmith.workflow.resume import resume as resume_run
 
-    listener = open_listener()
-    try:
+    with open_listener() as listener:
         ended = resume_run(run, allow_drift=allow_drift, listener=listener)
-    finally:
-        listener.close()
     if isinstance(ended, tuple):
         finished, folder = ended
         print_training_result(finished, folder.path, json)

@@ -42,11 +42,8 @@ def show_run(
     damaged."""
     from tunesmith.runs.run_registry import show_run as stored_run
 
-    listener = open_listener()
-    try:
+    with open_listener() as listener:
         details = stored_run(run, listener)
-    finally:
-        listener.close()
     print_json(details) if json else _print_run(details)
     if details["damaged"]:
         raise typer.Exit(1)

@@ -41,11 +41,8 @@ def train(
     recipe, data = resolve_recipe_and_data(source, data, recipe)
     changes = [*([f"data.path={data}"] if data else []), *(set_ or ())]
     loaded = load_recipe(recipe, changes)
-    listener = open_listener()
-    try:
+    with open_listener() as listener:
         run, folder = train_recipe(loaded, out, listener)
-    finally:
-        listener.close()
     print_training_result(run, folder.path, json)
 
 

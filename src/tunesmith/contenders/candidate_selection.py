@@ -134,7 +134,9 @@ class CandidateSelector:
             what, candidates, base, price, variants, self.pacer.start_choice(kind)
         )
         self.seconds += choice.seconds
-        self.listener.note(f"{what}: {choice.result.sentences[0]}")
+        self.listener.note(
+            "selection/chosen", f"{what}: {choice.result.sentences[0]}", selection=what
+        )
         return choice
 
     def _restore_selection(

@@ -224,9 +224,11 @@ class ContenderFactory:
         showing = {one.name: one for one in instructions if one.shows_format}
         if not showing:
             self.selector.listener.note(
+                "contender/left-out",
                 f"{_format_selection_name(model, name)} is left out: with the "
                 f"{'labels' if self.output_constraint.labels else 'keys'} and the longest "
-                "question there is no room for an answer in the model's context"
+                "question there is no room for an answer in the model's context",
+                contender=_format_selection_name(model, name),
             )
             return None
         candidates = [

@@ -93,7 +93,11 @@ def open_remote_models(
         for error in filter(
             None, (completion.error for completion in free.complete(first_question))
         ):
-            listener.note(f"{remote.name} does not answer a first question: {error}")
+            listener.note(
+                "service/no-answer",
+                f"{remote.name} does not answer a first question: {error}",
+                model=remote.name,
+            )
         held: tuple[tuple[str, Completer], ...] = ()
         if form is not None and recipe.evaluation.constrained:
             # Both completers call one service: what one learns of its health holds for the other.
@@ -105,7 +109,9 @@ def open_remote_models(
                 if error.code != "provider/form-refused":
                     raise
                 listener.note(
-                    f"no constrained answers of {remote.name}: {error.what} {error.found}"
+                    "contender/not-constrained",
+                    f"no constrained answers of {remote.name}: {error.what} {error.found}",
+                    model=remote.name,
                 )
         told = f"{remote.model} at {remote.url}, {_describe_prompt(recipe)}"
         answerers.append(
@@ -132,7 +138,7 @@ def open_remote(
     Errors: `RecipeError` for a variable that may not be sent; `ProviderError` without a key.
     """
     if told := describe_key_use(remote):
-        listener.note(f"{remote.name}: {told}")
+        listener.note("service/limitation", f"{remote.name}: {told}", model=remote.name)
     return RemoteCompleter(remote, form)
 
 
@@ -168,7 +174,9 @@ def _build_constrained_completers(
     except UsageError as error:
         if error.code != "usage/form-not-enforced":
             raise
-        listener.note(f"no constrained answers: {error.what} {error.found}")
+        listener.note(
+            "contender/not-constrained", f"no constrained answers: {error.what} {error.found}"
+        )
         return ()
 
 

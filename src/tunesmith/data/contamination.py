@@ -151,14 +151,14 @@ def describe_contamination(leaks: ContaminationReport, train: int) -> list[str]:
         )
     if leaks.templated:
         notes.append(
-            f"warning: held-out examples are like {len(leaks.in_training) / train:.0%} of the train"
+            f"held-out examples are like {len(leaks.in_training) / train:.0%} of the train"
             f" examples ({leaks.format_summary()}), which looks like data made from templates:"
             " nothing is left out. Name the column of what belongs together (data.group). For"
             f" example {leaks.format_pairs()}"
         )
     elif leaks.leaked:
         notes.append(
-            f"warning: {_format_resembling(len(leaks.leaked))}"
+            f"{_format_resembling(len(leaks.leaked))}"
             f" ({leaks.format_summary(stays_in_training=True)}){'; you allowed it' if set(leaks.count_by_kind()) & set(BLOCKING_KINDS) else ''}."  # noqa: E501
             " The score on the others is shown beside the full one. For example"
             f" {leaks.format_pairs(stays_in_training=True)}"

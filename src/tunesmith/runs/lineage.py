@@ -68,7 +68,10 @@ def adopt_adapter_recipe(
             " train on that",
         )
     listener.note(
-        f"goes on from {folder}: {before.kind} of rank {before.rank}, alpha {before.alpha:g}"
+        "adapter/continued",
+        f"goes on from {folder}: {before.kind} of rank {before.rank}, alpha {before.alpha:g}",
+        folder=str(folder),
+        rank=before.rank,
     )
     return recipe.replace(adapter=before, revision=None)
 

@@ -132,9 +132,10 @@ class StoreIndex:
                 if self._is_unavailable and not self._is_reported:
                     self._is_reported = True
                     found = f" ({error.found})" if error.found else ""
-                    self._listener.note(
-                        f"warning: the store is left out: {error.what}{found} The run's folder has"
-                        " everything; `tunesmith runs` enters it later"
+                    self._listener.warn(
+                        "store/left-out",
+                        f"the store is left out: {error.what}{found} The run's folder has"
+                        " everything; `tunesmith runs` enters it later",
                     )
         return otherwise
 

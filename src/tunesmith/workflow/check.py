@@ -160,7 +160,12 @@ def report_problems(report: CheckReport, listener: ProgressListener, recipe: Rec
     for problem in report.problems:
         if problem.severity == "warning":
             where = f"{problem.file or report.dataset.name} {problem.format_places()}".strip()
-            listener.note(f"warning[{problem.code}]: {problem.message.rstrip('.')} ({where})")
+            listener.warn(
+                problem.code,
+                f"{problem.message.rstrip('.')} ({where})",
+                count=problem.count,
+                lines=problem.lines,
+            )
     if report.errors:
         first = report.errors[0]
         kinds = ", ".join(problem.code for problem in report.errors)

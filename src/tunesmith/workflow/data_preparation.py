@@ -110,7 +110,9 @@ def prepare_data(recipe: Recipe, listener: ProgressListener = NULL_LISTENER) -> 
     wanted = {name: select_desirable(name, examples) for name, examples in sides.items()}
     if unwanted := sum(len(sides[name]) - len(wanted[name]) for name in ("validation", "test")):
         listener.note(
-            f"{unwanted:,} held-out answers are rated as unwanted: no model is compared with them"
+            "data/unwanted-left-out",
+            f"{unwanted:,} held-out answers are rated as unwanted: no model is compared with them",
+            count=unwanted,
         )
     completed, defaults = complete_recipe(
         recipe,
@@ -163,15 +165,20 @@ def split_without_contamination(
         declared_splits=loaded.declared_splits,
     )
     for note in describe_contamination(leaks, trained_before):
-        listener.note(note)
+        tell = listener.warn if leaks.leaked or leaks.templated else listener.note
+        tell("data/contamination", note, leaked=len(leaks.leaked), left_out=len(leaks.left_out))
     sides = select_split_examples(split, [*loaded.examples, *(test or ())], recipe)
     if known := len(collect_training_ids(recipe.model) & {example.id for example in sides["test"]}):
-        listener.note(
-            f"warning: {recipe.model} was trained on {known:,} of the {len(sides['test']):,} test"
-            " examples"
+        listener.warn(
+            "data/trained-on-test",
+            f"{recipe.model} was trained on {known:,} of the {len(sides['test']):,} test examples",
+            model=recipe.model,
+            count=known,
         )
     listener.note(
-        ", ".join(f"{len(examples):,} {name}" for name, examples in sides.items()) + " examples"
+        "data/split-sizes",
+        ", ".join(f"{len(examples):,} {name}" for name, examples in sides.items()) + " examples",
+        **{name: len(examples) for name, examples in sides.items()},
     )
     return split, sides, leaks
 
@@ -267,7 +274,8 @@ def choose_retrieval_search(recipe: Recipe, listener: ProgressListener) -> Recip
     search = "both" if is_embedding_fetched(DEFAULT_MODEL) else "bm25"
     if search == "bm25":
         listener.note(
-            "retrieval goes by words; by meaning too once `tunesmith models --fetch` has run"
+            "retrieval/words-only",
+            "retrieval goes by words; by meaning too once `tunesmith models --fetch` has run",
         )
     return recipe.replace(retrieval=recipe.retrieval.replace(search=search))
 

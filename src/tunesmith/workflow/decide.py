@@ -142,7 +142,7 @@ def run_decision(
     for remote in inputs.remote_models:
         contest.run_contenders(lineup.build_untuned_contenders(remote), notes=remote.notes)
         for note in remote.notes:
-            listener.note(f"{remote.name}: {note}")
+            listener.note("service/limitation", f"{remote.name}: {note}", model=remote.name)
     # Must come before tuning: it changes the model in place.
     before = _measure_ability_before(model, session, listener, stop)
     pacer.record_probe()
@@ -158,7 +158,11 @@ def run_decision(
     after = _measure_ability(tuned, session, listener, "general ability after", stop)
     forgetting = compute_forgetting(before, after) if before and after else None
     for note in judging.notes:
-        listener.note(f"{material.recipe.judge.model}: {note}")
+        listener.note(
+            "judge/limitation",
+            f"{material.recipe.judge.model}: {note}",
+            model=material.recipe.judge.model,
+        )
     judged = judging.sum_usage(contest.restored_answer_sets)
     seconds = _sum_seconds(contest, lineup.selector, run, forgetting, judged)
     usd = judging.compute_usd(judged)
@@ -227,7 +231,7 @@ def _train_or_load(
 ) -> tuple[Run, LocalModel]:
     """The finished run and the tuned model. Errors: `Interrupted` if a stop was requested."""
     if session.run.result is not None:
-        listener.note("the model is tuned already")
+        listener.note("training/finished-before", "the model is tuned already")
         remove_training_files(session.folder, session.run)
         return session.run, session.model.with_adapter(
             ResolvedModel.open(str(session.folder.path)), session.recipe
@@ -249,8 +253,9 @@ def _measure_ability_before(
     if kept and kept.probe == compute_probe_fingerprint():
         return kept
     if session.run.result is not None and session.recipe.bar.max_forgetting is not None:
-        listener.note(
-            "warning: forgetting is left out: this probe was not asked before the model was tuned"
+        listener.warn(
+            "forgetting/not-measured",
+            "forgetting is left out: this probe was not asked before the model was tuned",
         )
         return None
     found = _measure_ability(model, session, listener, "general ability before", stop)

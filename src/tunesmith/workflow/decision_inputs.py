@@ -102,9 +102,10 @@ def prepare_decision_inputs(
     judging = set_up_judge(task.scorer, material.recipe, listener, examined)
     form, why = infer_output_constraint([example.answer for example in material.train])
     listener.note(
+        "contender/output-form",
         why
         if form is None
-        else f"{why} {CONSTRAINED_NOTE if recipe.evaluation.constrained else UNCONSTRAINED_NOTE}"
+        else f"{why} {CONSTRAINED_NOTE if recipe.evaluation.constrained else UNCONSTRAINED_NOTE}",
     )
     remotes = open_remote_models(
         material.recipe, [one.prompt for one in material.validation[:1]], form, listener
@@ -168,11 +169,11 @@ def report_power(data: PreparedData, listener: ProgressListener) -> PowerStateme
     """
     recipe, n = data.recipe, len(data.test)
     power = compute_planned_power(data)
-    listener.note(power.sentence)
+    listener.note("power/planned", power.sentence, needed=power.needed, is_enough=power.is_enough)
     if power.is_enough:
         return power
     for option in power.options:
-        listener.note(f"- {option}")
+        listener.note("power/option", f"- {option}")
     if recipe.strict:
         raise GateFailed(
             "too-few-tests",

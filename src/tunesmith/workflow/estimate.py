@@ -186,14 +186,14 @@ def report_estimate(
         found = estimate_run(data, index, known=known)
     # The estimate is a service: a model that cannot be sliced can still be trained.
     except ModelError as error:
-        listener.note(f"no estimate: {error.found or error.what}")
+        listener.note("estimate/none", f"no estimate: {error.found or error.what}")
         return None
-    listener.note(summarize_estimate(found, decides=decides))
+    listener.note("estimate/made", summarize_estimate(found, decides=decides))
     for line in found.assumptions:
         if line.startswith(BUSY_MACHINE):
-            listener.note(f"warning: {line}")
+            listener.warn("estimate/busy-machine", line)
     if warning := format_short_training_warning(found):
-        listener.note(f"warning: {warning}")
+        listener.warn("estimate/short-training", warning)
         if decides and data.recipe.strict:
             raise GateFailed(
                 "too-short-tuning",

@@ -106,14 +106,22 @@ class EvaluationRunner:
             try:
                 asking, stored = self.folder.unscored_answers(name)
             except RunError as error:
-                self.listener.note(f"warning: {name} is asked again: {error.what} {error.found}")
+                self.listener.warn(
+                    "contender/asked-again",
+                    f"{name} is asked again: {error.what} {error.found}",
+                    contender=name,
+                )
             else:
                 answers = select_answers(stored, self.task.examples)
                 # Stored answers count only for the very same test examples in the same order.
                 if [answer.example for answer in answers] == [
                     example.id for example in self.task.examples
                 ]:
-                    self.listener.note(f"{name} has answered already; its answers are scored")
+                    self.listener.note(
+                        "contender/answered-before",
+                        f"{name} has answered already; its answers are scored",
+                        contender=name,
+                    )
                     return score_answers(
                         ContenderAnswers(asking.profile, answers, asking.usage), self.task
                     )
@@ -156,7 +164,11 @@ class EvaluationRunner:
                 self.folder.read_contender(name),
             )
         except RunError as error:
-            self.listener.note(f"warning: {name} is asked again: {error.what} {error.found}")
+            self.listener.warn(
+                "contender/asked-again",
+                f"{name} is asked again: {error.what} {error.found}",
+                contender=name,
+            )
             return False
         answers = select_answers(stored, self.task.examples)
         if [answer.example for answer in answers] != [example.id for example in self.task.examples]:
@@ -165,7 +177,9 @@ class EvaluationRunner:
             ContenderAnswers(asking.profile, answers, asking.usage, asking.judging)
         )
         self.answer_sets.append(self.restored_answer_sets[-1])
-        self.listener.note(f"{name} has answered already")
+        self.listener.note(
+            "contender/answered-before", f"{name} has answered already", contender=name
+        )
         test = fingerprint_test_set(self.test_ids)
         if not any(
             (look.run, look.contender) == (self.folder.id, name)
@@ -211,7 +225,7 @@ def report_answer_problems(
     compare.
     """
     if told := explain_answers(one.answers, scorer):
-        listener.note(f"{one.name}: of its answers {told}")
+        listener.note("contender/answers", f"{one.name}: of its answers {told}", contender=one.name)
 
 
 def with_notes(one: ContenderAnswers, notes: Sequence[str]) -> ContenderAnswers:

@@ -106,7 +106,7 @@ def set_up_judge(
     # A resumed run does not pay for the qualification twice.
     qualification = known or qualify_judge(judge, people, labels)
     for reason in qualification.reasons:
-        listener.note(reason)
+        listener.note("judge/qualification", reason)
     scorer = add_judge(plain, judge, qualification.is_qualified)
     hourly = recipe.machine_usd_per_hour
     return JudgeSetup(

@@ -101,9 +101,11 @@ def evaluate(
             listener.start_stage(f"asking {name}")
             # Not an error: the user may want to see training scores.
             if known := count_trained_examples(places[name], task.examples):
-                listener.note(
-                    f"warning: {name} was trained on {known:,} of these {len(task.examples):,}"
-                    " examples"
+                listener.warn(
+                    "data/trained-on-test",
+                    f"{name} was trained on {known:,} of these {len(task.examples):,} examples",
+                    model=name,
+                    count=known,
                 )
             own = read_run_recipe(places[name])
             instruction = (own and own.data.instruction) or recipe.data.instruction
@@ -121,7 +123,7 @@ def evaluate(
             )
             asked.append(with_notes(one, notes))
             for note in notes:
-                listener.note(f"{one.name}: {note}")
+                listener.note("service/limitation", f"{one.name}: {note}", model=one.name)
             _save_answers(asked[-1], task, wanted, index, folder)
         for outsider in outsiders:
             asked.append(measure_judge_usage(partial(outsider.score_with, task), judging.judge))
@@ -130,9 +132,11 @@ def evaluate(
             report_answer_problems(one, task.scorer, listener)
         evaluation = evaluate_answers(asked, task)
         if judging.judge is not None:
-            listener.note(_format_judge_usage(judging))
+            listener.note("judge/usage", _format_judge_usage(judging))
             for note in judging.notes:
-                listener.note(f"{recipe.judge.model}: {note}")
+                listener.note(
+                    "judge/limitation", f"{recipe.judge.model}: {note}", model=recipe.judge.model
+                )
         if folder is not None:
             folder.write(evaluation)
             if judging.qualification is not None:
@@ -197,8 +201,10 @@ def _build_task(
     examples = [example for example in once.values() if example.id in asked]
     left_out = ", those rated as unwanted left out" if len(wanted) < len(loaded.examples) else ""
     listener.note(
+        "data/evaluated",
         f"{len(examples):,} of {len(loaded.examples):,} examples are asked, exact duplicates"
-        f" once{left_out}"
+        f" once{left_out}",
+        count=len(examples),
     )
     scorer, reason = _choose_scorer([example.answer for example in examples], recipe, places)
     task = Task(

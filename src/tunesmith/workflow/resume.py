@@ -83,7 +83,7 @@ def _complete_finished_run(
         *(["the store was behind"] if index.record_run(folder) else []),
     ]
     if undone:
-        listener.note(f"the run is finished; put right: {', '.join(undone)}")
+        listener.note("run/cleaned-up", f"the run is finished; put right: {', '.join(undone)}")
         return load_decision_result(folder, run) if folder.has(Decision) else (run, folder)
     what, then = (
         ("This run has its verdict; there is nothing to go on with.", "show")
@@ -217,7 +217,9 @@ def _build_resumed_run(
             do="put it back, or accept it with --allow-drift",
         )
     for difference in drift:
-        listener.note(f"warning: goes on although it differs: {difference}")
+        listener.warn(
+            "run/drift", f"goes on although it differs: {difference}", difference=difference
+        )
     changes = {
         "identity": dict(now),
         "drift": (*before.drift, *drift),
@@ -240,11 +242,13 @@ def _load_latest_checkpoint(
     # Lines and samples written after the checkpoint would appear twice otherwise.
     folder.rewind(saved.state["journal"] if saved else {})
     for damage in saved.skipped_damaged if saved else ():
-        listener.note(f"warning: a damaged checkpoint is passed over: {damage}")
+        listener.warn("checkpoint/damaged", f"a damaged checkpoint is passed over: {damage}")
     listener.note(
+        "training/resumed",
         f"goes on after step {saved.step}"
         if saved
-        else "no checkpoint was written yet: begins at step 1"
+        else "no checkpoint was written yet: begins at step 1",
+        step=saved.step if saved else 0,
     )
     return saved
 

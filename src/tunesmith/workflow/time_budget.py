@@ -123,7 +123,7 @@ def fit_recipe_to_budget(
     with StoreIndex.open(listener) as index:
         known = collect_forecast_inputs(material, index)
     for line in busy_of(known):
-        listener.note(f"warning: {line}")
+        listener.warn("estimate/busy-machine", line)
     fits = list(estimate_levels(recipe, material.recipe, known))
     # Preparing and timing count against the budget.
     spent = clock.spent
@@ -144,14 +144,17 @@ def fit_recipe_to_budget(
         )
     fitted = with_training_minutes(taken, budget_seconds - spent)
     listener.note(
-        f"picked to fit: {', '.join(list_filled_keys(recipe, fitted)) or 'nothing, all was set'}"
+        "budget/filled",
+        f"picked to fit: {', '.join(list_filled_keys(recipe, fitted)) or 'nothing, all was set'}",
+        keys=list_filled_keys(recipe, fitted),
     )
     if taken.pass_fits_in > budget_seconds - spent:
         enough = f"--budget {ceil((spent + taken.pass_fits_in) / 60)}min"
-        listener.note(
-            f"warning: one pass over the data does not fit ({format_duration(taken.pass_seconds)}):"
+        listener.warn(
+            "budget/too-small",
+            f"one pass over the data does not fit ({format_duration(taken.pass_seconds)}):"
             " the verdict will speak of prompts and retrieval, and cannot tell about fine-tuning;"
-            f" {enough} would do for one pass"
+            f" {enough} would do for one pass",
         )
     return FittedBudget(fitted, known, clock, list_open_keys(recipe))
 

@@ -21,7 +21,7 @@ from tunesmith.runs.training_data import TrainingData
 
 
 class MetricRecorder:
-    """Stores every metric line and shows progress, rate and loss.
+    """Stores and reports every metric line, and the progress of the training.
 
     `step` is the latest step; energy counters are read with every line, because they overflow and
     restart at 0.
@@ -37,17 +37,8 @@ class MetricRecorder:
         self.energy.accumulate_joules()
         self.step = line.step
         self.folder.append_metric(line)
-        if line.warning:
-            self.listener.note(f"warning: step {line.step}: {line.warning}")
-        if line.kind == "validation":
-            won = (
-                f", preferred rightly {line.reward_accuracy:.1%}"
-                if line.reward_accuracy is not None
-                else ""
-            )
-            score = f", {line.score_name} {line.score:.3f}" if line.score is not None else ""
-            self.listener.note(f"step {line.step}: held-out loss {line.loss:.4f}{won}{score}")
-        elif line.kind == "step":
+        self.listener.log_metric(line)
+        if line.kind == "step":
             self._report_progress(line)
 
     def _report_progress(self, line: MetricLine) -> None:
@@ -103,9 +94,11 @@ def build_generation_scorer(
     ]
     if with_tools := sum(example.uses_tools for example in data.validation):
         lines.listener.note(
+            "validation/tool-examples",
             f"{with_tools:,} of {len(data.validation):,} validation examples use tools: no answers"
             " to them are generated, for nothing here scores a tool call; the loss on them is"
-            " measured"
+            " measured",
+            count=with_tools,
         )
     if not answerable:
         return None
@@ -147,7 +140,9 @@ def build_generation_scorer(
                 )
         if len(values) < len(asked):
             lines.listener.note(
-                f"{len(asked) - len(values):,} of {len(asked):,} validation examples got no score"
+                "validation/unscored",
+                f"{len(asked) - len(values):,} of {len(asked):,} validation examples got no score",
+                count=len(asked) - len(values),
             )
         return scorer.metric, sum(values) / max(len(values), 1)
 

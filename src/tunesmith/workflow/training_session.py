@@ -203,7 +203,7 @@ def run_training(
         result = result.replace(energy_joules=lines.energy.accumulate_joules())
     result = result.replace(extent=measure_training_length(folder, lesson, session.recipe, result))
     if result.extent is not None and result.status == "finished":
-        listener.note(f"tuned for {format_epochs(result.extent)}")
+        listener.note("training/length", f"tuned for {format_epochs(result.extent)}")
     run = _finish(session, result.status, result)
     if result.status == "finished":
         remove_training_files(folder, run)
@@ -218,9 +218,11 @@ def _warn_about_untrained_weights(session: TrainingSession, listener: ProgressLi
 
     stacked, total = count_stacked_weights(session.model.loaded.model)
     if session.recipe.adapter.kind != "full" and stacked > MIN_WARNED_FRACTION * total:
-        listener.note(
-            f"warning: {stacked / total:.0%} of the model's weights are experts, which no adapter"
-            " can be put on: they stay as they are (adapter.kind=full trains them)"
+        listener.warn(
+            "training/untrained-weights",
+            f"{stacked / total:.0%} of the model's weights are experts, which no adapter"
+            " can be put on: they stay as they are (adapter.kind=full trains them)",
+            fraction=stacked / total,
         )
 
 

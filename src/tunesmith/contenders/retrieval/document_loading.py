@@ -51,18 +51,19 @@ def load_documents(recipe: Recipe, listener: ProgressListener) -> DocumentCollec
     found = read_documents(
         folder, lambda files: extract_texts(folder, files), retrieval.words, retrieval.overlap
     )
-    listener.note(f"documents: {found.description}")
+    listener.note("documents/read", f"documents: {found.description}", passages=len(found.passages))
     told = [f"{name} is passed over: {why}" for name, why in found.skipped.items()]
     told += [f"{name}: {remark}" for name, remark in found.remarks.items()]
     # Retrieval over one passage is a constant prompt.
     if len(found.passages) == 1:
         told.append("all documents together are one passage: every question finds the same text")
     for sentence in told[:MAX_SHOWN_WARNINGS]:
-        listener.note(f"warning: {sentence}")
+        listener.warn("documents/skipped", sentence)
     if len(told) > MAX_SHOWN_WARNINGS:
-        listener.note(
-            f"warning: {len(told) - MAX_SHOWN_WARNINGS:,} more; all stand in the run's"
-            " index/rag-documents.json"
+        listener.warn(
+            "documents/skipped",
+            f"{len(told) - MAX_SHOWN_WARNINGS:,} more; all stand in the run's"
+            " index/rag-documents.json",
         )
     if told and recipe.strict:
         raise GateFailed(
