@@ -16,10 +16,10 @@ from tunesmith.costs.budget_replanning import (
     UnlimitedTime,
 )
 from tunesmith.evaluation.harness import RunnableContender
-from tunesmith.progress_listener import ProgressListener
 from tunesmith.providers.fake_completer import FakeCompleter
 from tunesmith.records import BudgetPlan, ContenderSpec, KindWork, Recipe
 from tunesmith.runs.run_folder import RunFolder
+from tunesmith.testing.recording_listener import RecordingListener
 
 PLAN = BudgetPlan(
     budget_seconds=600.0,
@@ -55,17 +55,6 @@ CONTENDERS = {
 """Contender -> its kind and its shares of the kind's choice and test seconds."""
 
 
-class Notes(ProgressListener):
-    """Keeps what is reported."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def note(self, line: str) -> None:
-        """Kept."""
-        self.lines.append(line)
-
-
 @dataclass
 class World:
     """A decision whose steps take `slower` times what was expected, by a clock of its own."""
@@ -76,7 +65,7 @@ class World:
     seconds: float = 0.0
     size: int = 200
     asked: list[tuple[str, int]] = field(default_factory=list)
-    notes: Notes = field(default_factory=Notes)
+    notes: RecordingListener = field(default_factory=RecordingListener)
     trained_seconds: float = 0.0
 
     def create(self, plan: BudgetPlan | None = None, **given: bool) -> BudgetReplanner:
@@ -185,7 +174,7 @@ def test_slow_baselines_leave_less_time_for_tuning_and_quick_ones_more(folder: R
         assert world.seconds <= PLAN.budget_seconds
     assert found[0.5] > found[1.0] > found[1.15] >= PLAN.pass_seconds
     assert any(
-        "planned again after the baselines: training.minutes" in n for n in world.notes.lines
+        "planned again after the baselines: training.minutes" in n for n in world.notes.messages
     )
 
 
@@ -219,8 +208,8 @@ def test_the_bare_models_are_asked_even_when_no_time_is_left(folder: RunFolder) 
     assert "zero-shot" in names and "tuned" in names
     assert set(pacer.plan.left_out) == set(CONTENDERS) - set(names) and pacer.plan.left_out
     assert world.trained_seconds == 60 * MIN_MINUTES
-    assert any("is left out" in line for line in world.notes.lines)
-    assert any("cannot tell about fine-tuning" in line for line in world.notes.lines)
+    assert any("is left out" in line for line in world.notes.messages)
+    assert any("cannot tell about fine-tuning" in line for line in world.notes.messages)
 
 
 def test_an_interrupted_decision_continues_with_its_numbers_and_its_time(folder: RunFolder) -> None:

@@ -223,9 +223,10 @@ class BudgetReplanner:
         )
         self._training_seconds = 60 * minutes
         if self._training_seconds < self.plan.pass_seconds:
-            self._listener.note(
-                f"warning: one pass over the data ({format_duration(self.plan.pass_seconds)}) does "
-                "not fit into the time that is left: the verdict cannot tell about fine-tuning"
+            self._listener.warn(
+                "budget/no-full-pass",
+                f"one pass over the data ({format_duration(self.plan.pass_seconds)}) does "
+                "not fit into the time that is left: the verdict cannot tell about fine-tuning",
             )
         return minutes
 
@@ -275,9 +276,11 @@ class BudgetReplanner:
         needed = self._get_ratio(contender.spec.kind) * work.test_seconds * self._test_share
         if needed + min(self._training_seconds, MIN_MINUTES * 60) <= max(0.0, self.clock.left):
             return False
-        self._listener.note(
-            f"warning: {contender.spec.name} is left out: its answers would take "
-            f"{format_duration(needed)}, and {_format_left(self.clock)} left"
+        self._listener.warn(
+            "budget/left-out",
+            f"{contender.spec.name} is left out: its answers would take "
+            f"{format_duration(needed)}, and {_format_left(self.clock)} left",
+            contender=contender.spec.name,
         )
         self._save(left_out=(*self.plan.left_out, contender.spec.name))
         return True
@@ -360,7 +363,12 @@ class BudgetReplanner:
         )
         self._save(changes=(*self.plan.changes, change))
         was = "" if before is None else f" (was {before:g})"
-        self._listener.note(f"planned again after {after}: {key} {value:g}{was}; {reason}")
+        self._listener.note(
+            "budget/planned-again",
+            f"planned again after {after}: {key} {value:g}{was}; {reason}",
+            key=key,
+            value=value,
+        )
 
     def _save(self, **changes: object) -> None:
         self.plan = self.plan.replace(spent_seconds=round(self.clock.spent, 3), **changes)
