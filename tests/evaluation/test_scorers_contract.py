@@ -17,6 +17,7 @@ from tunesmith.evaluation.scorers.regex import RegexScorer
 from tunesmith.evaluation.scorers.similarity import SimilarityScorer
 from tunesmith.evaluation.scorers.sql import SqlScorer
 from tunesmith.evaluation.scorers.squad import SquadScorer
+from tunesmith.evaluation.scorers.ter import TerScorer
 from tunesmith.testing.scorer_conformance import BatchScorerConformance, ScorerConformance
 
 
@@ -50,6 +51,14 @@ class TestSquad(ScorerConformance):
 class TestBleu(ScorerConformance):
     def make_scorer(self) -> Scorer:
         return BleuScorer()
+
+    def make_references(self) -> list[str]:
+        return ["The cat sat on the mat.", "Two dogs, 3,000 fleas and no rest."]
+
+
+class TestTer(BatchScorerConformance):
+    def make_scorer(self) -> Scorer:
+        return TerScorer()
 
     def make_references(self) -> list[str]:
         return ["The cat sat on the mat.", "Two dogs, 3,000 fleas and no rest."]

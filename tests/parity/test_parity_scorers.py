@@ -9,18 +9,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
-from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.metrics import BLEU, CHRF, TER
 from statsmodels.stats.inter_rater import cohens_kappa as kappa_of_statsmodels
 
 from tunesmith.evaluation.judge.kappa import cohens_kappa
-from tunesmith.evaluation.scorers.bleu import (
-    BleuScorer,
-    compute_bleu,
-    count_bleu_ngrams,
-    tokenize_13a,
-)
+from tunesmith.evaluation.scorers.bleu import BleuScorer, compute_bleu, count_bleu_ngrams
 from tunesmith.evaluation.scorers.chrf import ChrfScorer, compute_chrf, count_chrf_ngrams
 from tunesmith.evaluation.scorers.rouge_l import RougeLScorer
+from tunesmith.evaluation.scorers.ter import TerScorer
 
 WORDS = [
     "the",
@@ -85,9 +81,12 @@ MARKED = [
 ]
 
 
-def test_words_are_cut_as_by_mteval_13a() -> None:
-    for text in [*MARKED, *(text for pair in _pairs(4) for text in pair)]:
-        assert " ".join(tokenize_13a(text)) == BLEU().tokenizer(text)
+def test_bleu_counts_equal_sacrebleus() -> None:
+    theirs = BLEU(effective_order=True)
+    for answer, reference in [*pairwise(MARKED), *_pairs(4)]:
+        found = theirs.sentence_score(answer, [reference])
+        expected = [found.sys_len, found.ref_len, *found.counts, *found.totals]
+        assert count_bleu_ngrams(answer, reference).tolist() == expected
 
 
 def test_bleu_of_a_sentence_equals_sacrebleu() -> None:
@@ -106,6 +105,17 @@ def test_bleu_of_a_corpus_equals_sacrebleu() -> None:
             [count_bleu_ngrams(a, r) for a, r in zip(answers, references, strict=True)], axis=0
         )
         assert float(compute_bleu(sums)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_ter_of_a_corpus_equals_sacrebleu() -> None:
+    for seed in range(3):
+        answers, references = map(list, zip(*_pairs(seed), strict=True))
+        expected = 1 - TER().corpus_score(answers, [references]).score / 100
+        (metric,) = TerScorer().corpus_metrics.values()
+        sums = np.sum(
+            [metric.count(a, r) for a, r in zip(answers, references, strict=True)], axis=0
+        )
+        assert float(metric.combine(sums)) == pytest.approx(max(0.0, expected), abs=1e-12)
 
 
 @pytest.mark.parametrize(("marks", "weights"), [(2, None), (3, "linear"), (5, "linear")])

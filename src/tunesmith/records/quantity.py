@@ -73,6 +73,7 @@ _METRIC_SPELLINGS = {
     "rouge": "ROUGE",
     "chrf": "chrF",
     "bleu": "BLEU",
+    "ter": "TER",
     "l": "L",
 }
 

@@ -45,7 +45,7 @@ from tunesmith.runs.run_folder import RunFolder
 from tunesmith.runs.signals import StopSignal
 from tunesmith.runs.store_index import StoreIndex
 
-FREE_TEXT_SCORERS = ("rouge-l", "chrf", "bleu", "similarity")
+FREE_TEXT_SCORERS = ("rouge-l", "chrf", "bleu", "ter", "similarity")
 """Scorers for which the likelihood of the reference is informative."""
 MAX_SCORER_TRIAL_EXAMPLES = 8
 """Expected answers on which a custom scorer is tried before money is spent."""

@@ -2,36 +2,23 @@
 
     BLEU = min(1, exp(1 - reference length / answer length)) * (p1 p2 p3 p4)^(1/4)
 
-Source: Papineni et al. 2002. Tokenized as in mteval-13a, precisions of 0 smoothed by halving (Chen
-and Cherry 2014, method 3), and for a single example only the orders that its answer is long enough
-for: values equal sacrebleu's (signature tok:13a, smooth:exp). Corpus BLEU is computed from summed
-counts and reported in addition to the mean.
+Source: Papineni et al. 2002; smoothing: Chen and Cherry 2014, method 3. sacrebleu tokenizes (as
+mteval-v13a.pl does), and values equal sacrebleu's (signature tok:13a, smooth:exp); for a single
+example only the orders that its answer is long enough for count. n-grams are counted here and not
+by sacrebleu, which stores all of an answer's, so that its memory grows with a hostile answer.
+Corpus BLEU is computed from summed counts and reported in addition to the mean.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
 from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric, FloatArray
 
 MAX_ORDER = 4
-_REPLACEMENTS = (
-    ("<skipped>", ""),
-    ("-\n", ""),
-    ("\n", " "),
-    ("&quot;", '"'),
-    ("&amp;", "&"),
-    ("&lt;", "<"),
-    ("&gt;", ">"),
-)
-_SPLIT_PATTERNS = (
-    (re.compile(r"([\{-\~\[-\` -\&\(-\+\:-\@\/])"), r" \1 "),
-    (re.compile(r"([^0-9])([\.,])"), r"\1 \2 "),
-    (re.compile(r"([\.,])([^0-9])"), r" \1 \2"),
-    (re.compile(r"([0-9])(-)"), r"\1 \2 "),
-)
+_tokenize = Tokenizer13a()
 
 
 class BleuScorer:
@@ -58,7 +45,7 @@ class BleuScorer:
 def count_bleu_ngrams(answer: str, reference: str) -> FloatArray:
     """(answer words, reference words, matching n-grams for n = 1..4, the answer's n-grams for
     n = 1..4): shape (10,)."""
-    found, wanted = tokenize_13a(answer), tokenize_13a(reference)
+    found, wanted = _tokenize(answer).split(), _tokenize(reference).split()
     right, total = [], []
     for n in range(1, MAX_ORDER + 1):
         in_reference = Counter(_iterate_ngrams(wanted, n))
@@ -82,16 +69,6 @@ def compute_bleu(sums: FloatArray, orders: int = MAX_ORDER) -> FloatArray:
     shortness = np.minimum(0.0, 1 - wanted / np.maximum(found, 1))
     result: FloatArray = np.where(is_defined, np.exp(logs + shortness), 0.0)
     return result
-
-
-def tokenize_13a(text: str) -> Sequence[str]:
-    """The words as mteval-v13a.pl splits them: punctuation is separate, except inside numbers."""
-    line = f" {text} "
-    for written, meant in _REPLACEMENTS:
-        line = line.replace(written, meant)
-    for pattern, apart in _SPLIT_PATTERNS:
-        line = pattern.sub(apart, line)
-    return line.split()
 
 
 def _iterate_ngrams(words: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:

@@ -47,6 +47,7 @@ SCORERS: Registry[Callable[[], Scorer]] = Registry(
         "rouge-l": f"{_PACKAGE}.rouge_l:RougeLScorer",
         "chrf": f"{_PACKAGE}.chrf:ChrfScorer",
         "bleu": f"{_PACKAGE}.bleu:BleuScorer",
+        "ter": f"{_PACKAGE}.ter:TerScorer",
         "match": f"{_PACKAGE}.match:MatchScorer",
         "squad": f"{_PACKAGE}.squad:SquadScorer",
         "regex": f"{_PACKAGE}.regex:RegexScorer",
