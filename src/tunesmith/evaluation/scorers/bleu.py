@@ -18,7 +18,7 @@ from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric, FloatArray
 
 MAX_ORDER = 4
-_tokenize = Tokenizer13a()
+_tokenize = Tokenizer13a()  # type: ignore[no-untyped-call]  # typed in parts only
 
 
 class BleuScorer:
