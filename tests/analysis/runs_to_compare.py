@@ -12,7 +12,7 @@ from tunesmith.records import (
     CheckReport,
     ContenderRecord,
     ContenderSpec,
-    Dataset,
+    DatasetInfo,
     Example,
     Machine,
     Message,
@@ -67,7 +67,7 @@ def facts(
                 ContenderSpec(name=contender, kind=kind, given="the question"), answers
             )
         )
-    dataset = Dataset(
+    dataset = DatasetInfo(
         name="numbers", shape="messages", files=(), columns={}, examples=900, content=content
     )
     return ComparableRun(

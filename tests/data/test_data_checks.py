@@ -8,7 +8,7 @@ import pytest
 from tunesmith.data.check import check_examples
 from tunesmith.data.read import LoadedDataset, SourceSpan
 from tunesmith.data.read.dataset_reader import read_dataset
-from tunesmith.records import Dataset, Example, Message, Problem
+from tunesmith.records import DatasetInfo, Example, Message, Problem
 from tunesmith.testing.fake_tokenizer import FakeTokenizer
 
 WORDS = [
@@ -36,7 +36,7 @@ def clean(count: int = 240) -> list[tuple[Message, ...]]:
 
 def loaded(conversations: list[tuple[Message, ...]]) -> LoadedDataset:
     examples = [Example(line, messages) for line, messages in enumerate(conversations, start=1)]
-    dataset = Dataset(
+    dataset = DatasetInfo(
         name="d", shape="messages", files=(), columns={}, examples=len(examples), content="0" * 64
     )
     return LoadedDataset(dataset, examples, [], (SourceSpan("d.jsonl", None, 0, len(examples)),))

@@ -15,7 +15,7 @@ from tunesmith.records import (
     CheckReport,
     Comparison,
     Contender,
-    Dataset,
+    DatasetInfo,
     Evaluation,
     Example,
     Machine,
@@ -289,7 +289,7 @@ def run_of(recipe: Recipe) -> Run:
 def check_of() -> CheckReport:
     """Two findings on 4,281 examples."""
     file = SourceFile(path="names.jsonl", sha256="c9" * 32, size_bytes=812_344, examples=4281)
-    dataset = Dataset(
+    dataset = DatasetInfo(
         name="names", shape="messages", files=(file,), columns={}, examples=4281, content="e1" * 32
     )
     return CheckReport(

@@ -8,9 +8,9 @@ as on the command line.
 
 import os.path
 import reprlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -20,10 +20,12 @@ from tunesmith.errors import RecipeError
 from tunesmith.recipe.recipe_keys import get_known_keys, is_section, is_text_key, suggest_key
 from tunesmith.recipe.recipe_yaml import parse_yaml
 from tunesmith.recipe.validate import check_recipe
-from tunesmith.records import Recipe
+from tunesmith.records import Recipe, Record
 
 PRESETS_FOLDER = Path(__file__).parent / "presets"
 _MAX_BYTES = 1_000_000
+Tree = dict[str, Any]
+"""A recipe before it is checked: its keys, sections as dictionaries."""
 
 
 class _RecipeProblem(NamedTuple):
@@ -33,21 +35,26 @@ class _RecipeProblem(NamedTuple):
     do: str
 
 
-def load_recipe(source: str | Path | None, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe from a file, a preset's name, or the defaults (None), with overrides
-    (`training.epochs=2`) on top.
+def load_recipe(
+    source: str | Path | Recipe | Mapping[str, Any] | None = None,
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+) -> Recipe:
+    """The recipe from a file, a preset's name, another recipe, a mapping of its keys, or the
+    defaults (None), with overrides on top.
+
+    Overrides are `["training.epochs=2"]`, or a mapping with keys as in a file or with dots:
+    `{"training": {"epochs": 2}}`, `{"training.epochs": 2}`, `{"training": TrainingRecipe(...)}`.
 
     Errors: `RecipeError` with all unknown keys and wrong values together, or else all
     contradictions together.
     """
-    path = None if source is None else _find_file(source)
-    where = "recipe" if path is None else str(path)
-    tree = {} if path is None else _read_file(path)
+    tree, where = _read_source(source)
     # `training:` with all keys commented out parses as None and means an empty section.
     tree = {key: {} if value is None and is_section(key) else value for key, value in tree.items()}
-    for override in overrides:
-        _apply_override(tree, override)
-    _drop_overridden_duration(tree, overrides)
+    assignments = _list_assignments(overrides)
+    for key, value in assignments:
+        _set_key(tree, key, value)
+    _drop_overridden_duration(tree, {key for key, _ in assignments})
     try:
         # Strict: "16" and `true` are not numbers. Integers are accepted for decimals.
         recipe = Recipe.model_validate(tree, strict=True)
@@ -55,6 +62,19 @@ def load_recipe(source: str | Path | None, overrides: Sequence[str] = ()) -> Rec
         raise _build_recipe_error(_list_problems(error), where) from None
     check_recipe(recipe, where)
     return recipe
+
+
+def _read_source(source: str | Path | Recipe | Mapping[str, Any] | None) -> tuple[Tree, str]:
+    """(the keys that the source sets, where they are from)."""
+    if isinstance(source, str | Path):
+        path = _find_file(source)
+        return _read_file(path), str(path)
+    tree: Tree = {}
+    # a recipe's own defaults stay open: they may still be filled in
+    keys = source.model_dump(exclude_unset=True) if isinstance(source, Recipe) else source
+    for key, value in _list_assignments(keys or {}):
+        _set_key(tree, key, value)
+    return tree, "recipe"
 
 
 def list_presets() -> list[str]:
@@ -119,8 +139,27 @@ def _read_file(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _apply_override(tree: dict[str, Any], override: str) -> None:
-    """Set one `a.b=c` in the tree; an unknown path is reported later, with all other problems."""
+def _list_assignments(overrides: Sequence[str] | Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """(dotted key, value) of each override, in their order."""
+    if isinstance(overrides, Mapping):
+        return list(_flatten(overrides, ""))
+    if isinstance(overrides, str):  # its letters would be taken for overrides
+        overrides = [overrides]
+    return [_parse_override(override) for override in overrides]
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        inner = value.model_dump(exclude_unset=True) if isinstance(value, Record) else value
+        if isinstance(inner, Mapping) and is_section(key):
+            yield from _flatten(inner, f"{key}.")
+        else:
+            yield key, str(inner) if isinstance(inner, PurePath) else inner
+
+
+def _parse_override(override: str) -> tuple[str, Any]:
+    """The key and value of `a.b=c`."""
     key, equals, text = override.partition("=")
     if not equals or not all(key.split(".")):
         raise RecipeError(
@@ -129,25 +168,29 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
             found=reprlib.repr(override),
             do="write training.epochs=2",
         )
-    *sections, last = key.strip().split(".")
+    return key.strip(), _parse_value(key.strip(), text)
+
+
+def _set_key(tree: Tree, key: str, value: Any) -> None:
+    """Set one dotted key in the tree; an unknown one is reported later, with all other problems."""
+    *sections, last = key.split(".")
     for section in sections:
         inner = tree.get(section)
         # Chained assignment runs left to right: the copy is stored in the outer tree first, then
         # becomes the current one.
         tree[section] = tree = dict(inner) if isinstance(inner, dict) else {}
-    tree[last] = _parse_value(key.strip(), text)
+    tree[last] = value
 
 
 DURATION_KEYS = ("training.epochs", "training.minutes")
 """The two ways to set the length of a training."""
 
 
-def _drop_overridden_duration(tree: dict[str, Any], overrides: Sequence[str]) -> None:
+def _drop_overridden_duration(tree: Tree, named: Set[str]) -> None:
     """A duration on the command line replaces the other one of a file or preset; two on the command
     line contradict.
     """
     training = tree.get("training")
-    named = {override.partition("=")[0].strip() for override in overrides}
     if not isinstance(training, dict) or named.issuperset(DURATION_KEYS):
         return
     for mine, other in (DURATION_KEYS, DURATION_KEYS[::-1]):

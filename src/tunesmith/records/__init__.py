@@ -39,7 +39,7 @@ from tunesmith.records.cost_report import (
 from tunesmith.records.dataset import (
     CheckReport,
     DataFormat,
-    Dataset,
+    DatasetInfo,
     Problem,
     Severity,
     SourceFile,
@@ -169,7 +169,7 @@ __all__ = [
     "DataDescription",
     "DataFormat",
     "DataRecipe",
-    "Dataset",
+    "DatasetInfo",
     "Decision",
     "DpoRecipe",
     "Embedder",

@@ -53,7 +53,7 @@ class Problem(Record):
         return f"{word} {truncate_list(self.lines, limit)}" if self.lines else ""
 
 
-class Dataset(Record):
+class DatasetInfo(Record):
     """A data set as read: its files, format, number of examples, and the fingerprint of their
     content.
     """
@@ -69,7 +69,7 @@ class Dataset(Record):
 class CheckReport(Record):
     """All problems of a data set, worst first. Errors must be fixed before training."""
 
-    dataset: Dataset
+    dataset: DatasetInfo
     model: str | None
     problems: tuple[Problem, ...]
 

@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from tunesmith.errors import StoreError, truncate_list
-from tunesmith.records import Dataset, Evaluation, Record, Run, TestSetAccess
+from tunesmith.records import DatasetInfo, Evaluation, Record, Run, TestSetAccess
 from tunesmith.store.database import Database
 from tunesmith.store.stored_records import Artifact, StoredRun, UnreadableRun
 from tunesmith.store.tables import (
@@ -74,7 +74,7 @@ class Store:
     ) -> None:
         self.close()
 
-    def add_dataset(self, dataset: Dataset) -> None:
+    def add_dataset(self, dataset: DatasetInfo) -> None:
         """Store a data set under its fingerprint."""
         self._insert(
             DatasetRow,
@@ -85,12 +85,12 @@ class Store:
             record=dataset.model_dump(mode="json"),
         )
 
-    def list_datasets(self, limit: int = 100) -> list[Dataset]:
+    def list_datasets(self, limit: int = 100) -> list[DatasetInfo]:
         """The data sets, newest first."""
         query = (
             select(DatasetRow.record).order_by(DatasetRow.added.desc(), DatasetRow.id).limit(limit)
         )
-        return [_validate_record(Dataset, row.record) for row in self._fetch_rows(query)]
+        return [_validate_record(DatasetInfo, row.record) for row in self._fetch_rows(query)]
 
     def put_run(self, run: Run, folder: Path) -> bool:
         """Insert or update a run and the place of its folder; True if anything changed."""

@@ -12,7 +12,7 @@ import re
 
 from tunesmith.data.check.context import Check, CheckContext
 from tunesmith.data.read import LoadedDataset, SourceSpan
-from tunesmith.records import Dataset, Example, Problem
+from tunesmith.records import DatasetInfo, Example, Problem
 
 FILE = "d.jsonl"
 
@@ -35,7 +35,7 @@ class CheckConformance:
 
     def run(self, examples: list[Example]) -> list[Problem]:
         """The problems that the check finds in these examples, one on each line of a file."""
-        dataset = Dataset(
+        dataset = DatasetInfo(
             name="d",
             shape="messages",
             files=(),

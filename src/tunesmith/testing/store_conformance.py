@@ -20,7 +20,7 @@ from sqlalchemy import text
 from tunesmith.errors import StoreError
 from tunesmith.records import (
     Contender,
-    Dataset,
+    DatasetInfo,
     Evaluation,
     Machine,
     ModelIdentity,
@@ -62,10 +62,10 @@ def make_run(number: int = 1, run_id: str | None = None, **changed: object) -> R
     return run.replace(**changed)
 
 
-def make_dataset(name: str = SPECIAL_CHARACTERS, examples: int = 3) -> Dataset:
+def make_dataset(name: str = SPECIAL_CHARACTERS, examples: int = 3) -> DatasetInfo:
     """A data set with special characters in its name."""
     file = SourceFile(path="/d.jsonl", sha256="0" * 64, size_bytes=2**40, examples=examples)
-    return Dataset(
+    return DatasetInfo(
         name=name,
         shape="messages",
         files=(file,),

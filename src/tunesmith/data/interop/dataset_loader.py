@@ -12,7 +12,7 @@ from tunesmith.data.read.dataset_reader import LoadedDataset, SourceSpan, read_d
 from tunesmith.errors import DataError
 from tunesmith.records import (
     DataRecipe,
-    Dataset,
+    DatasetInfo,
     Method,
     Origin,
     Problem,
@@ -60,7 +60,7 @@ def load_imported_task(path: str | Path) -> tuple[LoadedDataset, ImportedTask]:
         size_bytes=path.stat().st_size,
         examples=len(examples),
     )
-    dataset = Dataset(
+    dataset = DatasetInfo(
         name=task.name,
         shape="messages",
         files=(file,),

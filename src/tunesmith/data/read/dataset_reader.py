@@ -41,7 +41,7 @@ from tunesmith.data.read.split_names import SplitName
 from tunesmith.errors import DataError, truncate_list
 from tunesmith.records import (
     CountedIn,
-    Dataset,
+    DatasetInfo,
     Example,
     Method,
     Origin,
@@ -78,7 +78,7 @@ class LoadedDataset:
     them.
     """
 
-    dataset: Dataset
+    dataset: DatasetInfo
     examples: list[Example]
     problems: list[Problem]
     spans: tuple[SourceSpan, ...]
@@ -136,7 +136,7 @@ def read_dataset(
     _check_same_format(path, rules)
     # Computed once and stored as 8 bytes each: the checks and the fingerprint both need them.
     ids = array("Q", map(compute_id_number, examples))
-    dataset = Dataset(
+    dataset = DatasetInfo(
         name=path.resolve().stem,
         shape=rules[0].format,
         files=tuple(files),
