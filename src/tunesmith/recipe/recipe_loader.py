@@ -8,7 +8,7 @@ as on the command line.
 
 import os.path
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
@@ -186,7 +186,7 @@ DURATION_KEYS = ("training.epochs", "training.minutes")
 """The two ways to set the length of a training."""
 
 
-def _drop_overridden_duration(tree: Tree, named: Set[str]) -> None:
+def _drop_overridden_duration(tree: Tree, named: set[str]) -> None:
     """A duration on the command line replaces the other one of a file or preset; two on the command
     line contradict.
     """
