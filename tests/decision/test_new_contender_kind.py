@@ -61,7 +61,7 @@ CACHED = ContenderKind(
 @pytest.fixture(autouse=True)
 def _three_more_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in (DISTILLED, RENTED, CACHED):
-        monkeypatch.setitem(CONTENDER_KINDS, kind.name, kind)
+        monkeypatch.setitem(CONTENDER_KINDS.builtins, kind.name, kind)
 
 
 def test_its_rank_is_its_place_on_the_ladder() -> None:
@@ -93,7 +93,9 @@ def test_a_use_that_speaks_against_training_speaks_against_its_verdict(
         "fine-tune+rag",
     }
     monkeypatch.setitem(
-        CONTENDER_KINDS, "outside", ContenderKind("outside", 0, "stop", "", "test", is_trained=True)
+        CONTENDER_KINDS.builtins,
+        "outside",
+        ContenderKind("outside", 0, "stop", "", "test", is_trained=True),
     )
     assert "stop" in find_disfavored_verdicts(UsageContext(task_changes="daily"))
 
@@ -160,10 +162,10 @@ def test_its_contenders_are_counted_forecast_and_their_names_are_taken() -> None
         "distilled"
     ) and not DISTILLED.has_reference_probability("tuned")
     with_it, seconds_with_it = count_challengers(recipe, False), _forecast(recipe)
-    del CONTENDER_KINDS["distilled"]
+    del CONTENDER_KINDS.builtins["distilled"]
     assert with_it == count_challengers(recipe, False) + 1
     assert seconds_with_it > _forecast(recipe)
-    CONTENDER_KINDS["distilled"] = DISTILLED
+    CONTENDER_KINDS.builtins["distilled"] = DISTILLED
 
 
 def test_a_remote_model_may_not_be_called_as_a_trained_kind() -> None:

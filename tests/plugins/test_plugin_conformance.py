@@ -12,8 +12,10 @@ from tunesmith.engine.adapters.adapter_registry import build_trainable
 from tunesmith.engine.methods.method_registry import build_method
 from tunesmith.evaluation.scorers.scorer_registry import build_scorer
 from tunesmith.records import AdapterRecipe, Example, Message, Recipe
+from tunesmith.records.contender_kinds import ContenderKind, get_contender_kind
 from tunesmith.testing.adapter_conformance import AdapterConformance
 from tunesmith.testing.check_conformance import CheckConformance
+from tunesmith.testing.contender_conformance import ContenderConformance
 from tunesmith.testing.method_conformance import MethodConformance
 from tunesmith.testing.reader_conformance import ReaderConformance
 from tunesmith.testing.scorer_conformance import ScorerConformance
@@ -57,6 +59,11 @@ class TestClipped(MethodConformance):
 class TestLoraFa(AdapterConformance):
     def make_trainable(self, loaded: Any, recipe: AdapterRecipe) -> Any:
         return build_trainable(loaded, recipe.model_copy(update={"kind": "lora-fa"}))
+
+
+class TestNearest(ContenderConformance):
+    def get_kind(self) -> ContenderKind:
+        return get_contender_kind("nearest")
 
 
 class TestToml(ReaderConformance):

@@ -18,15 +18,19 @@ from tunesmith.errors import PluginError, RecipeError
 from tunesmith.evaluation.scorers import SCORERS, choose_scorer
 from tunesmith.plugins import Registry
 from tunesmith.records.adapter_kinds import ADAPTERS
+from tunesmith.records.contender_kinds import CONTENDER_KINDS
 from tunesmith.records.method_specs import METHODS
 
 EXAMPLE = Path(__file__).parent / "example"
+REGISTRIES = [SCORERS, CHECKS, READERS, METHODS, ADAPTERS, CONTENDER_KINDS]
 Install = Callable[[str, str, str, str, str], None]
 SCORER = "class Mine:\n    name, metric, corpus_metrics = 'mine', 'mine', {}\n"
 
 
 @pytest.mark.parametrize(
-    "registry", [SCORERS, CHECKS, READERS, METHODS, ADAPTERS], ids=lambda one: one.kind
+    "registry",
+    [SCORERS, CHECKS, READERS, METHODS, ADAPTERS, CONTENDER_KINDS],
+    ids=lambda one: one.kind,
 )
 def test_every_built_in_part_can_be_loaded(registry: Registry[object]) -> None:
     assert [name for name in registry.builtins if registry.load(name) is None] == []
@@ -40,6 +44,7 @@ def test_every_built_in_part_can_be_loaded(registry: Registry[object]) -> None:
         (READERS, ["toml"]),
         (METHODS, ["clipped", "hinge"]),
         (ADAPTERS, ["lora-fa"]),
+        (CONTENDER_KINDS, ["nearest"]),
     ],
 )
 def test_a_plugin_stands_behind_the_built_in_parts(

@@ -33,7 +33,7 @@ def test_the_names_that_run_folders_hold_stay() -> None:
         "tuned",
         "tuned+rag",
     ]
-    assert all(name == kind.name for name, kind in CONTENDER_KINDS.items())
+    assert all(name == get_contender_kind(name).name for name in CONTENDER_KINDS)
     assert all(
         simpler.rank < elaborate.rank for simpler, elaborate in pairwise(list_contender_kinds())
     )

@@ -276,6 +276,7 @@ def constrain_candidate(candidate: Candidate, completer: Completer, how: str) ->
         description=", ".join(part for part in (candidate.description, how) if part),
         wrap=lambda _: candidate.wrap(completer),
         output_constraint=how,
+        free=candidate.unconstrained,
     )
 
 

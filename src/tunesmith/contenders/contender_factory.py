@@ -20,8 +20,8 @@ when its turn comes.
     tuned ...             the tuned model alone, constrained, with retrieved texts
 """
 
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from tunesmith.contenders.candidate_selection import (
     CandidateSelector,
@@ -79,12 +79,14 @@ from tunesmith.records import (
     Recipe,
 )
 from tunesmith.records.contender_kinds import (
+    CONTENDER_KINDS,
     FEW_SHOT,
     RETRIEVAL,
     TUNED,
     TUNED_RETRIEVAL,
     ZERO_SHOT,
     ContenderKind,
+    list_contender_kinds,
 )
 
 PLAIN_CANDIDATE = Candidate.from_builder("as it is", "", EMPTY_BUILDER)
@@ -92,9 +94,22 @@ PLAIN_CANDIDATE = Candidate.from_builder("as it is", "", EMPTY_BUILDER)
 
 
 @dataclass
+class PromptFindings:
+    """What simpler kinds of contenders of one model found, for the more elaborate ones that follow.
+
+    `instructions`: those that fit the model's context. `format_instruction`: the one that shows the
+    labels or the JSON format best. `instruction`: that of the best searched prompt.
+    """
+
+    instructions: Sequence[Instruction] = ()
+    format_instruction: Instruction | None = None
+    instruction: Instruction = NO_INSTRUCTION
+
+
+@dataclass
 class ContenderFactory:
-    """Builds contenders. Indexes are built once; the instruction found by the prompt search is also
-    tried with retrieval.
+    """Builds contenders: each kind's own function (`ContenderKind.build`) is called with this
+    factory, the simpler kinds first. Search indexes are built once.
     """
 
     recipe: Recipe
@@ -104,7 +119,6 @@ class ContenderFactory:
     selector: CandidateSelector
     documents: DocumentCollection | None = None
     prompts: Sequence[UserPrompt] = ()
-    instruction: Instruction = field(default=NO_INSTRUCTION, init=False)
 
     def __post_init__(self) -> None:
         retrieval = self.recipe.retrieval
@@ -119,58 +133,83 @@ class ContenderFactory:
         self.prompts_longest_first = sorted(prompts, key=count_characters, reverse=True)
 
     def build_untuned_contenders(self, model: ContenderModel) -> Iterator[RunnableContender]:
-        """Contenders of a model that is not tuned: alone, with fixed examples, with a searched
-        prompt, with retrieved texts.
-        """
-        yield self._build_contender(
-            model, "zero-shot", ZERO_SHOT, PLAIN_CANDIDATE, model.unconstrained
-        )
+        """The contenders of a model that is not tuned, the simpler kinds first."""
+        yield from self._build_kinds(model, trained=False)
+
+    def build_tuned_contenders(self, model: ContenderModel) -> Iterator[RunnableContender]:
+        """The contenders of the tuned model, the simpler kinds first."""
+        yield from self._build_kinds(model, trained=True)
+
+    def _build_kinds(self, model: ContenderModel, *, trained: bool) -> Iterator[RunnableContender]:
+        findings = PromptFindings()
+        for kind in list_contender_kinds():
+            if kind.build and kind.is_trained == trained:
+                build = CONTENDER_KINDS.import_part(kind.name, kind.build)
+                yield from build(self, model, findings)
+
+    def build_zero_shot(
+        self, model: ContenderModel, findings: "PromptFindings"
+    ) -> Iterator[RunnableContender]:
+        """The question alone, constrained, with the format shown, in the user's own prompts."""
+        yield self.build_contender(model, "zero-shot", ZERO_SHOT, PLAIN_CANDIDATE)
         yield from self._build_constrained(model, "zero-shot", ZERO_SHOT)
         # An instruction that leaves no room for the longest question would fail on it.
-        instructions = [
+        findings.instructions = [
             one
             for one in write_instructions(self.train, self.output_constraint, self.recipe.seed)
             if self._has_room_for_instruction(model, one)
         ]
-        shown = yield from self._build_with_format_shown(model, instructions)
+        yield from self._build_with_format_shown(model, findings)
         for prompt in self.prompts:
-            choice = self._select(model, prompt.name, ZERO_SHOT, [prompt.candidate])
-            yield self._build_selected(model, prompt.name, ZERO_SHOT, choice)
-        most, labels = (
-            self.recipe.evaluation.shots,
-            (len(self.output_constraint.labels) if self.output_constraint else 0),
-        )
+            choice = self.select(model, prompt.name, ZERO_SHOT, [prompt.candidate])
+            yield self.build_selected(model, prompt.name, ZERO_SHOT, choice)
+
+    def build_few_shot(
+        self, model: ContenderModel, findings: "PromptFindings"
+    ) -> Iterator[RunnableContender]:
+        """The best fixed examples; the best searched prompt."""
         shots = build_shot_candidates(
             self.train,
-            most,
+            self.recipe.evaluation.shots,
             self.recipe.seed,
-            labels,
+            len(self.output_constraint.labels) if self.output_constraint else 0,
             self._find_longest_fitting_prompt(model),
             model.context_budget,
         )
         if shots:
-            choice = self._select(
+            choice = self.select(
                 model,
                 "shots",
                 FEW_SHOT,
                 shots,
-                lambda best: self._add_format_to_shots(model, best, shown),
+                lambda best: self._add_format_to_shots(model, best, findings.format_instruction),
             )
-            yield self._build_selected(model, "few-shot", FEW_SHOT, choice)
+            yield self.build_selected(model, "few-shot", FEW_SHOT, choice)
             # The prompt search builds on the shot sets that did best.
             shots = rank_shot_sets(shots, choice)
-        yield from self._build_searched_prompt(model, shots, instructions)
-        for name in self.indexes:
-            yield self._build_retrieval(
-                model, name, name, RETRIEVAL, (NO_INSTRUCTION, self.instruction)
-            )
+        yield from self._build_searched_prompt(model, shots, findings)
 
-    def build_tuned_contenders(self, model: ContenderModel) -> Iterator[RunnableContender]:
-        """Contenders of the tuned model: alone, constrained, with retrieved texts. It was tuned on
-        bare questions.
-        """
-        yield self._build_contender(model, "tuned", TUNED, PLAIN_CANDIDATE, model.unconstrained)
+    def build_retrieval(
+        self, model: ContenderModel, findings: "PromptFindings"
+    ) -> Iterator[RunnableContender]:
+        """The nearest train examples or passages before the question, also with the searched
+        instruction."""
+        instructions = (NO_INSTRUCTION, findings.instruction)
+        for name in self.indexes:
+            yield self._build_retrieval(model, name, name, RETRIEVAL, instructions)
+
+    def build_tuned(
+        self, model: ContenderModel, findings: "PromptFindings"
+    ) -> Iterator[RunnableContender]:
+        """The tuned model alone and constrained."""
+        yield self.build_contender(model, "tuned", TUNED, PLAIN_CANDIDATE)
         yield from self._build_constrained(model, "tuned", TUNED)
+
+    def build_tuned_retrieval(
+        self, model: ContenderModel, findings: "PromptFindings"
+    ) -> Iterator[RunnableContender]:
+        """The tuned model with retrieved texts. It was tuned on bare questions, so no instruction
+        is tried."""
         for name in self.indexes:
             yield self._build_retrieval(
                 model, name, f"tuned+{name}", TUNED_RETRIEVAL, (NO_INSTRUCTION,)
@@ -191,7 +230,7 @@ class ContenderFactory:
                 model.price,
                 kind=kind.name,
             )
-            yield self._build_selected(model, f"{name}-constrained", kind, choice)
+            yield self.build_selected(model, f"{name}-constrained", kind, choice)
 
     def _find_longest_fitting_prompt(self, model: ContenderModel) -> Prompt:
         """The longest question that fits the model's context by itself: an outlier beyond that must
@@ -213,15 +252,13 @@ class ContenderFactory:
         )
 
     def _build_with_format_shown(
-        self, model: ContenderModel, instructions: Sequence[Instruction]
-    ) -> Generator[RunnableContender, None, Instruction | None]:
-        """The contender that is shown the labels or the JSON format, in the best way, which is the
-        generator's return value.
-        """
+        self, model: ContenderModel, findings: "PromptFindings"
+    ) -> Iterator[RunnableContender]:
+        """The contender that is shown the labels or the JSON format, in the best way."""
         if self.output_constraint is None:
-            return None
+            return
         name = name_format_contender(self.output_constraint)
-        showing = {one.name: one for one in instructions if one.shows_format}
+        showing = {one.name: one for one in findings.instructions if one.shows_format}
         if not showing:
             self.selector.listener.note(
                 "contender/left-out",
@@ -230,16 +267,18 @@ class ContenderFactory:
                 "question there is no room for an answer in the model's context",
                 contender=_format_selection_name(model, name),
             )
-            return None
+            return
         candidates = [
             Candidate.from_builder(
                 one.name, f'the instruction "{one.name}"', PromptBuilder(one.text)
             )
             for one in showing.values()
         ]
-        choice = self._select(model, name, ZERO_SHOT, candidates)
-        yield self._build_selected(model, name, ZERO_SHOT, choice)
-        return next(one for one in showing.values() if one.text == choice.candidate.instruction)
+        choice = self.select(model, name, ZERO_SHOT, candidates)
+        yield self.build_selected(model, name, ZERO_SHOT, choice)
+        findings.format_instruction = next(
+            one for one in showing.values() if one.text == choice.candidate.instruction
+        )
 
     def _add_format_to_shots(
         self, model: ContenderModel, best: Candidate, shown: Instruction | None
@@ -258,11 +297,8 @@ class ContenderFactory:
             model.context_budget is not None and not model.context_budget.fits(prompt)
         ):
             return []
-        name = f"{best.name.removesuffix(f', {best.output_constraint}')} + {shown.name}"
-        given = (
-            f'the instruction "{shown.name}" and'
-            f" {best.description.removesuffix(f', {best.output_constraint}')}"
-        )
+        name = f"{best.unconstrained.name} + {shown.name}"
+        given = f'the instruction "{shown.name}" and {best.unconstrained.description}'
         free = Candidate.from_builder(name, given, PromptBuilder(shown.text, best.shots))
         return [
             free,
@@ -270,9 +306,10 @@ class ContenderFactory:
         ]
 
     def _build_searched_prompt(
-        self, model: ContenderModel, shots: Sequence[Candidate], instructions: Sequence[Instruction]
+        self, model: ContenderModel, shots: Sequence[Candidate], findings: "PromptFindings"
     ) -> Iterator[RunnableContender]:
         trials = self.recipe.evaluation.trials
+        instructions = findings.instructions
         prompts = build_prompt_candidates(
             instructions,
             shots,
@@ -294,12 +331,12 @@ class ContenderFactory:
         if by_dspy and by_dspy.found:
             prompts = [*prompts, build_candidate(by_dspy.found)]
         if prompts:
-            choice = self._select(model, "prompt", FEW_SHOT, prompts).add_search_cost(by_dspy)
-            self.instruction = next(
+            choice = self.select(model, "prompt", FEW_SHOT, prompts).add_search_cost(by_dspy)
+            findings.instruction = next(
                 (one for one in instructions if one.text == choice.candidate.instruction),
                 NO_INSTRUCTION,
             )
-            yield self._build_selected(model, "searched", FEW_SHOT, choice)
+            yield self.build_selected(model, "searched", FEW_SHOT, choice)
 
     def _search_with_dspy(self, completer: Completer, measure: Measure) -> OptimizedPrompt:
         evaluation = self.recipe.evaluation
@@ -329,15 +366,15 @@ class ContenderFactory:
             model.context_budget,
         )
         with self.embedder.remembering():  # all candidates embed the same questions
-            choice = self._select(model, name, kind, candidates)
+            choice = self.select(model, name, kind, candidates)
         asked = [add_instruction(example, choice.candidate.instruction) for example in self.test]
-        found = index.count_hits(asked, choice.candidate.prompt_builder.k, model.context_budget)
+        found = index.count_hits(asked, choice.candidate.k, model.context_budget)
         hits = rate_interval(found, len(self.test))
-        entrant = self._build_selected(model, name, kind, choice)
+        entrant = self.build_selected(model, name, kind, choice)
         quantity = Quantity(value=hits.value, low=hits.low, high=hits.high, n=hits.n)
         return replace(entrant, spec=entrant.spec.replace(retrieval_hits=quantity))
 
-    def _select(
+    def select(
         self,
         model: ContenderModel,
         what: str,
@@ -371,22 +408,21 @@ class ContenderFactory:
             kind.name,
         )
 
-    def _build_selected(
+    def build_selected(
         self, model: ContenderModel, name: str, kind: ContenderKind, choice: Selection
     ) -> RunnableContender:
-        return self._build_contender(
-            model, name, kind, choice.candidate, model.unconstrained, choice
-        )
+        """A contender with the candidate that was selected for it."""
+        return self.build_contender(model, name, kind, choice.candidate, choice)
 
-    def _build_contender(
+    def build_contender(
         self,
         model: ContenderModel,
         name: str,
         kind: ContenderKind,
         candidate: Candidate,
-        base: Completer,
         choice: Selection | None = None,
     ) -> RunnableContender:
+        """A contender of the model with this candidate's prompt; `choice`: how it was selected."""
         profile = ContenderSpec(
             name=f"{model.name}+{name}" if model.name else name,
             kind=kind.name,
@@ -408,7 +444,7 @@ class ContenderFactory:
         serving = build_inference_config(
             profile, model, candidate, index, self.recipe, self.output_constraint
         )
-        return RunnableContender(profile, candidate.wrap(base), serving)
+        return RunnableContender(profile, candidate.wrap(model.unconstrained), serving)
 
 
 def name_format_contender(form: OutputConstraint) -> str:

@@ -48,7 +48,7 @@ class Candidate:
 
     `name` is short and unique; `description` says in words what precedes the question;
     `prompt_builder` transforms the prompts; `output_constraint` names the kind of constrained
-    decoding, "" if decoding is unconstrained.
+    decoding, "" if decoding is unconstrained; `free` is then the candidate without it.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Candidate:
     wrap: Callable[[Completer], Completer]
     prompt_builder: PromptBuilder = EMPTY_BUILDER
     output_constraint: str = ""
+    free: "Candidate | None" = None
 
     @classmethod
     def from_builder(
@@ -63,6 +64,16 @@ class Candidate:
     ) -> "Candidate":
         """The candidate that consists of this prompt builder."""
         return cls(name, description, prompt_builder.wrap, prompt_builder)
+
+    @property
+    def unconstrained(self) -> "Candidate":
+        """The same candidate without a constraint."""
+        return self.free or self
+
+    @property
+    def k(self) -> int:
+        """How many texts it retrieves for a question; 0 without retrieval."""
+        return self.prompt_builder.k
 
     @property
     def instruction(self) -> str:

@@ -31,7 +31,7 @@ from tunesmith.contenders.candidate_selection import UnlimitedPacer
 from tunesmith.evaluation.harness import RunnableContender
 from tunesmith.progress_listener import ProgressListener
 from tunesmith.records import BudgetChange, BudgetPlan
-from tunesmith.records.contender_kinds import CONTENDER_KINDS, list_contender_kinds
+from tunesmith.records.contender_kinds import get_contender_kind, list_contender_kinds
 from tunesmith.records.quantity import format_duration
 from tunesmith.runs.run_folder import RunFolder
 
@@ -292,7 +292,7 @@ class BudgetReplanner:
         self.plan = self.plan.replace(spent_by_kind={**spent, kind: spent.get(kind, 0.0) + took})
 
     def _finish_simpler_kinds(self, kind: str) -> None:
-        rank = CONTENDER_KINDS[kind].rank
+        rank = get_contender_kind(kind).rank
         self._finished |= {one.name for one in list_contender_kinds() if one.rank < rank}
 
     def _get_least_training_seconds(self) -> float:

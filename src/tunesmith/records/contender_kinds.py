@@ -2,16 +2,19 @@
 kinds.
 
 A kind is stored in run folders by its name (`Contender.kind`); everything that follows from it is a
-column here. `Contender.traits` is the row. A new kind is a new row, and all code that reads the
-table supports it: the ranking and the verdict (`decision/`), its cost, its place in counts and
-forecasts (`workflow/`), its side in a report.
+column here, also the function that builds its contenders. `Contender.traits` is the row. A new kind
+is a new row, and all code that reads the table supports it: the ranking and the verdict
+(`decision/`), its cost, its place in counts and forecasts (`costs/`), its side in a report.
+
+A plugin adds a row in the group `tunesmith.contenders`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from tunesmith.errors import RecordError
+from tunesmith.plugins import Registry
 
 Verdict = Literal["fine-tune", "prompt", "rag", "fine-tune+rag", "stop", "cannot tell"]
 
@@ -49,7 +52,10 @@ class ContenderKind:
     addition to simpler kinds. `is_trained`: its weights come from the user's examples.
     `pays_hosting`: it needs its own server unless a service charges by the token. `goes_stale`: it
     may be wrong once the facts have changed. `is_external`: the user's own system, of which only
-    the answers are known. `contenders` are those that a run builds, in their order.
+    the answers are known. `contenders` are those that a run builds, in their order; `build`
+    (`module:callable`) makes them: called with the `ContenderFactory`, the `ContenderModel` and the
+    `PromptFindings` of simpler kinds, it returns an iterator of `RunnableContender`. Empty for a
+    kind whose answers come from files.
     """
 
     name: str
@@ -58,6 +64,7 @@ class ContenderKind:
     needs: str
     examples_needed: ExamplesNeeded
     contenders: tuple[PlannedContender, ...] = ()
+    build: str = ""
     is_trained: bool = False
     uses_retrieval: bool = False
     shows_examples: bool = False
@@ -73,6 +80,7 @@ class ContenderKind:
         return any(name in one.names and one.has_reference_probability for one in self.contenders)
 
 
+_FACTORY = "tunesmith.contenders.contender_factory:ContenderFactory"
 EXTERNAL = ContenderKind(
     "outside",
     rank=0,
@@ -88,6 +96,7 @@ ZERO_SHOT = ContenderKind(
     needs="needs a prompt",
     examples_needed="test",
     takes_custom_prompts=True,
+    build=f"{_FACTORY}.build_zero_shot",
     contenders=(
         PlannedContender(("zero-shot",), has_reference_probability=True),
         PlannedContender(("zero-shot-constrained",), "constrained"),
@@ -101,6 +110,7 @@ FEW_SHOT = ContenderKind(
     needs="needs examples in the prompt",
     examples_needed="shots",
     shows_examples=True,
+    build=f"{_FACTORY}.build_few_shot",
     contenders=(
         PlannedContender(("few-shot",), has_reference_probability=True),
         PlannedContender(("searched",), "trials"),
@@ -114,6 +124,7 @@ RETRIEVAL = ContenderKind(
     examples_needed="unless documents",
     uses_retrieval=True,
     goes_stale=True,
+    build=f"{_FACTORY}.build_retrieval",
     contenders=(
         PlannedContender(("rag",), has_reference_probability=True),
         PlannedContender(("rag-documents",), "documents"),
@@ -128,6 +139,7 @@ TUNED = ContenderKind(
     is_trained=True,
     pays_hosting=True,
     goes_stale=True,
+    build=f"{_FACTORY}.build_tuned",
     contenders=(
         PlannedContender(("tuned",), has_reference_probability=True),
         PlannedContender(("tuned-constrained",), "constrained"),
@@ -142,23 +154,32 @@ TUNED_RETRIEVAL = ContenderKind(
     is_trained=True,
     uses_retrieval=True,
     pays_hosting=True,
+    build=f"{_FACTORY}.build_tuned_retrieval",
     contenders=(
         PlannedContender(("tuned+rag",), has_reference_probability=True),
         PlannedContender(("tuned+rag-documents",), "documents"),
     ),
 )
 
-CONTENDER_KINDS: dict[str, ContenderKind] = {
-    kind.name: kind for kind in (EXTERNAL, ZERO_SHOT, FEW_SHOT, RETRIEVAL, TUNED, TUNED_RETRIEVAL)
-}
+CONTENDER_KINDS: Registry[ContenderKind] = Registry(
+    "tunesmith.contenders",
+    "kind of contender",
+    {
+        kind.name: kind
+        for kind in (EXTERNAL, ZERO_SHOT, FEW_SHOT, RETRIEVAL, TUNED, TUNED_RETRIEVAL)
+    },
+    ContenderKind,
+)
 """All kinds by name. Ask it when the question comes up: a module that copies it at import would
 miss a new row.
 """
 
 
 def get_contender_kind(name: str, contender: str = "") -> ContenderKind:
-    """The kind of that name. Errors: `RecordError` for one that is not in the table; `contender` is
-    who bears it.
+    """The kind of that name; `contender` is the contender that has it.
+
+    Errors: `RecordError` for a name that is not in the table; `PluginError` for a plugin's row that
+    cannot be used.
     """
     if name not in CONTENDER_KINDS:
         raise RecordError(
@@ -168,12 +189,18 @@ def get_contender_kind(name: str, contender: str = "") -> ContenderKind:
             found=name,
             do=f"use one of {', '.join(one.name for one in list_contender_kinds())}",
         )
-    return CONTENDER_KINDS[name]
+    kind = CONTENDER_KINDS.load(name)
+    # a stored run finds its kind by that name again
+    if kind.name != name:
+        CONTENDER_KINDS.reject(name, f"a kind whose name is {kind.name!r}")
+    if kind.verdict not in get_args(Verdict):
+        CONTENDER_KINDS.reject(name, f"a kind whose verdict is {kind.verdict!r}")
+    return kind
 
 
 def list_contender_kinds() -> list[ContenderKind]:
     """All kinds, from simple to elaborate."""
-    return sorted(CONTENDER_KINDS.values(), key=lambda kind: kind.rank)
+    return sorted(map(get_contender_kind, CONTENDER_KINDS), key=lambda kind: kind.rank)
 
 
 def list_planned_names(*, trained: bool) -> list[str]:
@@ -186,7 +213,7 @@ def list_planned_names(*, trained: bool) -> list[str]:
 
 def list_verdicts(chosen: Callable[[ContenderKind], bool]) -> frozenset[Verdict]:
     """The verdicts of the chosen kinds."""
-    return frozenset(kind.verdict for kind in CONTENDER_KINDS.values() if chosen(kind))
+    return frozenset(kind.verdict for kind in list_contender_kinds() if chosen(kind))
 
 
 def list_trained_verdicts() -> frozenset[Verdict]:
