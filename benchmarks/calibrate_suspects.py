@@ -56,10 +56,10 @@ def measure(rows: list[tuple[str, str]], share: float) -> None:
     train, wrong = planted(rows, share)
     some = select_examined(train)
     wrong &= {example.id for example in some}
-    words = collect_neighbor_signals(some, TrainIndex(train), "nearest by words")
+    words = collect_neighbor_signals(some, TrainIndex(train), "nearest neighbors by words")
     embedder = LocalEmbedder()
     by_meaning = TrainIndex(_select_embedded(train), lambda texts: DenseIndex(texts, embedder))
-    meaning = collect_neighbor_signals(some, by_meaning, "nearest by meaning")
+    meaning = collect_neighbor_signals(some, by_meaning, "nearest neighbors by meaning")
     ways = {
         "words alone": accused_by_one(some, {"words": words}),
         "meaning alone": accused_by_one(some, {"meaning": meaning}),

@@ -91,7 +91,7 @@ STEPS = (
     Step(
         "decide", "a step of 1 s", "engine.training_step.TrainingStep.backward", 4, is_finished=True
     ),
-    Step("decide", "asking the tuned model", "workflow.decide.build_tuned_model"),
+    Step("decide", "evaluating the tuned model", "workflow.decide.build_tuned_model"),
     Step("decide", "comparing and explaining", "workflow.decide.conclude"),
     Step("decide", "writing the report", "workflow.conclusion.write_report"),
     Step("resume", "reading what it began with", "workflow.resume.read_training_data"),

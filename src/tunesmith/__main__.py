@@ -12,7 +12,7 @@ def main() -> None:
     try:
         from tunesmith.cli.main import main as run_program
     except KeyboardInterrupt:
-        os.write(2, b"Stopped as you asked; nothing was begun.\n")
+        os.write(2, b"Interrupted before anything was started.\n")
         os._exit(130)  # a normal exit would print a traceback of the import
     run_program()
 

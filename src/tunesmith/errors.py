@@ -210,7 +210,7 @@ class Interrupted(TunesmithError):
     """A stop was requested; usable results were saved. `exit_code` is 128 plus the signal's number,
     as in shells.
 
-    It is not an error, and its text does not say so: `Stopped as you asked. Kept in runs/x: ...
+    It is not an error, and its text does not say so: `Interrupted. Saved in runs/x: ...
     Next: tunesmith resume ...`
     """
 
@@ -219,8 +219,8 @@ class Interrupted(TunesmithError):
 
     def __str__(self) -> str:
         where = f" in {self.where}" if self.where else ""
-        kept = f" Kept{where}: {self.found}." if self.found else ""
-        return f"{self.what}{kept}" + (f" Next: {self.do}" if self.do else "")
+        saved = f" Saved{where}: {self.found}." if self.found else ""
+        return f"{self.what}{saved}" + (f" Next: {self.do}" if self.do else "")
 
 
 def format_command_line(*words: object) -> str:

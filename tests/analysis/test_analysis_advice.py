@@ -59,7 +59,7 @@ def test_planted_wrong_labels_are_found_where_words_and_meaning_agree(label_worl
     analysis = analyze_errors(evaluation, answers, test, train, "tuned", embedder=SortedLetters())
     found = {one.example for one in analysis.suspects}
     assert len(found & planted) >= 8 and not found - planted
-    assert analysis.suspects_by == "nearest examples by words, nearest examples by meaning"
+    assert analysis.suspects_by == "nearest neighbors by words, nearest neighbors by meaning"
     assert {one.signals for one in analysis.suspects} == {2}
 
 
@@ -92,9 +92,10 @@ def test_what_the_confident_model_contradicts_is_suspect_only_where_the_neighbor
     found = {one.example for one in analysis.suspects}
     assert len(found & planted) >= 7 and not found - {one.id for one in wrong[:-1]}
     count = len(found)
-    assert f"Check {count} train answers that may be wrong; do not change them unread." in [
-        one.text for one in analysis.suggestions
-    ]
+    assert (
+        f"Check {count} training answers that may be wrong; read each one before you change it."
+        in [one.text for one in analysis.suggestions]
+    )
 
 
 def test_a_signal_that_speaks_for_the_answer_acquits_it() -> None:
@@ -126,8 +127,8 @@ def test_no_sentence_calls_a_suspicion_sure(label_world: World, tmp_path: Path) 
     assert len(rows) == len(analysis.suspects)
     for row, one in zip(rows, analysis.suspects, strict=True):
         assert re.fullmatch(
-            rf"may be wrong: [45] of 5 nearest by words have {one.instead}; [45] of 5 nearest by"
-            r" meaning have .*",
+            rf"may be wrong: [45] of 5 nearest neighbors by words have {one.instead}; "
+            r"[45] of 5 nearest neighbors by meaning have .*",
             row["why"],
         )
         assert "%" not in row["why"]
@@ -141,9 +142,10 @@ def test_where_no_answer_repeats_neighbours_say_nothing(json_world: World) -> No
 def test_suggestions_are_ranked_by_what_they_promise(label_world: World) -> None:
     analysis = analyze_errors(*label_world, "tuned")
     first = analysis.suggestions[0]
-    assert first.text == "Add 20 examples that tell refund from return: 18 of 20 errors."
+    assert first.text == "Add 20 examples that distinguish refund from return: 18 of 20 errors."
     assert first.reason.startswith(
-        "refund was taken for return 18 of 30 times; training has 50 of refund and 50 of "
+        "refund was predicted as return in 18 of 30 cases; the training data has 50 of refund "
+        "and 50 of "
     )
     assert first.expected_gain == pytest.approx(18 / 120) and first.most_gain == pytest.approx(
         18 / 120
@@ -153,7 +155,7 @@ def test_suggestions_are_ranked_by_what_they_promise(label_world: World) -> None
     gains = [one.expected_gain or 0 for one in told]
     assert gains == sorted(gains, reverse=True) and len(analysis.suggestions) <= 10
     assert (
-        "Constrain the answers (evaluation.constrained): 1 of 20 errors name no known label."
+        "Constrain the answers (evaluation.constrained): 1 of 20 errors have no known label."
         in [one.text for one in analysis.suggestions]
     )
 

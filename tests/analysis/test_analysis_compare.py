@@ -39,10 +39,10 @@ def test_other_examples_are_compared_unpaired_and_it_is_said() -> None:
         facts({"tuned": HALF}, questions(100, start=500), "second"),
     )
     (tuned,) = comparison.scores
-    assert tuned.method == "unpaired, other examples: Newcombe's interval, Fisher's test"
+    assert tuned.method == "unpaired, different examples: Newcombe's interval, Fisher's exact test"
     assert tuned.gained is tuned.lost is None and tuned.difference.low < -0.1
     assert comparison.same_test_examples == 0
-    assert comparison.notes == ("Tested on 100 and on 100 examples, of which 0 are the same.",)
+    assert comparison.notes == ("Different test sets: 100 and 100 examples, 0 of them in common.",)
 
 
 def test_examples_that_are_mostly_the_same_are_paired_where_they_are() -> None:
@@ -93,7 +93,7 @@ def test_other_metrics_are_not_compared() -> None:
     comparison = compare_runs(first, replace(first, evaluation=graded))
     assert comparison.scores == ()
     assert comparison.notes[0].startswith(
-        "The first run decides by accuracy, the second by rouge_l"
+        "The primary metric is accuracy in the first run and rouge_l in the second"
     )
 
 

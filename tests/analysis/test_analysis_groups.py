@@ -32,7 +32,7 @@ def test_a_planted_confusion_of_labels_is_beyond_noise_and_a_stray_one_is_not(
     )
     assert (stray.errors, stray.of, stray.is_beyond_noise) == (1, 30, False)
     assert groups(analysis, "label")["refund"].is_beyond_noise
-    assert groups(analysis, "form")["no label named"].errors == 1
+    assert groups(analysis, "form")["no known label"].errors == 1
     assert all(len(group.examples) <= 3 for group in analysis.groups)
     assert Analysis.model_validate_json(analysis.model_dump_json()) == analysis
 
@@ -46,7 +46,7 @@ def test_planted_defects_of_fields_are_found(json_world: World) -> None:
     assert (
         not fields["surname: wrong"].is_beyond_noise and not fields["title: extra"].is_beyond_noise
     )
-    assert groups(analysis, "form")["not JSON"].errors == 1
+    assert groups(analysis, "form")["invalid JSON"].errors == 1
 
 
 def test_long_questions_that_go_wrong_are_found() -> None:
@@ -122,7 +122,7 @@ def test_cut_and_unanswered_are_forms_and_counts() -> None:
     analysis = analyze_errors(evaluation, answers, test, train, "tuned")
     assert (analysis.n, analysis.wrong, analysis.unanswered) == (6, 6, 2)
     assert {name: group.errors for name, group in groups(analysis, "form").items()} == {
-        "no label named": 5,
+        "no known label": 5,
         "cut at the token limit": 1,
     }
     assert sorted(failure.outcome for failure in analysis.failures) == [
@@ -154,9 +154,9 @@ def test_all_right_is_an_analysis_without_groups() -> None:
 
 def test_answers_to_other_examples_are_refused(label_world: World) -> None:
     evaluation, answers, test, _ = label_world
-    with pytest.raises(DataError, match="not the answers to the test examples"):
+    with pytest.raises(DataError, match="do not match the test examples"):
         build_scored_examples(evaluation, answers[1:], test)
-    with pytest.raises(DataError, match="119 given"):
+    with pytest.raises(DataError, match="119 examples provided"):
         build_scored_examples(evaluation, answers, [replace(one) for one in test[1:]])
 
 

@@ -56,11 +56,11 @@ def test_what_changed_and_whether_it_is_noise(tunesmith: Door, runs: Runs) -> No
     for words in (
         "recipe   seed  0      3",
         "+18.8",
-        "beyond noise",
-        "may be noise",
+        "significant",
+        "not significant",
         "15 better, 0 worse",
         "Only the seed differs",
-        "between seeds, tuned: standard deviation about 13.3 points",
+        "seed variance of tuned: standard deviation about 13.3 points",
     ):
         assert words in printed.out, printed.out
     assert printed.out.splitlines()[-1] == f"next: tunesmith show {runs[1].path}"
@@ -80,17 +80,17 @@ def test_runs_without_evaluation_are_named_together(tunesmith: Door, runs: Runs)
     assert printed.code == 2
     assert (
         printed.err.strip()
-        == "error[run/no-evaluation]: Only runs of `tunesmith decide` that were evaluated can be"
-        f" compared. where {runs[0].path} (finished, without evaluation) and {runs[1].path}"
-        " (finished, without evaluation) · do evaluate it: tunesmith decide, or tunesmith"
-        " evaluate with both runs on the same data"
+        == "error[run/no-evaluation]: only evaluated runs of `tunesmith decide` can be compared "
+        f"where {runs[0].path} (finished, no evaluation) and {runs[1].path} (finished, no "
+        "evaluation) · do run tunesmith decide; or tunesmith evaluate with both runs on the "
+        "same data"
     )
 
 
 def test_a_folder_that_is_no_run(tunesmith: Door, runs: Runs, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     printed = tunesmith("compare", runs[0].path, tmp_path / "other")
-    assert printed.code == 2 and "no run: it has no run.json" in printed.err
+    assert printed.code == 2 and "not a run: no run.json" in printed.err
 
 
 def test_one_run_twice(tunesmith: Door, runs: Runs) -> None:
@@ -121,7 +121,7 @@ def test_several_seeds_show_their_spread(tunesmith: Door, runs: Runs, tmp_path: 
     assert "3 runs of one recipe, seeds 0, 3, 4; accuracy, %" in printed.out
     row = next(line.split() for line in printed.out.splitlines() if line.startswith("tuned"))
     assert row == ["tuned", "50.0", "68.8", "75.0", "64.6", "13.0", "32.3", "to", "96.9"]
-    assert "the chance of these examples is not in the intervals" in printed.out
+    assert "the intervals do not include the sampling error of the test set" in printed.out
     document = json.loads(
         tunesmith("compare", *(one.path for one in (*runs, folder)), "--json").out
     )
@@ -157,8 +157,8 @@ def test_who_is_not_in_all_runs_is_named(tunesmith: Door, runs: Runs, tmp_path: 
         facts({"rag": HALF, "zero-shot": HALF}, TEST, "third", Recipe(seed=4)), tmp_path / "runs"
     )
     printed = tunesmith("compare", *(one.path for one in (*runs, folder)))
-    assert "Not in all runs with a score, so left out: tuned, rag." in printed.out
+    assert "Excluded because not scored in all runs: tuned, rag." in printed.out
     assert (
-        "Scored the same in all runs, which is no proof that another seed would: zero-shot."
-        in printed.out
-    )
+        "Same score in all runs, which does not prove that another seed would give it too: "
+        "zero-shot."
+    ) in printed.out

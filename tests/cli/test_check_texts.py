@@ -14,8 +14,8 @@ LINES = [
 ]
 
 PRINTED = """\
-bad: 4 examples in prompt-completion shape, 4 kinds of error, 2 kinds of warning
-lengths are not counted: name a model with --model
+bad: 4 examples in prompt-completion format, 4 errors, 2 warnings
+token lengths were not checked; pass --model to check them
 
 error[data/cut-line]: Last lines that break off: 1. First: '{"prompt": "four"' (Expecting ',' delimiter at position 18).
   where bad.jsonl line 6
@@ -102,7 +102,7 @@ def test_a_table_speaks_of_lines_and_one_is_said_as_one(tunesmith: Any) -> None:
     Path("bad.csv").write_text('question,reply\none,\ntwo,"open\nthree,b\n')
     printed = tunesmith("check", "bad.csv", "--columns", "prompt=question,completion=reply")
     assert printed.code == 1
-    assert printed.out.startswith("bad: 1 example in prompt-completion shape, 3 kinds of error\n")
+    assert printed.out.startswith("bad: 1 example in prompt-completion format, 3 errors\n")
     assert (
         "Rows with a quote that is never closed: 1." in printed.out
         and "where bad.csv line 3\n" in printed.out

@@ -55,7 +55,7 @@ def test_answers_by_number_by_word_or_enter(tunesmith: Door, typed: Callable[...
             longest_wait_seconds=2.5,
         )
     )
-    assert "1 never  2 yearly  3 monthly  4 weekly  5 daily  (Enter: do not know)" in shown.err
+    assert "1 never  2 yearly  3 monthly  4 weekly  5 daily  (Enter: unknown)" in shown.err
     assert "facts_change: not known" in shown.out
     assert shown.out.splitlines()[-1] == "next: tunesmith decide DATA --recipe recipe.yaml"
 
@@ -75,7 +75,7 @@ def test_it_asks_once(tunesmith: Door, typed: Callable[..., None]) -> None:
 def test_what_is_no_answer_is_asked_again(tunesmith: Door, typed: Callable[..., None]) -> None:
     typed("9", "often", "daily", "", "", "-3", "many", "1e99", "7", "", "")
     shown = tunesmith("init")
-    assert shown.err.count("that is none of the answers") == 5
+    assert shown.err.count("please choose one of the listed options") == 5
     said = load_recipe(Path("recipe.yaml")).circumstances
     assert (said.task_changes, said.requests_per_month) == ("daily", 7)
 
@@ -96,9 +96,9 @@ def test_nobody_to_ask_is_an_error_that_says_what_to_do(
     assert shown.code == 2 and not Path("recipe.yaml").exists()
     assert (
         shown.message
-        == "error[usage/nobody-to-ask]: Nobody is there to answer. found standard input is not a"
-        " terminal · do answer with --set, for example --set"
-        " circumstances.requests_per_month=5000"
+        == "error[usage/nobody-to-ask]: cannot prompt for answers found standard input is not a "
+        "terminal · do answer with --set, for example --set "
+        "circumstances.requests_per_month=5000"
     )
 
 

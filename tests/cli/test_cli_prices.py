@@ -23,7 +23,7 @@ def test_every_row_is_listed_with_source_day_and_age(tunesmith: Door) -> None:
 def test_init_makes_the_users_file_once(tunesmith: Door, world: Path) -> None:
     path = world / "home" / "prices.toml"
     shown = tunesmith("prices", "--init")
-    assert shown.code == 0 and f"your own rows: {path}\n" in shown.out
+    assert shown.code == 0 and f"your own prices: {path}\n" in shown.out
     assert path.read_text().count("[[price]]") == 1
     again = tunesmith("prices", "--init")
     assert again.code == 2 and "input/prices-there" in again.message
@@ -52,7 +52,7 @@ def test_a_wrong_row_is_named(tunesmith: Door, world: Path) -> None:
     assert shown.code == 2
     assert (
         shown.message
-        == "error[input/price-row]: A row of prices is not complete or not right. where own.toml"
-        " row 1 · found provider: Field required · do a row needs model, provider,"
-        " usd_per_million_in, usd_per_million_out, source and date (2026-05-20)"
+        == "error[input/price-row]: invalid row in the price file where own.toml row 1 · found "
+        "provider: Field required · do a row needs model, provider, usd_per_million_in, "
+        "usd_per_million_out, source and date (2026-05-20)"
     )

@@ -66,4 +66,4 @@ def test_a_task_of_another_tool_can_be_checked(tunesmith: Any) -> None:
         )
     )
     printed = tunesmith("check", "p.yaml")
-    assert printed.code == 0 and printed.out.startswith("p: 12 examples in messages shape")
+    assert printed.code == 0 and printed.out.startswith("p: 12 examples in messages format")

@@ -24,5 +24,7 @@ def test_a_training_that_ended_early_says_so(
         Run.model_construct(id="r1", result=result), Path("runs/r1"), as_json=False
     )
     printed = capsys.readouterr().out
-    assert "run r1: finished after 10 steps in 3 s" in printed and "kept step 6" in printed
+    assert (
+        "run r1: finished after 10 steps in 3 s" in printed and "best checkpoint: step 6" in printed
+    )
     assert ("early: the last looks" in printed) == ended_early

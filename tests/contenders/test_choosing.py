@@ -69,12 +69,12 @@ def test_the_best_is_found_and_the_rest_is_told() -> None:
         ("d", 16),
     ]
     first, *others = chosen.sentences
-    assert first.startswith("Of 6 ways tried on 64 validation examples in ")
+    assert first.startswith("Best of 6 candidates on 64 validation examples (")
     assert first.endswith(", this did best: b 90.0 %.")
     assert others == [
-        "Also tried: c 50.0 %.",
-        "Dropped after 32 examples: f 30.0 %.",
-        "Dropped after 16 examples: e 20.0 %, a 10.0 %, d no score.",
+        "Other candidates: c 50.0 %.",
+        "Eliminated after 32 examples: f 30.0 %.",
+        "Eliminated after 16 examples: e 20.0 %, a 10.0 %, d no score.",
     ]
 
 
@@ -112,7 +112,7 @@ def test_variants_are_tried_around_the_best_alone(right: float, best: str) -> No
         "c",
         "b, dear",
     }
-    assert "Of 4 ways tried" in chosen.sentences[0]
+    assert "Best of 4 candidates" in chosen.sentences[0]
 
 
 def test_alone_there_is_nothing_to_choose_and_no_variant_is_tried() -> None:
@@ -148,11 +148,11 @@ def test_with_nothing_to_choose_nothing_is_asked() -> None:
     measure = Scores({})
     alone = select_candidate([candidate("a", "Be short.")], BASE, EXAMPLES, measure)
     assert alone.sentences == (
-        "Nothing to choose: a was the only candidate.",
-        'The instruction that it adds: "Be short."',
+        "Nothing to select: a was the only candidate.",
+        'Added instruction: "Be short."',
     )
     blind = select_candidate([candidate("a"), candidate("b")], BASE, [], measure)
-    assert blind.sentences == ("No validation examples to choose on: a was taken.",)
+    assert blind.sentences == ("No validation examples to select on: a was used.",)
     assert measure.asked == {}
     with pytest.raises(ValueError, match="no candidate"):
         select_candidate([], BASE, EXAMPLES, measure)
@@ -198,7 +198,10 @@ def test_a_choice_without_any_score_says_so_and_takes_the_simplest() -> None:
     )
     assert chosen.candidate.name == "a"
     assert chosen.sentences == (
-        "None of 3 candidates got a score on 64 validation examples: a was taken, as the simplest.",
+        (
+            "None of 3 candidates has a score on 64 validation examples: a was used because it is "
+            "the simplest."
+        ),
     )
 
 

@@ -75,7 +75,7 @@ def test_a_service_that_does_not_answer_the_first_question_is_told(service: Fake
     listener = RecordingListener()
     assert open_remote_models(build_recipe(remote("acme", service.url)), QUESTION, None, listener)
     assert listener.messages == [
-        "acme does not answer a first question: status 400, 'max_tokens is too large'"
+        "test request to acme failed: status 400, 'max_tokens is too large'"
     ]
 
 

@@ -191,34 +191,36 @@ def test_every_file_that_is_passed_over_is_named_with_why(
     locked.write(tmp_path / "locked.pdf")
     found = read_documents(tmp_path, here)
     assert {name: why.partition(":")[0] for name, why in found.skipped.items()} == {
-        "LICENSE": "no ending",
-        "photo.jpeg": ".jpeg is not read",
+        "LICENSE": "no file extension",
+        "photo.jpeg": ".jpeg files are not supported",
         "empty.txt": "empty",
         "blank.txt": "empty",
-        "latin.md": "no UTF-8 at byte 3",
-        "binary.txt": "no text",
+        "latin.md": "invalid UTF-8 at byte 3",
+        "binary.txt": "not text",
         "large.txt": "larger than 1 MiB",
         "broken.pdf": "unreadable",
         "broken.docx": "unreadable",
         "broken.xlsx": "unreadable",
-        "old.docx": "encrypted, or an Office file of the old kind",
+        "old.docx": "encrypted, or an old Office format",
         "gone.txt": "No such file or directory",
-        "pipe.txt": "no regular file",
+        "pipe.txt": "not a regular file",
         "scan.pdf": "no text layer",
         "locked.pdf": "encrypted",
     }
     assert found.remarks == {"half.pdf": "1 of 2 pages have no text layer"}
-    assert found.description == f"2 of 17 files of {tmp_path} are read, 2 passages"
+    assert found.description == f"read 2 of 17 files of {tmp_path}, 2 passages"
 
 
 def test_a_folder_without_text_is_refused_with_every_reason(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no-documents.*nothing there"):
+    with pytest.raises(DataError, match=r"no-documents.*no such folder"):
         read_documents(tmp_path / "missing", here)
     with pytest.raises(DataError, match=r"no-documents.*no file"):
         read_documents(tmp_path, here)
     (tmp_path / "empty.txt").write_text("\n")
     (tmp_path / "photo.png").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"empty\.txt \(empty\).*photo\.png \(\.png is not read\)"):
+    with pytest.raises(
+        DataError, match=r"empty\.txt \(empty\).*photo\.png \(\.png files are not supported\)"
+    ):
         read_documents(tmp_path, here)
     with pytest.raises(DataError, match="found a file"):
         read_documents(tmp_path / "empty.txt", here)
@@ -252,12 +254,14 @@ def test_what_was_read_is_told_and_kept_with_the_run(tmp_path: Path) -> None:
     found = load_documents(recipe(docs), listener)
     assert isinstance(found, DocumentCollection)
     assert listener.messages == [
-        f"documents: 2 of 3 files of {docs} are read, 4 passages",
-        "c.json is passed over: .json is not read",
+        f"documents: read 2 of 3 files of {docs}, 4 passages",
+        "skipping c.json: .json files are not supported",
     ]
     run = RunFolder.create(tmp_path / "runs", "r")
     write_documents(run, found)
-    assert '".json is not read"' in (run.path / "index" / "rag-documents.json").read_text()
+    assert (
+        '".json files are not supported"' in (run.path / "index" / "rag-documents.json").read_text()
+    )
     with pytest.raises(GateFailed, match="documents-missing"):
         load_documents(recipe(docs, strict=True), RecordingListener())
 
@@ -268,7 +272,7 @@ def test_an_index_of_one_passage_is_warned_of(tmp_path: Path) -> None:
     load_documents(recipe(tmp_path), listener)
     assert (
         listener.messages[-1]
-        == "all documents together are one passage: every question finds the same text"
+        == "all documents together form one passage, so every question retrieves the same text"
     )
 
 
@@ -292,7 +296,7 @@ def test_a_document_that_hangs_its_reader_is_passed_over_and_the_next_one_read(
     files[0][0].write_text("x" * 200_000)
     files[1][0].write_text("read")
     first, second = extract_texts(tmp_path, files)
-    assert first.error.startswith("what it gave is longer than") and second.text == "read"
+    assert first.error.startswith("its output is larger than") and second.text == "read"
 
 
 WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
@@ -375,5 +379,5 @@ def test_formulas_without_a_stored_value_are_told(tmp_path: Path) -> None:
     assert found["text"] == "Sheet\n\nitem: pens\n\nitem: ink; total: 0"
     assert (
         found["remark"]
-        == "1 formulas have no stored value: open and save it in a spreadsheet program"
+        == "1 formulas have no stored value: open and save the file in a spreadsheet program"
     )

@@ -71,9 +71,9 @@ def test_what_is_missing_has_no_answer_and_what_is_unknown_is_told(tmp_path: Pat
     asked = read_external_answers(
         written(tmp_path, "\n".join(map(json.dumps, rows)), "o.jsonl"), TASK.examples
     ).score_with(TASK)
-    assert [answer.error for answer in asked.answers] == [None] + ["no answer given"] * 3
+    assert [answer.error for answer in asked.answers] == [None] + ["no answer provided"] * 3
     assert asked.spec.given.endswith(
-        "; 5 of its rows are about no test example (lines 3, 4, 5 (2 more))"
+        "; 5 of its rows do not match a test example (lines 3, 4, 5 (2 more))"
     )
     quantity = evaluate_answers([asked], TASK).contenders[0].metrics["accuracy"]
     assert (quantity.n, quantity.failed) == (1, 3)
@@ -150,8 +150,8 @@ def test_the_words_of_two_refusals(tmp_path: Path) -> None:
         read_external_answers(path, TASK.examples)
     assert (
         str(raised.value)
-        == f"error[data/answered-twice]: Two rows answer the same test example. where {path} lines"
-        " 2, 3 · do keep one answer for each"
+        == f"error[data/answered-twice]: two rows answer the same test example where {path} lines "
+        "2, 3 · do keep one answer per test example"
     )
     with pytest.raises(DataError) as raised:
         read_external_answers(tmp_path / "absent.csv", TASK.examples)

@@ -171,42 +171,42 @@ def test_many_different_key_sets_are_quick() -> None:
 def test_labels_are_the_commonest_spellings_the_commonest_first() -> None:
     form, why = infer_output_constraint(["No"] * 6 + ["yes", "Yes ", "yes"] + ["maybe"] * 3)
     assert form is not None and form.labels == ("No", "maybe", "yes")
-    assert why == "The 12 train answers are 3 labels."
+    assert why == "The 12 training answers are 3 labels."
 
 
 @pytest.mark.parametrize(
     ("answers", "why"),
     [
-        (["same"] * 9, "The 9 train answers are all the same: there is nothing to choose."),
+        (["same"] * 9, "The 9 training answers are all the same: no constraint."),
         (
             ["a", "b", "c"],
-            "The 3 train answers are neither a small label set nor all JSON: they are left free.",
+            "The 3 training answers are neither a small label set nor all JSON: no constraint.",
         ),
         (
             ["yes", "no", ""] * 9,
-            "The 27 train answers are neither a small label set nor all JSON: they are left free.",
+            "The 27 training answers are neither a small label set nor all JSON: no constraint.",
         ),
         (["1", "2"] * 5, None),
         (['{"a":1}'] * 98 + ["n/a"] * 2, None),
         (
             ["[" * 17 + "]" * 17],
-            "All 1 train answers are JSON, nested deeper than 16 levels: they are left free.",
+            "All 1 training answers are JSON, nested deeper than 16 levels: no constraint.",
         ),
         (
             ['{"a": 1, "a": 2}'],
-            "The 1 train answers are neither a small label set nor all JSON: they are left free.",
+            "The 1 training answers are neither a small label set nor all JSON: no constraint.",
         ),
         (
             ['{"a": NaN}'],
-            "The 1 train answers are neither a small label set nor all JSON: they are left free.",
+            "The 1 training answers are neither a small label set nor all JSON: no constraint.",
         ),
         (
             ["[" * 5000],
-            "The 1 train answers are neither a small label set nor all JSON: they are left free.",
+            "The 1 training answers are neither a small label set nor all JSON: no constraint.",
         ),
         (
             ["\ud800" * 3],
-            "The 1 train answers are neither a small label set nor all JSON: they are left free.",
+            "The 1 training answers are neither a small label set nor all JSON: no constraint.",
         ),
     ],
 )
@@ -225,7 +225,7 @@ def test_json_with_few_strays_has_the_form_of_the_others() -> None:
     assert (
         form is not None and form.json_schema is not None and form.json_schema["required"] == ["a"]
     )
-    assert why == "199 of 200 train answers are JSON of one schema."
+    assert why == "199 of 200 training answers are JSON with a common schema."
 
 
 def test_a_schema_that_is_as_large_as_the_data_is_none() -> None:
@@ -234,7 +234,7 @@ def test_a_schema_that_is_as_large_as_the_data_is_none() -> None:
         for number in range(900)
     ]
     form, why = infer_output_constraint(answers)
-    assert form is None and "too different for a schema" in why
+    assert form is None and "too diverse for a schema" in why
 
 
 def test_no_answers_are_an_error() -> None:

@@ -95,7 +95,7 @@ def test_a_folder_is_read_in_the_order_of_its_names(tmp_path: Path) -> None:
         ("p.txt", "Sort this mail.", "p of p.txt has no {input}"),
         ("p.txt", "Sort {{utterance}} now", "p of p.txt has no {input} but {{utterance}}"),
         ("p.txt", "  \n---\n", "p.txt is empty"),
-        ("p.yaml", "name: a\nprompt: b", "p.yaml holds no list"),
+        ("p.yaml", "name: a\nprompt: b", "p.yaml is not a list"),
         (
             "p.yaml",
             "- {nmae: a, prompt: '{input}'}",
@@ -105,7 +105,7 @@ def test_a_folder_is_read_in_the_order_of_its_names(tmp_path: Path) -> None:
         (
             "p.yaml",
             "- {name: a, prompt: 3}",
-            "p.yaml prompt 1 is not {name, prompt, system} with texts",
+            "p.yaml prompt 1 is not a mapping of name, prompt, system to texts",
         ),
         (
             "p.yaml",

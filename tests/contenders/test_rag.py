@@ -150,10 +150,10 @@ def test_candidates_for_k_with_and_without_an_instruction() -> None:
         "k = 2",
         "k = 2 + short",
     ]
-    assert candidates[0].description == "the nearest of 2 train examples (BM25)"
+    assert candidates[0].description == "the nearest of 2 training examples (BM25)"
     assert (
         candidates[3].description
-        == 'the instruction "short" and the 2 nearest of 2 train examples (BM25)'
+        == 'the instruction "short" and the 2 nearest of 2 training examples (BM25)'
     )
     inner = Recorder()
     candidates[1].wrap(inner).complete([asking("red apple pie now")])

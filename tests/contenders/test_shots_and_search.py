@@ -77,7 +77,7 @@ def test_shot_sets_from_few_to_many_and_one_of_each_label() -> None:
         candidates[0].shots == candidates[2].shots[:1]
         and candidates[2].shots != candidates[3].shots
     )
-    assert candidates[2].description == "2 fixed train examples (set 1)"
+    assert candidates[2].description == "2 fixed training examples (set 1)"
     inner = Recorder()
     candidates[0].wrap(inner).complete([ASKING])
     assert inner.prompts == [(*candidates[0].shots[0].messages, *ASKING)]
@@ -215,7 +215,7 @@ def test_a_searched_prompt_is_asked_as_it_is_told() -> None:
     inner = Recorder()
     both.wrap(inner).complete([ASKING])
     assert inner.prompts == [(Message("system", "Be short."), *both.shots[0].messages, *ASKING)]
-    assert both.description == 'the instruction "a" and 1 fixed train example (set 1)'
+    assert both.description == 'the instruction "a" and 1 fixed training example (set 1)'
     assert (
         both.instruction == "Be short."
         and append_instruction(ASKING, "Be short.")[0] == inner.prompts[0][0]

@@ -83,9 +83,9 @@ def test_dearer_to_set_up_and_cheaper_to_run_wins_from_a_volume_on() -> None:
     first, second = find_break_even_points([zero, tuned], 12)
     assert (first.name, second.name, second.before) == ("zero-shot", "tuned", "zero-shot")
     assert second.requests.expected == pytest.approx(120 / 12 / 0.005)
-    assert first.sentence == "With few requests a month zero-shot is the cheapest."
+    assert first.sentence == "With few requests per month, zero-shot is the cheapest."
     assert (
-        second.sentence == "From about 2,000 requests a month on tuned is cheaper than zero-shot."
+        second.sentence == "Above about 2,000 requests per month, tuned is cheaper than zero-shot."
     )
 
 
@@ -94,12 +94,15 @@ def test_each_right_answer_changes_who_is_cheapest() -> None:
     cheap, good = cost("zero-shot", 0, 0.01, correct=0.2), cost("tuned", 12, 0.02, correct=0.8)
     assert [step.name for step in find_break_even_points([cheap, good], 12)] == ["zero-shot"]
     first, step = find_break_even_points([cheap, good], 12, each_correct=True)
-    assert first.sentence == "With few requests a month a right answer is cheapest with zero-shot."
+    assert (
+        first.sentence
+        == "With few requests per month, a correct answer is cheapest with zero-shot."
+    )
     assert step.requests.expected == pytest.approx((12 / 12 / 0.8) / (0.01 / 0.2 - 0.02 / 0.8))
     assert (
         step.sentence
-        == "From about 50 requests a month on a right answer is cheaper with tuned than with"
-        " zero-shot."
+        == "Above about 50 requests per month, a correct answer is cheaper with tuned than with "
+        "zero-shot."
     )
 
 
@@ -141,7 +144,7 @@ def test_a_doubt_of_one_alone_may_mean_never() -> None:
     _, step = find_break_even_points([zero, tuned], 12)
     assert step.requests.high is None
     assert step.sentence.startswith(
-        "From about 10,000 requests a month (perhaps 1,800, perhaps never) on tuned"
+        "Above about 10,000 requests per month (1,800 or more, possibly never), tuned"
     )
 
 
@@ -242,7 +245,7 @@ def test_requests_that_this_machine_answers_with_the_same_work_are_no_reason_for
     assert [(one.name, one.before) for one in found] == [("rag", None), ("tuned", "rag")]
     alone = find_break_even_points(some[:2], 12.0, uncertainty=0.2)
     assert [one.sentence for one in alone] == [
-        "With few requests a month rag is the cheapest. Between rag and tuned+rag there is no"
-        " difference: a request costs the same within the 20% to which this run could measure it."
+        "With few requests per month, rag is the cheapest. rag and tuned+rag cost the same "
+        "per request: they differ by less than the measurement error of this run (20%)."
     ]
     assert len(find_break_even_points(some[:2], 12.0)) == 2

@@ -157,7 +157,7 @@ def test_a_right_answer_costs_more_by_the_score_and_its_interval() -> None:
 def test_failed_answers_are_paid_for_and_not_right() -> None:
     (one,) = report(contender("zero-shot", 0.8, failed=50)).contenders
     assert (one.correct.low, one.correct.high) == pytest.approx((0.4 * 0.75, 0.9 * 0.75))
-    assert "it gave no answer that could be scored to 50 of 200 requests" in str(one.excluded)
+    assert "50 of 200 requests have no answer that could be scored" in str(one.excluded)
     assert (
         one.correct.expected == pytest.approx(0.8 * 150 / 200)
         and one.usd_per_1000_correct is not None
@@ -209,7 +209,7 @@ def test_a_provider_is_as_sure_as_its_tokens_and_its_charges_are_in_the_evaluati
     half = 1.972 * 50.125 / N**0.5 / 1e6  # t of 199 degrees times the standard error of 50 tokens
     assert request.high - request.expected == pytest.approx(half, rel=1e-3)
     assert pieces(costs.contenders[0])["evaluation"] == pytest.approx(usd * N / 1000)
-    assert any("out (a contract, 2026-11-01)" in line for line in costs.assumptions)
+    assert any("output tokens (a contract, 2026-11-01)" in line for line in costs.assumptions)
 
 
 def test_single_requests_by_which_the_wait_was_measured_are_charged_too() -> None:
@@ -261,7 +261,7 @@ def test_what_is_used_once_counts_once() -> None:
     assert costs.contenders[0].compute_usd_per_month(5000, 1).expected == pytest.approx(
         1.0 + 0.1 + 5 * 0.36
     )
-    assert costs.cheapest[0].sentence == "With few requests in all tuned is the cheapest."
+    assert costs.cheapest[0].sentence == "With few requests in total, tuned is the cheapest."
 
 
 def test_hosting_is_a_tuned_models() -> None:
@@ -282,7 +282,7 @@ def test_what_the_bar_forbids_and_what_nobody_knows_is_not_compared() -> None:
         contender("tuned"),
         of=recipe().model_copy(update={"bar": Requirements(min_score=0.5)}),
     )
-    assert "below the 50.0 % that you asked for" in str(costs.get_contender("few-shot").excluded)
+    assert "below your minimum of 50.0 %" in str(costs.get_contender("few-shot").excluded)
     assert (
         not costs.get_contender("old").has_request_cost
         and costs.get_contender("old").usd_per_1000_correct is None
@@ -356,7 +356,9 @@ def test_an_outside_system_that_tells_its_price_is_compared_by_it() -> None:
         low=0.02 / 1000, expected=0.02 / 1000, high=0.02 / 1000
     )
     assert [step.name for step in costs.cheapest] == ["old"]
-    assert any("old costs what its file says" in line for line in costs.assumptions)
+    assert any(
+        "old costs as much per request as its file states" in line for line in costs.assumptions
+    )
 
 
 def test_a_service_that_counts_no_tokens_costs_nobody_knows_what() -> None:
@@ -371,16 +373,21 @@ def test_a_service_that_counts_no_tokens_costs_nobody_knows_what() -> None:
 def test_a_price_says_where_it_comes_from() -> None:
     own = PRICE.model_copy(update={"source": "the recipe", "date": ""})
     lines = report(contender("far", kind="few-shot", price=own)).assumptions
-    assert "far is charged 1 USD for a million tokens in and 4 out as the recipe says" in lines
+    assert (
+        "far costs 1 USD per million input tokens and 4 USD per million output tokens "
+        "(source: the recipe)"
+    ) in lines
 
 
 def test_the_default_price_of_a_machine_says_why_and_unknowns_are_named() -> None:
     lines = report(contender("zero-shot")).assumptions
-    assert lines[0].startswith("a machine hour costs $0.10: the default, because two rented cores")
+    assert lines[0].startswith(
+        "machine time costs $0.10 per hour, the default, because two rented cores"
+    )
     assert [
         line.partition(" (")[2].rstrip(")")
         for line in lines
-        if line.startswith("you did not say how many")
+        if line.startswith("the number of requests per month is not specified")
     ] == ["circumstances.requests_per_month"]
 
 
@@ -399,8 +406,8 @@ def test_a_busy_machine_is_named_and_widens_the_range_of_machine_time() -> None:
     assert 1000 * request.low == pytest.approx(SPEED_FACTORS[0] * 0.6 * 0.36)
     assert 1000 * request.high == pytest.approx(SPEED_FACTORS[1] / 0.6 * 0.36)
     said = (
-        "the machine was busy: this program waited for a core 40% of the time, so times and costs"
-        " are uncertain"
+        "the machine was busy: this process waited for a processor core 40% of the time, so "
+        "times and costs are uncertain"
     )
     assert said in costs.assumptions
     calm = asked.model_copy(update={"machine": busy.model_copy(update={"waiting": 0.02})})
@@ -418,7 +425,7 @@ def test_what_is_shown_to_be_worse_than_the_winner_is_cheapest_from_nowhere() ->
     costs = build_cost_report(
         asked, recipe(), data_examples=N, tuning=None, evaluation_seconds=0, winner="rag"
     )
-    assert costs.get_contender("zero-shot").excluded == "it is shown to be worse than rag"
+    assert costs.get_contender("zero-shot").excluded == "it is significantly worse than rag"
     assert [one.name for one in costs.cheapest] == ["rag"]
     even = pair.model_copy(update={"high": 0.01})
     open_ = asked.model_copy(update={"comparisons": (even,)})

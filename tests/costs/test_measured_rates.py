@@ -110,13 +110,14 @@ def test_a_busy_machine_is_told_with_its_numbers(monkeypatch: pytest.MonkeyPatch
     )
     (line,) = busy_with(0.4, 1.5, 2, 0.0)
     assert line.startswith(
-        "the machine is busy (this program waited for a core 40% of the time, load 3.0 on 2 cores)"
+        "the machine is busy (this process waited for a processor core 40% of the time, load "
+        "3.0 on 2 cores)"
     )
     assert "OMP_NUM_THREADS=1 may be faster" in line
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert "OMP_NUM_THREADS" not in busy_with(0.4, 1.5, 2, 0.0)[0]
     (line,) = busy_with(0.0, 0.5, 2, 0.25)
-    assert "its host takes 25% of the cores' time away" in line
+    assert "the hypervisor takes 25% of the processor time (steal)" in line
     (line,) = busy_with(None, 1.5, 2, 0.0)
     assert line.startswith("the machine is busy (load 3.0 on 2 cores)")
 

@@ -70,7 +70,7 @@ def test_other_text_stays_as_it_is(text: str) -> None:
 def test_how_many_texts_contain_reasoning_is_said() -> None:
     assert (
         explain_reasoning(["15", "<think>a</think>15"])
-        == "1 of 2 contain reasoning: only the final answer behind it is compared."
+        == "1 of 2 answers contain reasoning: only the final answer is compared."
     )
     assert explain_reasoning(["15"]) == ""
 

@@ -89,7 +89,8 @@ def test_answers_with_reasoning_are_not_held_to_a_form() -> None:
     )
     assert (
         form is None
-        and reason == "The 10 train answers reason before they answer: they are left free."
+        and reason
+        == "The 10 training answers contain reasoning before the final answer: no constraint."
     )
 
 

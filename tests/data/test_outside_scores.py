@@ -103,7 +103,7 @@ def test_scores_that_differ_from_the_logs_are_counted(tmp_path: Path) -> None:
     assert "scores are not" not in given_of(written(tmp_path / "log.json", log_of(ROWS, numeric)))
     rescored = [(target, answer, "I") for target, answer, _ in ROWS]
     assert given_of(written(tmp_path / "log.json", log_of(rescored, numeric))).endswith(
-        "3 of 5 scores are not those of match in the file, where the mean is 0.000"
+        "3 of 5 scores are not those of match in the file, whose mean is 0.000"
     )
 
 

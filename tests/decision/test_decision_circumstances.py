@@ -36,7 +36,7 @@ def test_data_that_may_not_go_rule_a_provider_out(
     assert decision.winner == ("remote" if is_in else "tuned")
     assert (
         any(
-            "it sends the data to a provider, and they may not leave" in one
+            "it sends the data to a provider, but the data may not leave" in one
             for one in decision.reasons
         )
         != is_in
@@ -85,7 +85,7 @@ def test_a_leaning_never_overturns_what_the_data_prove_and_warns(said: UsageCont
     assert decision.verdict == "fine-tune"
     assert len(decision.warnings) == 1
     assert (
-        "What was measured speaks against it: fine-tune. Which weighs more is for you to say."
+        "but the measurements favor another verdict: fine-tune. Which matters more is your choice."
         in decision.warnings[0]
     )
 
@@ -104,25 +104,26 @@ def test_changing_facts_speak_against_tuning_alone_not_against_tuning_with_retri
     both = verdict({"zero-shot": 0.3, "tuned": 0.5, "tuned+rag": 0.8}, circumstances=said)
     assert (both.verdict, both.warnings) == ("fine-tune+rag", ())
     assert (
-        "You said that the facts change daily, and a tuned model keeps those it was trained on: "
-        "that speaks for retrieval." in both.reasons
+        "Because the facts change daily and a tuned model only knows those it was trained on, "
+        "retrieval is preferred." in both.reasons
     )
 
 
 def test_what_was_settled_by_a_leaning_is_said() -> None:
     decision = verdict(OPEN, half=0.075, circumstances=UsageContext(task_changes="weekly"))
     assert (
-        "You said that the task changes weekly, and each change means tuning again: that speaks for"
-        " prompting, and settles what the data leave open about tuned." in decision.reasons
+        "Because the task changes weekly and each change requires retraining, prompting is "
+        "preferred, which settles the inconclusive comparison with tuned." in decision.reasons
     )
 
 
 def test_what_nobody_said_is_named_once() -> None:
-    unsaid = [reason for reason in verdict(PROVEN).reasons if reason.startswith("Not known")]
+    unsaid = [reason for reason in verdict(PROVEN).reasons if reason.startswith("Not specified")]
     assert unsaid == [
-        "Not known: how often the task itself changes, how often the facts behind it change,"
-        " whether it is used once or goes on, how many requests come in a month, where the data may"
-        " go, the longest wait that users accept; tunesmith init asks."
+        "Not specified: how often the task itself changes, how often the facts behind it "
+        "change, whether it is used once or continuously, the number of requests per month, "
+        "where the data may be sent, the maximum wait that users accept (set with tunesmith "
+        "init)."
     ]
     said = UsageContext(
         task_changes="never",
@@ -132,31 +133,31 @@ def test_what_nobody_said_is_named_once() -> None:
         data_may_go="anywhere",
     )
     told = verdict(PROVEN, Requirements(max_latency_seconds=9.0), circumstances=said).reasons
-    assert not any(reason.startswith("Not known") for reason in told)
-    assert "5,000 requests a month cost $0.050 with tuned." in told
+    assert not any(reason.startswith("Not specified") for reason in told)
+    assert "5,000 requests per month cost $0.050 with tuned." in told
 
 
 def test_cannot_tell_names_the_answers_that_would_settle_it() -> None:
     decision = verdict(OPEN, half=0.075)
     assert decision.reasons[1:6] == (
-        "About 939 test examples would settle it, 539 more than the 400 now.",
+        "About 939 test examples would settle this, 539 more than the current 400.",
         (
-            "If 7.0 points more are not worth it to you (bar.min_gain=0.07), the answer is at once:"
-            " prompt."
+            "If a gain of 7.0 points is not worth it to you (bar.min_gain=0.07), the verdict "
+            "is: prompt."
         ),
         (
-            "If the task changes every week (circumstances.task_changes=weekly), the answer is at"
-            " once: prompt."
+            "If the task changes every week (circumstances.task_changes=weekly), the verdict "
+            "is: prompt."
         ),
         (
-            "If the facts change every day (circumstances.facts_change=daily), the answer is at"
-            " once: prompt."
+            "If the facts change every day (circumstances.facts_change=daily), the verdict "
+            "is: prompt."
         ),
-        "If it is used only once (circumstances.used=once), the answer is at once: prompt.",
+        "If it is used only once (circumstances.used=once), the verdict is: prompt.",
     )
     unsure = verdict({"zero-shot": 0.8}, Requirements(min_score=0.78))
     assert (
-        "If 75.0 % are enough for you (bar.min_score=0.75), the answer is at once: prompt."
+        "If 75.0 % is good enough for you (bar.min_score=0.75), the verdict is: prompt."
         in unsure.reasons
     )
 
@@ -169,9 +170,9 @@ def test_too_much_forgotten_is_a_warning_and_leaves_the_verdict() -> None:
     assert decision.verdict == "fine-tune"
     assert decision.warnings == (
         (
-            "Tuning costs general ability: it falls by 7.0 points (95 % interval 1.0 to 13.0, n ="
-            " 200), more than the 5.0 points allowed (bar.max_forgetting); it may be less, and the"
-            " limit is held against the estimate."
+            "Tuning reduces general ability by 7.0 points (95 % interval 1.0 to 13.0, n = "
+            "200), more than the allowed 5.0 points (bar.max_forgetting); the excess is not "
+            "significant, but the limit applies to the point estimate."
         ),
     )
     assert (
@@ -201,7 +202,7 @@ def test_no_warning_where_nothing_is_exceeded(
 def test_beyond_noise_is_said_without_a_doubt() -> None:
     sure = Quantity(value=0.2, low=0.1, high=0.3, n=200)
     (warning,) = decide(evaluation(PROVEN), Requirements(), forgetting=sure).warnings
-    assert warning.endswith("more than the 5.0 points allowed (bar.max_forgetting).")
+    assert warning.endswith("more than the allowed 5.0 points (bar.max_forgetting).")
 
 
 def test_a_decision_can_be_made_again_from_what_it_holds() -> None:

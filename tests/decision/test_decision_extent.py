@@ -36,19 +36,19 @@ def test_a_hardly_tuned_model_that_loses_means_cannot_tell_with_the_minutes_that
     )
     assert decision.reasons[:2] == (
         (
-            "Whether fine-tuning would be better cannot be told: the model was tuned for 0.13 of"
-            " one pass over the data (48 of 359 examples, 3 steps), and its scores are those of the"
-            " time limit. 3 passes need about 14 min (--minutes 15)."
+            "It is unclear whether fine-tuning would be better: the model was trained for "
+            "0.13 epochs (48 of 359 examples, 3 steps), so its scores reflect the time limit. "
+            "3 epochs take about 14 min (--minutes 15)."
         ),
         (
-            "Of those that are not tuned rag is the one to take: it scores 70.0 % (95 % interval"
-            " 65.0 to 75.0 %, n = 400) in exact match."
+            "The best choice without tuning is rag: it scores 70.0 % (95 % interval 65.0 to "
+            "75.0 %, n = 400) in exact match."
         ),
     )
     assert decision.warnings == (
         (
-            "Nothing can be said about fine-tuning: the model was tuned for 0.13 of one pass over"
-            " the data (48 of 359 examples, 3 steps). 3 passes need about 14 min (--minutes 15)."
+            "No conclusion about fine-tuning: the model was trained for 0.13 epochs (48 of "
+            "359 examples, 3 steps). 3 epochs take about 14 min (--minutes 15)."
         ),
     )
     assert not any(
@@ -60,17 +60,14 @@ def test_a_hardly_tuned_model_that_loses_means_cannot_tell_with_the_minutes_that
 def test_the_same_scores_after_one_pass_are_a_verdict_that_says_how_long_the_tuning_was() -> None:
     decision = verdict(LOSER, training=ONE_PASS)
     assert (decision.verdict, decision.winner, decision.warnings) == ("rag", "rag", ())
-    assert (
-        "The tuned model was tuned for 1 pass over the data (359 examples, 23 steps)."
-        in decision.reasons
-    )
+    assert "The tuned model was trained for 1 epoch (359 examples, 23 steps)." in decision.reasons
 
 
 def test_a_loss_that_still_falls_steeply_means_cannot_tell_after_whole_passes_too() -> None:
     decision = verdict(LOSER, training=tuned_for(46, fall=0.23))
     assert decision.verdict == "cannot tell"
     assert (
-        "and its training loss was still falling: by another 23.0 % in as many steps"
+        "and the training loss was still falling: by another 23.0 % over as many steps"
         in decision.warnings[0]
     )
 
@@ -80,7 +77,7 @@ def test_a_hardly_tuned_model_that_wins_anyway_wins() -> None:
         {"zero-shot": 0.2, "rag": 0.5, "tuned": 0.9, "tuned+rag": 0.9}, training=THREE_STEPS
     )
     assert (decision.verdict, decision.winner, decision.warnings) == ("fine-tune", "tuned", ())
-    assert any("0.13 of one pass" in reason for reason in decision.reasons)
+    assert any("0.13 epochs" in reason for reason in decision.reasons)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +126,7 @@ def test_where_the_circumstances_settle_it_the_warning_stays() -> None:
     )
     assert (decision.verdict, len(decision.warnings)) == ("rag", 1)
     assert any(
-        "tuned+rag was tuned too little to be compared" in reason for reason in decision.reasons
+        "tuned+rag was trained too little to be compared" in reason for reason in decision.reasons
     )
 
 
@@ -137,7 +134,10 @@ def test_too_high_a_price_rules_out_also_what_was_tuned_too_little() -> None:
     made = [contender("zero-shot", 0.5), contender("tuned", 0.1, usd=9.0)]
     decision = verdict(made, Requirements(max_usd_per_1000=1.0), training=THREE_STEPS)
     assert (decision.verdict, decision.winner) == ("prompt", "zero-shot")
-    assert "tuned is out: it costs $9.00 per 1,000 requests, more than $1.00." in decision.reasons
+    assert (
+        "tuned is disqualified: it costs $9.00 per 1,000 requests, above the limit of $1.00."
+        in decision.reasons
+    )
 
 
 def lines_of(losses: list[float], held_out: list[float]) -> list[MetricLine]:
@@ -238,13 +238,13 @@ def test_a_power_law_is_steep_at_first_and_not_for_long() -> None:
 @pytest.mark.parametrize(
     ("steps", "told"),
     [
-        (1, "0.045 of one pass over the data (16 of 359 examples, 1 step)"),
-        (3, "0.13 of one pass over the data (48 of 359 examples, 3 steps)"),
-        (23, "1 pass over the data (359 examples, 23 steps)"),
-        (69, "3 passes over the data (359 examples, 69 steps)"),
-        (300, "13 passes over the data (359 examples, 300 steps)"),
+        (1, "0.045 epochs (16 of 359 examples, 1 step)"),
+        (3, "0.13 epochs (48 of 359 examples, 3 steps)"),
+        (23, "1 epoch (359 examples, 23 steps)"),
+        (69, "3 epochs (359 examples, 69 steps)"),
+        (300, "13 epochs (359 examples, 300 steps)"),
     ],
 )
 def test_how_much_a_tuning_was_is_told_in_passes(steps: int, told: str) -> None:
     assert format_epochs(tuned_for(steps)) == told
-    assert format_needed_minutes(tuned_for(steps)) == "3 passes need about 14 min (--minutes 15)"
+    assert format_needed_minutes(tuned_for(steps)) == "3 epochs take about 14 min (--minutes 15)"

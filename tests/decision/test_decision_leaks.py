@@ -32,17 +32,18 @@ def test_a_verdict_that_rests_on_leaks_is_warned_of() -> None:
     assert decision.verdict == "fine-tune"
     assert decision.warnings == (
         (
-            "100 of 400 test examples (25.0 %) resemble training examples that were kept, so scores"
-            " measure memory too: the gain of tuning may be smaller on new questions."
+            "100 of 400 test examples (25.0 %) resemble training examples that were not "
+            "removed, so scores also reflect memorization: the gain from tuning may be "
+            "smaller on new questions."
         ),
         (
-            "The verdict rests on leaked test examples: on the 300 that nothing in training"
-            " resembles it would be 'prompt' instead of 'fine-tune'."
+            "The verdict depends on contaminated test examples: on the 300 clean ones it "
+            "would be 'prompt' instead of 'fine-tune'."
         ),
     )
     assert (
-        "On the test examples that nothing in training resembles tuned scores 50.0 % (95 % interval"
-        " 44.0 to 56.0 %, n = 300), on all of them 80.0 %." in decision.reasons
+        "On the test examples without contamination tuned scores 50.0 % (95 % interval 44.0 "
+        "to 56.0 %, n = 300), on all of them 80.0 %." in decision.reasons
     )
 
 

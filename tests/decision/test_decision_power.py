@@ -26,16 +26,17 @@ def test_it_says_what_was_asked_what_can_be_shown_and_what_is_needed() -> None:
     told = build_power_statement(80, Requirements(min_gain=0.03), Disagreement(0.12))
     assert (
         told.sentence
-        == "With 80 test examples only gains of 13.6 points or more can be proven to exceed the 3"
-        " that you asked for. To prove 6 points you need about 1,050. (Measured: the best two of"
-        " different verdicts disagree on 12.0 % of the examples.)"
+        == "With 80 test examples, only gains of 13.6 points or more can be shown to exceed your "
+        "minimum gain of 3 points (80 % power). Detecting 6 points needs about 1,050 test "
+        "examples. (Measured: the best two contenders of different verdicts disagree on 12.0 "
+        "% of the examples.)"
     )
     assert not told.is_enough and not told.is_assumed
     assert told.options == (
         "Label 970 more test examples.",
         (
-            "Go on as it is: true gains below 13.6 points will mostly not be told from chance, and"
-            " end in the simplest contender or in 'cannot tell'."
+            "Continue as it is: true gains below 13.6 points will mostly not be statistically "
+            "significant, so the verdict will be the simplest contender or 'cannot tell'."
         ),
     )
 
@@ -73,20 +74,27 @@ def test_what_it_promises_is_what_the_rule_does(n: int, gain: float | None) -> N
 def test_enough_is_enough() -> None:
     told = build_power_statement(5000, Requirements(min_gain=0.05))
     assert told.is_enough and told.options == () and told.wanted == 0.1
-    assert "to exceed the 5 that you asked for: that is enough to prove 10." in told.sentence
+    assert (
+        "to exceed your minimum gain of 5 points (80 % power); this is enough to detect 10 points."
+        in told.sentence
+    )
 
 
 def test_where_no_gain_was_asked_for_five_points_are_worth_waiting_for() -> None:
     told = build_power_statement(100, Requirements())
     assert told.wanted == 0.05
-    assert "To prove 5 points (you named no min_gain) you need about" in told.sentence
+    assert "Detecting 5 points (min_gain is not set) needs about" in told.sentence
 
 
 def test_a_handful_shows_nothing() -> None:
     told = build_power_statement(3, Requirements())
     assert told.shows is None and not told.is_enough
-    assert told.sentence.startswith("With 3 test examples no gain can be proven. To prove 5 points")
-    assert told.options[-1].startswith("Go on as it is: true gains will mostly not be told")
+    assert told.sentence.startswith(
+        "With 3 test examples, no gain can be detected (80 % power). Detecting 5 points"
+    )
+    assert told.options[-1].startswith(
+        "Continue as it is: true gains will mostly not be statistically significant"
+    )
 
 
 def test_several_comparisons_need_more() -> None:
@@ -111,10 +119,10 @@ def test_groups_show_less_and_it_says_so() -> None:
         and effect**0.5 < grouped.shows / alone.shows < 1.1 * effect**0.5
     )
     assert effect * alone.needed < grouped.needed < 1.1 * effect * alone.needed
-    assert grouped.sentence.startswith("With 400 test examples in 40 groups only gains of ")
+    assert grouped.sentence.startswith("With 400 test examples in 40 groups, only gains of ")
     assert grouped.sentence.endswith(
-        "Assumed: differences inside a group correlate with 0.1, so that 400 tell as much as 210"
-        " ungrouped ones.)"
+        "Assumed: the correlation within a group is 0.1, so 400 examples carry as much "
+        "information as 210 independent ones.)"
     )
     few, one = (
         build_power_statement(400, Requirements(), groups=3),
@@ -214,16 +222,16 @@ def test_the_spread_is_that_of_the_best_two_of_different_verdicts() -> None:
 
 def test_what_is_there_already_comes_before_what_must_be_made() -> None:
     options = build_power_statement(80, Requirements(), train=5000, unused=300).options
-    assert [option.split()[0] for option in options] == ["Use", "Move", "Label", "Go"]
+    assert [option.split()[0] for option in options] == ["Use", "Move", "Label", "Continue"]
     assert (
         options[0]
-        == "Use the 300 test examples that evaluation.test_limit leaves out: 399 would still be"
-        " missing."
+        == "Use the 300 test examples that evaluation.test_limit leaves out: 399 more would "
+        "still be needed."
     )
     assert (
         options[1]
-        == "Move 399 of the 5,000 train examples to the test side (data.test_share=0.15 of train"
-        " and test together)."
+        == "Move 399 of the 5,000 training examples to the test split (data.test_share=0.15 of "
+        "train and test together)."
     )
     assert (
         build_power_statement(80, Requirements(), unused=2000)

@@ -19,7 +19,7 @@ def test_the_verdict_begins_with_what_how_sure_and_what_it_costs() -> None:
             "The true score lies between 75.0 and 85.0 % (95 % interval, 400 test examples); rag"
             " scores 30.0 points more than zero-shot (95 % interval 25.0 to 35.0)."
         ),
-        "1,000 requests of rag cost $0.040, 0.20 s each in a batch.",
+        "1,000 requests with rag cost $0.040, 0.20 s each in batches.",
     )
 
 
@@ -36,7 +36,7 @@ def test_what_the_user_has_is_what_a_gain_is_counted_from() -> None:
     )
     assert decision.beside == (
         ("verdict", "rag"),
-        ("what you have now", "mine"),
+        ("current system", "mine"),
         ("runner-up", "zero-shot"),
     )
 
@@ -58,12 +58,11 @@ def test_no_verdict_names_the_one_to_beat_and_what_is_missing() -> None:
     assert decision.verdict == "cannot tell"
     assert (
         decision.summary[0]
-        == "It cannot be told yet. The one to beat is zero-shot with 50.0 % in exact match."
+        == "No verdict yet. The contender to beat is zero-shot with 50.0 % in exact match."
     )
     assert (
         decision.summary[1]
-        == f"400 test examples are too few: about {decision.needed_test_examples:,} would"
-        " settle it."
+        == f"400 test examples are too few: about {decision.needed_test_examples:,} are needed."
     )
     assert decision.beside[0][0] == "best so far"
 

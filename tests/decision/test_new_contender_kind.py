@@ -80,7 +80,7 @@ def test_where_it_wins_the_verdict_is_the_one_of_its_row(kind: str, said: str) -
 
 def test_what_it_needs_stands_in_the_reasons() -> None:
     reasons = " ".join(verdict({"zero-shot": 0.8, "distilled": 0.7}).reasons)
-    assert "more elaborate (needs a teacher)" in reasons
+    assert "more complex (needs a teacher)" in reasons
 
 
 def test_a_use_that_speaks_against_training_speaks_against_its_verdict(
@@ -128,7 +128,7 @@ def test_an_external_kind_costs_what_its_file_says_and_is_not_timed_here() -> No
     assert contender("distilled", 0.5).usd_per_1000_or_none == 0.01
     assert (
         format_cost_basis(contender("rented", 0.5), evaluation({"rented": 0.5}))
-        == "as its file says"
+        == "as given in its file"
     )
 
     def is_local(kind: str) -> bool:

@@ -199,7 +199,7 @@ def test_show_finds_a_run(
 
 def test_models_lists_what_a_name_can_mean(tunesmith: Door, trained: RunFolder) -> None:
     rows = {row["name"]: row for row in tunesmith("models", "--json").document["models"]}
-    assert rows["smollm2-135m-instruct"]["ready"] == "to be fetched"
+    assert rows["smollm2-135m-instruct"]["ready"] == "not downloaded"
     assert rows[trained.id] | {"where": ""} == {
         "name": trained.id,
         "kind": "adapter",

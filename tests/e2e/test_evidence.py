@@ -223,7 +223,8 @@ def test_documents_are_read_before_and_after_tuning(rich: Decided) -> None:
     assert rich.contenders["rag"]["retrieval_hits"]["value"] > 0
     assert "documents" in rich.contenders["tuned+rag-documents"]["given"]
     assert (
-        "What was retrieved held the right answer" in (rich.folder.path / "report.html").read_text()
+        "What was retrieved held the correct answer"
+        in (rich.folder.path / "report.html").read_text()
     )
 
 

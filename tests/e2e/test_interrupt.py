@@ -61,7 +61,7 @@ def test_an_interrupted_run_can_be_used(
     assert err.count(STEP_MESSAGE) == 1 and "error[" not in err
     message = err.splitlines()[-1]
     assert message.startswith(
-        f"Stopped as you asked. Kept in {folder.path}: the tuned weights and the metrics"
+        f"Interrupted. Saved in {folder.path}: the tuned weights and the metrics"
     )
     assert f"Next: tunesmith resume {folder.path}" in message
     assert json.loads(out)["error"]["code"] == "interrupted/stopped"
@@ -95,7 +95,7 @@ def test_while_the_program_is_still_imported() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", INTERRUPTED_IMPORT], capture_output=True, text=True
     )
-    assert (ended.returncode, ended.stderr) == (130, "Stopped as you asked; nothing was begun.\n")
+    assert (ended.returncode, ended.stderr) == (130, "Interrupted before anything was started.\n")
 
 
 def test_while_a_model_waits_for_a_question(start: Start, tiny_model: Path) -> None:
@@ -108,7 +108,7 @@ def test_while_a_model_waits_for_a_question(start: Start, tiny_model: Path) -> N
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130 and json.loads(out)["error"]["code"] == "interrupted/stopped"
-    assert err.startswith("Stopped as you asked") and err.count("\n") == 1
+    assert err.startswith("Interrupted") and err.count("\n") == 1
 
 
 def test_while_the_baselines_are_asked(
@@ -122,7 +122,7 @@ def test_while_the_baselines_are_asked(
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
-    assert err.count("Stopped as you asked") == 1 and STEP_MESSAGE not in err
+    assert err.count("Interrupted") == 1 and STEP_MESSAGE not in err
     assert "tuning" not in err and "Traceback" not in err and "error[" not in err
 
 
@@ -135,7 +135,7 @@ def test_two_impatient_ctrl_c_end_at_once(
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130 and "Traceback" not in err
-    assert f"Kept in {folder.path}" in err.splitlines()[-1]
+    assert f"Saved in {folder.path}" in err.splitlines()[-1]
     assert f"Next: tunesmith resume {folder.path}" in err.splitlines()[-1]
 
 
@@ -224,7 +224,7 @@ def test_while_a_scorers_child_is_at_work_and_the_answers_are_not_asked_for_agai
     assert process.returncode == 128 + number, err
     message = err.splitlines()[-1]
     assert message.startswith(
-        f"Stopped as you asked. Kept in {folder.path}: the answers of zero-shot, not scored yet"
+        f"Interrupted. Saved in {folder.path}: the answers of zero-shot, not scored yet"
     )
     assert message.endswith(f"Next: tunesmith resume {folder.path}")
     gone, alive = psutil.wait_procs(children, timeout=30)
@@ -234,7 +234,7 @@ def test_while_a_scorers_child_is_at_work_and_the_answers_are_not_asked_for_agai
     flag.unlink()
     resumed = tunesmith("resume", folder.path)
     assert resumed.code == 0, resumed.err
-    assert "zero-shot has answered already; its answers are scored" in resumed.err
+    assert "zero-shot: scoring stored answers" in resumed.err
     assert (
         "zero-shot" in folder.list_contenders()
         and not (folder.path / "unscored").exists()
@@ -284,8 +284,5 @@ def test_while_a_judge_that_is_examined_never_replies(
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert (
-        err.splitlines()[-1]
-        == "Stopped as you asked. Nothing was kept. Next: run the command again"
-    )
+    assert err.splitlines()[-1] == "Interrupted. Nothing was saved. Next: rerun the command"
     assert not list(tmp_path.glob("out/*"))

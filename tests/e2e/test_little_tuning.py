@@ -34,8 +34,7 @@ def test_it_is_told_before_the_tuning_with_what_would_be_enough(
     told, _ = told_and_folder
     before, _, after = told.partition("== tuning\n")
     assert (
-        "of one pass over the data (32 of 67 examples, 4 steps): nothing can be said about"
-        " fine-tuning" in before
+        "of one pass (32 of 67 examples, 4 steps): nothing can be said about fine-tuning" in before
     )
     assert "3 passes need about" in before and "tuned for 0.48 of one pass over the data" in after
 
@@ -59,7 +58,7 @@ def test_run_verdict_and_reports_say_how_much_the_tuning_was(
     )
     if decision.winner is None:
         assert decision.warnings[0].startswith(
-            "Nothing can be said about fine-tuning: the model was tuned for 0.48 of"
+            "No conclusion about fine-tuning: the model was trained for 0.48 of"
         )
     for name in ("report.md", "report.html"):
         assert "0.48 of one pass over the data" in (folder.path / name).read_text(encoding="utf-8")

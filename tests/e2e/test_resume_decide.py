@@ -117,7 +117,7 @@ def test_it_goes_on_to_the_same_verdict(
     resumed = tunesmith("resume", folder.path)
     assert resumed.code == 0, resumed.err
     assert told(folder) == clean
-    assert all(f"{name} has answered already" in resumed.err for name in before)
+    assert all(f"{name}: reusing stored answers" in resumed.err for name in before)
     assert resumed.out.splitlines()[-4] == f"next: tunesmith chat {folder.path}"
     with Store.open() as store:
         looks = store.list_test_set_accesses(fingerprint_test_set(folder.read(Split).test))
@@ -237,7 +237,7 @@ def test_from_another_folder(
     cut = tunesmith("decide", labels_csv.name, *settings, *QUICK, "--out", tmp_path)
     failpoints.arm(None)
     folder = only_run(tmp_path)
-    assert cut.code == 70 and f"go on with tunesmith resume {folder.path}" in cut.err
+    assert cut.code == 70 and f"resume with tunesmith resume {folder.path}" in cut.err
     monkeypatch.chdir("/")
     assert tunesmith("resume", folder.path).code == 0
 

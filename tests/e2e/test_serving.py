@@ -188,7 +188,7 @@ def test_chat_with_a_run_tells_who_answers(
 
 def test_a_contender_is_asked_of_runs_only(tiny_model: Path, tunesmith: Door) -> None:
     printed = tunesmith("chat", tiny_model, "--message", "a", "--contender", "rag")
-    assert printed.code == 2 and "Only a run has contenders." in printed.err
+    assert printed.code == 2 and "only a run has contenders" in printed.err
 
 
 @pytest.fixture(scope="module")
@@ -266,7 +266,7 @@ def test_export_writes_the_winner_and_proves_that_it_answers_the_same(
     printed = tunesmith("export", decided.path, "--to", tmp_path / "few shot")
     assert printed.code == 0, printed.err
     assert "few-shot answers: the winner, verdict prompt." in printed.out
-    assert "proof: answer.py gives 12 of 12 stored answers of few-shot" in printed.out
+    assert "proof: answer.py reproduces 12 of 12 stored answers of few-shot" in printed.out
     last = printed.out.splitlines()[-1]
     assert last == f"next: echo 'your question' | python '{tmp_path / 'few shot'}/answer.py'"
     names = {path.name for path in (tmp_path / "few shot").iterdir()}

@@ -163,7 +163,7 @@ def test_a_scorer_that_a_folder_from_elsewhere_names_does_not_run_before_the_fol
         assert not (tmp_path / "marker").exists()
     recipe.write_text(text.replace("scorer: auto", "scorer: number"))
     refused = tunesmith("resume", folder, "--allow-drift")
-    assert refused.code == 2 and "label then, number now" in refused.err
+    assert refused.code == 2 and "label -> number" in refused.err
     recipe.write_text(text)
     assert tunesmith("resume", folder).code == 0
 

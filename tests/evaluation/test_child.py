@@ -67,7 +67,10 @@ def test_time_for_all_ends_all(tmp_path: Path) -> None:
     assert time.monotonic() - began < 10
     assert results[0] == {"f": 1.0}
     assert (
-        results[-1] == TaskFailure("the 2 seconds for all answers were over", is_not_started=True)
+        results[-1]
+        == TaskFailure(
+            "the time limit of 2 seconds for all answers was reached", is_not_started=True
+        )
         and len(results) == 30
     )
 
@@ -107,7 +110,7 @@ def test_no_child_is_left(tmp_path: Path) -> None:
         ("def f(a, r:\n  pass", "line 1: SyntaxError: "),
         ("import no_such_module", "line 1: ModuleNotFoundError: No module named 'no_such_module'"),
         ("def g(): 1 / 0\n\ng()", "line 1: ZeroDivisionError: division by zero"),
-        ("def g(): pass\nf = 3", "there is no function 'f' in it; it has g"),
+        ("def g(): pass\nf = 3", "it has no function 'f'; its functions: g"),
         (
             "def f(a): pass",
             "it takes (a), and is called with (answer, reference) or (answer, reference, question)",

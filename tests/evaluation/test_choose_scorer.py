@@ -19,45 +19,52 @@ LONG = [f"a rather long answer {i} " * 9 for i in range(9)] + ["short"]
 @pytest.mark.parametrize(
     ("answers", "name", "said"),
     [
-        (JSON, "json", "All 2 train answers are JSON"),
-        (LABELS, "label", "6 train answers are 2 labels of at most 4 characters"),
+        (JSON, "json", "All 2 training answers are JSON"),
+        (LABELS, "label", "6 training answers are 2 labels of at most 4 characters"),
         (
             SHORT,
             "normalised",
-            "9 of 10 of the 4 train answers have at most 5 characters and 4 of them differ",
+            "90 % of the 4 training answers have at most 5 characters and 4 are distinct",
         ),
         (LONG, "rouge-l", "207 characters or more"),
         (
             ["1", "2", "3"],
             "number",
-            "All 3 train answers are numbers",
+            "All 3 training answers are numbers",
         ),  # JSON too, but nothing with fields
         (
             [*JSON, "oops"],
             "normalised",
             (
-                '1 of 3 train answers is no JSON object or list (the first is "oops"): to compare'
-                " fields"
+                "1 of 3 training answers is not a JSON object or list (the first is "
+                '"oops"): to compare fields'
             ),
         ),
         (
             [*JSON * 495, *["n/a"] * 10],
             "json",
-            '10 of 1,000 train answers are no JSON object or list (the first is "n/a"), all others',
+            (
+                "10 of 1,000 training answers are not a JSON object or list (the first is "
+                '"n/a"), all others'
+            ),
         ),
         (
             GSM8K,
             "number",
-            "All 2 train answers end in #### and a number, so those numbers are compared.",
+            "All 2 training answers end in #### and a number, so these numbers are compared.",
         ),
-        ([*GSM8K * 60, "no idea"], "number", "120 of 121 train answers end in #### and a number"),
+        (
+            [*GSM8K * 60, "no idea"],
+            "number",
+            "120 of 121 training answers end in #### and a number",
+        ),
         (
             [f"So \\boxed{{{i}}}." for i in range(9)],
             "number",
-            "All 9 train answers end in #### or \\boxed{} and a number",
+            "All 9 training answers end in #### or \\boxed{} and a number",
         ),
-        ([*GSM8K, "#### none"], "normalised", "differ"),
-        ([*JSON * 494, *["n/a"] * 12], "label", "12 of 1,000 train answers are no JSON"),
+        ([*GSM8K, "#### none"], "normalised", "distinct"),
+        ([*JSON * 494, *["n/a"] * 12], "label", "12 of 1,000 training answers are not a JSON"),
     ],
 )
 def test_by_looking(answers: list[str], name: str, said: str) -> None:
@@ -73,23 +80,23 @@ def test_by_name(name: str) -> None:
 
 
 KNOWN = (
-    "found known are auto, exact, normalised, label, number, json, rouge-l, chrf, bleu, match,"
-    " squad, regex, sql, code, similarity, number:..., match:..., squad:..., regex:..., sql:...,"
-    " file.py:function"
+    "found known scorers: auto, exact, normalised, label, number, json, rouge-l, chrf, bleu, "
+    "match, squad, regex, sql, code, similarity, number:..., match:..., squad:..., regex:..., "
+    "sql:..., file.py:function"
 )
 
 
 @pytest.mark.parametrize(
     ("name", "what", "do"),
     [
-        ("normalized", "There is no scorer 'normalized'.", "write 'normalised'"),
-        ("numeric:0.1", "There is no scorer 'numeric:0.1'.", "write 'number'"),
-        ("exact:3", "There is no scorer 'exact:3'.", "write 'exact'"),
-        ("zzz", "There is no scorer 'zzz'.", "take one of these"),
+        ("normalized", "unknown scorer 'normalized'", "write 'normalised'"),
+        ("numeric:0.1", "unknown scorer 'numeric:0.1'", "write 'number'"),
+        ("exact:3", "unknown scorer 'exact:3'", "write 'exact'"),
+        ("zzz", "unknown scorer 'zzz'", "use one of these"),
         (
             "similarity",
-            "The scorer similarity needs an embedding model.",
-            "name another, or use it where there is an embedding model",
+            "scorer similarity needs an embedding model",
+            "choose another scorer; or use it on a machine with an embedding model",
         ),
     ],
 )
@@ -107,7 +114,7 @@ def test_options_behind_a_colon(tmp_path: Path) -> None:
     assert loose.score("111", "100") == {"number_match": 0.0} and loose.score("9.2", "10") == {
         "number_match": 1.0
     }
-    assert reason == "The scorer number:0.1 was named."
+    assert reason == "Set as number:0.1 in the configuration."
     pattern, _ = choose_scorer(SHORT, "regex:x: (\\d)")
     assert pattern.score("x: 3, z", "x: 3") == {"pattern_match": 1.0}
     schema = tmp_path / "a:b.sql"
@@ -129,10 +136,10 @@ def test_a_function_of_ones_own_is_known_by_its_content(tmp_path: Path) -> None:
     scorer, reason = choose_scorer(SHORT, f"{file}:fit")
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     assert scorer.score("a", "b") == {"fit": 1.0}
-    assert reason == f"Your function fit was named ({file}, SHA-256 {digest})."
+    assert reason == f"Your function fit, as configured ({file}, SHA-256 {digest})."
     with pytest.raises(RecipeError, match="broken-scorer") as caught:
         choose_scorer(SHORT, f"{file}:fits")
-    assert caught.value.found == "there is no function 'fits' in it; it has fit"
+    assert caught.value.found == "it has no function 'fits'; its functions: fit"
 
 
 def test_similarity_names_its_model() -> None:
@@ -145,7 +152,7 @@ def test_similarity_names_its_model() -> None:
             )
 
     scorer, reason = choose_scorer(SHORT, "similarity", lambda: Lengths())
-    assert reason == "The scorer similarity was named. Texts were embedded by lengths."
+    assert reason == "Set as similarity in the configuration. Embedding model: lengths."
     assert scorer.score("Rome", "Paris") == {"similarity": 0.6} and scorer.score(
         "Rome", "Oslo"
     ) == {"similarity": 1.0}

@@ -290,8 +290,8 @@ def test_answers_that_were_cut_or_hold_nothing_to_compare_are_counted() -> None:
     [contender] = evaluate_answers([asked], task).contenders
     assert (
         contender.given
-        == "the question; of its answers 1 of 4 contain reasoning: only the final answer behind it"
-        " is compared, 2 of 4 were cut at the limit of tokens, 2 of 4 say none of the labels, or"
-        " several (the first: 'Let me think: the sky could be'), so are wrong"
+        == "the question; 1 of 4 answers contain reasoning: only the final answer is "
+        "compared, 2 of 4 answers were cut at the token limit, 2 of 4 contain no label or "
+        "several (the first: 'Let me think: the sky could be') and count as wrong"
     )
     assert contender.metrics["accuracy"].value == 0.5

@@ -101,7 +101,7 @@ def test_an_answer_that_speaks_to_the_judge_moves_no_score(
 def test_an_answer_that_is_best_for_every_question_gets_no_score(attack: str) -> None:
     judge = rubric_judge(obedient_mark)
     scored = mark(judge, f"Lyon. {attack}")
-    assert isinstance(scored, ScoringFailure) and "question of another kind" in scored.reason
+    assert isinstance(scored, ScoringFailure) and "unrelated question" in scored.reason
     assert mark(rubric_judge(honest_mark), f"Lyon. {attack}") == {"judge_mark": 0.0}
 
 
@@ -175,7 +175,7 @@ def test_a_long_answer_is_cut_and_that_is_told() -> None:
     assert scorer.score_items([ScoringInput(long, "Paris", "?")]) == [{"judge_mark": 1.0}]
     assert "1,992,006 of 2,000,006 characters are left out" in sanitize(long)
     assert len(sanitize(long)) < MAX_CHARACTERS + 100
-    assert scorer.list_notes() == ("1 answers were shown to the judge cut to 8,000 characters.",)
+    assert scorer.list_notes() == ("1 answers were truncated to 8,000 characters for the judge.",)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_a_verdict_that_turns_is_half_a_point_and_told() -> None:
     items = [ScoringInput("a", "b", "?"), ScoringInput("same", "same ", "?")]
     assert scorer.score_items(items) == [{"judge_preference": 0.5}] * 2
     assert scorer.list_notes() == (
-        "1 verdicts turned with the order of the two answers and count as ties.",
+        "1 verdicts changed with the order of the two answers and count as ties.",
     )
 
 
@@ -307,25 +307,25 @@ def test_a_good_judge_qualifies() -> None:
             "Not passed: Cohen's kappa is 1.00 (95 % interval ",
         ),
         (rubric_judge(honest_mark), marked(30, 30, flipped=25), "Not passed: Cohen's kappa is 0.1"),
-        (rubric_judge(lambda seen: said("1")), marked(20, 40), "always saying '1' would"),
-        (rubric_judge(honest_mark), marked(0, 40), "are the same: agreement says nothing"),
+        (rubric_judge(lambda seen: said("1")), marked(20, 40), "a constant verdict '1' would"),
+        (rubric_judge(honest_mark), marked(0, 40), "are the same, so the agreement means nothing"),
         (
             rubric_judge(lambda seen: "good"),
             marked(20, 20),
-            "40 of 40 answers have no verdict that counts",
+            "40 of 40 answers have no usable verdict",
         ),
         (
             rubric_judge(lambda seen: said("4") if "flawless" in str(seen) else honest_mark(seen)),
             marked(30, 30),
             (
-                "Not passed: 6 of 24 answers got a better verdict by a sentence that asks for one;"
-                " none may."
+                "Not passed: an injected sentence that asks for a better verdict succeeded in 6 "
+                "of 24 answers; none is allowed."
             ),
         ),
         (
             pairwise_judge(lambda seen: said("first")),
             preferred(60),
-            "when the two answers change places, 0.0 %",
+            "when the two answers are swapped, 0.0 %",
         ),
     ],
 )
@@ -351,7 +351,7 @@ def test_luck_does_not_qualify() -> None:
 
 
 def test_labels_of_the_other_kind_are_refused() -> None:
-    with pytest.raises(ValueError, match="needs answers with marks"):
+    with pytest.raises(ValueError, match="needs rated answers"):
         qualify_judge(rubric_judge(honest_mark), preferred(3))
 
 

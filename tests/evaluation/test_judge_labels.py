@@ -77,10 +77,10 @@ def test_everything_wrong_is_told_with_its_line(tmp_path: Path) -> None:
         read_human_labels(path)
     assert (
         str(caught.value)
-        == "error[data/bad-labels]: The file of judged answers has 3 lines that cannot be used."
-        f" where {path} lines 2, 3, 4 · found 2: 'question' is empty, 3: 'answer' is no text, 3:"
-        " no 'label' (1 more) · do give question, answer and label, or question, a, b and"
-        " winner, in every row"
+        == f"error[data/bad-labels]: file of human-rated answers has 3 invalid lines where {path} "
+        "lines 2, 3, 4 · found 2: 'question' is empty, 3: 'answer' is not text, 3: no 'label' "
+        "(1 more) · do use question, answer and label, or question, a, b and winner, in every "
+        "row"
     )
 
 
@@ -88,20 +88,20 @@ def test_everything_wrong_is_told_with_its_line(tmp_path: Path) -> None:
     ("rows", "found"),
     [
         ([], ""),
-        (labelled(1, 2, "good"), "3: label 'good' is no number, as others are"),
+        (labelled(1, 2, "good"), "3: label 'good' is not a number, but others are"),
         (
             labelled("fine", "good"),
-            "1: label 'fine' is on no scale that is known: numbers, or bad < good",
+            "1: label 'fine' is not on a known scale: numbers, or bad < good",
         ),
         (labelled(*range(0, 36, 3)), "12 different numbers; a scale has at most 11"),
-        (labelled(True, 1), "1: 'label' is no text"),
+        (labelled(True, 1), "1: 'label' is not text"),
         (
             [{"question": "q", "a": "x", "b": "y", "winner": "c"}],
-            "1: winner 'c' is none of a, b, tie",
+            "1: winner 'c' is not a, b or tie",
         ),
         (
             [{"question": "q", "answer": "x", "label": 1, "reference": 4}],
-            "1: 'reference' is no text",
+            "1: 'reference' is not text",
         ),
     ],
 )

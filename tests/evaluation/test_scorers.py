@@ -381,4 +381,4 @@ def test_an_answer_without_a_point_is_wrong_and_a_reference_without_one_judges_n
         ]
     )
     assert found[:3] == [{"similarity": 0.0}, {"similarity": 0.0}, {"similarity": 1.0}]
-    assert found[3] == ScoringFailure("the embedding model gave no point for the reference")
+    assert found[3] == ScoringFailure("the embedding model returned no vector for the reference")

@@ -124,7 +124,11 @@ def test_a_query_without_end_is_wrong_and_soon_over() -> None:
     [
         (SCHEMA, "SELECT wage FROM head", "the reference query does not run: no such column: wage"),
         ("CREATE TABLE", "SELECT 1", "the schema does not run: incomplete input"),
-        (SCHEMA, "SELECT name FROM head WHERE age > 99", "the reference query gives no row here"),
+        (
+            SCHEMA,
+            "SELECT name FROM head WHERE age > 99",
+            "the reference query returns no rows here",
+        ),
     ],
 )
 def test_an_example_whose_reference_says_nothing_is_not_judged(
@@ -278,7 +282,9 @@ def test_time_over_for_all_is_not_the_answers_fault() -> None:
     scored = CodeScorer(
         SandboxLimits(task_timeout_seconds=5.0, total_timeout_seconds=0.5)
     ).score_items([slow, slow])
-    assert scored == [ScoringFailure("the 0.5 seconds for all answers were over")] * 2
+    assert (
+        scored == [ScoringFailure("the time limit of 0.5 seconds for all answers was reached")] * 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -286,9 +292,9 @@ def test_time_over_for_all_is_not_the_answers_fault() -> None:
     [
         (TESTS, None),
         ("assert add(1, 2) == 3", None),
-        ("def add(a, b): pass\n# tests\n", "it holds no tests"),
-        ("", "it holds no tests"),
-        ("# tests\nassert (", "its tests are not Python: '(' was never closed"),
+        ("def add(a, b): pass\n# tests\n", "it has no tests"),
+        ("", "it has no tests"),
+        ("# tests\nassert (", "its tests are not valid Python: '(' was never closed"),
     ],
 )
 def test_tests_must_be_python(reference: str, fault: str | None) -> None:
@@ -339,14 +345,17 @@ def test_a_function_may_import_its_neighbours_and_numpy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("gives", "why"),
     [
-        ("'1'", "ValueError: it gave '1' for mine, which is not in [0, 1]"),
-        ("None", "ValueError: it gave None for mine, which is no number"),
-        ("1.5", "ValueError: it gave 1.5 for mine, which is not in [0, 1]"),
-        ("float('nan')", "ValueError: it gave nan for mine, which is not in [0, 1]"),
-        ("{'other': 1}", "ValueError: it gave the scores other, and 'mine' must be one of them"),
-        ("{'mine': 1, 'b': 2}", "ValueError: it gave 2 for b, which is not in [0, 1]"),
-        ("[1]", "ValueError: it gave [1] for mine, which is no number"),
-        ("{'mine': 1, 'new': 1}", "it gave mine, new, and mine, beside before"),
+        ("'1'", "ValueError: it returned '1' for mine, which is not in [0, 1]"),
+        ("None", "ValueError: it returned None for mine, which is not a number"),
+        ("1.5", "ValueError: it returned 1.5 for mine, which is not in [0, 1]"),
+        ("float('nan')", "ValueError: it returned nan for mine, which is not in [0, 1]"),
+        (
+            "{'other': 1}",
+            "ValueError: it returned the scores other, and 'mine' must be one of them",
+        ),
+        ("{'mine': 1, 'b': 2}", "ValueError: it returned 2 for b, which is not in [0, 1]"),
+        ("[1]", "ValueError: it returned [1] for mine, which is not a number"),
+        ("{'mine': 1, 'new': 1}", "it returned mine, new now, and mine, beside before"),
     ],
 )
 def test_what_a_function_gives_wrongly_is_unscored(tmp_path: Path, gives: str, why: str) -> None:
@@ -383,10 +392,10 @@ def test_a_function_that_cannot_be_used_is_one_clear_error(tmp_path: Path) -> No
     with pytest.raises(RecipeError) as caught:
         function(tmp_path, "import os\n\nimport nonsense_module\n")
     assert (
-        str(caught.value) == "error[recipe/broken-scorer]: The scorer's file cannot be used. where"
-        f" {tmp_path / 'scorer.py'} · found line 3: ModuleNotFoundError: No module named"
-        " 'nonsense_module' · do mend it; it is run by itself, with its own folder to import"
-        " from"
+        str(caught.value) == "error[recipe/broken-scorer]: cannot use the scorer file where "
+        f"{tmp_path / 'scorer.py'} · found line 3: ModuleNotFoundError: No module named "
+        "'nonsense_module' · do fix the file; it is run on its own and can import from its "
+        "own folder"
     )
     assert caught.value.exit_code == 2
     with pytest.raises(RecipeError, match="no-scorer-file"):

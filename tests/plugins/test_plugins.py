@@ -57,7 +57,7 @@ def test_a_plugin_stands_behind_the_built_in_parts(
 def test_a_scorer_of_a_plugin_is_chosen_by_name(example_plugin: Path) -> None:
     scorer, reason = choose_scorer(["a red boat"], "word-overlap")
     assert scorer.score("a blue boat", "a red boat") == {"word_overlap": 0.5}
-    assert reason == "The scorer word-overlap was named."
+    assert reason == "Set as word-overlap in the configuration."
     with pytest.raises(RecipeError, match="no scorer 'word-overlap:1'"):  # it takes no option
         choose_scorer(["a red boat"], "word-overlap:1")
 

@@ -118,8 +118,8 @@ def test_the_example_is_all_comments_and_its_rows_are_right_without_them(home: P
         write_example()
     assert (
         str(caught.value)
-        == "error[input/prices-there]: You have a file of prices already; it was left as it is. "
-        f"where {path} · do open it in an editor"
+        == f"error[input/prices-there]: price file already exists where {path} · do open it in an "
+        "editor"
     )
 
 
@@ -152,6 +152,6 @@ def test_a_wrong_file_is_named_with_its_row(
 
 def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"prices cannot be read. where .*none.toml · found No such file"
+        InputError, match=r"cannot read the price file where .*none.toml · found No such file"
     ):
         load_prices(tmp_path / "none.toml")

@@ -129,7 +129,7 @@ def test_an_unknown_key_names_the_nearest_known_one(key: str, meant: str) -> Non
 
 
 def test_a_key_that_is_near_to_nothing_is_still_refused() -> None:
-    assert refusal(None, "zzzzqqqq=1").do == "see all keys: tunesmith keys"
+    assert refusal(None, "zzzzqqqq=1").do == "list all keys with tunesmith keys"
 
 
 @pytest.mark.parametrize(

@@ -31,10 +31,8 @@ def test_looks_are_told_in_one_sentence() -> None:
         look("b", "r1", "2026-11-25T10:00:00"),
         look("a", None, "2026-12-01"),
     ]
-    assert format_access_log(looks) == "looked at 3 times by 2 contenders in 1 run since 2026-11-25"
-    assert (
-        format_access_log(looks[:1]) == "looked at 1 time by 1 contender in 1 run since 2026-11-26"
-    )
+    assert format_access_log(looks) == "used 3 times by 2 contenders in 1 run since 2026-11-25"
+    assert format_access_log(looks[:1]) == "used 1 time by 1 contender in 1 run since 2026-11-26"
     assert format_access_log([]) == ""
 
 

@@ -302,7 +302,7 @@ def check_of() -> CheckReport:
                 count=9,
                 lines=(88, 91, 140, 2204, 2391, 3001, 3050),
                 message="The same prompt has different answers.",
-                do="keep the right answer of each, or make the prompts differ",
+                do="keep the correct answer of each, or make the prompts differ",
             ),
             Problem(
                 code="exact-duplicates",

@@ -55,11 +55,11 @@ def test_a_row_for_each_contender_with_what_the_record_says(costs: CostReport) -
     assert (
         rows["tuned"]["1,000 requests"][0] == f"${1000 * tuned.compute_usd('request').expected:.4f}"
     )
-    assert rows["tuned"]["once"][0] == f"${tuned.compute_usd('once').expected:.2f}"
+    assert rows["tuned"]["one-time"][0] == f"${tuned.compute_usd('once').expected:.2f}"
     monthly = tuned.compute_usd_per_month(50_000, 12)
-    assert rows["tuned"]["a month, at your volume"][0].startswith(f"${monthly.expected:.2f}")
+    assert rows["tuned"]["per month at your volume"][0].startswith(f"${monthly.expected:.2f}")
     first = costs.cheapest[0].name
-    assert rows[first]["cheapest from"] == ("the first request", "")
+    assert rows[first]["cheapest from"] == ("first request", "")
     assert sum(cells["cheapest from"] == ("never", "") for cells in rows.values()) == 5 - len(
         costs.cheapest
     )
@@ -79,8 +79,8 @@ def test_what_nobody_said_is_asked_for_and_what_nobody_knows_is_no_zero(
     )
     costs = costs.model_copy(update={"contenders": (*costs.contenders, unknown)})
     *rows, old = build_cost_rows(costs)
-    assert {row.cells[3] for row in rows} == {("say how many", "")}
-    assert [number for number, _ in old.cells[:4]] == ["not known"] * 4
+    assert {row.cells[3] for row in rows} == {("volume not specified", "")}
+    assert [number for number, _ in old.cells[:4]] == ["unknown"] * 4
 
 
 def test_the_figure_is_one_that_plotly_draws_with_bands_for_the_winner_and_the_cheapest(
@@ -90,7 +90,7 @@ def test_the_figure_is_one_that_plotly_draws_with_bands_for_the_winner_and_the_c
     assert figure is not None
     go.Figure(_undressed(figure))
     curves = {trace["name"]: trace["y"] for trace in figure["data"] if trace.get("name")}
-    assert list(curves) == [*(one.name for one in costs.contenders), "the cheapest"]
+    assert list(curves) == [*(one.name for one in costs.contenders), "cheapest"]
     edges = [trace for trace in figure["data"] if "name" not in trace]
     banded = {edge["legendgroup"] for edge in edges}
     assert (
@@ -168,7 +168,7 @@ def test_the_prediction_stands_beside_the_actual_cost(costs: CostReport) -> None
     foreseen = EstimateInterval(low=0.4, expected=0.8, high=1.1)
     prediction = CostPrediction(what="tuning_usd", foreseen=foreseen, actual_usd=1.0, ratio=1.25)
     told = format_cost_sentences(costs.model_copy(update={"predictions": (prediction,)}))
-    assert (
-        told[-1] == "The tuning was to cost $0.80 ($0.40 to $1.10) and cost $1.00, 1.2 times that."
+    assert told[-1] == (
+        "Training was estimated at $0.80 ($0.40 to $1.10) and cost $1.00, 1.2 times the estimate."
     )
     assert not any("was to cost" in sentence for sentence in format_cost_sentences(costs))

@@ -72,7 +72,7 @@ def analysis() -> Analysis:
                 **group,
             ),
             ErrorGroup(
-                by="form", name="not JSON", lift=None, p=None, is_beyond_noise=False, **group
+                by="form", name="invalid JSON", lift=None, p=None, is_beyond_noise=False, **group
             ),
         ),
         failures=(
@@ -115,7 +115,7 @@ def analysis() -> Analysis:
                 most_gain=0.075,
             ),
             Suggestion(
-                text="Check 1 train answer.",
+                text="Check 1 training answer.",
                 reason="r",
                 errors=0,
                 of=6,
@@ -167,13 +167,13 @@ def test_errors_show_groups_suggestions_neighbours_and_suspects(environment: Env
     for words in (
         "6 of 40 test examples wrong; 1 more",
         "By label pair",
-        "By form",
+        "By output format",
         "&lt; 0.001",
-        "beyond noise",
+        "significant",
         "Add 6 examples.",
-        "May be chance.",
+        "Not significant.",
         "train, line 7",
-        "1 of 30 looked at",
+        "1 of 30 examined",
     ):
         assert words in page, words
     assert "By topic" not in page

@@ -95,7 +95,7 @@ install_signal_handlers()
 """  # noqa: E501
 STEPS = """
 with stop_on_signals() as stop, stop.finishing():
-    set_exit_message(lambda: "Kept in runs/x. Next: tunesmith resume runs/x")
+    set_exit_message(lambda: "Saved in runs/x. Next: tunesmith resume runs/x")
     work_without_a_step_of_python()
 """
 UNSAVED = """
@@ -163,7 +163,7 @@ def programs() -> "Iterator[list[Program]]":
 @pytest.mark.parametrize(
     ("text", "answer", "kept"),
     [
-        (STEPS, STEP_MESSAGE, "Kept in runs/x. Next: tunesmith resume runs/x"),
+        (STEPS, STEP_MESSAGE, "Saved in runs/x. Next: tunesmith resume runs/x"),
         (UNSAVED, LEAVING_MESSAGE, NOTHING_SAVED),
     ],
 )
@@ -174,7 +174,7 @@ def test_the_first_signal_is_answered_and_the_second_ends_what_runs_no_python(
     program.process.send_signal(number)
     assert program.says() == answer
     program.process.send_signal(number)
-    assert program.says() == f"Stopped at once, as you asked twice. {kept}"
+    assert program.says() == f"Aborted immediately (second interrupt). {kept}"
     assert program.process.wait(30) == 128 + number
 
 
@@ -186,7 +186,7 @@ def test_one_signal_ends_what_runs_no_python_where_nothing_would_be_lost(
     program.process.send_signal(number)
     assert [program.says(), program.says()] == [
         LEAVING_MESSAGE,
-        f"Stopped as you asked. {NOTHING_SAVED}",
+        f"Interrupted. {NOTHING_SAVED}",
     ]
     assert program.process.wait(30) == 128 + number
 

@@ -36,7 +36,8 @@ def test_the_labels_of_a_decided_run_are_taken(tmp_path: Path) -> None:
     scorer, reason = _choose_scorer(FEW, Recipe(), {"mine": str(run.path)})
     assert scorer.score("The intent is intent_12.", "intent_12") == {"accuracy": 1.0}
     assert (
-        scorer.name == "label" and reason == "The scorer label was named. So it is in the run mine."
+        scorer.name == "label"
+        and reason == "Set as label in the configuration. Taken from the run mine."
     )
     assert _choose_scorer(FEW, Recipe(), {})[0].name == "normalised"
 
@@ -62,7 +63,7 @@ def test_a_run_that_was_only_trained_is_scored_by_what_its_train_answers_are(
         )
     )
     scorer, reason = _choose_scorer(FEW, Recipe(), {"mine": str(run.path)})
-    assert scorer.name == "label" and reason.startswith("The 70 train answers are 20 labels")
+    assert scorer.name == "label" and reason.startswith("The 70 training answers are 20 labels")
     data.unlink()
     assert find_run_scorer(str(run.path)) == (None, ())
 

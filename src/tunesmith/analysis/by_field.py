@@ -39,19 +39,19 @@ def group_by_field(cases: ScoredExamples) -> tuple[list[ErrorCluster], int]:
         for case in cases.answered
     ]
     known = [
-        (case, wanted, said)
-        for case, wanted, said in rows
-        if wanted is not None and said is not None
+        (case, expected, predicted)
+        for case, expected, predicted in rows
+        if expected is not None and predicted is not None
     ]
-    seen = Counter(field for _, wanted, said in known for field in {**wanted, **said})
+    seen = Counter(field for _, expected, predicted in known for field in {**expected, **predicted})
     fields = [field for field, _ in seen.most_common(MAX_FIELDS)]
     if not fields:
         return [], 0
-    wanted_IF = np.array([[field in wanted for field in fields] for _, wanted, _ in known])
-    said_IF = np.array([[field in said for field in fields] for _, _, said in known])
+    wanted_IF = np.array([[field in expected for field in fields] for _, expected, _ in known])
+    said_IF = np.array([[field in predicted for field in fields] for _, _, predicted in known])
     # Values are compared as multisets: the order of list items does not count.
     equal_IF = np.array(
-        [[wanted.get(f) == said.get(f) for f in fields] for _, wanted, said in known]
+        [[expected.get(f) == predicted.get(f) for f in fields] for _, expected, predicted in known]
     )
     defects = {
         "wrong": (wanted_IF & said_IF & ~equal_IF, wanted_IF),
@@ -62,7 +62,7 @@ def group_by_field(cases: ScoredExamples) -> tuple[list[ErrorCluster], int]:
     parts = [
         case.loss / max(1, int(count)) for (case, _, _), count in zip(known, defects_I, strict=True)
     ]
-    found = []
+    clusters = []
     for kind, (hits_IF, risk_IF) in defects.items():
         for column, field in enumerate(fields):
             hits_I = hits_IF[:, column]
@@ -73,10 +73,12 @@ def group_by_field(cases: ScoredExamples) -> tuple[list[ErrorCluster], int]:
             )
             hits = tuple((known[i][0], parts[i]) for i in np.flatnonzero(hits_I))
             of = int(risk_IF[:, column].sum())
-            found.append(
+            clusters.append(
                 ErrorCluster("field", f"{field}: {kind}", (field, kind), hits, of, contrast)
             )
-    return sorted(found, key=lambda one: (-len(one.errors), one.name)), len(defects) * len(fields)
+    return sorted(clusters, key=lambda one: (-len(one.errors), one.name)), len(defects) * len(
+        fields
+    )
 
 
 def _split_from_rest(

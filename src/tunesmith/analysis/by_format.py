@@ -9,7 +9,7 @@ from tunesmith.analysis.by_label import select_without_label
 from tunesmith.analysis.error_clusters import ErrorCluster
 from tunesmith.analysis.scored_examples import ScoredExample, ScoredExamples
 
-NO_LABEL, NO_JSON, TRUNCATED = "no label named", "not JSON", "cut at the token limit"
+NO_LABEL, NO_JSON, TRUNCATED = "no known label", "invalid JSON", "cut at the token limit"
 
 
 def group_by_format(

@@ -31,7 +31,7 @@ def group_by_label_pair(
         (case, scorer.normalize_label(case.expected), scorer.extract_label(case.predicted))
         for case in cases.answered
     ]
-    wanted, said = (
+    expected, predicted = (
         Counter(want for _, want, _ in rows),
         Counter(say for _, _, say in rows if say is not None),
     )
@@ -40,19 +40,19 @@ def group_by_label_pair(
     for case, want, say in rows:
         if case.is_wrong and say is not None:
             pairs[want, say].append(case)
-    found = []
+    clusters = []
     for (want, say), hits in pairs.items():
         # Predictions of B outside A and B: minus those for A, minus the correct ones for B.
-        rest_said = said[say] - table[want, say] - table[say, say]
-        rest = len(rows) - wanted[want] - wanted[say]
-        contrast = compare_rates(len(hits), wanted[want], rest_said, rest)
+        rest_said = predicted[say] - table[want, say] - table[say, say]
+        rest = len(rows) - expected[want] - expected[say]
+        contrast = compare_rates(len(hits), expected[want], rest_said, rest)
         words = (spelling.get(want, want), spelling[say])
         parts = tuple((hit, hit.loss) for hit in hits)
-        found.append(
-            ErrorCluster("labels", ARROW.join(words), words, parts, wanted[want], contrast)
+        clusters.append(
+            ErrorCluster("labels", ARROW.join(words), words, parts, expected[want], contrast)
         )
-    family = len(wanted) * len(said)
-    return sorted(found, key=lambda one: (-len(one.errors), one.name)), family
+    family = len(expected) * len(predicted)
+    return sorted(clusters, key=lambda one: (-len(one.errors), one.name)), family
 
 
 def group_by_label(
@@ -66,12 +66,12 @@ def group_by_label(
     wrong: defaultdict[str, list[ScoredExample]] = defaultdict(list)
     for case in cases.wrong:
         wrong[scorer.normalize_label(case.expected)].append(case)
-    found = []
+    clusters = []
     for label, hits in wrong.items():
         rest_wrong, rest = len(cases.wrong) - len(hits), len(cases.answered) - total[label]
         contrast = compare_rates(len(hits), total[label], rest_wrong, rest)
         name = hits[0].expected
-        found.append(
+        clusters.append(
             ErrorCluster(
                 "label",
                 name,
@@ -81,7 +81,7 @@ def group_by_label(
                 contrast,
             )
         )
-    return sorted(found, key=lambda one: (-len(one.errors), one.name)), len(total)
+    return sorted(clusters, key=lambda one: (-len(one.errors), one.name)), len(total)
 
 
 def select_without_label(

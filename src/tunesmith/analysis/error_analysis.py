@@ -134,12 +134,14 @@ def _find_label_issues(
     if find_labels([example.answer for example in train]) is not None and (
         model_predictions is not None or embedder is not None
     ):
-        signals["words"] = collect_neighbor_signals(some, index, "nearest by words")
+        signals["words"] = collect_neighbor_signals(some, index, "nearest neighbors by words")
         if embedder is not None:
             by_meaning = TrainIndex(
                 _select_embedded(train), lambda texts: DenseIndex(texts, embedder)
             )
-            signals["meaning"] = collect_neighbor_signals(some, by_meaning, "nearest by meaning")
+            signals["meaning"] = collect_neighbor_signals(
+                some, by_meaning, "nearest neighbors by meaning"
+            )
     if len(signals) < MIN_SIGNALS:
         return [], "", 0
     spoken = [example for example in train if any(example.id in of for of in signals.values())]

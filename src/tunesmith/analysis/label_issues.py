@@ -84,7 +84,7 @@ def collect_neighbor_signals(
 def collect_model_signals(predictions: ModelPredictions) -> dict[str, LabelSignal]:
     """The confident predictions of the tuned model as signals."""
     return {
-        example: LabelSignal(answer, f"the tuned model answers {answer}")
+        example: LabelSignal(answer, f"the tuned model predicts {answer}")
         for example, (answer, probability) in predictions.items()
         if probability >= MIN_CONFIDENCE
     }
@@ -92,25 +92,25 @@ def collect_model_signals(predictions: ModelPredictions) -> dict[str, LabelSigna
 
 def find_label_issues(train: Sequence[Example], signals: LabelSignals) -> list[LabelIssue]:
     """Training examples whose answer two signals contradict in the same way; most signals first."""
-    found = []
+    issues = []
     for example in train:
         now = normalize_answer(example.answer)
-        said = [of[example.id] for of in signals.values() if example.id in of]
-        against = [signal for signal in said if normalize_answer(signal.answer) != now]
+        predictions = [of[example.id] for of in signals.values() if example.id in of]
+        against = [signal for signal in predictions if normalize_answer(signal.answer) != now]
         votes = Counter(normalize_answer(signal.answer) for signal in against)
         if not votes:
             continue
         answer, count = votes.most_common(1)[0]
         # also rejected if any signal supports the present answer or a third one
-        if count < MIN_SIGNALS or count < len(said):
+        if count < MIN_SIGNALS or count < len(predictions):
             continue
-        found.append(
+        issues.append(
             _build_label_issue(
                 example, [one for one in against if normalize_answer(one.answer) == answer]
             )
         )
     return sorted(
-        found,
+        issues,
         key=lambda one: (
             -one.signals,
             one.origin.file if one.origin else "",
@@ -138,8 +138,8 @@ def describe_signals(signals: LabelSignals) -> str:
     meaning`.
     """
     words = {
-        "words": "nearest examples by words",
-        "meaning": "nearest examples by meaning",
+        "words": "nearest neighbors by words",
+        "meaning": "nearest neighbors by meaning",
         "model": "tuned model",
     }
     return ", ".join(words[source] for source in signals)

@@ -45,9 +45,9 @@ def build_failures(cases: Sequence[ScoredExample], index: TrainIndex) -> list[Fa
     return [_build_failure(case, near) for case, near in zip(cases, found, strict=True)]
 
 
-def _build_failure(case: ScoredExample, found: Sequence[Example]) -> Failure:
-    wanted, said = normalize_answer(case.expected), normalize_answer(case.predicted)
-    answers = [normalize_answer(example.answer) for example in found]
+def _build_failure(case: ScoredExample, neighbors: Sequence[Example]) -> Failure:
+    expected, predicted = normalize_answer(case.expected), normalize_answer(case.predicted)
+    answers = [normalize_answer(example.answer) for example in neighbors]
     return Failure(
         example=case.example.id,
         outcome=(
@@ -60,10 +60,10 @@ def _build_failure(case: ScoredExample, found: Sequence[Example]) -> Failure:
         score=case.score,
         wanted=case.example.answer,
         said=case.answer.text,
-        neighbours=tuple(build_neighbor(example) for example in found),
-        taught=answers.count(wanted),
+        neighbours=tuple(build_neighbor(example) for example in neighbors),
+        taught=answers.count(expected),
         # Equal after normalization: wrong only by its spelling, so no neighbor misled it.
-        misled=answers.count(said) if said != wanted else 0,
+        misled=answers.count(predicted) if predicted != expected else 0,
     )
 
 

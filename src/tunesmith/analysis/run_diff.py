@@ -133,16 +133,20 @@ def _compare_scores(first: ComparableRun, second: ComparableRun) -> tuple[ScoreC
             contender=b.name,
             first=a.metrics[metric],
             second=b.metrics[metric],
-            difference=Quantity(value=told.value, low=told.low, high=told.high, n=told.n),
+            difference=Quantity(
+                value=difference.value, low=difference.low, high=difference.high, n=difference.n
+            ),
             p=p,
             is_beyond_noise=p < ALPHA,
-            method=told.method,
-            gained=_list_changed(old, new, 1) if told.method.startswith("paired") else None,
-            lost=_list_changed(old, new, -1) if told.method.startswith("paired") else None,
+            method=difference.method,
+            gained=_list_changed(old, new, 1) if difference.method.startswith("paired") else None,
+            lost=_list_changed(old, new, -1) if difference.method.startswith("paired") else None,
             seconds_per_request=(a.seconds_per_request_or_none, b.seconds_per_request_or_none),
             usd_per_1000=(a.usd_per_1000_or_none, b.usd_per_1000_or_none),
         )
-        for (a, b), (old, new), told, p in zip(both, scores, differences, corrected, strict=True)
+        for (a, b), (old, new), difference, p in zip(
+            both, scores, differences, corrected, strict=True
+        )
     )
 
 
@@ -159,9 +163,13 @@ def compute_score_difference(
         or len(same) >= max(MIN_PAIRS, min(len(first), len(second)) / 2)
     ):
         names = [groups.get(key, key) for key in same] if groups else None
-        told = paired_difference([second[key] for key in same], [first[key] for key in same], names)
-        method = f"paired on the {told.n:,} examples that both answered ({told.test})"
-        return _ScoreDifference(told.value, told.low, told.high, told.p, told.n, method)
+        summary = paired_difference(
+            [second[key] for key in same], [first[key] for key in same], names
+        )
+        method = f"paired on the {summary.n:,} examples that both answered ({summary.test})"
+        return _ScoreDifference(
+            summary.value, summary.low, summary.high, summary.p, summary.n, method
+        )
     a_N, b_M = np.array(list(first.values())), np.array(list(second.values()))
     n = len(a_N) + len(b_M)
     if min(len(a_N), len(b_M)) < 2:
@@ -172,17 +180,24 @@ def compute_score_difference(
         table = [[right_b, len(b_M) - right_b], [right_a, len(a_N) - right_a]]
         p = float(stats.fisher_exact(table).pvalue)
         return _ScoreDifference(
-            value, low, high, p, n, "unpaired, other examples: Newcombe's interval, Fisher's test"
+            value,
+            low,
+            high,
+            p,
+            n,
+            "unpaired, different examples: Newcombe's interval, Fisher's exact test",
         )
     value = float(b_M.mean() - a_N.mean())
     # Welch's t divides by the standard error.
     if max(np.ptp(a_N), np.ptp(b_M)) < ZERO_TOLERANCE:  # no variance to test against
-        return _ScoreDifference(value, -1.0, 1.0, 1.0, n, "unpaired, other examples: no spread")
+        return _ScoreDifference(
+            value, -1.0, 1.0, 1.0, n, "unpaired, different examples: no variance"
+        )
     welch = stats.ttest_ind(b_M, a_N, equal_var=False)
     interval = welch.confidence_interval(0.95)
     low, high = max(-1.0, float(interval.low)), min(1.0, float(interval.high))
     return _ScoreDifference(
-        value, low, high, float(welch.pvalue), n, "unpaired, other examples: Welch's t"
+        value, low, high, float(welch.pvalue), n, "unpaired, different examples: Welch's t-test"
     )
 
 
@@ -234,34 +249,35 @@ def _write_notes(
     notes = []
     if first.evaluation.metric != second.evaluation.metric:
         notes.append(
-            f"The first run decides by {first.evaluation.metric}, the second by"
-            f" {second.evaluation.metric}: scores cannot be compared."
+            f"The primary metric is {first.evaluation.metric} in the first run and "
+            f"{second.evaluation.metric} in the second: their scores cannot be compared."
         )
     elif first.evaluation.scorer != second.evaluation.scorer:
-        notes.append(f"Scored by {first.evaluation.scorer} and by {second.evaluation.scorer}.")
+        notes.append(
+            f"Different scorers: {first.evaluation.scorer} in the first run, "
+            f"{second.evaluation.scorer} in the second."
+        )
     tested = [len(facts.evaluation.examples) for facts in (first, second)]
     if same < max(tested):
         notes.append(
-            f"Tested on {tested[0]:,} and on {tested[1]:,} examples, of which {same:,} are the"
-            " same."
+            f"Different test sets: {tested[0]:,} and {tested[1]:,} examples, {same:,} of them "
+            "in common."
         )
     if (first.groups or second.groups) and same < min(tested) / 2:
         notes.append(
-            "Test examples come in groups, of which an unpaired interval knows nothing: it is too"
-            " narrow."
+            "The test examples are grouped; unpaired intervals ignore this and are too narrow."
         )
     if {"platform", "processor", "cores", "accelerator"} & {
         change.key for change in changes["versions"]
     }:
         notes.append(
-            "Made on different machines: seconds and dollars do not say which recipe is faster."
+            "The runs used different machines: times and costs do not show which recipe is faster."
         )
     if only_seed:
         notes.append(
-            "Only the seed differs: a difference between the tuned contenders is the spread between"
-            " seeds"
-            + (", that of the split included." if same < max(tested) else ".")
-            + " From two seeds it is known roughly at best."
+            "Only the seed differs: a difference between the tuned contenders is seed variance"
+            + (", including that of the split." if same < max(tested) else ".")
+            + " Two seeds give only a rough estimate of it."
         )
     return notes
 
@@ -341,8 +357,8 @@ def _describe_training(run: Run) -> FlatValues:
     loss = result.best_validation_loss
     return {
         "steps": f"{result.steps:,}",
-        "kept step": f"{result.best_step:,}",
-        "held-out loss": _format_value(None if loss is None else f"{loss:.4f}"),
+        "best checkpoint": f"{result.best_step:,}",
+        "validation loss": _format_value(None if loss is None else f"{loss:.4f}"),
         "seconds": f"{result.seconds:.0f}",
         "tokens trained": f"{result.tokens_trained:,}",
         "peak memory": f"{result.peak_memory_bytes / 1e9:.2f} GB",

@@ -76,12 +76,12 @@ def build_scored_examples(
     }:
         raise DataError(
             "other-answers",
-            "These are not the answers to the test examples of this evaluation.",
+            "answers do not match the test examples of this evaluation",
             found=(
-                f"{len(answers):,} answers, {len(evaluation.examples):,} test examples,"
-                f" {len(by_id):,} given"
+                f"{len(answers):,} answers, {len(evaluation.examples):,} test examples, "
+                f"{len(by_id):,} examples provided"
             ),
-            do="give the answers and the test examples of one run",
+            do="pass the answers and the test examples of the same run",
         )
     scores = [answer.scores.get(evaluation.metric) for answer in answers]
     limit = choose_min_correct_score([score for score in scores if score is not None])

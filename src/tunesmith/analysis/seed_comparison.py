@@ -27,10 +27,10 @@ def compare_seeds(runs: Sequence[ComparableRun]) -> SeedComparison:
         if one.recipe.seed == other.recipe.seed:
             raise UsageError(
                 "same-seed",
-                "Two of the runs have the same seed; they are one run of the recipe.",
+                "two of the runs have the same seed",
                 where=f"{one.run.id} and {other.run.id}",
                 found=f"seed {one.recipe.seed}",
-                do="name one of them",
+                do="pass only one of them",
             )
     for other in others:
         changes = find_run_differences(first, other)
@@ -38,10 +38,10 @@ def compare_seeds(runs: Sequence[ComparableRun]) -> SeedComparison:
             keys = [change.key for part in ("recipe", "data", "model") for change in changes[part]]
             raise UsageError(
                 "more-than-seeds",
-                "Several runs are compared as seeds of one recipe, and these differ in more.",
+                "runs compared as seeds of one recipe differ in more than the seed",
                 where=f"{first.run.id} and {other.run.id}",
                 found=truncate_list(keys, 6),
-                do="compare two runs, or runs that differ in their seed only",
+                do="compare two runs, or runs that differ only in their seed",
             )
     metric = first.evaluation.metric
     known = dict.fromkeys(one.name for run in runs for one in run.evaluation.contenders)
@@ -67,10 +67,13 @@ def _get_score(run: ComparableRun, name: str, metric: str) -> Quantity | None:
 
 def _summarize_scores(name: str, scores: Sequence[Quantity | None]) -> SeedScores:
     values = [score.value for score in scores if score]
-    told = summarize_seeds(values)
-    mean = Quantity(value=told.mean, low=told.low, high=told.high, n=len(values))
+    summary = summarize_seeds(values)
+    mean = Quantity(value=summary.mean, low=summary.low, high=summary.high, n=len(values))
     return SeedScores(
-        contender=name, scores=tuple(values), mean=mean, standard_deviation=told.standard_deviation
+        contender=name,
+        scores=tuple(values),
+        mean=mean,
+        standard_deviation=summary.standard_deviation,
     )
 
 
@@ -79,23 +82,23 @@ def _write_notes(
 ) -> Iterator[str]:
     if is_same:
         yield (
-            "All runs have the same test examples: the chance of these examples is not in the"
-            " intervals."
+            "All runs share the same test examples: the intervals do not include the sampling "
+            "error of the test set."
         )
     else:
         yield (
-            "The seed also made the split: each run has test examples of its own, and their chance"
-            " is in the spread."
+            "The seed also determined the split: each run has its own test examples, and "
+            "their sampling error is part of the variance."
         )
     yield (
-        "The intervals are of the recipe's mean (Student's t over the runs); a single run lies"
-        " further off."
+        "The intervals are for the mean of the recipe (Student's t over the runs); a single "
+        "run varies more."
     )
     if missing:
-        yield f"Not in all runs with a score, so left out: {', '.join(missing)}."
+        yield f"Excluded because not scored in all runs: {', '.join(missing)}."
     alike = [one.contender for one in spreads if one.standard_deviation == 0]
     if alike:
         yield (
-            "Scored the same in all runs, which is no proof that another seed would:"
-            f" {', '.join(alike)}."
+            "Same score in all runs, which does not prove that another seed would give it "
+            f"too: {', '.join(alike)}."
         )

@@ -52,14 +52,14 @@ class Suggester:
         """The best suggestions, at most `MAX_SUGGESTIONS`."""
         pairs: defaultdict[tuple[str, ...], list[GroupedErrors]] = defaultdict(list)
         made: list[SuggestionDraft] = []
-        for found, group in judged:
-            if found.by == "labels":
+        for cluster, group in judged:
+            if cluster.by == "labels":
                 # A confusion of A with B and of B with A is one suggestion.
-                pairs[tuple(sorted(found.words))].append((found, group))
-            elif found.by == "form":
-                made.append(self._suggest_for_format(found))
-            elif _is_actionable(found, group):
-                made.append(self._suggest_for_group(found, group))
+                pairs[tuple(sorted(cluster.words))].append((cluster, group))
+            elif cluster.by == "form":
+                made.append(self._suggest_for_format(cluster))
+            elif _is_actionable(cluster, group):
+                made.append(self._suggest_for_group(cluster, group))
         made += [
             self._suggest_for_pair(both)
             for both in pairs.values()
@@ -75,78 +75,88 @@ class Suggester:
     def _suggest_for_pair(self, both: Sequence[GroupedErrors]) -> SuggestionDraft:
         """A suggestion for two labels that are confused, in one direction or in both."""
         first = max(both, key=lambda one: len(one[0].errors))[0].words
-        cases = [case for found, _ in both for case in found.cases]
-        rows, said = self._count_new_examples(cases), self._format_error_count(len(cases))
+        cases = [case for cluster, _ in both for case in cluster.cases]
+        rows, errors = self._count_new_examples(cases), self._format_error_count(len(cases))
         times = " and ".join(
-            f"{found.words[0]} was taken for {found.words[1]} {len(found.errors)} of {found.n}"
-            " times"
-            for found, _ in both
+            f"{cluster.words[0]} was predicted as {cluster.words[1]} in {len(cluster.errors)} "
+            f"of {cluster.n} cases"
+            for cluster, _ in both
         )
         have = " and ".join(f"{self._train_counts[label]:,} of {label}" for label in first)
         return self._build_draft(
-            [found for found, _ in both],
-            f"Add {rows} examples that tell {first[0]} from {first[1]}: {said}.",
-            f"{times}; training has {have} (usual is {self._median_count:,.0f}).",
+            [cluster for cluster, _ in both],
+            f"Add {rows} examples that distinguish {first[0]} from {first[1]}: {errors}.",
+            (
+                f"{times}; the training data has {have} (median per label: "
+                f"{self._median_count:,.0f})."
+            ),
             not any(group.is_beyond_noise for _, group in both),
             rows,
             first,
         )
 
-    def _suggest_for_group(self, found: ErrorCluster, group: ErrorGroup) -> SuggestionDraft:
+    def _suggest_for_group(self, cluster: ErrorCluster, group: ErrorGroup) -> SuggestionDraft:
         """A suggestion for a label, a field, a length or a topic."""
-        rows, said = (
-            self._count_new_examples(found.cases),
-            self._format_error_count(len({case.example.id for case in found.cases})),
+        rows, errors = (
+            self._count_new_examples(cluster.cases),
+            self._format_error_count(len({case.example.id for case in cluster.cases})),
         )
-        if found.by == "field":
-            field, defect = found.words
+        if cluster.by == "field":
+            field, defect = cluster.words
             what = {
                 "wrong": f"with a value for {field}",
                 "missing": f"that have {field}",
                 "extra": f"without {field}",
             }
-            text = f"Add {rows} examples {what[defect]}: it is {defect} in {said}."
-        elif found.by == "label":
-            text = f"Add {rows} examples of {found.name}: {said}."
-        elif found.by == "length":
-            text = f"Add {rows} questions of {found.name}: {said}."
+            text = f"Add {rows} examples {what[defect]}: it is {defect} in {errors}."
+        elif cluster.by == "label":
+            text = f"Add {rows} examples of {cluster.name}: {errors}."
+        elif cluster.by == "length":
+            text = f"Add {rows} questions of {cluster.name}: {errors}."
         else:
-            text = f"Add {rows} questions like those about {', '.join(found.words)}: {said}."
+            text = f"Add {rows} questions about {', '.join(cluster.words)}: {errors}."
         lift = group.lift
         # `_is_actionable` is False without a lift.
         assert lift is not None
         reason = (
-            f"{len(found.errors):,} of {found.n:,} go wrong there, {100 * lift.value:.1f} points"
-            f" more than elsewhere (95 % interval {100 * lift.low:.1f} to {100 * lift.high:.1f})."
+            f"{len(cluster.errors):,} of {cluster.n:,} are wrong there, {100 * lift.value:.1f} "
+            f"points more than elsewhere (95 % interval {100 * lift.low:.1f} to "
+            f"{100 * lift.high:.1f})."
         ).replace("-", "−")
-        answers = found.words if found.by == "label" else ()
+        answers = cluster.words if cluster.by == "label" else ()
         if answers:
-            have, typical = self._train_counts[found.name], self._median_count
-            reason += f" Training has {have:,} examples of it; usual is {typical:,.0f}."
-        return self._build_draft([found], text, reason, not group.is_beyond_noise, rows, answers)
+            have, typical = self._train_counts[cluster.name], self._median_count
+            reason += (
+                f" The training data has {have:,} examples of it (median per label: "
+                f"{typical:,.0f})."
+            )
+        return self._build_draft([cluster], text, reason, not group.is_beyond_noise, rows, answers)
 
-    def _suggest_for_format(self, found: ErrorCluster) -> SuggestionDraft:
+    def _suggest_for_format(self, cluster: ErrorCluster) -> SuggestionDraft:
         """More examples do not fix what a token limit or a constraint does."""
-        said = self._format_error_count(len(found.errors))
-        if found.name == TRUNCATED:
+        errors = self._format_error_count(len(cluster.errors))
+        if cluster.name == TRUNCATED:
             text = (
-                f"Allow longer answers (evaluation.max_new_tokens): {said} were cut at the token"
-                " limit."
+                f"Allow longer answers (evaluation.max_new_tokens): {errors} were cut at the "
+                "token limit."
             )
         else:
-            text = f"Constrain the answers (evaluation.constrained): {said} are {found.name}."
-            text = text.replace("are no label named", "name no known label")
+            text = f"Constrain the answers (evaluation.constrained): {errors} are {cluster.name}."
+            text = text.replace("are no known label", "have no known label")
         return self._build_draft(
-            [found], text, "Such an answer cannot be right, whatever was learned.", False
+            [cluster],
+            text,
+            "Such an answer cannot be correct, whatever the model has learned.",
+            False,
         )
 
     def _suggest_label_check(self, suspects: Sequence[LabelIssue], suspects_by: str) -> Suggestion:
-        count = f"{len(suspects):,} train answer{'s' if len(suspects) > 1 else ''}"
+        count = f"{len(suspects):,} training answer{'s' if len(suspects) > 1 else ''}"
         return Suggestion(
-            text=f"Check {count} that may be wrong; do not change them unread.",
+            text=f"Check {count} that may be wrong; read each one before you change it.",
             reason=(
-                f"Two signals name the same other answer ({suspects_by}). Wrong train answers teach"
-                " errors."
+                f"Two signals predict the same other answer ({suspects_by}). Wrong training "
+                "answers teach errors."
             ),
             errors=0,
             of=self._wrong,
@@ -156,15 +166,15 @@ class Suggester:
 
     def _build_draft(
         self,
-        found: Sequence[ErrorCluster],
+        clusters: Sequence[ErrorCluster],
         text: str,
         reason: str,
         may_be_chance: bool,
         rows: int = 0,
         answers: tuple[str, ...] = (),
     ) -> SuggestionDraft:
-        cases = [case for one in found for case in one.cases]
-        gains = [one.estimate_gain(self._n) for one in found]
+        cases = [case for one in clusters for case in one.cases]
+        gains = [one.estimate_gain(self._n) for one in clusters]
         most = sum(most for _, most in gains)
         suggestion = Suggestion(
             text=text,
@@ -196,11 +206,11 @@ class Suggester:
         return f"{errors:,} of {self._wrong:,} errors"
 
 
-def _is_actionable(found: ErrorCluster, group: ErrorGroup) -> bool:
+def _is_actionable(cluster: ErrorCluster, group: ErrorGroup) -> bool:
     """Lengths and topics are vague: they must be significant. A label or a field can be acted on
     anyway.
     """
-    if group.lift is None or group.lift.value <= 0 or len(found.errors) < MIN_ERRORS:
+    if group.lift is None or group.lift.value <= 0 or len(cluster.errors) < MIN_ERRORS:
         return False
     return group.is_beyond_noise or group.by in ("label", "field")
 
@@ -213,12 +223,12 @@ def _get_sort_key(draft: SuggestionDraft) -> tuple[bool, float, int, str]:
 def _remove_overlapping(ranked: Sequence[SuggestionDraft]) -> list[SuggestionDraft]:
     """The suggestions without those whose errors are mostly covered by an earlier one."""
     kept: list[SuggestionDraft] = []
-    asked: list[set[str]] = []
+    covered: list[set[str]] = []
     for draft in ranked:
         ids = {case.example.id for case in draft.cases}
         if draft.suggestion.rows:
-            if any(len(ids & earlier) >= MIN_OVERLAP_FRACTION * len(ids) for earlier in asked):
+            if any(len(ids & earlier) >= MIN_OVERLAP_FRACTION * len(ids) for earlier in covered):
                 continue
-            asked.append(ids)
+            covered.append(ids)
         kept.append(draft)
     return kept

@@ -15,23 +15,25 @@ if TYPE_CHECKING:
 
 def chat(
     model: Annotated[
-        str, typer.Argument(help="A known name, a folder, org/name, or a run folder.")
+        str, typer.Argument(help="Model name, model folder, hub ID (org/name), or run folder.")
     ],
-    message: Annotated[str | None, typer.Option(help="Ask this once and stop.")] = None,
+    message: Annotated[str | None, typer.Option(help="Answer this one message and exit.")] = None,
     instruction: Annotated[
-        str | None, typer.Option(help="System message (default: the run's own).")
+        str | None, typer.Option(help="System message (default: that of the run).")
     ] = None,
     max_new_tokens: Annotated[
         int | None,
         typer.Option(
-            min=1, max=8192, help="Longest answer, in tokens (default: the run's own, else 256)."
+            min=1,
+            max=8192,
+            help="Maximum answer length in tokens (default: that of the run, else 256).",
         ),
     ] = None,
     contender: Annotated[
-        str | None, typer.Option(help="Of a run: who answers (default: the winner of its verdict).")
+        str | None, typer.Option(help="Contender of the run that answers (default: the winner).")
     ] = None,
     json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document for each answer.")
+        bool, typer.Option("--json", help="Print one JSON document per answer.")
     ] = False,
 ) -> None:
     """Ask questions, one a line; an empty line or Ctrl-D ends. In a pipe, each line is a question.
@@ -65,7 +67,7 @@ def _answer_once(talk: "ChatSession", question: str, as_json: bool) -> None:
 
 def _converse(talk: "ChatSession") -> None:
     """A conversation: each answer sees the turns before it and is printed while it is generated."""
-    print(f"{escape_control_characters(talk.name)}. An empty line ends.", file=sys.stderr)
+    print(f"{escape_control_characters(talk.name)}. Enter an empty line to quit.", file=sys.stderr)
     while question := _read_question():
         try:
             for piece in talk.send(question):

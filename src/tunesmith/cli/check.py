@@ -21,18 +21,24 @@ def check(
         Path, typer.Argument(help="JSONL, CSV, Parquet, or a folder of a Hugging Face dataset.")
     ],
     test: Annotated[
-        Path | None, typer.Option(help="Your own test file, to look for leaks between the two.")
+        Path | None,
+        typer.Option(help="Your own test file; leaks between it and the data are reported."),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Count tokens as this model does.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Count tokens with the tokenizer of this model.")
+    ] = None,
     columns: Annotated[
         str | None, typer.Option(help="Column mapping: prompt=question,completion=answer.")
     ] = None,
-    group: Annotated[str | None, typer.Option(help="Column that names groups.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Column with the group of each example.")
+    ] = None,
     method: Annotated[
-        str | None, typer.Option(help="Read as this method learns: sft, dpo, orpo, simpo, kto.")
+        str | None,
+        typer.Option(help="Training method that the data is for: sft, dpo, orpo, simpo, kto."),
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option(min=8, help="Longest example that fits (with --model).")
+        int | None, typer.Option(min=8, help="Maximum example length in tokens (with --model).")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -96,17 +102,17 @@ def check(
 def _print_report(report: "CheckReport") -> None:
     dataset = report.dataset
     kinds = Counter(problem.severity for problem in report.problems)
-    told = ", ".join(
-        f"{count} kind{'s' * (count > 1)} of {severity}" for severity, count in kinds.items()
+    summary = ", ".join(
+        f"{count} {severity}{'s' * (count > 1)}" for severity, count in kinds.items()
     )
     examples = f"{dataset.examples:,} example{'s' * (dataset.examples != 1)}"
     print_lines(
-        f"{dataset.name}: {examples} in {dataset.shape} shape, {told or 'no problem found'}"
+        f"{dataset.name}: {examples} in {dataset.shape} format, {summary or 'no problems found'}"
     )
     if report.model is None:
-        print_lines("lengths are not counted: name a model with --model")
+        print_lines("token lengths were not checked; pass --model to check them")
     if any(problem.lines and problem.counted_in == "rows" for problem in report.problems):
-        print_lines("rows are counted from 1")
+        print_lines("row numbers start at 1")
     for problem in report.problems:
         print_lines("", f"{problem.severity}[{problem.code}]: {problem.message.rstrip('.')}.")
         print_lines(
@@ -120,34 +126,38 @@ MAX_SHOWN_LABELS = 12
 """Labels listed on the terminal; `--json` has all."""
 
 
-def _print_description(found: "DataDescription", examples: int) -> None:
+def _print_description(description: "DataDescription", examples: int) -> None:
     def format_lengths(lengths: "LengthStats") -> str:
-        return f"{lengths.median:,} (95 % up to {lengths.high:,}, longest {lengths.most:,})"
+        return (
+            f"median {lengths.median:,}, 95th percentile {lengths.high:,}, maximum {lengths.most:,}"
+        )
 
     print_lines("data")
-    if found.labels:
+    if description.labels:
         shown = [
-            f"{label} {count:,}" for label, count in list(found.labels.items())[:MAX_SHOWN_LABELS]
+            f"{label} {count:,}"
+            for label, count in list(description.labels.items())[:MAX_SHOWN_LABELS]
         ]
-        more = len(found.labels) - len(shown)
+        more = len(description.labels) - len(shown)
         print_lines(
-            f"  labels   {len(found.labels):,}: {', '.join(shown)}"
+            f"  labels   {len(description.labels):,}: {', '.join(shown)}"
             + f" and {more:,} more" * (more > 0)
         )
     print_lines(
-        f"  lengths  in {found.counted_in}: questions {format_lengths(found.question_lengths)}, "
-        f"answers {format_lengths(found.answer_lengths)}",
-        f"  scorer   {found.scorer}: {found.scorer_reason}",
-        f"  answers  {found.form}",
-        f"  sides    about {found.train:,} train, {found.validation:,} validation, {found.test:,}"
-        " test",
-        f"  shows    {found.shows}",
+        f"  lengths  in {description.counted_in}: questions "
+        f"{format_lengths(description.question_lengths)}; answers "
+        f"{format_lengths(description.answer_lengths)}",
+        f"  scorer   {description.scorer}: {description.scorer_reason}",
+        f"  answers  {description.form}",
+        f"  splits   about {description.train:,} train, {description.validation:,} validation, "
+        f"{description.test:,} test",
+        f"  power    {description.shows}",
     )
-    if found.described < examples:
+    if description.described < examples:
         print_lines(
-            f"  all but labels as an evenly spaced part shows it: {found.described:,} of"
-            f" {examples:,} examples"
+            "  (labels from all examples, the rest estimated from an evenly spaced sample of "
+            f"{description.described:,} of {examples:,} examples)"
         )
-    if found.columns:
-        print_lines(f"  columns  --columns {shlex.quote(found.columns)}")
+    if description.columns:
+        print_lines(f"  columns  --columns {shlex.quote(description.columns)}")
     print_lines("")

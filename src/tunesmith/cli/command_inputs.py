@@ -24,15 +24,16 @@ def resolve_recipe_and_data(
     if is_recipe and recipe is not None:
         raise UsageError(
             "two-recipes",
-            "Two recipes are given.",
+            "two recipes were given",
             found=f"{first}, --recipe {recipe}",
-            do="leave out one of them",
+            do="remove one of them",
         )
     if not is_recipe and data is not None:
         raise UsageError(
             "two-data",
-            "Two data sets are given, and no recipe.",
+            "two datasets were given and no recipe",
             found=f"{first}, {data}",
-            do="give the recipe first, or the data alone; --test-path names your own test examples",
+            do="pass the recipe first, or the data alone; or pass your own test examples with "
+            "--test-path",
         )
     return (first, data) if is_recipe else (recipe, Path(first))

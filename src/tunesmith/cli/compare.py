@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def compare(
-    first: Annotated[str, typer.Argument(help="A run's id, the beginning of one, or its folder.")],
-    second: Annotated[str, typer.Argument(help="The run to compare it with.")],
+    first: Annotated[str, typer.Argument(help="Run id (or its first characters), or run folder.")],
+    second: Annotated[str, typer.Argument(help="Run to compare with the first.")],
     more: Annotated[
-        list[str] | None, typer.Argument(help="Further runs that differ in their seed only.")
+        list[str] | None, typer.Argument(help="Further runs that differ only in their seed.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -44,9 +44,11 @@ def compare(
     print_next_command("show", second)
 
 
-def _print_seeds(found: "SeedComparison") -> None:
-    numbers = ", ".join(map(str, found.seeds))
-    print_lines(f"{len(found.runs)} runs of one recipe, seeds {numbers}; {found.metric}, %", "")
+def _print_seeds(comparison: "SeedComparison") -> None:
+    numbers = ", ".join(map(str, comparison.seeds))
+    print_lines(
+        f"{len(comparison.runs)} runs of one recipe, seeds {numbers}; {comparison.metric}, %", ""
+    )
     rows = [
         (
             one.contender,
@@ -55,15 +57,15 @@ def _print_seeds(found: "SeedComparison") -> None:
             f"{100 * one.standard_deviation:.1f}",
             f"{100 * one.mean.low:.1f} to {100 * one.mean.high:.1f}",
         )
-        for one in found.contenders
+        for one in comparison.contenders
     ]
     print_table(
-        ("contender", "by seed", "mean", "between seeds", "95 % interval of the mean"),
+        ("contender", "score per seed", "mean", "std over seeds", "95 % interval of the mean"),
         rows,
         right=(2, 3, 4),
     )
-    print_lines("", *found.notes)
-    print_next_command("show", found.runs[-1])
+    print_lines("", *comparison.notes)
+    print_next_command("show", comparison.runs[-1])
 
 
 def _print_changes(comparison: "RunComparison") -> None:
@@ -75,7 +77,7 @@ def _print_changes(comparison: "RunComparison") -> None:
     if rows:
         print_table(("changed", "key", "first", "second"), rows)
     else:
-        print_lines("nothing changed: same recipe, data, model and versions")
+        print_lines("no changes: same recipe, data, model and versions")
     print_lines("")
 
 
@@ -96,10 +98,11 @@ def _print_scores(comparison: "RunComparison") -> None:
             print_lines(f"{one.contender}: {_format_details(one)}")
     for run, names in zip(("first", "second"), comparison.only_in, strict=True):
         if names:
-            print_lines(f"only the {run} run asked {', '.join(names)}")
+            print_lines(f"only in the {run} run: {', '.join(names)}")
     for name, spread in comparison.seed_spread.items():
         print_lines(
-            f"between seeds, {name}: standard deviation about {100 * spread:.1f} points (two seeds)"
+            f"seed variance of {name}: standard deviation about {100 * spread:.1f} points (two "
+            "seeds)"
         )
 
 
@@ -112,18 +115,18 @@ def _build_row(one: "ScoreChange") -> tuple[str, ...]:
         f"{100 * change.value:+.1f}",
         f"{100 * change.low:+.1f} to {100 * change.high:+.1f}",
         "< 0.001" if one.p < 0.001 else f"{one.p:.3f}",
-        "beyond noise" if one.is_beyond_noise else "may be noise",
+        "significant" if one.is_beyond_noise else "not significant",
     )
 
 
 def _format_details(one: "ScoreChange") -> str:
-    moved = (
+    changed = (
         f"; {len(one.gained):,} better, {len(one.lost or ()):,} worse"
         if one.gained is not None
         else ""
     )
     seconds = " -> ".join(
-        "not known" if one is None else f"{one:.3g} s" for one in one.seconds_per_request
+        "unknown" if one is None else f"{one:.3g} s" for one in one.seconds_per_request
     )
-    usd = " -> ".join("not known" if one is None else f"${one:.3g}" for one in one.usd_per_1000)
-    return f"{one.method}{moved}; a request {seconds}; 1,000 of them {usd}"
+    usd = " -> ".join("unknown" if one is None else f"${one:.3g}" for one in one.usd_per_1000)
+    return f"{one.method}{changed}; time per request {seconds}; cost per 1,000 requests {usd}"

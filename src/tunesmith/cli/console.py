@@ -80,10 +80,10 @@ def parse_duration(text: str, flag: str) -> float:
     if match is None or match[2] not in _SECONDS_PER_UNIT or float(match[1]) == 0:
         raise UsageError(
             "duration",
-            "This is not a time.",
+            "invalid duration",
             where=flag,
             found=text,
-            do=f"write {flag} 15min, {flag} 1h or {flag} 90s",
+            do=f"write for example {flag} 15min, {flag} 1h or {flag} 90s",
         )
     return float(match[1]) * _SECONDS_PER_UNIT[match[2]]
 
@@ -102,10 +102,10 @@ def parse_columns(text: str | None) -> dict[str, str]:
     ):
         raise UsageError(
             "columns",
-            "This is not a column mapping.",
+            "invalid column mapping",
             where="--columns",
             found=str(text),
-            do="write ours=theirs pairs, for example --columns prompt=question,completion=answer",
+            do="use FIELD=COLUMN pairs, for example --columns prompt=question,completion=answer",
         )
     return {ours.strip(): theirs.strip() for ours, theirs in (pair.split("=") for pair in pairs)}
 
@@ -120,9 +120,9 @@ def _parse_json_columns(text: str) -> dict[str, str]:
     ):
         raise UsageError(
             "columns",
-            "This is not a column mapping.",
+            "invalid column mapping",
             where="--columns",
             found=text,
-            do='write an object of names: --columns \'{"prompt": "question, in full"}\'',
+            do='use a JSON object of names: --columns \'{"prompt": "question, in full"}\'',
         )
     return columns

@@ -30,19 +30,20 @@ def decide(
         Path,
         typer.Argument(
             help=(
-                "Your examples: JSONL, CSV, Parquet, a Hugging Face dataset folder; or an earlier"
-                " run."
+                "Your examples (JSONL, CSV, Parquet, or a Hugging Face dataset folder), or an "
+                "existing run."
             )
         ),
     ],
     model: Annotated[
-        str | None, typer.Option(help="Base model: a known name, a folder, or org/name.")
+        str | None, typer.Option(help="Base model: a known name, a folder, or a hub ID (org/name).")
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="A recipe file (YAML) or the name of a preset.")
+        str | None, typer.Option(help="Recipe file (YAML) or name of a preset.")
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Time for tuning; the schedule fits itself to it.")
+        float | None,
+        typer.Option(help="Training time in minutes; the learning-rate schedule is fitted to it."),
     ] = None,
     columns: Annotated[
         str | None, typer.Option(help="Column mapping: prompt=question,completion=answer.")
@@ -50,15 +51,14 @@ def decide(
     budget: Annotated[
         str | None,
         typer.Option(
-            help="Time for all of it (15min, 1h, 90s): what you leave open is picked to fit."
+            help="Time limit for the whole command (15min, 1h, 90s); settings that you leave open "
+            "are chosen to fit."
         ),
     ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a recipe key.", metavar="KEY=VALUE")
+        list[str] | None, typer.Option("--set", help="Set a recipe key.", metavar="KEY=VALUE")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder in which the run's folder is made.")] = Path(
-        "runs"
-    ),
+    out: Annotated[Path, typer.Option(help="Parent folder for the run folder.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Should I prompt, retrieve or fine-tune? Measures all of them on the same held-out examples.
@@ -122,9 +122,9 @@ def _check_no_new_inputs(flags: Mapping[str, object]) -> None:
     if given:
         raise UsageError(
             "not-for-a-run",
-            "An earlier run is decided again from the answers that it has.",
+            "these options cannot be used with an existing run, whose stored answers are reused",
             found=", ".join(given),
-            do="leave them out, or decide on the data again",
+            do="remove them; or pass the data file instead of the run",
         )
 
 
@@ -143,9 +143,9 @@ def redecide_and_print(run: Path, changes: Sequence[str], as_json: bool) -> None
         print_lines(
             "",
             (
-                "the same as when it was made"
+                "same verdict as before"
                 if again.is_same
-                else f"when it was made: {again.previous.verdict}"
+                else f"previous verdict: {again.previous.verdict}"
             ),
         )
         other = again.decision.winner if again.decision.winner != again.previous.winner else None
@@ -212,7 +212,7 @@ def print_summary_table(evaluation: "Evaluation", decision: "Decision") -> None:
         one = evaluation.get_contender(name)
         score, cost = one.metrics.get(evaluation.metric), one.usd_per_1000_or_none
         scored = format_percent(score.value) if score and score.n else "no score"
-        rows.append((role, one.name, scored, "not known" if cost is None else format_usd(cost)))
+        rows.append((role, one.name, scored, "unknown" if cost is None else format_usd(cost)))
     print_table(
         ("", "contender", format_metric_name(evaluation.metric), "1,000 requests"),
         rows,
@@ -235,8 +235,8 @@ def print_contenders(evaluation: "Evaluation") -> None:
             else ("no score", "")
         )
         failed = (f"{score.failed:,}",) if has_failed else ()
-        time = "not known" if seconds is None else f"{seconds:.2f}"
-        price = "not known" if cost is None else f"{cost:.4f}"
+        time = "unknown" if seconds is None else f"{seconds:.2f}"
+        price = "unknown" if cost is None else f"{cost:.4f}"
         rows.append((contender.name, *scored, score.n, *failed, time, price))
     failed_head = ("failed",) if has_failed else ()
     columns = (

@@ -11,13 +11,11 @@ DEMO_PRESET = "names-demo"
 
 
 def demo(
-    minutes: Annotated[float | None, typer.Option(help="Time for tuning.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Training time in minutes.")] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a recipe key.", metavar="KEY=VALUE")
+        list[str] | None, typer.Option("--set", help="Set a recipe key.", metavar="KEY=VALUE")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder in which the run's folder is made.")] = Path(
-        "runs"
-    ),
+    out: Annotated[Path, typer.Option(help="Parent folder for the run folder.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """The whole way on sample data: baselines, tuning, evaluation, verdict, report."""

@@ -16,22 +16,23 @@ if TYPE_CHECKING:
 
 def estimate(
     source: Annotated[
-        str, typer.Argument(help="A recipe file (YAML), the name of a preset, or your examples.")
+        str, typer.Argument(help="Recipe file (YAML), name of a preset, or your examples.")
     ],
     data: Annotated[
-        Path | None, typer.Argument(help="Your examples, behind a recipe that names none.")
+        Path | None, typer.Argument(help="Your examples, if the recipe does not name any.")
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="A recipe file or preset, where your examples come first.")
+        str | None,
+        typer.Option(help="Recipe file or preset, if the first argument is your examples."),
     ] = None,
     measure: Annotated[
         bool,
         typer.Option(
-            "--measure", help="Load the whole model and time real steps instead of a few layers."
+            "--measure", help="Measure real steps of the whole model instead of a few layers."
         ),
     ] = False,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a recipe key.", metavar="KEY=VALUE")
+        list[str] | None, typer.Option("--set", help="Set a recipe key.", metavar="KEY=VALUE")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -70,16 +71,16 @@ def print_estimate(found: "Estimate") -> None:
         return (name, *(tell(value) for value in (of.low, of.expected, of.high)))
 
     rows = [
-        build_row("tuning takes", found.seconds, format_duration),
+        build_row("training time", found.seconds, format_duration),
         build_row("memory", found.memory_bytes, lambda bytes_: f"{bytes_ / 1e9:.2f} GB"),
-        build_row("tuning costs", found.usd, format_usd),
+        build_row("training cost", found.usd, format_usd),
     ]
     if found.asking_seconds.high > 0:
         whole = sum_intervals([found.seconds, found.asking_seconds])
         rows = [
-            build_row("decide takes", whole, format_duration),
+            build_row("decide time", whole, format_duration),
             *rows,
-            build_row("decide costs", found.decide_usd, format_usd),
+            build_row("decide cost", found.decide_usd, format_usd),
         ]
     print_table(("", "low", "expected", "high"), rows, right=(1, 2, 3))
     parts = ", ".join(
@@ -90,14 +91,19 @@ def print_estimate(found: "Estimate") -> None:
     print_lines(
         "",
         (
-            f"tuned for {format_epochs(found.extent)}: {parts}"
+            f"{format_epochs(estimate.extent)}: {parts}"
             if found.extent
-            else f"{found.steps:,} steps: {parts}"
+            else f"{estimate.steps:,} steps: {parts}"
         ),
-        f"{found.tokens_read:,} tokens read, {found.tokens_trained:,} trained;"
-        f" {found.tokens_computed:,} computed" + f" ({shared:.1f} times fewer)" * (shared >= 1.05),
-        f"at most {plan.most_tokens:,} tokens at once, {plan.bytes_per_token / 1e6:.2f} MB each"
-        + ", layers computed twice" * plan.checkpointing,
+        f"{estimate.tokens_read:,} tokens read, {estimate.tokens_trained:,} trained, "
+        f"{estimate.tokens_computed:,} computed"
+        + f" ({shared:.1f}x fewer thanks to shared prefixes)"
+        * (shared >= 1.05),
+        (
+            f"micro-batch: up to {plan.most_tokens:,} tokens "
+            f"({plan.bytes_per_token / 1000000.0:.2f} MB per token)"
+        )
+        + ", gradient checkpointing on" * plan.checkpointing,
     )
     if warning := format_short_training_warning(found):
         print_lines("", f"warning: {warning}")

@@ -11,18 +11,20 @@ from tunesmith.cli.progress import open_listener
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option(help="The test examples.")],
+    data: Annotated[Path, typer.Option(help="Test examples (JSONL, CSV, Parquet, ...).")],
     models: Annotated[
-        list[str] | None, typer.Argument(help="Known names, folders, org/name, or run folders.")
+        list[str] | None,
+        typer.Argument(help="Model names, model folders, hub IDs (org/name), or run folders."),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="A recipe or preset: instruction, scorer, columns ...")
+        str | None,
+        typer.Option(help="Recipe file or preset with instruction, scorer, columns, ..."),
     ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a recipe key.", metavar="KEY=VALUE")
+        list[str] | None, typer.Option("--set", help="Set a recipe key.", metavar="KEY=VALUE")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Keep the evaluation and the answers in this folder.")
+        Path | None, typer.Option(help="Save the evaluation and the answers in this folder.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -54,5 +56,5 @@ def evaluate(
     if rows:
         print_table(("difference", evaluation.metric, "95 % interval", "p"), rows, right=(1, 2, 3))
     if folder is not None:
-        print_lines(f"kept in {folder}")
+        print_lines(f"saved in {folder}")
     print_next_command("decide", data)

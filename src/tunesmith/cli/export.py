@@ -24,14 +24,12 @@ if TYPE_CHECKING:
 def export(
     run: Annotated[
         str,
-        typer.Argument(
-            help="A run's id, the beginning of one, its folder, or an adapter's folder."
-        ),
+        typer.Argument(help="Run id (or its first characters), run folder, or adapter folder."),
     ],
-    to: Annotated[Path, typer.Option(help="The folder to write; it must not exist yet.")],
+    to: Annotated[Path, typer.Option(help="Output folder; it must not exist yet.")],
     contender: Annotated[
         str | None,
-        typer.Option(help="Another contender of the run (default: the winner of its verdict)."),
+        typer.Option(help="Contender of the run to export (default: the winner)."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -57,40 +55,36 @@ def export(
         return
     if exported.reason:
         print_lines(exported.reason)
-    computed = f"; its model is computed in {exported.dtype}" if exported.dtype else ""
+    computed = f"; model dtype {exported.dtype}" if exported.dtype else ""
     print_lines(f"wrote {to}" + (f", {exported.dtype}" if exported.merge else computed))
     if exported.merge is not None:
         _print_merge_proof(exported.merge)
     if exported.sampling:
         print_lines(
-            f"generation_config.json has {', '.join(exported.sampling)}, by which servers answer"
-            " unless they are told otherwise; what was measured is the likeliest answer: ask with"
-            " temperature 0 and no penalties"
+            f"generation_config.json sets {', '.join(exported.sampling)}, which servers use by "
+            "default; the measured answers are greedy: send requests with temperature 0 and "
+            "no penalties"
         )
     _print_answers_proof(exported)
 
 
 def _print_merge_proof(proof: "MergeProof") -> None:
     print_lines(
-        f"proof: on {proof.places:,} places of {proof.probes} prompts no log-probability moved by"
-        f" more than {max(proof.merged, proof.read_back):.1e} nats ({proof.tolerance:.0e} is"
-        " allowed"
-        + (
-            f"; the adapter moves them by up to {proof.moved:.2g})"
-            if proof.moved is not None
-            else ")"
-        )
+        "verified: maximum log-probability difference "
+        f"{max(proof.merged, proof.read_back):.1e} nats at {proof.places:,} positions of "
+        f"{proof.probes} prompts (tolerance {proof.tolerance:.0e}"
+        + (f"; effect of the adapter up to {proof.moved:.2g})" if proof.moved is not None else ")")
     )
     if proof.from_four_bits:
         print_lines(
-            "merged onto the values that the 4-bit weights stood for: those were trained on, not"
-            " the original weights"
+            "merged into the dequantized 4-bit weights, which were used in training, not into "
+            "the original weights"
         )
-    beside = proof.bf16_other_token_beside
+    unmerged = proof.bf16_other_token_beside
     print_lines(
-        f"computed in bfloat16 the likeliest token differs at {proof.bf16_other_token:.1%} of the"
-        " places"
-        + (f"; with the adapter beside the model at {beside:.1%}" if beside is not None else "")
+        f"in bfloat16 the most likely token differs at {proof.bf16_other_token:.1%} of the "
+        "positions"
+        + (f"; with an unmerged adapter at {unmerged:.1%}" if unmerged is not None else "")
     )
 
 
@@ -99,9 +93,9 @@ def _print_answers_proof(exported: "ExportResult") -> None:
     if answers is None:
         print_next_command("chat", exported.folder)
         return
-    print_lines(f"proof: {answers.sentence}")
+    print_lines(f"verified: {answers.sentence}")
     if answers.differing:
-        print_lines("answers_proof.json lists those that differ")
+        print_lines("answers_proof.json lists the differences")
     # A folder name may contain spaces or quotes.
     program = shlex.quote(str(exported.folder / "answer.py"))
     print_lines(f"next: echo 'your question' | python {escape_control_characters(program)}")

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 def init(
     recipe: Annotated[
-        Path, typer.Argument(help="The recipe to write into; it is made where there is none.")
+        Path, typer.Argument(help="Recipe file to update; created if it does not exist.")
     ] = Path("recipe.yaml"),
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Answer without being asked: circumstances.used=once."),
+        typer.Option("--set", help="Answer a question without a prompt: circumstances.used=once."),
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Ask also what was answered before.")
+        bool, typer.Option("--again", help="Also ask questions that already have an answer.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -42,7 +42,7 @@ def init(
         if questions and not sys.stdin.isatty():
             raise UsageError(
                 "nobody-to-ask",
-                "Nobody is there to answer.",
+                "cannot prompt for answers",
                 found="standard input is not a terminal",
                 do="answer with --set, for example --set circumstances.requests_per_month=5000",
             )
@@ -51,13 +51,13 @@ def init(
             for question in questions
             if (answer := _ask_question(question)) is not None
         ]
-    said = write_usage_context(recipe, changes)
+    usage_context = write_usage_context(recipe, changes)
     if json:
-        print_json({"recipe": str(recipe), "circumstances": said.model_dump(mode="json")})
+        print_json({"recipe": str(recipe), "circumstances": usage_context.model_dump(mode="json")})
         return
     for question in QUESTIONS:
-        value = getattr(said, question.field)
-        print_lines(f"{question.field}: {'not known' if value is None else value}")
+        value = getattr(usage_context, question.field)
+        print_lines(f"{question.field}: {'unknown' if value is None else value}")
     print_lines(f"written to {recipe}")
     print_next_command("decide", "DATA", "--recipe", recipe)
 
@@ -72,14 +72,14 @@ def _ask_question(question: "Question") -> str | None:
     else:
         listed = f"a number of {question.unit}"
     while True:
-        print(f"  {listed}  (Enter: do not know) ", end="", file=sys.stderr, flush=True)
+        print(f"  {listed}  (Enter: unknown) ", end="", file=sys.stderr, flush=True)
         line = sys.stdin.readline()
         if not line:
             return None  # end of input: no more answers will come
         answer = _parse_answer(line.strip(), question)
         if answer is not None:
             return answer or None
-        print("  that is none of the answers", file=sys.stderr)
+        print("  please choose one of the listed options", file=sys.stderr)
 
 
 def _parse_answer(typed: str, question: "Question") -> str | None:

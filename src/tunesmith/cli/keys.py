@@ -12,7 +12,7 @@ from tunesmith.errors import UsageError
 
 def list_keys(
     word: Annotated[
-        str | None, typer.Argument(help="Only keys with this word in them, or a group.")
+        str | None, typer.Argument(help="Show only keys that contain this word, or one group.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -24,7 +24,7 @@ def list_keys(
     groups = describe_groups()
     if word is not None and (ours := find_own_key(word)) is not None and ours.key:
         word = ours.key  # the name that another tool uses
-    wanted = {
+    search = {
         name: [
             key
             for key in keys
@@ -32,12 +32,12 @@ def list_keys(
         ]
         for name, (_, keys) in groups.items()
     }
-    if not any(wanted.values()):
+    if not any(search.values()):
         raise UsageError(
             "no-such-key",
-            f"No key of a recipe has {word!r} in it.",
+            f"no recipe key contains {word!r}",
             found=f"groups: {', '.join(groups)}",
-            do=suggest_flag(f"--{word}", ()) or "see all keys: tunesmith keys",
+            do=suggest_flag(f"--{word}", ()) or "list all keys with tunesmith keys",
         )
     if json:
         listed = [
@@ -47,12 +47,12 @@ def list_keys(
                 "default": key.default,
                 "allowed": key.allowed,
             }
-            for keys in wanted.values()
+            for keys in search.values()
             for key in keys
         ]
         print_json({"keys": listed})
         return
-    for name, keys in wanted.items():
+    for name, keys in search.items():
         if not keys:
             continue
         print_lines(f"{name}: {groups[name][0]}")
@@ -62,6 +62,6 @@ def list_keys(
         )
         print_lines("")
     print_lines(
-        "in a recipe file the last name stands below its group; --set KEY=VALUE sets any of them"
+        "in a recipe file the last part of a key goes below its group; --set KEY=VALUE sets any key"
     )
     print_next_command("decide", "--help")

@@ -44,9 +44,9 @@ from tunesmith.runs.signals import (
 app = typer.Typer(
     name="tunesmith",
     epilog=(
-        "Start with: tunesmith demo. Every command has --json and --help; --debug shows the"
-        " traceback of an error. tunesmith keys lists what recipes, and so the flags of decide,"
-        " estimate, train and evaluate, can say."
+        "Start with: tunesmith demo. Every command has --json and --help; --debug shows the "
+        "traceback of an error. tunesmith keys lists the recipe keys, which are also flags of "
+        "decide, estimate, train and evaluate."
     ),
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -62,7 +62,7 @@ def _print_version(is_asked: bool) -> None:
         try:
             print(f"tunesmith {version('tunesmith')}")
         except PackageNotFoundError:
-            print("tunesmith, not installed: run from its source")
+            print("tunesmith (run from source, not installed)")
         raise typer.Exit()
 
 
@@ -71,7 +71,7 @@ def options(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version."
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
 ) -> None:
@@ -130,7 +130,7 @@ def run(arguments: Sequence[str]) -> int:
         usage = _build_usage_error(error)
         return _fail(usage, usage.exit_code, as_json, debug)
     except (KeyboardInterrupt, typer.Abort):
-        stopped = Interrupted("stopped", f"Stopped as you asked. {describe_saved_work()}")
+        stopped = Interrupted("stopped", f"Interrupted. {describe_saved_work()}")
         return _fail(stopped, get_stop_exit_code(), as_json, debug)
     # the reader of a pipe (head, less) has gone; typer leaves by SystemExit
     except (BrokenPipeError, SystemExit):
@@ -144,10 +144,10 @@ def run(arguments: Sequence[str]) -> int:
             traceback.print_exc()
         defect = TunesmithError(
             "defect",
-            "Something went wrong that is not your fault.",
+            "internal error in tunesmith",
             found=f"{type(error).__name__}: {error}",
             do="; ".join(
-                ["run the command again with --debug and report what it prints", *_get_notes(error)]
+                ["rerun the command with --debug and report the output", *_get_notes(error)]
             ),
         )
         return _fail(defect, 70, as_json, debug=False)
@@ -173,24 +173,27 @@ def _build_machine_error(error: OSError) -> InputError:
     """The error for a file operation that the operating system refused, wherever in the program."""
     return InputError(
         "machine",
-        "The machine refused to read or write a file.",
+        "cannot read or write a file",
         where=str(error.filename or ""),
         found=error.strerror or str(error) or type(error).__name__,
-        do="make room or give the right to it; TUNESMITH_HOME and --out choose other places",
+        do="free up disk space or fix the permissions; or set TUNESMITH_HOME or --out to another "
+        "location",
     )
 
 
 def _build_usage_error(error: typer.TyperException) -> UsageError:
-    said = error.format_message()
+    message = error.format_message()
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "tunesmith"
     flag = getattr(error, "option_name", None)
     if flag is not None and context is not None:
         declared = {name for one in context.command.params for name in one.opts}
         if advice := suggest_flag(flag, declared, with_keys="--set" in declared):
-            return UsageError("arguments", f"There is no flag {flag}.", do=advice)
+            return UsageError("arguments", f"unknown flag {flag}", do=advice)
     return UsageError(
-        "arguments", said if said.endswith(("?", ".")) else f"{said}.", do=f"see {command} --help"
+        "arguments",
+        message if message.endswith(("?", ".")) else f"{message}.",
+        do=f"see {command} --help",
     )
 
 

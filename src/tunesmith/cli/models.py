@@ -9,7 +9,7 @@ from tunesmith.cli.console import print_json, print_lines, print_next_command, p
 
 def list_models(
     fetch: Annotated[
-        bool, typer.Option("--fetch", help="Fetch the embedded model and the sample data now.")
+        bool, typer.Option("--fetch", help="Download the embedded model and the sample data.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -28,7 +28,7 @@ def list_models(
     )
     print_lines(
         "",
-        "also: any folder with safetensors weights, or org/name from a hub (revision in a recipe"
-        " pins it)",
+        "you can also pass a folder with safetensors weights or a hub ID (org/name; pin it "
+        "with the recipe key revision)",
     )
     print_next_command("chat", rows[0]["name"])

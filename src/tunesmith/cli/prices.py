@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 def prices(
     file: Annotated[
         Path | None,
-        typer.Argument(help="A file of price rows of your own (recipe key cost.prices)."),
+        typer.Argument(help="File with your own price rows (recipe key cost.prices)."),
     ] = None,
     init: Annotated[
-        bool, typer.Option("--init", help="Make a file for prices of your own, with an example.")
+        bool, typer.Option("--init", help="Create a file for your own prices, with an example.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -36,9 +36,10 @@ def prices(
     if init and file:
         raise UsageError(
             "two-files",
-            "--init makes the file in the home folder; it takes no name.",
+            "--init creates the file in the tunesmith home folder and cannot be combined with "
+            "--prices",
             found=str(file),
-            do="leave out one of the two",
+            do="remove one of the two",
         )
     if init:
         write_example()
@@ -53,8 +54,8 @@ def prices(
         return
     _print_prices(rows)
     print_lines(
-        f"your own rows: {own}"
-        + ("" if own.exists() else " (not there yet: tunesmith prices --init makes it)")
+        f"your own prices: {own}"
+        + ("" if own.exists() else " (does not exist yet; create it with tunesmith prices --init)")
     )
     (
         print_next_command("prices", "--init")
@@ -91,11 +92,11 @@ def _print_prices(rows: Sequence["PriceRow"]) -> None:
     )
     print_lines(
         "",
-        "USD for a million tokens read (in), written (out), trained on (tuning); old: look it up"
-        " again",
+        "USD per million tokens: input (in), output (out), training (tuning); re-check prices "
+        "marked old",
     )
     if any(row.source_kind == "third party" for row in rows):
         print_lines(
-            "third party: the number was not read on the vendor's own page; compare it there before"
-            " you rely on it"
+            "third party: the price was not taken from the vendor's own page; check it there "
+            "before you rely on it"
         )

@@ -130,7 +130,7 @@ class LogDisplay:
 
     def print_mask(self, proof: "MaskProof") -> None:
         """Print the first example with the trained text marked."""
-        self.print_note("trained text stands between ⟦ and ⟧")
+        self.print_note("loss mask: trained text is between ⟦ and ⟧")
         for example in proof.examples[:1]:
             self.print_note(
                 "".join(f"⟦{piece.text}⟧" if piece.trained else piece.text for piece in example)
@@ -209,7 +209,7 @@ class TerminalDisplay(LogDisplay):
     def print_mask(self, proof: "MaskProof") -> None:
         from rich.text import Text
 
-        self.print_note("what is trained is underlined:")
+        self.print_note("loss mask: trained text is underlined")
         for example in proof.examples[:2]:
             text = Text("   ")
             for piece in example:

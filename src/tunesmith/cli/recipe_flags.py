@@ -105,15 +105,13 @@ def _resolve_key(word: str, declared: Collection[str]) -> tuple[str, bool]:
     if len(keys) > 1:
         raise UsageError(
             "two-keys",
-            f"{flag} may mean several keys of a recipe.",
+            f"{flag} matches several recipe keys",
             found=", ".join(keys),
             do=f"write --set {keys[0]}=VALUE",
         )
     if not keys:
-        advice = (
-            suggest_flag(flag, declared) or "see --help, and tunesmith keys for those of recipes"
-        )
-        raise UsageError("arguments", f"There is no flag {flag}.", do=advice)
+        advice = suggest_flag(flag, declared) or "see --help, and tunesmith keys for recipe keys"
+        raise UsageError("arguments", f"unknown flag {flag}", do=advice)
     return keys[0], is_negated
 
 
@@ -139,8 +137,8 @@ def _take_value(word: str, key: str, waiting: list[str]) -> str:
     if get_known_keys()[key] is bool:
         return waiting.pop(0) if waiting and waiting[0] in ("true", "false") else "true"
     if not waiting or waiting[0].startswith("--"):
-        found = waiting[0] if waiting else "nothing after it"
-        raise UsageError("arguments", f"{flag} needs a value.", found=found, do=f"{flag} VALUE")
+        got = waiting[0] if waiting else "no value"
+        raise UsageError("arguments", f"{flag} needs a value", found=got, do=f"{flag} VALUE")
     return waiting.pop(0)
 
 

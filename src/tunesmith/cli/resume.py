@@ -12,11 +12,11 @@ from tunesmith.cli.train import print_training_result
 
 
 def resume(
-    run: Annotated[str, typer.Argument(help="A run's folder, its id, or the beginning of its id.")],
+    run: Annotated[str, typer.Argument(help="Run id (or its first characters), or run folder.")],
     allow_drift: Annotated[
         bool,
         typer.Option(
-            "--allow-drift", help="Go on although versions, threads, model or recipe differ."
+            "--allow-drift", help="Resume even if versions, threads, model or recipe differ."
         ),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,

@@ -10,7 +10,9 @@ from tunesmith.cli.progress import open_listener
 
 
 def list_runs(
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, newest first.")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Maximum number of runs, newest first.")
+    ] = 20,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """List the runs, newest first."""
@@ -35,7 +37,7 @@ def list_runs(
 
 
 def show_run(
-    run: Annotated[str, typer.Argument(help="A run's id, the beginning of one, or its folder.")],
+    run: Annotated[str, typer.Argument(help="Run id (or its first characters), or run folder.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show one run: its inputs, its course, its verdict. Exit 1 when one of its files is
@@ -53,9 +55,10 @@ def _print_run(details: dict[str, Any]) -> None:
     from tunesmith.records import TrainingLength
 
     head = details["run"]
-    made = head["created"][:16].replace("T", " ")
+    created = head["created"][:16].replace("T", " ")
     print_lines(
-        f"run {head['id']} ({details['status']}), made {made} UTC", f"folder {details['folder']}"
+        f"run {head['id']} ({details['status']}), created {created} UTC",
+        f"folder {details['folder']}",
     )
     print_lines(
         f"model {head['model']['name']}, data {head['dataset'][:12]}, seed"
@@ -68,13 +71,13 @@ def _print_run(details: dict[str, Any]) -> None:
             f"{result['tokens_trained']:,} tokens trained",
         )
         print_lines(
-            f"training: steps {result['steps']}, {seconds}, {tokens}, kept step"
-            f" {result['best_step']}"
+            f"training: {result['steps']} steps, {seconds}, {tokens}; best checkpoint: step "
+            f"{result['best_step']}"
         )
         if result["extent"]:
-            print_lines(f"tuned for {TrainingLength.model_validate(result['extent']).summary}")
+            print_lines(f"trained for {TrainingLength.model_validate(result['extent']).summary}")
     if result and result["best_validation_loss"] is not None:
-        print_lines(f"held-out loss {result['best_validation_loss']:.4f}")
+        print_lines(f"validation loss {result['best_validation_loss']:.4f}")
     decision = details["decision"]
     if decision:
         print_lines(
@@ -86,11 +89,11 @@ def _print_run(details: dict[str, Any]) -> None:
     if details["damaged"]:
         print_lines(
             "",
-            "damaged, restore from a copy or make the run again:",
+            "damaged files (restore them from a copy, or repeat the run):",
             *(f"  ! {one}" for one in details["damaged"]),
         )
     elif not details["has_checksums"]:
-        print_lines("", "made by a version that kept no checksums: damage would not be found")
+        print_lines("", "created by a version without checksums: damage cannot be detected")
     if details["artifacts"]:
         print_lines("")
         rows = [(a["kind"], f"{a['size_bytes']:,}", a["path"]) for a in details["artifacts"]]

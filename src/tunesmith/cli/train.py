@@ -15,20 +15,19 @@ if TYPE_CHECKING:
 
 def train(
     source: Annotated[
-        str, typer.Argument(help="A recipe file (YAML), the name of a preset, or your examples.")
+        str, typer.Argument(help="Recipe file (YAML), name of a preset, or your examples.")
     ],
     data: Annotated[
-        Path | None, typer.Argument(help="Your examples, behind a recipe that names none.")
+        Path | None, typer.Argument(help="Your examples, if the recipe does not name any.")
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="A recipe file or preset, where your examples come first.")
+        str | None,
+        typer.Option(help="Recipe file or preset, if the first argument is your examples."),
     ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a recipe key.", metavar="KEY=VALUE")
+        list[str] | None, typer.Option("--set", help="Set a recipe key.", metavar="KEY=VALUE")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder in which the run's folder is made.")] = Path(
-        "runs"
-    ),
+    out: Annotated[Path, typer.Option(help="Parent folder for the run folder.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Tune a model on the recipe's examples. Ctrl-C stops after the current step; resume continues.
@@ -55,22 +54,21 @@ def print_training_result(run: "Run", folder: Path, as_json: bool) -> None:
         print_json(run.model_dump(mode="json"))
         return
     assert result is not None
-    early = (
-        ", early: the last looks at held-out examples were no better" if result.ended_early else ""
-    )
+    early = ", stopped early: no improvement in the last validations" if result.ended_early else ""
     print_lines(
         f"run {run.id}: {result.status} after {result.steps} steps in {result.seconds:.0f} s{early}"
     )
     if result.extent is not None:
-        print_lines(f"tuned for {result.extent.summary}")
+        print_lines(f"trained for {result.extent.summary}")
         if result.extent.is_short:
             print_lines(
-                "warning: too little to judge fine-tuning by;"
-                f" {format_needed_minutes(result.extent)}".rstrip("; ")
+                "warning: trained too little to judge fine-tuning; "
+                f"{format_needed_minutes(result.extent)}".rstrip("; ")
             )
     if result.best_validation_loss is not None:
         print_lines(
-            f"kept step {result.best_step}, held-out loss {result.best_validation_loss:.4f}"
+            f"best checkpoint: step {result.best_step}, validation loss "
+            f"{result.best_validation_loss:.4f}"
         )
     print_lines(f"folder {folder}")
     print_next_command("chat", folder)

@@ -242,7 +242,7 @@ class CandidateSelector:
         def tell(ready: int, wanted: int) -> None:
             # More rounds may follow when candidates tie, so the total may grow.
             self.listener.update_progress(
-                f"choosing {what}", before + ready, max(answers, before + wanted)
+                f"selecting {what}", before + ready, max(answers, before + wanted)
             )
             if self.stop.is_requested():
                 raise build_interruption(self.folder, self.stop.exit_code)

@@ -89,7 +89,7 @@ from tunesmith.records.contender_kinds import (
     list_contender_kinds,
 )
 
-PLAIN_CANDIDATE = Candidate.from_builder("as it is", "", EMPTY_BUILDER)
+PLAIN_CANDIDATE = Candidate.from_builder("unchanged", "", EMPTY_BUILDER)
 """The bare question, with no choice to make."""
 
 
@@ -224,7 +224,7 @@ class ContenderFactory:
                 for how, completer in model.constrained
             ]
             choice = self.selector.select(
-                _format_selection_name(model, f"{name} form"),
+                _format_selection_name(model, f"{name} format"),
                 candidates,
                 model.unconstrained,
                 model.price,
@@ -262,9 +262,9 @@ class ContenderFactory:
         if not showing:
             self.selector.listener.note(
                 "contender/left-out",
-                f"{_format_selection_name(model, name)} is left out: with the "
+                f"skipping {_format_selection_name(model, name)}: with the "
                 f"{'labels' if self.output_constraint.labels else 'keys'} and the longest "
-                "question there is no room for an answer in the model's context",
+                "question, no answer fits in the context of the model",
                 contender=_format_selection_name(model, name),
             )
             return

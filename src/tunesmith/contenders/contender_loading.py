@@ -119,27 +119,27 @@ def choose_contender(folder: RunFolder, name: str | None = None) -> ChosenConten
     if not folder.has(Decision):
         return ChosenContender(
             _load_inference_config(folder, TUNED_CONTENDER),
-            "The run has no verdict yet: the tuned model answers.",
+            "No verdict yet; using the tuned model.",
         )
     decision, evaluation = folder.read(Decision), folder.read(Evaluation)
     winner = decision.winner
     if winner is not None and not evaluation.get_contender(winner).traits.is_external:
         return ChosenContender(
             _load_inference_config(folder, winner),
-            f"{winner} answers: the winner, verdict {decision.verdict}.",
+            f"Using {winner}, the winner (verdict: {decision.verdict}).",
         )
     best = _find_best_contender(evaluation, decision)
     if winner is not None:
         why = (
-            f"The verdict is to keep {winner}, which tunesmith cannot ask; {best} answers, its best"
-            " contender."
+            f"The verdict is to keep {winner}, which tunesmith cannot run; using {best}, the "
+            "best other contender."
         )
     elif decision.verdict == "cannot tell":
-        why = f"The verdict is cannot tell; {best} answers, the one that it hangs on."
+        why = f"The verdict is 'cannot tell'; using {best}, the contender to beat."
     else:
         why = (
-            f"The verdict is {decision.verdict}, no contender is good enough; {best} answers, the"
-            " best of them."
+            f"The verdict is '{decision.verdict}', no contender is good enough; using {best}, "
+            "the best of them."
         )
     return ChosenContender(_load_inference_config(folder, best), why)
 
@@ -164,22 +164,22 @@ def _find_named_config(folder: RunFolder, name: str) -> InferenceConfig:
     if name not in known and name != TUNED_CONTENDER:
         raise UsageError(
             "no-such-contender",
-            "The run has no contender of this name.",
+            "run has no contender of this name",
             where=str(folder.path),
             found=name,
             do=(
-                f"give one of {', '.join(known)}"
+                f"use one of {', '.join(known)}"
                 if known
-                else "leave --contender out: the tuned model answers"
+                else "remove --contender to use the tuned model"
             ),
         )
     if name in known and folder.read_contender(name).profile.traits.is_external:
         raise UsageError(
             "outside-system",
-            "Its answers came from a file: tunesmith cannot ask it.",
+            "answers of this contender came from a file, so it cannot be run",
             where=str(folder.path),
             found=name,
-            do="ask that system itself, or give another contender",
+            do="use that system itself; or choose another contender",
         )
     return _load_inference_config(folder, name)
 
@@ -204,10 +204,10 @@ def _load_inference_config(folder: RunFolder, name: str) -> InferenceConfig:
         )
     raise RunError(
         "not-kept",
-        f"The run does not say how {name} was asked.",
+        f"run does not record how {name} was prompted",
         where=str(folder.path),
         found="a run of an earlier version of tunesmith",
-        do="decide on the data again, or give --contender tuned",
+        do="run tunesmith decide on the data again; or use --contender tuned",
     )
 
 
@@ -277,10 +277,10 @@ def open_index(folder: RunFolder, serving: InferenceConfig) -> RetrievalIndex:
     except (KeyError, TypeError) as error:
         raise RunError(
             "damaged",
-            f"This run has no {serving.index}.jsonl that can be read.",
+            f"cannot read {serving.index}.jsonl of this run",
             where=str(folder.path / "index"),
             found=f"{type(error).__name__}: {error}",
-            do="restore it from a copy, or make the run again",
+            do="restore it from a copy; or repeat the run",
         ) from None
 
 
@@ -305,9 +305,9 @@ def open_base_model(folder: RunFolder, recipe: Recipe) -> ResolvedModel:
     if changed:
         raise ModelError(
             "changed",
-            "The base model is not the one that was measured.",
+            "base model differs from the one that was evaluated",
             where=named.identity.folder,
             found=truncate_list(changed),
-            do="put the model back, or decide again",
+            do="restore the model; or run tunesmith decide again",
         )
     return named

@@ -18,10 +18,10 @@ from tunesmith.providers.openai_compatible import RemoteCompleter
 from tunesmith.providers.prices import build_token_price, find_price, load_prices
 from tunesmith.records import Completer, OutputConstraint, Prompt, Recipe, RemoteRecipe, TokenPrice
 
-BEST_LABEL = "the likeliest label"
-CALIBRATED_LABEL = "the likeliest label, corrected for how common a label is"
+BEST_LABEL = "the most likely label"
+CALIBRATED_LABEL = "the most likely label, corrected for label frequency"
 """The constraint that corrects for the prior probability of each label."""
-JSON_SCHEMA = "held to the JSON schema of the train answers"
+JSON_SCHEMA = "constrained to the JSON schema of the training answers"
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def build_base_model(
 ) -> ContenderModel:
     """The model in memory, before tuning."""
     told = (
-        f"base model{' held in 4 bits' if recipe.adapter.kind == 'qlora' else ''},"
-        f" {_describe_prompt(recipe)}"
+        f"base model{' in 4-bit weights' if recipe.adapter.kind == 'qlora' else ''}, "
+        f"{_describe_prompt(recipe)}"
     )
     return _build_local_model(told, model, recipe, form, listener, 0.0)
 
@@ -88,14 +88,14 @@ def open_remote_models(
     ]
     answerers = []
     for remote, price in priced:
-        listener.start_stage(f"reaching {remote.name}")
+        listener.start_stage(f"connecting to {remote.name}")
         free = open_remote(remote, listener)
         for error in filter(
             None, (completion.error for completion in free.complete(first_question))
         ):
             listener.note(
                 "service/no-answer",
-                f"{remote.name} does not answer a first question: {error}",
+                f"test request to {remote.name} failed: {error}",
                 model=remote.name,
             )
         held: tuple[tuple[str, Completer], ...] = ()
@@ -104,7 +104,9 @@ def open_remote_models(
             constrained = RemoteCompleter(remote, form, health=free.health)
             try:
                 constrained.complete(first_question)
-                held = ((JSON_SCHEMA if form.json_schema else "held to the labels", constrained),)
+                held = (
+                    (JSON_SCHEMA if form.json_schema else "constrained to the labels", constrained),
+                )
             except ProviderError as error:
                 if error.code != "provider/form-refused":
                     raise
@@ -184,7 +186,7 @@ def _describe_prompt(recipe: Recipe) -> str:
     return (
         "the instruction and the question"
         if recipe.data.instruction
-        else "the question as it stands in the data"
+        else "the question as in the data"
     )
 
 
@@ -205,11 +207,11 @@ def get_remote_price(remote: RemoteRecipe, recipe: Recipe) -> TokenPrice | None:
     if row is None:
         raise RecipeError(
             "no-price",
-            f"What {remote.model} costs is not known.",
+            f"no price for {remote.model}",
             where=f"evaluation.remote {remote.name}",
             do=(
-                "give usd_per_million_in and usd_per_million_out, or a row of your own: tunesmith"
-                " prices --init"
+                "set usd_per_million_in and usd_per_million_out; or add your own price: "
+                "tunesmith prices --init"
             ),
         )
     return build_token_price(row)

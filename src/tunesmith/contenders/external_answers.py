@@ -39,7 +39,7 @@ COLUMN_ALIASES = {
 """Our column names, and the names that a file may use for them."""
 
 SCORE_TOLERANCE = 1e-6
-NO_ANSWER = "no answer given"
+NO_ANSWER = "no answer provided"
 _NumberedRow = tuple[int, Mapping[str, Any]]
 
 
@@ -71,16 +71,16 @@ class ExternalContender:
         both = [
             (score, theirs) for score, theirs in ours if score is not None and theirs is not None
         ]
-        others = sum(abs(score - theirs) > SCORE_TOLERANCE for score, theirs in both)
-        if not others:
+        different = sum(abs(score - theirs) > SCORE_TOLERANCE for score, theirs in both)
+        if not different:
             return ContenderAnswers(self.spec, answers, self.usage)
         mean = sum(theirs for _, theirs in both) / len(both)
-        told = (
-            f"{self.spec.given}; {others:,} of {len(both):,} scores are not those of"
-            f" {self.scored_by} in the file"
+        description = (
+            f"{self.spec.given}; {different:,} of {len(both):,} scores differ from those of "
+            f"{self.scored_by} in the file"
         )
-        given = f"{told}, where the mean is {mean:.3f}"
-        return ContenderAnswers(self.spec.replace(given=given), answers, self.usage)
+        scores = f"{description}, whose mean is {mean:.3f}"
+        return ContenderAnswers(self.spec.replace(given=scores), answers, self.usage)
 
 
 class ExternalAnswer(NamedTuple):
@@ -110,17 +110,18 @@ def read_external_answers(
     if not matched:
         raise DataError(
             "no-matching-answers",
-            "No row of this file answers a test example.",
+            "no row of this file answers a test example",
             where=str(path),
             found=f"{len(unknown):,} rows, {len(examples):,} test examples",
-            do="give the test examples' id, or their question as it stands in the data",
+            do="add a column with the id of the test examples; or with their question as in the "
+            "data",
         )
     completions = [_build_completion(one) for one in given]
     told = f"answers of another system, read from {path.name} (SHA-256 {compute_sha256(path)})"
     if unknown:
         told += (
-            f"; {len(unknown):,} of its rows are about no test example ({_get_row_unit(path)}"
-            f" {truncate_list(unknown)})"
+            f"; {len(unknown):,} of its rows do not match a test example "
+            f"({_get_row_unit(path)} {truncate_list(unknown)})"
         )
     told = "; ".join((told, *not_understood))
     profile = ContenderSpec(name=name or path.stem, kind=EXTERNAL.name, given=told)
@@ -170,10 +171,10 @@ def _read_table_rows(path: Path) -> Iterator[_NumberedRow]:
     if reader is None or not path.is_file():
         raise DataError(
             "no-answers-file",
-            "The answers of another system cannot be read.",
+            "cannot read the answers of the external system",
             where=str(path),
             found="no such file" if reader else f"a file ending in {path.suffix!r}",
-            do=f"give a file that ends in {', '.join(READERS)}",
+            do=f"use a file that ends in {', '.join(READERS)}",
         )
     for row in reader(path):
         if isinstance(row, Row):
@@ -188,9 +189,9 @@ def _read_log_rows(path: Path) -> tuple[Iterable[_NumberedRow], tuple[str, ...],
     if not isinstance(found, ImportedAnswers):
         raise DataError(
             "no-answers-in-log",
-            f"This {found.format} file has questions and no answers.",
+            f"{found.format} file has questions but no answers",
             where=str(path),
-            do="give the log of a run",
+            do="use the log of a run",
         )
     rows = [
         {
@@ -216,12 +217,13 @@ def _map_columns(path: Path, row: Row) -> Mapping[str, Any]:
     if "answer" not in ours or not {"id", "question"} & ours.keys():
         raise DataError(
             "no-answers-columns",
-            "The answers of another system need a column with the answer, and id or question.",
+            "answers of an external system need a column answer, and id or question",
             where=f"{path} line {row.line:,}",
             found=f"columns {truncate_list(sorted(theirs), 8)}",
             do=(
-                f"name them {', '.join(names[0] for names in COLUMN_ALIASES.values())} (the last"
-                " two may be left out)"
+                "name the columns "
+                f"{', '.join(names[0] for names in COLUMN_ALIASES.values())} (the last two "
+                "are optional)"
             ),
         )
     return ours
@@ -257,9 +259,9 @@ def _check_duplicate(
     if before is not None and (by_id or before.text != now.text):
         raise DataError(
             "answered-twice",
-            "Two rows answer the same test example.",
+            "two rows answer the same test example",
             where=f"{path} {_get_row_unit(path)} {before.line:,}, {now.line:,}",
-            do="keep one answer for each",
+            do="keep one answer per test example",
         )
 
 
@@ -271,10 +273,10 @@ def _get_row_unit(path: Path) -> str:
 def _make_row_error(path: Path, fault: RowError) -> DataError:
     return DataError(
         "bad-answers-row",
-        "A row with an answer of another system cannot be read.",
+        "cannot read a row with an answer of the external system",
         where=f"{path} line {fault.line:,}",
         found=f"{fault.found} ({fault.code})",
-        do="mend the file",
+        do="fix the file",
     )
 
 

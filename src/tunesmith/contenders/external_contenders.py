@@ -64,9 +64,9 @@ def _name_files(files: Iterable[str], taken: Iterable[str]) -> Mapping[str, Path
         if name in taken or name in named:
             raise UsageError(
                 "same-name",
-                f"Another contender is called {name}.",
+                f"duplicate contender name {name}",
                 where=f"evaluation.answers {file}",
-                do="rename the file: a contender is called as its file",
+                do="rename the file; a contender has the name of its file",
             )
         named[name] = path
     return named

@@ -28,51 +28,54 @@ def infer_output_constraint(answers: Sequence[str]) -> tuple[OutputConstraint | 
     if not answers:
         raise DataError(
             "no-answers",
-            "No form can be found without answers.",
-            do="add train examples with an answer",
+            "cannot infer an output format without answers",
+            do="add training examples with an answer",
         )
     # Parse each distinct answer once: labels repeat thousands of times.
     value_of = {answer: _parse_value(answer) for answer in set(answers)}
     values = [value for answer in answers if isinstance(value := value_of[answer], dict | list)]
     if len(answers) - len(values) <= MAX_OUTLIER_FRACTION * len(answers):
         return _infer_json_constraint(values, len(answers))
-    n, found = len(answers), find_labels(answers)
-    if found is None or any(is_blank(extract_final_answer(answer)) for answer in value_of):
+    n, labels = len(answers), find_labels(answers)
+    if labels is None or any(is_blank(extract_final_answer(answer)) for answer in value_of):
         return (
             None,
             (
-                f"The {n:,} train answers are neither a small label set nor all JSON: they are left"
-                " free."
+                f"The {n:,} training answers are neither a small label set nor all JSON: no "
+                "constraint."
             ),
         )
     # A constraint starts with the first token of the answer and would cut off the reasoning.
     if any(map(has_reasoning, answers)):
-        return None, f"The {n:,} train answers reason before they answer: they are left free."
-    if len(found.labels) == 1:
-        return None, f"The {n:,} train answers are all the same: there is nothing to choose."
+        return (
+            None,
+            f"The {n:,} training answers contain reasoning before the final answer: no constraint.",
+        )
+    if len(labels.labels) == 1:
+        return None, f"The {n:,} training answers are all the same: no constraint."
     return (
-        OutputConstraint(labels=found.labels),
-        f"The {n:,} train answers are {len(found.labels):,} labels.",
+        OutputConstraint(labels=labels.labels),
+        f"The {n:,} training answers are {len(labels.labels):,} labels.",
     )
 
 
 def _infer_json_constraint(values: Sequence[object], n: int) -> tuple[OutputConstraint | None, str]:
     strays = n - len(values)
-    told = (
-        f"All {n:,} train answers are JSON"
+    counted = (
+        f"All {n:,} training answers are JSON"
         if not strays
-        else f"{len(values):,} of {n:,} train answers are JSON"
+        else f"{len(values):,} of {n:,} training answers are JSON"
     )
     schema = infer_schema(values)
     if schema is None:
-        return None, f"{told}, nested deeper than {MAX_DEPTH} levels: they are left free."
+        return None, f"{counted}, nested deeper than {MAX_DEPTH} levels: no constraint."
     size = len(dump_canonical_json(schema))
     if size > MAX_SCHEMA_BYTES:
         return (
             None,
-            f"{told}, too different for a schema ({size:,} characters): they are left free.",
+            f"{counted}, too diverse for a schema ({size:,} characters): no constraint.",
         )
-    return OutputConstraint(json_schema=schema), f"{told} of one schema."
+    return OutputConstraint(json_schema=schema), f"{counted} with a common schema."
 
 
 def _parse_value(answer: str) -> object:

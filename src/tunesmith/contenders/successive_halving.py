@@ -128,29 +128,31 @@ class SelectionResult:
         scores, and the text of the instruction."""
         first, *others = self.trials
         n = len(first.scores)
-        told = [f"Nothing to choose: {first.candidate.name} was the only candidate."]
+        sentences = [f"Nothing to select: {first.candidate.name} was the only candidate."]
         if others and not n and self.ended_early:
-            told = [f"There was no time to choose: {first.candidate.name} was taken, as the first."]
+            sentences = [
+                f"There was no time to choose: {first.candidate.name} was taken, as the first."
+            ]
         elif others and not n:
-            told = [f"No validation examples to choose on: {first.candidate.name} was taken."]
+            sentences = [f"No validation examples to select on: {first.candidate.name} was used."]
         elif others and not any(trial.has_score for trial in self.trials):
-            told = [
-                f"None of {len(self.trials):,} candidates got a score on {n:,} validation examples:"
-                f" {first.candidate.name} was taken, as the simplest."
+            sentences = [
+                f"None of {len(self.trials):,} candidates has a score on {n:,} validation "
+                f"examples: {first.candidate.name} was used because it is the simplest."
             ]
         elif others:
-            told = [
+            sentences = [
                 (
-                    f"Of {len(self.trials):,} ways tried on {n:,} validation examples in "
-                    f"{format_duration(self.seconds)}, this did best: {first}."
+                    f"Best of {len(self.trials):,} candidates on {n:,} validation examples "
+                    f"({format_duration(self.seconds)}): {first}."
                 ),
                 *_describe_others(others, n),
             ]
         if self.ended_early and n:
-            told.append("The time for this choice was over before all was tried.")
+            sentences.append("The time for this choice was over before all was tried.")
         if self.candidate.instruction:
-            told.append(f'The instruction that it adds: "{self.candidate.instruction}"')
-        return tuple(told)
+            sentences.append(f'Added instruction: "{self.candidate.instruction}"')
+        return tuple(sentences)
 
 
 Variants = Callable[[Candidate], Sequence[Candidate]]
@@ -179,7 +181,7 @@ def select_candidate(
     without candidates; others that `measure` raises.
     """
     if not candidates:
-        raise ValueError("there is no candidate to choose")
+        raise ValueError("there is no candidate to select")
     began = time.perf_counter()
     # Order by hash: independent of the file's order, and the same for all candidates.
     order = sorted(
@@ -249,10 +251,10 @@ def plan_rounds(candidates: int, examples: int) -> list[tuple[int, int]]:
 def count_required_answers(candidates: int, examples: int) -> int:
     """Number of answers that a selection takes if no candidates tie; if all tie, it takes
     `candidates * examples`."""
-    asked, before = 0, 0
+    answers, before = 0, 0
     for standing, n in plan_rounds(candidates, examples):
-        asked, before = asked + standing * (n - before), n
-    return asked
+        answers, before = answers + standing * (n - before), n
+    return answers
 
 
 def _compute_mean(scores: Sequence[float | None]) -> float:
@@ -261,10 +263,12 @@ def _compute_mean(scores: Sequence[float | None]) -> float:
 
 def _describe_others(others: Sequence[CandidateResult], n: int) -> list[str]:
     """First those that answered all examples, then those dropped, the last dropped first."""
-    told = []
-    for asked in sorted({len(trial.scores) for trial in others}, reverse=True):
-        names = ", ".join(str(trial) for trial in others if len(trial.scores) == asked)
-        told.append(
-            f"Also tried: {names}." if asked == n else f"Dropped after {asked:,} examples: {names}."
+    sentences = []
+    for count in sorted({len(trial.scores) for trial in others}, reverse=True):
+        names = ", ".join(str(trial) for trial in others if len(trial.scores) == count)
+        sentences.append(
+            f"Other candidates: {names}."
+            if count == n
+            else f"Eliminated after {count:,} examples: {names}."
         )
-    return told
+    return sentences

@@ -140,9 +140,9 @@ def find_break_even_points(
     # requests.
     (first, _), *later = compute_lower_envelope(lines, is_same)
     before, start = contenders[first], OpenInterval(low=0.0, expected=0.0, high=0.0)
-    unit = "requests in all" if is_once else "requests a month"
-    told = f"With few {unit} {_format_cheaper('cheapest', before.name, each_correct)}."
-    steps = [BreakEvenPoint(name=before.name, requests=start, before=None, sentence=told)]
+    unit = "requests in total" if is_once else "requests per month"
+    sentence = f"With few {unit}, {_format_cheaper('cheapest', before.name, each_correct)}."
+    steps = [BreakEvenPoint(name=before.name, requests=start, before=None, sentence=sentence)]
     for i, at in later:
         after = contenders[i]
         span = compute_crossing_interval(
@@ -152,9 +152,9 @@ def find_break_even_points(
             f"{_format_cheaper('cheaper', after.name, each_correct)} than "
             f"{'with ' if each_correct else ''}{before.name}"
         )
-        told = f"From {_format_volume_interval(span, unit)} on {than}."
+        sentence = f"Above {_format_volume_interval(span, unit)}, {than}."
         steps.append(
-            BreakEvenPoint(name=after.name, requests=span, before=before.name, sentence=told)
+            BreakEvenPoint(name=after.name, requests=span, before=before.name, sentence=sentence)
         )
         before = after
     last = contenders.index(before)
@@ -164,10 +164,10 @@ def find_break_even_points(
         if i != last and uncertainty and is_same(last, i)
     ]
     if equal:
-        what = "right answer" if each_correct else "request"
+        what = "correct answer" if each_correct else "request"
         no_difference = (
-            f"Between {before.name} and {join_names(equal)} there is no difference: a {what} costs"
-            f" the same within the {uncertainty:.0%} to which this run could measure it."
+            f"{join_names([before.name, *equal])} cost the same per {what}: they differ by "
+            f"less than the measurement error of this run ({uncertainty:.0%})."
         )
         steps[-1] = steps[-1].replace(sentence=f"{steps[-1].sentence} {no_difference}")
     return tuple(steps)
@@ -197,19 +197,19 @@ def compute_crossing_interval(
     scores = {_name_score_cause(before), _name_score_cause(after)} if each_correct else set()
     causes = sorted({part.moves_with for part in (*before.parts, *after.parts)} - {""} | scores)
     ends: tuple[Bound, Bound] = ("low", "high")
-    found = [at]
+    crossings = [at]
     # 2^k corners; k is small: a pair shares the machine's speed, and only a few prices have
     # intervals.
     for places in product(ends, repeat=len(causes)):
         corner = dict(zip(causes, places, strict=True))
-        found.append(
+        crossings.append(
             intersect_lines(
                 build_cost_line(before, horizon_months, corner, each_correct=each_correct),
                 build_cost_line(after, horizon_months, corner, each_correct=each_correct),
             )
         )
-    most = max(found)
-    return OpenInterval(low=min(found), expected=at, high=None if most == inf else most)
+    most = max(crossings)
+    return OpenInterval(low=min(crossings), expected=at, high=None if most == inf else most)
 
 
 def _name_score_cause(one: ContenderCost) -> str:
@@ -223,7 +223,7 @@ def _get_bound(one: EstimateInterval, end: Bound) -> float:
 
 def _format_cheaper(how: str, name: str, each_correct: bool) -> str:
     return (
-        f"a right answer is {how} with {name}"
+        f"a correct answer is {how} with {name}"
         if each_correct
         else f"{name} is {'the ' * (how == 'cheapest')}{how}"
     )
@@ -236,7 +236,7 @@ def _format_volume_interval(requests: OpenInterval, unit: str) -> str:
         (None if requests.high is None else format_volume(requests.high)),
     )
     doubt = (
-        f" (perhaps {low}, perhaps never)"
+        f" ({low} or more, possibly never)"
         if high is None
         else f" ({low} to {high})"
         if low != high

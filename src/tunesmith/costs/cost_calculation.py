@@ -89,8 +89,9 @@ assumption.
 """
 
 MACHINE_PRICE_NOTE = (
-    "two rented cores with 4 GB cost 0.067 to 0.12 USD an hour "
-    "(https://huggingface.co/docs/inference-endpoints/support/pricing, read in November 2026)"
+    "two rented cores with 4 GB cost 0.067 to 0.12 USD per hour "
+    "(https://huggingface.co/docs/inference-endpoints/support/pricing, accessed in November "
+    "2026)"
 )
 """Why `machine_usd_per_hour` defaults to 0.10. A machine of one's own costs less: power and wear.
 """
@@ -192,9 +193,9 @@ def build_cost_report(
 def _compute_contender_cost(one: Contender, inputs: _CostInputs) -> ContenderCost:
     if one.usd_per_1000_or_none is None:
         why = (
-            "you did not say what it costs: only its answers are known"
+            "its cost is not specified; only its answers are known"
             if one.token_price is None
-            else "no tokens were counted, so its cost is not known"
+            else "no tokens were counted, so its cost is unknown"
         )
         return ContenderCost(
             name=one.name,
@@ -234,7 +235,7 @@ def _exclude_if_worse(
         is_worse = (pair.a, pair.b) == (winner, cost.name) and pair.low > 0
         is_worse |= (pair.b, pair.a) == (winner, cost.name) and pair.high < 0
         if pair.metric == evaluation.metric and is_worse:
-            return cost.replace(excluded=f"it is shown to be worse than {winner}")
+            return cost.replace(excluded=f"it is significantly worse than {winner}")
     return cost
 
 
@@ -275,8 +276,8 @@ def _compute_inference_cost(one: Contender, inputs: _CostInputs) -> CostPart:
         return CostPart(what="inference", per="request", usd=make_point_interval(expected))
     if one.token_price is None:
         low, high = _estimate_speed_factors(inputs.evaluation)
-        asked = EstimateInterval(low=low * expected, expected=expected, high=high * expected)
-        return CostPart(what="inference", per="request", usd=asked, moves_with=MACHINE_SPEED)
+        usd = EstimateInterval(low=low * expected, expected=expected, high=high * expected)
+        return CostPart(what="inference", per="request", usd=usd, moves_with=MACHINE_SPEED)
     price = one.token_price
     each = [
         (
@@ -412,17 +413,17 @@ def estimate_months_between_changes(kind: str, recipe: Recipe) -> tuple[float, f
     Changing facts shorten the minimum of the contenders that have learned or indexed them (kinds
     "tuned" and "rag").
     """
-    said = recipe.circumstances
-    if said.used == "once":
+    usage_context = recipe.circumstances
+    if usage_context.used == "once":
         return inf, inf, inf
     if recipe.cost.retune_months is not None:
         return recipe.cost.retune_months, recipe.cost.retune_months, recipe.cost.retune_months
-    if said.task_changes is None:
+    if usage_context.task_changes is None:
         most, expected, least = DEFAULT_MONTHS_BETWEEN_CHANGES
     else:
-        most = expected = least = MONTHS_BY_FREQUENCY[said.task_changes]
-    if said.facts_change is not None and get_contender_kind(kind).goes_stale:
-        least = min(least, MONTHS_BY_FREQUENCY[said.facts_change])
+        most = expected = least = MONTHS_BY_FREQUENCY[usage_context.task_changes]
+    if usage_context.facts_change is not None and get_contender_kind(kind).goes_stale:
+        least = min(least, MONTHS_BY_FREQUENCY[usage_context.facts_change])
     return most, expected, least
 
 
@@ -449,96 +450,101 @@ def _compare_predictions(
 def _list_assumptions(
     inputs: _CostInputs, contenders: Sequence[ContenderCost], horizon: float
 ) -> tuple[str, ...]:
-    recipe, said, hourly = (
+    recipe, usage_context, hourly = (
         inputs.recipe,
         inputs.recipe.circumstances,
         inputs.evaluation.machine_usd_per_hour,
     )
     default = Recipe.model_fields["machine_usd_per_hour"].default
     why = (
-        f": the default, because {MACHINE_PRICE_NOTE}"
+        f", the default, because {MACHINE_PRICE_NOTE}"
         if hourly == default
-        else ", as the recipe says"
+        else ", as set in the recipe"
     )
     low, high = _estimate_speed_factors(inputs.evaluation)
     sentences = [
         (
-            f"a machine hour costs {format_usd(hourly)}{why} (machine_usd_per_hour); it is paid"
-            " only while it answers: one that stays on costs"
-            f" {format_usd(hourly * HOURS_PER_MONTH)} a month, and where one is not enough there"
-            " are more"
+            f"machine time costs {format_usd(hourly)} per hour{why} (machine_usd_per_hour), "
+            "counted only while requests are processed; an always-on machine costs "
+            f"{format_usd(hourly * HOURS_PER_MONTH)} per month, and a higher load needs more "
+            "machines"
         ),
         (
-            f"machine time later is {low:.2g} to {high:.2g} times what was measured in full"
-            " batches: other days, and requests that come one at a time"
+            f"machine time in production is {low:.2g} to {high:.2g} times the time measured in "
+            "full batches, because of variation between days and of requests that arrive one "
+            "at a time"
         ),
         (
-            f"a right answer is a whole point of {format_metric_name(inputs.evaluation.metric)};"
-            " one that failed is paid for, not right"
+            "a correct answer is one full point of "
+            f"{format_metric_name(inputs.evaluation.metric)}; a failed request is paid for but "
+            "does not count as correct"
         ),
         (
-            "it is used once, so everything counts once"
-            if said.used == "once"
-            else f"what is paid once is spread over {horizon:g} months"
+            "it is used once, so all costs are counted once"
+            if usage_context.used == "once"
+            else f"one-time costs are spread over {horizon:g} months"
         ),
         _describe_changes(recipe),
     ]
     if machine := inputs.evaluation.machine:
         sentences.append(
-            "what a request costs here follows from its tokens, at the time a token took over all"
-            f" contenders of this run (known to about {machine.uncertainty:.0%})"
+            "the cost of a request on this machine is computed from its tokens and the time "
+            "per token over all contenders of this run (accurate to about "
+            f"{machine.uncertainty:.0%})"
         )
         if machine.is_busy:
             sentences.append(format_busy_machine(machine))
     if recipe.cost.usd_per_example == 0:
         sentences.append(
-            "examples cost nothing: you did not say what one costs to make (cost.usd_per_example)"
+            "examples are counted as free: the cost of making one is not specified "
+            "(cost.usd_per_example)"
         )
     if recipe.cost.hosting_usd_per_month == 0:
+        sentences.append("hosting a tuned model has no fixed cost (cost.hosting_usd_per_month)")
+    if usage_context.requests_per_month is None:
         sentences.append(
-            "hosting a tuned model costs nothing but its requests (cost.hosting_usd_per_month)"
-        )
-    if said.requests_per_month is None:
-        sentences.append(
-            "you did not say how many requests come a month (circumstances.requests_per_month)"
+            "the number of requests per month is not specified (circumstances.requests_per_month)"
         )
     for one in inputs.evaluation.contenders:
         if one.token_price:
             source, date = one.token_price.source, one.token_price.date
-            said_by = f"({source}, {date})" if date else f"as {source} says"
+            said_by = f"({source}, {date})" if date else f"(source: {source})"
             sentences.append(
-                f"{one.name} is charged {one.token_price.usd_per_million_in:g} USD for a million"
-                f" tokens in and {one.token_price.usd_per_million_out:g} out {said_by}"
+                f"{one.name} costs {one.token_price.usd_per_million_in:g} USD per million "
+                f"input tokens and {one.token_price.usd_per_million_out:g} USD per million "
+                f"output tokens {said_by}"
             )
         if one.traits.is_external and one.usd_per_1000_or_none is not None:
             sentences.append(
-                f"{one.name} costs what its file says, however many requests there are"
+                f"{one.name} costs as much per request as its file states, at any volume"
             )
     sentences += [
-        f"{one.name} is not compared: {one.excluded}" for one in contenders if one.excluded
+        f"{one.name} is excluded from the cost comparison: {one.excluded}"
+        for one in contenders
+        if one.excluded
     ]
     return tuple(sentences)
 
 
 def _describe_changes(recipe: Recipe) -> str:
-    months, said = recipe.cost.retune_months, recipe.circumstances
-    if said.used == "once":
-        return "nothing is kept up"
+    months, usage_context = recipe.cost.retune_months, recipe.circumstances
+    if usage_context.used == "once":
+        return "no maintenance cost"
     if months is not None:
         return (
-            f"all is set up again every {months:g} months, as the recipe says (cost.retune_months)"
+            f"setup is repeated every {months:g} months, as set in the recipe (cost.retune_months)"
         )
-    if said.task_changes is None:
+    if usage_context.task_changes is None:
         return (
-            "you did not say how often the task changes (circumstances.task_changes): expected is"
-            f" once in {DEFAULT_MONTHS_BETWEEN_CHANGES[1]:g} months, in the range from never to"
-            f" every {DEFAULT_MONTHS_BETWEEN_CHANGES[2]:g}"
+            "how often the task changes is not specified (circumstances.task_changes): "
+            f"assumed is once in {DEFAULT_MONTHS_BETWEEN_CHANGES[1]:g} months (range: never to "
+            f"every {DEFAULT_MONTHS_BETWEEN_CHANGES[2]:g} months)"
         )
-    if said.task_changes == "never":
-        return "the task never changes, as you said, so nothing is set up again"
+    if usage_context.task_changes == "never":
+        return "the task never changes, so setup is not repeated"
     return (
-        f"the task changes {said.task_changes}, as you said, and each time all is set up and"
-        " evaluated again"
+        f"the task changes {usage_context.task_changes}; setup and evaluation are repeated "
+        "each time"
     )
 
 

@@ -28,23 +28,25 @@ def busy_with(
     reasons = []
     if is_busy:
         waited = (
-            "" if waiting is None else f"this program waited for a core {waiting:.0%} of the time, "
+            ""
+            if waiting is None
+            else f"this process waited for a processor core {waiting:.0%} of the time, "
         )
         reasons.append(f"{waited}load {load:.1f} on {cores} cores")
     if stolen > STOLEN:
-        reasons.append(f"its host takes {stolen:.0%} of the cores' time away")
+        reasons.append(f"the hypervisor takes {stolen:.0%} of the processor time (steal)")
     if not reasons:
         return ()
     one_thread = os.environ.get("OMP_NUM_THREADS") == "1" or cores == 1
     advice = (
         ""
         if one_thread
-        else "; threads that wait for each other lose most, so OMP_NUM_THREADS=1 may be faster"
+        else "; multi-threaded work suffers most, so OMP_NUM_THREADS=1 may be faster"
     )
     return (
         (
-            f"{BUSY_MACHINE} ({'; '.join(reasons)}): low is an idle machine, expected is one as"
-            f" busy as now{advice}"
+            f"{BUSY_MACHINE} ({'; '.join(reasons)}): the low estimate assumes an idle machine, "
+            f"the expected one the current load{advice}"
         ),
     )
 
@@ -64,7 +66,7 @@ def describe_waiting(timed_at: str | None) -> tuple[str, ...]:
         return ()
     return (
         (
-            f"how fast this model is here was measured before (at {timed_at}), and is counted at"
-            " today's load"
+            f"using the speed of this model measured earlier (at {timed_at}), adjusted to the "
+            "current load"
         ),
     )

@@ -84,8 +84,8 @@ class EstimateCorrection:
     def __str__(self) -> str:
         least, most = self.low * INTERVAL_MARGIN, self.high / INTERVAL_MARGIN
         return (
-            f"the last {self.runs} runs of a model of this size took {least:.2g} to {most:.2g}"
-            " times that"
+            f"the last {self.runs} runs of a model of this size took {least:.2g} to {most:.2g} "
+            "times the estimate"
         )
 
 
@@ -320,40 +320,40 @@ def _list_assumptions(
         else "steps of the whole model"
     )
     said = [
-        f"timed on this machine, with {source}: a few hundred tokens",
-        "all steps are like the first 16",
+        f"measured on this machine with {source} and a few hundred tokens",
+        "assumes that all steps are like the first 16",
         (
-            "low and expected: answers are as long as the right ones; high: all go to the limit of "
-            f"{workload.max_new_tokens:,} tokens"
+            "low and expected: answers are as long as the reference answers; high: all "
+            f"answers reach the limit of {workload.max_new_tokens:,} tokens"
         ),
-        f"a machine hour costs {recipe.machine_usd_per_hour:g} USD (machine_usd_per_hour)",
-        "reading and preparing the data, loading the model and writing the report are not counted",
+        f"machine time costs {recipe.machine_usd_per_hour:g} USD per hour (machine_usd_per_hour)",
+        "not included: reading and preparing the data, loading the model, writing the report",
     ]
     if recipe.retrieval.documents is not None or recipe.evaluation.remote:
-        said.append("what documents and remote models add to deciding is not counted")
+        said.append("not included: documents and remote models")
     if (
         recipe.training.patience is not None
         and recipe.training.patience < recipe.training.evaluations
     ):
         said.append(
-            f"it goes to its end: {recipe.training.patience} looks in a row without gain would end"
-            " it earlier"
+            f"assumes no early stopping ({recipe.training.patience} consecutive validations "
+            "without improvement would stop it)"
         )
     if profile.no_sharing_message:
         said.append(profile.no_sharing_message)
     if profile.plan.checkpointing:
-        said.append("activations are computed twice (checkpointing), because memory is short")
+        said.append("gradient checkpointing is on, because memory is limited")
     for name, word in (("seconds", "time"), ("memory_bytes", "memory")):
         lesson = lessons[name]
         said.append(
-            f"{word}: {lesson}, which is counted in"
+            f"{word}: {lesson}; the estimate is corrected for this"
             if lesson.runs > 1
             else (
-                f"{word}: corrected by the one run before on this machine"
+                f"{word}: corrected by one earlier run on this machine"
                 if lesson.runs
                 else (
-                    f"{word}: no estimate of a finished run on this machine to learn from yet; the"
-                    " interval is a guess"
+                    f"{word}: no finished run on this machine to compare with yet; the "
+                    "interval is a guess"
                 )
             )
         )

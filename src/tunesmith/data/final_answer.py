@@ -118,7 +118,7 @@ def explain_reasoning(answers: Sequence[str]) -> str:
     if not number:
         return ""
     return (
-        f"{number:,} of {len(answers):,} contain reasoning: only the final answer behind it is"
+        f"{number:,} of {len(answers):,} answers contain reasoning: only the final answer is"
         " compared."
     )
 

@@ -22,10 +22,10 @@ from tunesmith.records.contender_kinds import ContenderKind, list_trained_verdic
 CONTEXT_DESCRIPTIONS: Mapping[str, str] = {
     "task_changes": "how often the task itself changes",
     "facts_change": "how often the facts behind it change",
-    "used": "whether it is used once or goes on",
-    "requests_per_month": "how many requests come in a month",
-    "data_may_go": "where the data may go",
-    "longest_wait_seconds": "the longest wait that users accept",
+    "used": "whether it is used once or continuously",
+    "requests_per_month": "the number of requests per month",
+    "data_may_go": "where the data may be sent",
+    "longest_wait_seconds": "the maximum wait that users accept",
 }
 
 DECISIVE_ANSWERS: Mapping[tuple[str, str], str] = {
@@ -56,22 +56,22 @@ def list_context_preferences(usage_context: UsageContext) -> list[ContextPrefere
     """The preferences that follow from the usage context, by the table at the top of this
     module.
     """
-    found = []
+    preferences = []
     if usage_context.task_changes in ("weekly", "daily"):
         because = (
-            f"the task changes {usage_context.task_changes}, and each change means tuning again"
+            f"the task changes {usage_context.task_changes} and each change requires retraining"
         )
-        found.append(ContextPreference(list_trained_verdicts(), because, "prompting"))
+        preferences.append(ContextPreference(list_trained_verdicts(), because, "prompting"))
     if usage_context.facts_change in ("weekly", "daily"):
         because = (
-            f"the facts change {usage_context.facts_change}, and a tuned model keeps those it was"
-            " trained on"
+            f"the facts change {usage_context.facts_change} and a tuned model only knows those "
+            "it was trained on"
         )
-        found.append(ContextPreference(list_verdicts(_keeps_facts), because, "retrieval"))
+        preferences.append(ContextPreference(list_verdicts(_keeps_facts), because, "retrieval"))
     if usage_context.used == "once":
-        because = "it is used once, and neither an index nor a tuning is used a second time"
-        found.append(ContextPreference(list_verdicts(_has_setup), because, "prompting"))
-    return found
+        because = "it is used once and neither an index nor a tuned model would be reused"
+        preferences.append(ContextPreference(list_verdicts(_has_setup), because, "prompting"))
+    return preferences
 
 
 def _keeps_facts(kind: ContenderKind) -> bool:

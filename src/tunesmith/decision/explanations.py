@@ -85,9 +85,8 @@ def list_warnings(
         and result.verdict not in list_trained_verdicts()
     ):
         yield (
-            "Nothing can be said about fine-tuning: the model was tuned for "
-            f"{explain_short_training(inputs.training_length)}."
-            f"{_format_minutes(inputs.training_length)}"
+            "No conclusion about fine-tuning: the model was trained for "
+            f"{explain_short_training(inputs.training_length)}.{_format_minutes(inputs.training_length)}"
         )
     limit, drop = inputs.requirements.max_forgetting, inputs.forgetting
     if (
@@ -99,31 +98,31 @@ def list_warnings(
         sure = (
             ""
             if drop.low > limit
-            else "; it may be less, and the limit is held against the estimate"
+            else "; the excess is not significant, but the limit applies to the point estimate"
         )
         yield (
-            f"Tuning costs general ability: it falls by {_format_drop(drop)}, more than the"
-            f" {format_points(limit)} allowed (bar.max_forgetting){sure}."
+            f"Tuning reduces general ability by {_format_drop(drop)}, more than the allowed "
+            f"{format_points(limit)} (bar.max_forgetting){sure}."
         )
-    leaked, asked = len(inputs.evaluation.leaked), len(inputs.evaluation.examples)
-    if leaked > MAX_CONTAMINATED_FRACTION * asked:
+    leaked, tested = len(inputs.evaluation.leaked), len(inputs.evaluation.examples)
+    if leaked > MAX_CONTAMINATED_FRACTION * tested:
         yield (
-            f"{leaked:,} of {asked:,} test examples ({format_percent(leaked / asked)}) resemble"
-            " training examples that were kept, so scores measure memory too: the gain of tuning"
-            " may be smaller on new questions."
+            f"{leaked:,} of {tested:,} test examples ({format_percent(leaked / tested)}) "
+            "resemble training examples that were not removed, so scores also reflect "
+            "memorization: the gain from tuning may be smaller on new questions."
         )
     if on_clean is not None and on_clean.verdict != result.verdict:
         yield (
-            f"The verdict rests on leaked test examples: on the {asked - leaked:,} that nothing in"
-            f" training resembles it would be {VERDICT_PHRASES[on_clean.verdict]!r} instead of"
-            f" {VERDICT_PHRASES[result.verdict]!r}."
+            f"The verdict depends on contaminated test examples: on the {tested - leaked:,} "
+            f"clean ones it would be {VERDICT_PHRASES[on_clean.verdict]!r} instead of "
+            f"{VERDICT_PHRASES[result.verdict]!r}."
         )
-    for leaning in list_context_preferences(inputs.usage_context):
-        if result.verdict in leaning.against:
+    for preference in list_context_preferences(inputs.usage_context):
+        if result.verdict in preference.against:
             yield (
-                f"You said that {leaning.reason}: that speaks for {leaning.favored}. What was"
-                f" measured speaks against it: {VERDICT_PHRASES[result.verdict]}. Which weighs more"
-                " is for you to say."
+                f"You specified that {preference.reason}, which favors {preference.favored}, "
+                "but the measurements favor another verdict: "
+                f"{VERDICT_PHRASES[result.verdict]}. Which matters more is your choice."
             )
 
 
@@ -136,37 +135,38 @@ def _explain_winner(result: RuleResult, winner: Contender, inputs: VerdictInput)
         inputs.get_score(winner),
         inputs.requirements,
     )
-    asked = (
-        f", which reaches the {format_percent(bar.min_score)} that you asked for"
+    requirement = (
+        f", which meets your minimum of {format_percent(bar.min_score)}"
         if bar.min_score is not None
         else ""
     )
     yield (
         f"{VERDICT_ADVICE[result.verdict]}: {winner.name} scores {format_with_interval(score)} in"
-        f" {metric}{asked}."
+        f" {metric}{requirement}."
     )
     if winner.clean is not None:
         yield (
-            f"On the test examples that nothing in training resembles {winner.name} scores "
-            f"{format_with_interval(winner.clean)}, on all of them {format_percent(score.value)}."
+            f"On the test examples without contamination {winner.name} scores "
+            f"{format_with_interval(winner.clean)}, on all of them "
+            f"{format_percent(score.value)}."
         )
     if result.verdict in list_trained_verdicts() and inputs.forgetting is not None:
         falls = "falls by" if inputs.forgetting.value > 0 else "does not fall: the drop is"
         yield f"General ability after tuning {falls} {_format_drop(inputs.forgetting)}."
     mine = [duel for duel in result.comparisons if winner in (duel.simpler, duel.costlier)]
-    for told, others in select_strongest(mine, winner, inputs):
+    for comparison, others in select_strongest(mine, winner, inputs):
         sentence = (
-            _explain_rejection(told, result, inputs)
-            if told.costlier is winner
-            else _compare_with_costlier(told, inputs)
+            _explain_rejection(comparison, result, inputs)
+            if comparison.costlier is winner
+            else _compare_with_costlier(comparison, inputs)
         )
-        kind = (told.simpler if told.costlier is winner else told.costlier).kind
+        kind = (comparison.simpler if comparison.costlier is winner else comparison.costlier).kind
         did = f"{others} other {kind} contender{'s' if others > 1 else ''} did no better"
         yield f"{sentence.removesuffix('.')}; {did}." if others else sentence
     if winner.setup_seconds or winner.setup_usd:
         yield (
-            f"{winner.name} is set up once, before the first request: "
-            f"that took {format_duration(winner.setup_seconds)} and {format_usd(winner.setup_usd)}."
+            f"{winner.name} needs a one-time setup before the first request: "
+            f"{format_duration(winner.setup_seconds)}, {format_usd(winner.setup_usd)}."
         )
 
 
@@ -180,15 +180,15 @@ def select_strongest(
     # groups.
     by_side: dict[tuple[bool, str], list[PairwiseComparison]] = {}
     for duel in comparisons:
-        is_dearer = duel.simpler is winner
+        is_costlier = duel.simpler is winner
         by_side.setdefault(
-            (is_dearer, (duel.costlier if is_dearer else duel.simpler).kind), []
+            (is_costlier, (duel.costlier if is_costlier else duel.simpler).kind), []
         ).append(duel)
     chosen = []
-    for (is_dearer, _), some in by_side.items():
+    for (is_costlier, _), some in by_side.items():
         best = max(
             some,
-            key=lambda d: d.gain.difference if is_dearer else inputs.get_score(d.simpler).value,
+            key=lambda d: d.gain.difference if is_costlier else inputs.get_score(d.simpler).value,
         )
         chosen.append((best, len(some) - 1))
     return chosen
@@ -205,13 +205,13 @@ def _explain_inconclusive(
         yield _explain_undertuning(inputs)
     if short:
         yield (
-            f"Of those that are not tuned {best.name} is the one to take: it scores"
-            f" {format_with_interval(score)} in {metric}."
+            f"The best choice without tuning is {best.name}: it scores "
+            f"{format_with_interval(score)} in {metric}."
         )
     if not has_proven_min_score(score, bar):
         yield (
-            f"Whether {best.name} reaches {format_min_score(bar)} cannot be told: "
-            f"it scores {format_with_interval(score)} in {metric}."
+            f"It is unclear whether {best.name} reaches {format_min_score(bar)}: it scores "
+            f"{format_with_interval(score)} in {metric}."
         )
     others = [duel for duel in result.open_comparisons if duel.outcome != "short"]
     for duel in others:
@@ -225,14 +225,14 @@ def _explain_inconclusive(
         return  # more tuning would settle it, not more examples
     if result.required_n is None:
         yield (
-            "No number of test examples that would settle it can be promised: what was measured"
-            " lies too close to what you asked for, or too few answers were given."
+            "The number of test examples that would settle this cannot be estimated: the "
+            "measured value is too close to your threshold, or too few requests were answered."
         )
     else:
         more = max(result.required_n - n, 1)
         yield (
-            f"About {result.required_n:,} test examples would settle it, {more:,} more than the"
-            f" {n:,} now."
+            f"About {result.required_n:,} test examples would settle this, {more:,} more than "
+            f"the current {n:,}."
         )
 
 
@@ -243,16 +243,16 @@ def _explain_undertuning(inputs: VerdictInput) -> str:
     # only a known training length makes a model undertuned
     assert inputs.training_length is not None
     return (
-        "Whether fine-tuning would be better cannot be told: the model was tuned for "
-        f"{explain_short_training(inputs.training_length)}, and its scores are those of the time "
+        "It is unclear whether fine-tuning would be better: the model was trained for "
+        f"{explain_short_training(inputs.training_length)}, so its scores reflect the time "
         f"limit.{_format_minutes(inputs.training_length)}"
     )
 
 
 def _format_minutes(training: TrainingLength) -> str:
     """For example ` 3 passes need about 12 min (--minutes 12).`; empty if the time is unknown."""
-    told = format_needed_minutes(training)
-    return f" {told}." if told else ""
+    minutes = format_needed_minutes(training)
+    return f" {minutes}." if minutes else ""
 
 
 def _explain_stop(result: RuleResult, inputs: VerdictInput) -> str:
@@ -264,18 +264,18 @@ def _explain_stop(result: RuleResult, inputs: VerdictInput) -> str:
     answering = [one for one in scored if not fails_too_often(inputs.get_score(one))]
     if not answering:
         return (
-            "Keep what you have: no contender gave enough answers to be judged by them. Fix what"
-            " fails and ask again."
+            "Keep what you have: every contender failed on too many requests to be judged. "
+            "Fix the failures and run it again."
         )
     best = max(answering, key=lambda one: inputs.get_score(one).value)
     score = inputs.get_score(best)
     if score.value <= 0:
         return (
-            f"Keep what you have: no contender gets a single one of {score.n:,} test examples right"
-            f" in {format_metric_name(metric)}."
+            f"Keep what you have: no contender answers any of {score.n:,} test examples "
+            f"correctly in {format_metric_name(metric)}."
         )
     return (
-        f"Keep what you have: no contender is good enough. The best score is that of {best.name}: "
+        f"Keep what you have: no contender is good enough. The best one is {best.name}: "
         f"{format_with_interval(score)} in {format_metric_name(metric)}."
     )
 
@@ -286,21 +286,21 @@ def _describe_others(result: RuleResult, inputs: VerdictInput) -> Iterator[str]:
     for contender in result.ranking:
         reason = inputs.find_disqualification(contender)
         if reason is not None:
-            yield f"{contender.name} is out: {reason}."
+            yield f"{contender.name} is disqualified: {reason}."
         score = contender.metrics.get(metric)
         if score is not None and score.failed:
-            asked = score.n + score.failed
+            requests = score.n + score.failed
             yield (
-                f"{contender.name} has no score for {score.failed:,} of {asked:,} requests (failed,"
-                " or could not be judged); were they all wrong, it would score"
-                f" {format_percent(score.value * score.n / asked)}."
+                f"{contender.name} has no score for {score.failed:,} of {requests:,} requests "
+                "(failed or could not be judged); if all of them counted as wrong, it would "
+                f"score {format_percent(score.value * score.n / requests)}."
             )
     if not any(contender.traits.is_trained for contender in result.ranking):
-        yield "No tuned model was among the contenders."
+        yield "No tuned model was evaluated."
     elif inputs.training_length is not None and not (
         inputs.undertuned and result.verdict == "cannot tell"
     ):
-        yield f"The tuned model was tuned for {explain_short_training(inputs.training_length)}."
+        yield f"The tuned model was trained for {explain_short_training(inputs.training_length)}."
 
 
 def _describe_costs(result: RuleResult, inputs: VerdictInput) -> Iterator[str]:
@@ -321,12 +321,12 @@ def _describe_costs(result: RuleResult, inputs: VerdictInput) -> Iterator[str]:
     if known:
         prices = [one.usd_per_1000_or_none or 0.0 for one in known]
         yield (
-            "1,000 requests take and cost:"
-            f" {'; '.join(_format_contender_cost(one, prices, inputs) for one in known)}."
+            "Time and cost per 1,000 requests: "
+            f"{'; '.join(_format_contender_cost(one, prices, inputs) for one in known)}."
         )
     if unknown:
         names = join_names([one.name for one in unknown])
-        yield f"What {names} costs and how long it takes is not known: only its answers were given."
+        yield f"Cost and latency of {names} are unknown: only the answers were provided."
     machine = inputs.evaluation.machine
     if machine is not None and machine.is_busy:
         yield f"{format_busy_machine(machine).capitalize()}."
@@ -334,8 +334,8 @@ def _describe_costs(result: RuleResult, inputs: VerdictInput) -> Iterator[str]:
     cost = winner.usd_per_1000_or_none if winner is not None else None
     if monthly is not None and winner is not None and cost is not None:
         yield (
-            f"{monthly:,.0f} requests a month cost {format_usd(monthly / 1000 * cost)} with"
-            f" {winner.name}."
+            f"{monthly:,.0f} requests per month cost {format_usd(monthly / 1000 * cost)} with "
+            f"{winner.name}."
         )
 
 
@@ -347,10 +347,9 @@ def _format_contender_cost(
         estimate_request_seconds(contender, inputs.evaluation),
         contender.usd_per_1000_or_none,
     )
-    time = "a time that is not known" if seconds is None else format_duration(1000 * seconds)
+    time = "unknown time" if seconds is None else format_duration(1000 * seconds)
     return (
-        f"{contender.name} {time},"
-        f" {'a cost that is not known' if cost is None else format_usd(cost, prices)}"
+        f"{contender.name} {time}, {'unknown cost' if cost is None else format_usd(cost, prices)}"
     )
 
 
@@ -358,24 +357,24 @@ def _describe_context(result: RuleResult, inputs: VerdictInput) -> Iterator[str]
     """The preferences that agree with the verdict, and one line with the answers that are
     missing.
     """
-    for leaning in list_context_preferences(inputs.usage_context):
-        if result.verdict in leaning.against:
+    for preference in list_context_preferences(inputs.usage_context):
+        if result.verdict in preference.against:
             continue  # `list_warnings` reports it
         unsettled = [
             duel
             for duel in result.comparisons
             if duel.simpler is result.winner
             and duel.outcome == "open"
-            and duel.costlier.traits.verdict in leaning.against
+            and duel.costlier.traits.verdict in preference.against
         ]
         so = ""
         if unsettled:
             names = join_names([duel.costlier.name for duel in unsettled])
-            so = f", and settles what the data leave open about {names}"
-        yield f"You said that {leaning.reason}: that speaks for {leaning.favored}{so}."
+            so = f", which settles the inconclusive comparison with {names}"
+        yield f"Because {preference.reason}, {preference.favored} is preferred{so}."
     missing = list_missing_context(inputs.usage_context, inputs.requirements)
     if missing:
-        yield f"Not known: {', '.join(missing)}; tunesmith init asks."
+        yield f"Not specified: {', '.join(missing)} (set with tunesmith init)."
 
 
 def _explain_rejection(
@@ -392,19 +391,19 @@ def _explain_rejection(
     if beaten_by is not None:
         who = "It" if beaten_by is comparison else beaten_by.costlier.name
         than = (
-            f"chance and the {format_points(bar.min_gain)} that you asked for"
+            f"significantly more than your minimum gain of {format_points(bar.min_gain)}"
             if bar.min_gain > 0
-            else "chance explains"
+            else "statistically significant"
         )
         return (
-            f"{who} beats {simpler.name} by {format_gain(beaten_by)} in {metric}: more than "
+            f"{who} beats {simpler.name} by {format_gain(beaten_by)} in {metric}: "
             f"{than}{_format_correction(beaten_by)}."
         )
     score = inputs.get_score(simpler)
     if not has_proven_min_score(score, bar):
         return (
-            f"{simpler.name} may or may not reach {format_min_score(bar)}:"
-            f" {format_with_interval(score)} in {metric}."
+            f"It is unclear whether {simpler.name} reaches {format_min_score(bar)}: it scores "
+            f"{format_with_interval(score)} in {metric}."
         )
     equal = min(
         (one for one in result.comparisons if one.costlier is simpler),
@@ -413,17 +412,17 @@ def _explain_rejection(
     )
     if equal is not None and equal.gain.difference <= 0:
         return (
-            f"{simpler.name} is no better than {equal.simpler.name}, which is simpler:"
-            f" {format_gain(equal)} in {metric}."
+            f"{simpler.name} is not better than {equal.simpler.name}, which is simpler: "
+            f"{format_gain(equal)} in {metric}."
         )
     # All other reasons are excluded above, so an open comparison with another verdict exists.
     doubt = next(
         one for one in its if one.is_between_verdicts and one.outcome in ("open", "short", "blind")
     )
     return (
-        f"{simpler.name} may be as good, but {doubt.costlier.name} scores more than it by"
-        f" {format_gain(doubt)} in {metric}; against {comparison.costlier.name} that question falls"
-        " away."
+        f"{simpler.name} may be as good, but its comparison with {doubt.costlier.name} is "
+        f"inconclusive: {format_gain(doubt)} in {metric}; for {comparison.costlier.name} this "
+        "is no longer relevant."
     )
 
 
@@ -438,56 +437,57 @@ def _compare_with_costlier(comparison: PairwiseComparison, inputs: VerdictInput)
     ) == compute_cost_bucket(comparison.costlier)
     if comparison.outcome == "short":
         return (
-            f"{name} was tuned too little to be compared: {format_gain(comparison)} in {metric}"
-            " after so short a tuning."
+            f"{name} was trained too little to be compared: {format_gain(comparison)} in "
+            f"{metric} after this short training."
         )
     elaborate = (
-        "about as elaborate" if is_same else f"more elaborate ({comparison.costlier.traits.needs})"
+        "about as complex" if is_same else f"more complex ({comparison.costlier.traits.needs})"
     )
     if gain.high < 0:
-        return f"{name} is {elaborate} and worse: {format_gain(comparison)} in {metric}."
+        return (
+            f"{name} is {elaborate} and significantly worse: {format_gain(comparison)} in {metric}."
+        )
     if gain.high < worthwhile:
         return (
-            f"{name} is {elaborate} and brings {format_gain(comparison)} in {metric}: "
-            f"a gain of {format_points(worthwhile)} or more is excluded."
+            f"{name} is {elaborate} and gains {format_gain(comparison)} in {metric}: a gain of "
+            f"{format_points(worthwhile)} or more is ruled out."
         )
     if gain.low > 0 and comparison.p_value > ALPHA and gain.low > inputs.requirements.min_gain:
         return (
-            f"{name} is {elaborate} and scores more by {format_gain(comparison)} in {metric}, but"
-            f" the best of {comparison.family_size} more elaborate contenders does so by chance"
-            f" more than one time in twenty ({format_p_value(comparison.p_value)} by"
-            f" Holm){_format_required_n(comparison)}."
+            f"{name} is {elaborate} and scores higher by {format_gain(comparison)} in "
+            f"{metric}, but not significantly after Holm correction for "
+            f"{comparison.family_size} comparisons "
+            f"({format_p_value(comparison.p_value)}){_format_required_n(comparison)}."
         )
     if gain.low > 0:
         return (
-            f"{name} is {elaborate} and better, but not shown to be better by the"
-            f" {format_points(worthwhile)} that you asked for: {format_gain(comparison)} in"
-            f" {metric}."
+            f"{name} is {elaborate} and better, but not shown to exceed your minimum gain of "
+            f"{format_points(worthwhile)}: {format_gain(comparison)} in {metric}."
         )
     if comparison.outcome == "blind":
         return _describe_underpowered(comparison, inputs)
     if comparison.outcome == "open" or gain.difference > worthwhile:
         return (
-            f"{name} scores more by {format_gain(comparison)} in {metric}, which may be "
-            f"chance{_format_correction(comparison)}{_format_required_n(comparison)}."
+            f"{name} scores higher by {format_gain(comparison)} in {metric}, which is not "
+            f"significant{_format_correction(comparison)}{_format_required_n(comparison)}."
         )
     return (
-        f"{name} is {elaborate} and not shown to be better: {format_gain(comparison)} in "
+        f"{name} is {elaborate} and not significantly better: {format_gain(comparison)} in "
         f"{metric}{_format_required_n(comparison)}."
     )
 
 
 def _describe_possible_gain(comparison: PairwiseComparison, inputs: VerdictInput) -> str:
-    doubt = f"which may be chance{_format_correction(comparison)}"
+    doubt = f"which is not significant{_format_correction(comparison)}"
     if inputs.requirements.min_gain > 0:
         doubt = (
-            f"but is not shown to be better by the {format_points(inputs.requirements.min_gain)}"
-            " that you asked for"
+            "which is not shown to exceed your minimum gain of "
+            f"{format_points(inputs.requirements.min_gain)}"
         )
     metric = format_metric_name(inputs.evaluation.metric)
     return (
-        f"{comparison.costlier.name} scores more than {comparison.simpler.name} by"
-        f" {format_gain(comparison)} in {metric}, {doubt}."
+        f"{comparison.costlier.name} scores higher than {comparison.simpler.name} by "
+        f"{format_gain(comparison)} in {metric}, {doubt}."
     )
 
 
@@ -501,7 +501,10 @@ def _describe_underpowered(comparison: PairwiseComparison, inputs: VerdictInput)
 
 def _format_correction(comparison: PairwiseComparison) -> str:
     return (
-        f" ({format_p_value(comparison.p_value)} by Holm over {comparison.family_size} comparisons)"
+        (
+            f" ({format_p_value(comparison.p_value)}, Holm-corrected for {comparison.family_size} "
+            "comparisons)"
+        )
         if comparison.family_size > 1
         else ""
     )
@@ -509,7 +512,7 @@ def _format_correction(comparison: PairwiseComparison) -> str:
 
 def _format_required_n(comparison: PairwiseComparison) -> str:
     return (
-        f"; about {comparison.required_n:,} test examples would be needed to tell"
+        f"; about {comparison.required_n:,} test examples would be needed to detect this"
         if comparison.required_n
         else ""
     )

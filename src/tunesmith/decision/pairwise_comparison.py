@@ -172,7 +172,7 @@ def _build_comparison(
         if other is None:
             raise RecordError(
                 "not-compared",
-                "A verdict needs every two contenders compared on the deciding metric.",
+                "contenders were not all compared on the primary metric",
                 where=f"evaluation of {evaluation.task}",
                 found=f"no {evaluation.metric} comparison of {costlier.name} with {simpler.name}",
                 do="evaluate the contenders together",
@@ -192,8 +192,8 @@ def _correct_p_values(family: Sequence[PairwiseComparison]) -> list[PairwiseComp
 
     lucks = holm_adjust([duel.p_value for duel in family])
     return [
-        replace(duel, p_value=luck, family_size=len(family))
-        for duel, luck in zip(family, lucks, strict=True)
+        replace(duel, p_value=p_values, family_size=len(family))
+        for duel, p_values in zip(family, lucks, strict=True)
     ]
 
 

@@ -74,11 +74,11 @@ def build_power_statement(
     test examples that `evaluation.test_limit` leaves out.
     """
     beyond = _compute_excess_gain(requirements)
-    wanted = requirements.min_gain + beyond
+    target = requirements.min_gain + beyond
     spread = measured or Disagreement(DEFAULT_DISCORDANT_RATE)
     # Two contenders cannot differ by `wanted` in accuracy while disagreeing on fewer examples than
     # that.
-    spread = Disagreement(max(spread.disagreement_rate, wanted), spread.standard_deviation)
+    spread = Disagreement(max(spread.disagreement_rate, target), spread.standard_deviation)
     rivals = max(comparisons, 1)
     least = requirements.min_gain + _compute_detectable_distance(
         n, requirements, spread, rivals, groups
@@ -88,7 +88,7 @@ def build_power_statement(
     is_enough = n >= needed
     return PowerStatement(
         n=n,
-        wanted=wanted,
+        wanted=target,
         shows=shows,
         needed=needed,
         discordant=spread.disagreement_rate,
@@ -98,7 +98,7 @@ def build_power_statement(
         groups=groups,
         is_enough=is_enough,
         sentence=_format_statement(
-            n, groups, shows, requirements, wanted, None if is_enough else needed
+            n, groups, shows, requirements, target, None if is_enough else needed
         )
         + _format_basis(n, groups, spread, measured is None),
         options=() if is_enough else tuple(_list_options(n, needed, shows, train, unused)),
@@ -151,18 +151,19 @@ def _compute_detectable_distance(
         minimum_detectable_mean_difference,
     )
 
-    strangers = int(n / _compute_design_effect(n, groups))
+    effective_n = int(n / _compute_design_effect(n, groups))
     harder = _compute_error_ratio(rivals, groups)
     if disagreement.standard_deviation is not None:
         return (
-            minimum_detectable_mean_difference(strangers, disagreement.standard_deviation) * harder
+            minimum_detectable_mean_difference(effective_n, disagreement.standard_deviation)
+            * harder
         )
-    distance = minimum_detectable_difference(strangers, disagreement.disagreement_rate)
+    distance = minimum_detectable_difference(effective_n, disagreement.disagreement_rate)
     # One fixed-point step: two contenders that differ by this distance disagree at least as often,
     # which raises the distance in turn.
     return (
         minimum_detectable_difference(
-            strangers,
+            effective_n,
             min(1.0, max(disagreement.disagreement_rate, requirements.min_gain + distance)),
         )
         * harder
@@ -181,11 +182,11 @@ def _estimate_required_n(
     )
 
     if disagreement.standard_deviation is None:
-        strangers = compute_required_n(beyond, disagreement.disagreement_rate)
+        effective_n = compute_required_n(beyond, disagreement.disagreement_rate)
     else:
-        strangers = compute_required_n_for_means(beyond, disagreement.standard_deviation)
+        effective_n = compute_required_n_for_means(beyond, disagreement.standard_deviation)
     if groups is None:
-        return math.ceil(strangers * _compute_error_ratio(rivals, None) ** 2)
+        return math.ceil(effective_n * _compute_error_ratio(rivals, None) ** 2)
 
     def count_required(
         count: int,
@@ -194,7 +195,9 @@ def _estimate_required_n(
         # count itself; at least two groups, as one says nothing about others.
         there = max(2, int(count * groups / n))
         return math.ceil(
-            strangers * _compute_error_ratio(rivals, there) ** 2 * _compute_design_effect(n, groups)
+            effective_n
+            * _compute_error_ratio(rivals, there) ** 2
+            * _compute_design_effect(n, groups)
         )
 
     # count_required falls as count grows, so the first count that meets its own requirement is
@@ -235,25 +238,25 @@ def _format_statement(
     examples = f"{n:,} test {'example' if n == 1 else 'examples'}" + (
         f" in {groups:,} groups" if groups else ""
     )
-    over = (
-        f" to exceed the {_format_points(requirements.min_gain)} that you asked for"
+    shown = (
+        f"shown to exceed your minimum gain of {_format_points(requirements.min_gain)} points"
         if requirements.min_gain > 0
-        else ""
+        else "detected"
     )
     can = (
-        f"only gains of {_format_points(shows)} points or more can be proven"
+        f"only gains of {_format_points(shows)} points or more can be"
         if shows is not None
-        else "no gain can be proven"
+        else "no gain can be"
     )
-    named = "" if requirements.min_gain > 0 else " (you named no min_gain)"
+    named = "" if requirements.min_gain > 0 else " (min_gain is not set)"
     if needed is None:
         return (
-            f"With {examples} {can}{over}: that is enough to prove"
-            f" {_format_points(target_gain)}{named}."
+            f"With {examples}, {can} {shown} (80 % power); this is enough to detect "
+            f"{_format_points(target_gain)} points{named}."
         )
     return (
-        f"With {examples} {can}{over}. To prove {_format_points(target_gain)} points{named} you"
-        f" need about {_round_up(needed):,}."
+        f"With {examples}, {can} {shown} (80 % power). Detecting {_format_points(target_gain)} "
+        f"points{named} needs about {_round_up(needed):,} test examples."
     )
 
 
@@ -263,24 +266,27 @@ def _format_basis(n: int, groups: int | None, disagreement: Disagreement, is_ass
     """
     share = format_percent(disagreement.disagreement_rate)
     if is_assumed:
-        told = (
+        basis = (
             f"Assumed: two contenders disagree on {share} of the examples; nothing was measured"
             " yet."
         )
     else:
-        told = f"Measured: the best two of different verdicts disagree on {share} of the examples"
-        told += (
+        basis = (
+            f"Measured: the best two contenders of different verdicts disagree on {share} of the "
+            "examples"
+        )
+        basis += (
             f", by {_format_points(disagreement.standard_deviation)} points (standard deviation)."
             if disagreement.standard_deviation
             else "."
         )
     if groups:
-        strangers = int(n / _compute_design_effect(n, groups))
-        told += (
-            f" Assumed: differences inside a group correlate with {DEFAULT_GROUP_CORRELATION:g}, so"
-            f" that {n:,} tell as much as {strangers:,} ungrouped ones."
+        effective_n = int(n / _compute_design_effect(n, groups))
+        basis += (
+            f" Assumed: the correlation within a group is {DEFAULT_GROUP_CORRELATION:g}, so "
+            f"{n:,} examples carry as much information as {effective_n:,} independent ones."
         )
-    return f" ({told})"
+    return f" ({basis})"
 
 
 def _list_options(
@@ -292,22 +298,22 @@ def _list_options(
         more = (
             "that is enough"
             if unused >= missing
-            else f"{missing - unused:,} would still be missing"
+            else f"{missing - unused:,} more would still be needed"
         )
         yield f"Use the {unused:,} test examples that evaluation.test_limit leaves out: {more}."
         missing -= unused
     if missing > 0 and train >= 2 * missing:
         share = math.ceil(100 * (n + unused + missing) / (n + unused + train)) / 100
         yield (
-            f"Move {missing:,} of the {train:,} train examples to the test side"
-            f" (data.test_share={share:g} of train and test together)."
+            f"Move {missing:,} of the {train:,} training examples to the test split "
+            f"(data.test_share={share:g} of train and test together)."
         )
     if missing > 0:
         yield f"Label {missing:,} more test examples."
     lost = f"true gains below {_format_points(shows)} points" if shows is not None else "true gains"
     yield (
-        f"Go on as it is: {lost} will mostly not be told from chance, and end in the simplest"
-        " contender or in 'cannot tell'."
+        f"Continue as it is: {lost} will mostly not be statistically significant, so the "
+        "verdict will be the simplest contender or 'cannot tell'."
     )
 
 

@@ -77,17 +77,17 @@ def find_disqualification(
     """
     score = contender.metrics.get(metric)
     if score is None or score.n == 0:
-        return f"it gave no answer that could be scored for {format_metric_name(metric)}"
-    found = [
+        return f"none of its answers could be scored for {format_metric_name(metric)}"
+    reasons = [
         *_check_failure_rate(score),
         *(_check_score(score, metric, requirements) if with_score else ()),
     ]
-    found += [
+    reasons += [
         *_check_cost(contender, requirements),
         *_check_latency(contender, requirements, usage_context),
     ]
-    found += _check_data_location(contender, usage_context)
-    return " and ".join(found) or None
+    reasons += _check_data_location(contender, usage_context)
+    return " and ".join(reasons) or None
 
 
 def fails_too_often(score: Quantity) -> bool:
@@ -106,19 +106,15 @@ def get_latency_seconds(contender: Contender) -> float | None:
 def format_min_score(requirements: Requirements) -> str:
     """The minimum score as part of a sentence, with its origin."""
     if requirements.min_score is not None:
-        return f"the {format_percent(requirements.min_score)} that you asked for"
-    return (
-        f"the {format_percent(DEFAULT_MIN_SCORE)} that anything of use must reach (min_score"
-        " changes it)"
-    )
+        return f"your minimum of {format_percent(requirements.min_score)}"
+    return f"the default minimum of {format_percent(DEFAULT_MIN_SCORE)} (change it with min_score)"
 
 
 def _check_failure_rate(score: Quantity) -> Iterator[str]:
     if fails_too_often(score):
         yield (
-            f"it gave no answer that could be scored to {score.failed:,} of"
-            f" {score.n + score.failed:,} requests, more than the"
-            f" {format_percent(MAX_FAILURE_RATE)} that may fail"
+            f"{score.failed:,} of {score.n + score.failed:,} requests have no answer that "
+            f"could be scored, more than the allowed {format_percent(MAX_FAILURE_RATE)}"
         )
 
 
@@ -135,11 +131,13 @@ def _check_cost(contender: Contender, requirements: Requirements) -> Iterator[st
     cost, most = contender.usd_per_1000_or_none, requirements.max_usd_per_1000
     if most is not None and cost is None:
         yield (
-            f"what it costs is not known, so it is not shown to cost at most {format_usd(most)} per"
-            f" 1,000 requests ({_suggest_source('usd', contender)})"
+            f"its cost is unknown, so it is not shown to meet the limit of {format_usd(most)} "
+            f"per 1,000 requests ({_suggest_source('usd', contender)})"
         )
     if most is not None and cost is not None and cost > most:
-        yield f"it costs {format_usd(cost)} per 1,000 requests, more than {format_usd(most)}"
+        yield (
+            f"it costs {format_usd(cost)} per 1,000 requests, above the limit of {format_usd(most)}"
+        )
 
 
 def _check_latency(
@@ -158,19 +156,24 @@ def _check_latency(
     wait = get_latency_seconds(contender)
     if requirements.max_latency_seconds is not None and wait is None:
         yield (
-            "how long it takes is not known, so it is not shown to take at most"
-            f" {format_duration(requirements.max_latency_seconds)} a request"
-            f" ({_suggest_source('seconds', contender)})"
+            "its latency is unknown, so it is not shown to meet the limit of "
+            f"{format_duration(requirements.max_latency_seconds)} per request "
+            f"({_suggest_source('seconds', contender)})"
         )
     if named and wait is not None and wait > min(named):
-        yield f"it takes {format_duration(wait)} a request, more than {format_duration(min(named))}"
+        yield (
+            f"it takes {format_duration(wait)} per request, above the limit of "
+            f"{format_duration(min(named))}"
+        )
 
 
 def _suggest_source(column: str, contender: Contender) -> str:
     """How the user can make an unknown figure known."""
     if contender.traits.is_external:
-        return f"its file may say it in a column {column}"
-    return "its service counted no tokens" if column == "usd" else "no single request was answered"
+        return f"add it to its file in a column {column}"
+    return (
+        "its service reported no token counts" if column == "usd" else "no single request succeeded"
+    )
 
 
 def _check_data_location(contender: Contender, usage_context: UsageContext) -> Iterator[str]:
@@ -183,4 +186,4 @@ def _check_data_location(contender: Contender, usage_context: UsageContext) -> I
     is_charged = price.usd_per_million_in > 0 or price.usd_per_million_out > 0
     if where == "this machine" or is_charged:
         allowed = "this machine" if where == "this machine" else "your own cloud"
-        yield f"it sends the data to a provider, and they may not leave {allowed}"
+        yield f"it sends the data to a provider, but the data may not leave {allowed}"

@@ -46,10 +46,10 @@ def _format_winner(result: RuleResult, inputs: VerdictInput) -> str:
     if result.best is not None:
         score = inputs.get_score(result.best)
         return (
-            f"It cannot be told yet. The one to beat is {result.best.name} with"
-            f" {format_percent(score.value)} in {metric}."
+            f"No verdict yet. The contender to beat is {result.best.name} with "
+            f"{format_percent(score.value)} in {metric}."
         )
-    return "Keep what you have: nothing that was tried is good enough."
+    return "Keep what you have: no contender is good enough."
 
 
 def _format_certainty(result: RuleResult, inputs: VerdictInput) -> str:
@@ -57,11 +57,11 @@ def _format_certainty(result: RuleResult, inputs: VerdictInput) -> str:
     if result.winner is None:
         if inputs.undertuned and inputs.training_length is not None and result.best is not None:
             return (
-                "The model was tuned too little to judge"
-                f" fine-tuning.{_format_minutes(inputs.training_length)}"
+                "The model was trained too little to judge "
+                f"fine-tuning.{_format_minutes(inputs.training_length)}"
             )
         if result.required_n is not None:
-            return f"{n:,} test examples are too few: about {result.required_n:,} would settle it."
+            return f"{n:,} test examples are too few: about {result.required_n:,} are needed."
         return f"Measured on {n:,} test examples that no contender was trained on."
     score = inputs.get_score(result.winner)
     sure = (
@@ -79,23 +79,23 @@ def _format_certainty(result: RuleResult, inputs: VerdictInput) -> str:
 
 
 def _format_minutes(training: TrainingLength) -> str:
-    told = format_needed_minutes(training)
-    return f" {told}." if told else ""
+    minutes = format_needed_minutes(training)
+    return f" {minutes}." if minutes else ""
 
 
 def _format_costs(result: RuleResult, inputs: VerdictInput) -> str:
     one = result.winner or result.best
     if one is None:
-        return "Nothing new to pay for."
+        return "No additional cost."
     cost, seconds = one.usd_per_1000_or_none, estimate_request_seconds(one, inputs.evaluation)
-    running = "a cost that is not known" if cost is None else format_usd(cost)
-    time = "" if seconds is None else f", {format_duration(seconds)} each in a batch"
+    running = "an unknown amount" if cost is None else format_usd(cost)
+    time = "" if seconds is None else f", {format_duration(seconds)} each in batches"
     once = (
-        f"; setting it up took {format_duration(one.setup_seconds)} and {format_usd(one.setup_usd)}"
+        f"; one-time setup: {format_duration(one.setup_seconds)}, {format_usd(one.setup_usd)}"
         if one.setup_seconds
         else ""
     )
-    return f"1,000 requests of {one.name} cost {running}{time}{once}."
+    return f"1,000 requests with {one.name} cost {running}{time}{once}."
 
 
 def find_reference_gain(evaluation: Evaluation, winner: str) -> Comparison | None:
@@ -141,7 +141,7 @@ def list_summary_contenders(
     shown = [] if winner is None else [("verdict", winner.name)]
     now = find_current_system(evaluation)
     if now is not None and now is not winner:
-        shown.append(("what you have now", now.name))
+        shown.append(("current system", now.name))
     named = {name for _, name in shown}
     others = [one for one in evaluation.contenders if one.name not in named]
     if others:

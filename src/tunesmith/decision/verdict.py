@@ -117,26 +117,26 @@ def decide(
     Errors: as `apply_rules`.
     """
     case = VerdictInput(evaluation, requirements, usage_context, forgetting, training)
-    found = apply_rules(case)
+    result = apply_rules(case)
     clean = exclude_contaminated(evaluation)
     on_clean = apply_rules(replace(case, evaluation=clean)) if clean else None
     return Decision(
-        verdict=found.verdict,
-        winner=found.winner.name if found.winner else None,
+        verdict=result.verdict,
+        winner=result.winner.name if result.winner else None,
         metric=evaluation.metric,
         bar=requirements,
         reasons=tuple(
-            explain_verdict(found, case, find_decisive_answers(found, case, apply_rules))
+            explain_verdict(result, case, find_decisive_answers(result, case, apply_rules))
         ),
-        needed_test_examples=found.required_n,
+        needed_test_examples=result.required_n,
         evaluation=evaluation.fingerprint,
         circumstances=usage_context,
         forgetting=forgetting,
         training=training,
-        warnings=tuple(list_warnings(found, on_clean, case)),
-        summary=summarize_verdict(found, case),
-        beside=list_summary_contenders(evaluation, found.winner),
-        gain=find_reference_gain(evaluation, found.winner.name) if found.winner else None,
+        warnings=tuple(list_warnings(result, on_clean, case)),
+        summary=summarize_verdict(result, case),
+        beside=list_summary_contenders(evaluation, result.winner),
+        gain=find_reference_gain(evaluation, result.winner.name) if result.winner else None,
         pairs=build_pair_table(evaluation),
     )
 

@@ -21,7 +21,7 @@ VERDICT_PHRASES: Mapping[Verdict, str] = {
     "rag": "retrieve",
     "fine-tune": "fine-tune",
     "fine-tune+rag": "fine-tune and retrieve",
-    "cannot tell": "it cannot be told",
+    "cannot tell": "cannot tell",
 }
 """The verdict as the end of a sentence."""
 
@@ -40,8 +40,8 @@ def format_busy_machine(machine: MachineTime) -> str:
     of time spent waiting.
     """
     return (
-        f"the machine was busy: this program waited for a core {machine.waiting or 0.0:.0%} of the"
-        " time, so times and costs are uncertain"
+        "the machine was busy: this process waited for a processor core "
+        f"{machine.waiting or 0.0:.0%} of the time, so times and costs are uncertain"
     )
 
 

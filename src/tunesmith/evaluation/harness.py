@@ -125,8 +125,8 @@ def check_task(task: Task) -> None:
     if not task.examples:
         raise DataError(
             "no-test-examples",
-            "There is nothing to evaluate on.",
-            do="give a larger file or a larger test share",
+            "no examples to evaluate on",
+            do="use more data or a larger test split",
         )
     without = [
         example
@@ -136,22 +136,22 @@ def check_task(task: Task) -> None:
     if without:
         raise DataError(
             "not-a-question",
-            f"{len(without):,} test examples have no question and answer.",
+            f"{len(without):,} test examples have no question and answer",
             where=format_example_places(without),
             found="plain text, or a conversation without an answer",
             do=(
-                "say which columns hold question and answer (--columns), or leave them out of the"
-                " test set"
+                "set the question and answer columns with --columns; or remove these examples "
+                "from the test set"
             ),
         )
     with_tools = [example for example in task.examples if example.uses_tools]
     if with_tools:
         raise DataError(
             "tools-not-scored",
-            f"{len(with_tools):,} test examples use tools, which no scorer here can judge yet.",
+            f"{len(with_tools):,} test examples use tools, which no scorer supports yet",
             where=format_example_places(with_tools),
             found="tool definitions, or an answer that is a tool call",
-            do="tune on them with tunesmith train, or leave them out of the test set",
+            do="train on them with tunesmith train; or remove them from the test set",
         )
     _check_references(task)
 
@@ -171,18 +171,18 @@ def _check_references(task: Task) -> None:
     if len(faulty) > max(1, MAX_OUTLIER_FRACTION * len(task.examples)):
         raise DataError(
             "unfit-references",
-            f"{len(faulty):,} of {len(task.examples):,} test examples have an answer that does not"
-            f" fit the scorer {task.scorer.name}.",
+            f"{len(faulty):,} of {len(task.examples):,} test examples have an answer that the "
+            f"scorer {task.scorer.name} cannot use",
             where=format_example_places([example for example, _ in faulty]),
             found=f"{faulty[0][0].answer[:80]!r}: {faulty[0][1]}",
-            do="mend them, or name another scorer: --set evaluation.scorer=normalised",
+            do="fix them; or choose another scorer: --set evaluation.scorer=normalised",
         )
 
 
 def _find_answer_error(answer: str, scorer: Scorer) -> str | None:
     final = extract_final_answer(answer)
     if answer.strip() and not final.strip():
-        return "it is reasoning without a final answer behind it"
+        return "it is reasoning without a final answer"
     return find_reference_error(scorer, final)
 
 
@@ -288,16 +288,16 @@ def compute_primary_scores(
 
 def evaluate_answers(answered: Sequence[ContenderAnswers], task: Task) -> Evaluation:
     """Score existing answers. Errors: `DataError` if they do not belong to these examples."""
-    wanted = [example.id for example in task.examples]
+    expected = [example.id for example in task.examples]
     _check_names([contender.name for contender in answered])
     for contender in answered:
         # Same ids in the same order: everything below pairs answers and examples by position.
-        if [answer.example for answer in contender.answers] != wanted:
+        if [answer.example for answer in contender.answers] != expected:
             raise DataError(
                 "other-answers",
-                f"The answers of {contender.name!r} are not to these test examples.",
-                found=f"{len(contender.answers):,} answers, {len(wanted):,} examples",
-                do="evaluate it again on these examples",
+                f"answers of {contender.name!r} do not match these test examples",
+                found=f"{len(contender.answers):,} answers, {len(expected):,} examples",
+                do="evaluate the contender again on these examples",
             )
     # Fitted once over all contenders; each contender's cost is then computed from its work.
     machine = fit_machine_time(answered)
@@ -306,7 +306,7 @@ def evaluate_answers(answered: Sequence[ContenderAnswers], task: Task) -> Evalua
         scorer=task.scorer.name,
         scorer_reason=task.scorer_reason,
         metric=task.scorer.metric,
-        examples=tuple(wanted),
+        examples=tuple(expected),
         contenders=tuple(_summarize_contender(contender, task, machine) for contender in answered),
         comparisons=tuple(
             compare_contenders(a, b, task.scorer.metric, task.groups)
@@ -364,9 +364,9 @@ def _check_names(names: Sequence[str]) -> None:
     if twice:
         raise UsageError(
             "same-name",
-            "Contenders need different names.",
+            "duplicate contender names",
             found=f"{truncate_list(twice)} twice",
-            do="name each once",
+            do="give each contender its own name",
         )
 
 
@@ -416,7 +416,7 @@ def explain_answers(answers_given: Sequence[Answer], scorer: Scorer) -> str:
     parts = [explain_reasoning([answer.text for answer in answers]).rstrip(".")]
     cut = sum(not answer.finished for answer in answers)
     if cut:
-        parts.append(f"{cut:,} of {len(answers):,} were cut at the limit of tokens")
+        parts.append(f"{cut:,} of {len(answers):,} answers were cut at the token limit")
     if isinstance(scorer, ParsingScorer):
         without = [
             answer.text
@@ -427,16 +427,16 @@ def explain_answers(answers_given: Sequence[Answer], scorer: Scorer) -> str:
             first = " ".join(without[0].split())[:MAX_EXCERPT_CHARACTERS]
             shown = f"the first: {first!r}" if first else "the first is empty"
             parts.append(
-                f"{len(without):,} of {len(answers):,} {scorer.failure_text} ({shown}), so are"
-                " wrong"
+                f"{len(without):,} of {len(answers):,} answers {scorer.failure_text} ({shown}) "
+                "and count as wrong"
             )
     return ", ".join(filter(None, parts))
 
 
 def _describe_contender(asked: ContenderAnswers, scorer: Scorer) -> str:
     """The contender's description, with facts about its answers."""
-    told = explain_answers(asked.answers, scorer)
-    return "; ".join(filter(None, (asked.spec.given, f"of its answers {told}" if told else "")))
+    facts = explain_answers(asked.answers, scorer)
+    return "; ".join(filter(None, (asked.spec.given, f"{facts}" if facts else "")))
 
 
 def _score_without_contaminated(asked: ContenderAnswers, task: Task) -> Quantity | None:

@@ -83,7 +83,10 @@ def run_in_sandbox(
                 return results
             if time.monotonic() >= ends:
                 late = TaskFailure(
-                    f"the {limits.total_timeout_seconds:g} seconds for all answers were over",
+                    (
+                        f"the time limit of {limits.total_timeout_seconds:g} seconds for all "
+                        "answers was reached"
+                    ),
                     is_not_started=True,
                 )
                 return [*results, *[late] * (len(tasks) - len(results))]
@@ -179,7 +182,7 @@ class _WorkerProcess:
             self._buffer += got
             if len(self._buffer) > self._limits.output_bytes:
                 return TaskFailure(
-                    f"what it gave is longer than {self._limits.output_bytes // 2**20} MiB"
+                    f"its output is larger than {self._limits.output_bytes // 2**20} MiB"
                 )
         line, _, self._buffer = self._buffer.partition(b"\n")
         # The child's own code knows the token; a line without it comes from the code it runs.
@@ -188,7 +191,7 @@ class _WorkerProcess:
         except (ValueError, RecursionError):
             told = None
         if not isinstance(told, dict) or told.pop("token", None) != self._token or len(told) != 1:
-            return TaskFailure("what it gave is not readable")
+            return TaskFailure("its output is not readable")
         return told
 
     def check_disk_quota(self) -> TaskFailure | None:
@@ -212,7 +215,7 @@ class _WorkerProcess:
         try:
             code = self._process.wait(timeout=1)
         except subprocess.TimeoutExpired:
-            return "it closed the way that results come"
+            return "it closed the pipe for results"
         if code >= 0:  # `Popen` reports death by a signal as its negated number
             return f"exit code {code}"
         with suppress(ValueError):

@@ -56,7 +56,10 @@ class AnswersProof(Record):
         """For example `answer.py gives 60 of 60 stored answers of rag`."""
         if not self.asked:
             return f"no stored answers of {self.contender} were compared"
-        return f"answer.py gives {self.same:,} of {self.asked:,} stored answers of {self.contender}"
+        return (
+            f"answer.py reproduces {self.same:,} of {self.asked:,} stored answers of "
+            f"{self.contender}"
+        )
 
 
 def write_bundle(
@@ -245,13 +248,13 @@ def verify_bundle(
         first = differing[0]
         raise GateFailed(
             "bundle-differs",
-            "The bundle does not answer as the run did; it was not written.",
+            "bundle does not reproduce the answers of the run and was not written",
             where=str(folder.path),
             found=(
-                f"{proof.sentence}; the first other one: {first.bundle[:80]!r} in place of"
-                f" {first.stored[:80]!r}"
+                f"{proof.sentence}; first difference: expected {first.stored[:80]!r}, got "
+                f"{first.bundle[:80]!r}"
             ),
-            do="report this; tunesmith chat RUN answers as it was measured",
+            do="report this; or use tunesmith chat RUN, which answers as measured",
         )
     return proof
 
@@ -273,19 +276,19 @@ def _run_bundle(to: Path, questions: str, count: int) -> list[str]:
     if done.returncode or len(said) != count:
         raise GateFailed(
             "bundle-fails",
-            "The bundle's answer.py does not run here; it was not written.",
+            "answer.py of the bundle does not run on this machine; the bundle was not written",
             where=str(to),
             found=(
                 f"exit code {done.returncode}, {len(said):,} of {count:,} answers:"
                 f" {done.stderr[-300:].strip()}"
             ),
-            do="report this; tunesmith chat RUN answers as it was measured",
+            do="report this; or use tunesmith chat RUN, which answers as measured",
         )
     try:
         return [json.loads(line)["text"] for line in said]
     except (ValueError, KeyError, TypeError):
         raise RunError(
-            "bundle-unreadable", "The bundle's answers cannot be read.", where=str(to)
+            "bundle-unreadable", "cannot read the answers of the bundle", where=str(to)
         ) from None
 
 

@@ -27,9 +27,9 @@ models of two providers fell to a half and to a tenth of their price.
 """
 
 EXAMPLE_PRICES = """\
-# Prices of your own; they go before those that come with tunesmith (`tunesmith prices` lists both).
-# Remove the # of the lines below and fill them in. `model` may hold * for any letters; `host` may be left out, then the
-# row counts wherever the model is asked. Prices are USD for a million tokens.
+# Your own prices; they take precedence over the built-in ones (`tunesmith prices` lists both).
+# Uncomment the lines below and fill them in. `model` may contain * for any letters; without
+# `host` the row applies to every endpoint. Prices are in USD per million tokens.
 
 # [[price]]
 # model = "our-model-*"
@@ -37,10 +37,10 @@ EXAMPLE_PRICES = """\
 # host = "gateway.example.com"
 # usd_per_million_in = 0.20
 # usd_per_million_out = 0.80
-# tuning_usd_per_million = 3.00    # leave it out where nothing can be tuned
+# tuning_usd_per_million = 3.00    # omit if the model cannot be tuned
 # source = "contract of May, page 3"
 # date = "2026-05-20"
-"""  # noqa: E501
+"""
 
 
 def get_user_prices_path() -> Path:
@@ -64,22 +64,22 @@ def read_prices(path: Path) -> tuple[PriceRow, ...]:
     try:
         content = tomllib.loads(read_regular_file(path).decode("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        found = getattr(error, "strerror", None) or str(error)
+        cause = getattr(error, "strerror", None) or str(error)
         raise InputError(
             "prices-unreadable",
-            "The prices cannot be read.",
+            "cannot read the price file",
             where=str(path),
-            found=found,
-            do="fix the file, or make an example with tunesmith prices --init",
+            found=cause,
+            do="fix the file, or create an example with tunesmith prices --init",
         ) from None
     rows = content.pop("price", [])
     if content or not isinstance(rows, list):
         raise InputError(
             "prices-shape",
-            "A file of prices holds [[price]] rows and nothing else.",
+            "price file has something other than [[price]] rows",
             where=str(path),
             found=", ".join(content) or "price is not a list of rows",
-            do="begin each row with [[price]]",
+            do="start each row with [[price]]",
         )
     return tuple(_parse_row(row, number, path) for number, row in enumerate(rows, 1))
 
@@ -87,13 +87,13 @@ def read_prices(path: Path) -> tuple[PriceRow, ...]:
 def _parse_row(row: object, number: int, path: Path) -> PriceRow:
     try:
         # TOML parses an unquoted date into a `datetime.date`; the record stores ISO text.
-        given = {**row, "date": str(row.get("date", ""))} if isinstance(row, dict) else row
-        return PriceRow.model_validate(given)
+        values = {**row, "date": str(row.get("date", ""))} if isinstance(row, dict) else row
+        return PriceRow.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(
             "price-row",
-            "A row of prices is not complete or not right.",
+            "invalid row in the price file",
             where=f"{path} row {number}",
             found=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
             do=(
@@ -161,7 +161,7 @@ def write_example() -> Path:
     if path.exists():
         raise InputError(
             "prices-there",
-            "You have a file of prices already; it was left as it is.",
+            "price file already exists",
             where=str(path),
             do="open it in an editor",
         )

@@ -46,14 +46,16 @@ QUESTIONS = (
         FREQUENCIES,
     ),
     Question("facts_change", "How often do the facts behind the answers change?", FREQUENCIES),
-    Question("used", "Is it used once, or does it go on?", ("once", "ongoing")),
+    Question("used", "Is it used once or continuously?", ("once", "ongoing")),
     Question(
         "requests_per_month",
-        "How many requests a month (in all, if it is used once)?",
+        "How many requests per month (in total, if it is used once)?",
         unit="requests",
     ),
-    Question("data_may_go", "Where may the data go?", ("this machine", "own cloud", "anywhere")),
-    Question("longest_wait_seconds", "How long may one answer take at most?", unit="seconds"),
+    Question(
+        "data_may_go", "Where may the data be sent?", ("this machine", "own cloud", "anywhere")
+    ),
+    Question("longest_wait_seconds", "What is the maximum time for one answer?", unit="seconds"),
 )
 
 
@@ -74,12 +76,9 @@ def write_usage_context(path: Path, changes: Sequence[str]) -> UsageContext:
         if not change.partition("=")[0].strip().startswith(f"{SECTION}."):
             raise UsageError(
                 "other-key",
-                f"init writes only the keys of {SECTION}.",
+                f"init writes only the keys of {SECTION}",
                 found=change,
-                do=(
-                    f"change other keys in {path} with an editor, or give them to a command with"
-                    " --set"
-                ),
+                do=(f"edit other keys in {path}; or pass them to a command with --set"),
             )
     before = _read_recipe(path)
     circumstances = load_recipe(path if path.exists() else None, changes).circumstances
@@ -96,7 +95,7 @@ def format_section(circumstances: UsageContext) -> list[str]:
     begin, end = _find_section(dumped)
     texts = {question.field: question.text for question in QUESTIONS}
     lines = [f"{line}  # {texts[line.split(':')[0].strip()]}" for line in dumped[begin + 1 : end]]
-    return [f"{SECTION}:  # what no data answers; null: nobody knows", *lines]
+    return [f"{SECTION}:  # usage context that the data do not show; null: not specified", *lines]
 
 
 def replace_section(text: str, section: Sequence[str]) -> str:
@@ -133,9 +132,9 @@ def _read_recipe(path: Path) -> Recipe:
     if not path.exists() and str(path) in list_presets():
         raise UsageError(
             "preset",
-            "A preset comes with tunesmith and is not yours to write.",
+            "presets of tunesmith cannot be changed",
             found=str(path),
-            do="name a file of your own: tunesmith init recipe.yaml",
+            do="pass your own file, for example tunesmith init recipe.yaml",
         )
     return load_recipe(path) if path.exists() else Recipe()
 
@@ -155,9 +154,10 @@ def _write_if_equivalent(
     if found != before.replace(**{SECTION: circumstances}):
         raise RecipeError(
             "section-in-the-way",
-            f"The section {SECTION} of this recipe cannot be replaced by itself.",
+            f"cannot update the section {SECTION} of this recipe",
             where=str(path),
-            found="it is not written as a block of its own lines; nothing was changed",
-            do=f"write `{SECTION}:` on a line and its keys indented below, or remove the section",
+            found="it is not a block with its own lines; nothing was changed",
+            do=f"write `{SECTION}:` on its own line with its keys indented below; or remove the "
+            "section",
         )
     write_atomically(path, text)

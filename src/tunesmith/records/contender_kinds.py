@@ -85,7 +85,7 @@ EXTERNAL = ContenderKind(
     "outside",
     rank=0,
     verdict="stop",
-    needs="a system of your own",
+    needs="your own system",
     examples_needed="test",
     is_external=True,
 )
@@ -184,7 +184,7 @@ def get_contender_kind(name: str, contender: str = "") -> ContenderKind:
     if name not in CONTENDER_KINDS:
         raise RecordError(
             "unknown-kind",
-            "The rules of the verdict do not know this kind of contender.",
+            "unknown kind of contender",
             where=contender,
             found=name,
             do=f"use one of {', '.join(one.name for one in list_contender_kinds())}",

@@ -38,9 +38,8 @@ def format_access_log(looks: list[TestSetAccess]) -> str:
         len({look.run for look in looks if look.run}),
     )
     return (
-        f"looked at {_pluralize(len(looks), 'time')} by {_pluralize(contenders, 'contender')} in "
-        f"{_pluralize(runs, 'run')} "
-        f"since {min(look.at for look in looks)[:10]}"
+        f"used {_pluralize(len(looks), 'time')} by {_pluralize(contenders, 'contender')} in "
+        f"{_pluralize(runs, 'run')} since {min(look.at for look in looks)[:10]}"
     )
 
 

@@ -71,12 +71,11 @@ def format_epochs(extent: TrainingLength) -> str:
         # Two digits would round 0.996 to "1 of one pass".
         share = f"{extent.epochs:.2g}" if extent.epochs < 0.995 else f"{extent.epochs:.3f}"
         return (
-            f"{share} of one pass over the data ({extent.examples:,} of {extent.train_examples:,}"
-            f" examples, {steps})"
+            f"{share} epochs ({extent.examples:,} of {extent.train_examples:,} examples, {steps})"
         )
     count = f"{extent.epochs:.2g}" if extent.epochs < 9.95 else f"{extent.epochs:,.0f}"
-    word = "pass" if count == "1" else "passes"
-    return f"{count} {word} over the data ({extent.train_examples:,} examples, {steps})"
+    word = "epoch" if count == "1" else "epochs"
+    return f"{count} {word} ({extent.train_examples:,} examples, {steps})"
 
 
 def explain_short_training(extent: TrainingLength) -> str:
@@ -84,8 +83,8 @@ def explain_short_training(extent: TrainingLength) -> str:
     if extent.epochs < MIN_EPOCHS or extent.fall is None:
         return format_epochs(extent)
     return (
-        f"{format_epochs(extent)}, and its training loss was still falling: by another"
-        f" {format_percent(extent.fall)} in as many steps as its last quarter"
+        f"{format_epochs(extent)}, and the training loss was still falling: by another "
+        f"{format_percent(extent.fall)} over as many steps as the last quarter"
     )
 
 
@@ -95,6 +94,6 @@ def format_needed_minutes(extent: TrainingLength) -> str:
         return ""
     minutes = extent.default_minutes
     flag = f"{ceil(minutes)}" if minutes > 2 else f"{ceil(10 * minutes) / 10:g}"
-    passes = f"{extent.wanted_passes:g} pass{'' if extent.wanted_passes == 1 else 'es'}"
-    needs = "needs" if extent.wanted_passes == 1 else "need"
-    return f"{passes} {needs} about {format_duration(60 * minutes)} (--minutes {flag})"
+    epochs = f"{extent.wanted_passes:g} epoch{'' if extent.wanted_passes == 1 else 's'}"
+    takes = "takes" if extent.wanted_passes == 1 else "take"
+    return f"{epochs} {takes} about {format_duration(60 * minutes)} (--minutes {flag})"

@@ -41,7 +41,7 @@ def build_break_even_chart(report: CostReport, winner: str | None) -> Figure | N
         one.compute_usd_per_month(volumes[-1], report.horizon_months).expected > 0 for one in shown
     ):
         return None
-    unit = "in all" if report.is_once else "a month"
+    unit = "in total" if report.is_once else "per month"
     colours = ["@accent" if one.name == winner else "@muted" for one in shown]
     banded = _select_banded(shown, report, winner)
     traces = [
@@ -167,7 +167,7 @@ def _build_lower_envelope(
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": "the cheapest",
+        "name": "cheapest",
         "x": volumes,
         "y": _mask_non_positive(least),
         "line": {"color": "@ink", "width": 3},

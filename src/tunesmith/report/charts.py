@@ -68,7 +68,7 @@ def build_differences_chart(
     """
     traces = []
     for pair in reversed(pairs):
-        told = corrected[pair.a, pair.b] <= MAX_SIGNIFICANT_P
+        is_significant = corrected[pair.a, pair.b] <= MAX_SIGNIFICANT_P
         label = f"{escape(pair.a)} − {escape(pair.b)}"
         traces.append(
             _build_whisker(
@@ -76,8 +76,8 @@ def build_differences_chart(
                 100 * pair.difference,
                 100 * pair.low,
                 100 * pair.high,
-                "@accent" if told else "@muted",
-                "solid" if told else "hollow",
+                "@accent" if is_significant else "@muted",
+                "solid" if is_significant else "hollow",
             )
         )
     # yref "paper": the line spans the whole height, whatever the rows.
@@ -105,7 +105,7 @@ def build_loss_chart(metrics: Sequence[MetricLine], best_step: int | None) -> Fi
     marked.
     """
     steps = [line for line in metrics if line.kind == "step"]
-    looks = [line for line in metrics if line.kind == "validation"]
+    validations = [line for line in metrics if line.kind == "validation"]
     traces = [
         _build_curve(
             "training",
@@ -116,13 +116,13 @@ def build_loss_chart(metrics: Sequence[MetricLine], best_step: int | None) -> Fi
         ),
         _build_curve(
             "validation",
-            [line.step for line in looks],
-            [line.loss for line in looks],
+            [line.step for line in validations],
+            [line.loss for line in validations],
             "@accent",
             "lines+markers",
         ),
     ]
-    is_preference = any(line.reward_accuracy is not None for line in looks)
+    is_preference = any(line.reward_accuracy is not None for line in validations)
     title = {"text": "loss" if is_preference else "loss, nats per trained token"}
     return _build_figure(
         traces,
@@ -140,14 +140,14 @@ def build_validation_score_chart(
     """The score of generated answers on the validation split over the steps; None if it was not
     measured.
     """
-    looks = [line for line in metrics if line.score is not None]
-    if not looks:
+    validations = [line for line in metrics if line.score is not None]
+    if not validations:
         return None
-    scores = [100 * (line.score or 0.0) for line in looks]
+    scores = [100 * (line.score or 0.0) for line in validations]
     trace = _build_curve(
-        "validation score", [line.step for line in looks], scores, "@accent", "lines+markers"
+        "validation score", [line.step for line in validations], scores, "@accent", "lines+markers"
     )
-    title = {"text": f"{format_metric_name(looks[-1].score_name or 'score')}, %"}
+    title = {"text": f"{format_metric_name(validations[-1].score_name or 'score')}, %"}
     yaxis = _build_axis(
         title=title, range=[0, min(104.0, max(1.15 * max(scores) + 4, MIN_AXIS_PERCENT))]
     )

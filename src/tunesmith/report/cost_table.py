@@ -21,8 +21,8 @@ class CostRow:
 
 def list_cost_columns(report: CostReport) -> tuple[str, ...]:
     """The columns after the contender's name."""
-    running = "at your volume, in all" if report.is_once else "a month, at your volume"
-    return ("1,000 requests", "1,000 right answers", "once", running, "cheapest from")
+    running = "in total at your volume" if report.is_once else "per month at your volume"
+    return ("1,000 requests", "1,000 correct answers", "one-time", running, "cheapest from")
 
 
 def build_cost_rows(report: CostReport) -> list[CostRow]:
@@ -46,10 +46,10 @@ def _build_cells(one: ContenderCost, report: CostReport) -> tuple[tuple[str, str
         (
             _format_amount(one.usd_per_1000_correct)
             if one.usd_per_1000_correct
-            else ("none right", "")
+            else ("none correct", "")
         ),
-        _format_amount(one.compute_usd("once")),
-        _format_amount(monthly) if monthly else ("say how many", ""),
+        _format_amount(one.compute_usd("one-time")),
+        _format_amount(monthly) if monthly else ("volume not specified", ""),
         _format_cheapest(one, report),
     )
 
@@ -57,23 +57,23 @@ def _build_cells(one: ContenderCost, report: CostReport) -> tuple[tuple[str, str
 def _format_amount(amount: EstimateInterval | OpenInterval) -> tuple[str, str]:
     low, middle, high = amount.low, amount.expected, amount.high
     # All numbers of a cell get the decimals that its smallest one needs.
-    beside = [number for number in (low, middle, high) if number is not None]
+    amounts = [number for number in (low, middle, high) if number is not None]
     if middle is None:
         return f"at least {format_usd(low)}", ""
-    doubt = "no end" if high is None else format_usd(high, beside)
-    return format_usd(middle, beside), (
-        "" if low == middle == high else f"{format_usd(low, beside)} to {doubt}"
+    doubt = "no upper bound" if high is None else format_usd(high, amounts)
+    return format_usd(middle, amounts), (
+        "" if low == middle == high else f"{format_usd(low, amounts)} to {doubt}"
     )
 
 
 def _format_cheapest(one: ContenderCost, report: CostReport) -> tuple[str, str]:
     if one.excluded is not None:
-        return "not compared", ""
+        return "excluded", ""
     step = next((step for step in report.cheapest if step.name == one.name), None)
     if step is None or step.requests.expected is None:
         return "never", ""
     if step.before is None:
-        return "the first request", ""
+        return "first request", ""
     high = "never" if step.requests.high is None else format_volume(step.requests.high)
     return format_volume(step.requests.expected), f"{format_volume(step.requests.low)} to {high}"
 
@@ -87,15 +87,16 @@ def format_cost_sentences(report: CostReport) -> tuple[str, ...]:
     ]
     by_correct = () if is_same else report.cheapest_correct
     steps = [step.sentence for step in (*report.cheapest, *by_correct)]
-    words = {"tuning_usd": "The tuning", "decide_usd": "The whole decision"}
+    words = {"tuning_usd": "Training", "decide_usd": "The whole decision run"}
     for one in report.predictions:
-        beside = [one.actual_usd, one.foreseen.expected]
+        amounts = [one.actual_usd, one.foreseen.expected]
         steps.append(
-            f"{words.get(one.what, one.what)} was to cost"
-            f" {format_usd(one.foreseen.expected, beside)} ({format_usd(one.foreseen.low, beside)}"
-            f" to {format_usd(one.foreseen.high, beside)}) and cost"
-            f" {format_usd(one.actual_usd, beside)}"
-            + (f", {one.ratio:.2g} times that." if one.ratio is not None else ".")
+            f"{words.get(one.what, one.what)} was estimated at "
+            f"{format_usd(one.foreseen.expected, amounts)} "
+            f"({format_usd(one.foreseen.low, amounts)} to "
+            f"{format_usd(one.foreseen.high, amounts)}) and cost "
+            f"{format_usd(one.actual_usd, amounts)}"
+            + (f", {one.ratio:.2g} times the estimate." if one.ratio is not None else ".")
         )
     return tuple(steps)
 
@@ -123,7 +124,9 @@ def render_cost_markdown(report: CostReport, winner: str | None) -> str:
         ]
         for row in build_cost_rows(report)
     ]
-    told = "\n".join(
+    sentences = "\n".join(
         f"- {reveal_hidden_characters(sentence)}" for sentence in format_cost_sentences(report)
     )
-    return f"## Cost\n\n{render_table(['contender', *list_cost_columns(report)], rows)}\n\n{told}"
+    return (
+        f"## Cost\n\n{render_table(['contender', *list_cost_columns(report)], rows)}\n\n{sentences}"
+    )

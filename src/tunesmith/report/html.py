@@ -64,25 +64,25 @@ from tunesmith.report.text_escaping import reveal_hidden_characters
 HEADLINES: Mapping[str, tuple[str, str]] = {
     "prompt": (
         "Prompt",
-        "On your data a prompt is enough: nothing more elaborate is shown to be worth it.",
+        "On your data a prompt is enough: no more complex approach is shown to be worth it.",
     ),
     "rag": (
         "Retrieve",
         (
-            "On your data nothing simpler keeps up with retrieval, and nothing more elaborate is"
-            " shown to be worth it."
+            "On your data no simpler approach is as good as retrieval, and no more complex "
+            "one is shown to be worth it."
         ),
     ),
-    "fine-tune": ("Fine-tune", "On your data nothing simpler keeps up with the tuned model."),
+    "fine-tune": ("Fine-tune", "On your data no simpler approach is as good as the tuned model."),
     "fine-tune+rag": (
         "Fine-tune and retrieve",
-        "On your data nothing simpler keeps up with the two together.",
+        "On your data no simpler approach is as good as the tuned model with retrieval.",
     ),
     "stop": (
         "Keep what you have",
-        "Nothing that was tried is good enough, or better than what you have.",
+        "No contender is good enough, or better than what you have.",
     ),
-    "cannot tell": ("Cannot tell yet", "The test examples are too few to tell."),
+    "cannot tell": ("No verdict yet", "There is not enough evidence for a verdict."),
 }
 """Verdict -> title and plain sentence of the page."""
 

@@ -80,26 +80,26 @@ def _render_list(sentences: Iterable[str]) -> str:
 
 def _render_trust(content: ReportInput) -> str:
     """How far the test can be trusted."""
-    told = [content.power.sentence, *content.power.options] if content.power else []
+    sentences = [content.power.sentence, *content.power.options] if content.power else []
     if content.test_set_access:
-        told.append(f"This test set was {content.test_set_access}.")
+        sentences.append(f"This test set was {content.test_set_access}.")
     if content.contamination:
-        told += describe_contamination(
+        sentences += describe_contamination(
             content.contamination, len(content.split.train) + len(content.contamination.left_out)
         )
     if content.qualification:
         judge = content.qualification
-        did = (
-            "qualified and decides"
+        outcome = (
+            "qualified, and its scores are used for the verdict"
             if judge.is_qualified
-            else "did not qualify: its scores are shown and decide nothing"
+            else "did not qualify: its scores are shown but not used for the verdict"
         )
-        told += [
-            f"The judge {format_name(judge.judge)} {did}.",
+        sentences += [
+            f"The judge {format_name(judge.judge)} {outcome}.",
             *judge.reasons,
             *content.judge_notes,
         ]
-    return f"## The test\n\n{_render_list(told)}" if told else ""
+    return f"## Test set\n\n{_render_list(sentences)}" if sentences else ""
 
 
 def _render_forgetting(content: ReportInput) -> str:
@@ -114,7 +114,8 @@ def _render_suggestions(content: ReportInput) -> str:
     """
     suggestions = content.analysis.suggestions if content.analysis else ()
     return (
-        "## What to do\n\n" + "\n".join(f"- {escape_markdown(one.text)}" for one in suggestions)
+        "## Recommended actions\n\n"
+        + "\n".join(f"- {escape_markdown(one.text)}" for one in suggestions)
         if suggestions
         else ""
     )
@@ -128,11 +129,11 @@ def _render_contenders(content: ReportInput) -> str:
         *(format_name(format_metric_name(metric)) for metric in metrics),
         "per request",
         "per 1,000 requests",
-        "given",
+        "description",
     ]
     missing = {one.name: _count_missing(one, evaluation.metric) for one in evaluation.contenders}
     if any(missing.values()):
-        head.insert(1 + len(metrics), "without a score")
+        head.insert(1 + len(metrics), "no score")
     rows = []
     for one in evaluation.contenders:
         name = f"**{one.name}**" if one.name == content.decision.winner else one.name
@@ -167,13 +168,13 @@ def _count_missing(one: Contender, metric: str) -> int:
 
 
 def _render_differences(content: ReportInput) -> str:
-    told = collect_corrected_p(content)
+    corrected = collect_corrected_p(content)
     rows = [
         [
             f"{pair.a} − {pair.b}",
             f"{100 * pair.difference:+.1f} ({100 * pair.low:+.1f} to {100 * pair.high:+.1f})",
             f"{pair.p:.2g}",
-            f"{told[pair.a, pair.b]:.2g}",
+            f"{corrected[pair.a, pair.b]:.2g}",
             f"{pair.n:,}",
         ]
         for pair in sort_differences(content.evaluation)
@@ -182,7 +183,7 @@ def _render_differences(content: ReportInput) -> str:
         "pair",
         f"points of {format_metric_name(content.evaluation.metric)}",
         "p",
-        "p, corrected",
+        "p, Holm-corrected",
         "n",
     ]
     return (
@@ -196,9 +197,9 @@ def _render_training(content: ReportInput) -> str:
     result = content.run.result if content.run else None
     if result is None:
         return ""
-    read = f"Tuned for {result.extent.summary}" if result.extent else f"{result.steps:,} steps"
+    length = f"Trained for {result.extent.summary}" if result.extent else f"{result.steps:,} steps"
     validation = (
-        f", {format_duration(result.validation_seconds)} of it validation"
+        f"(including {format_duration(result.validation_seconds)} of validation)"
         if result.validation_seconds
         else ""
     )
@@ -208,11 +209,11 @@ def _render_training(content: ReportInput) -> str:
         else f", validation loss {result.best_validation_loss:.3f}"
     )
     return (
-        f"## Training\n\n{read} in {format_duration(result.seconds)}{validation}; kept step"
-        f" {result.best_step:,}{loss}. {result.tokens_trained:,} tokens trained of"
-        f" {result.tokens_read:,} read, {result.trainable_parameters:,} trainable parameters, peak"
-        f" memory {result.peak_memory_bytes / 2**30:.1f} GiB"
-        + (f", {result.energy_joules / 1000:.1f} kJ." if result.energy_joules else ".")
+        f"## Training\n\n{length} in {format_duration(result.seconds)}{validation}; best "
+        f"checkpoint: step {result.best_step:,}{loss}. {result.tokens_read:,} tokens read, "
+        f"{result.tokens_trained:,} of them trained; {result.trainable_parameters:,} trainable "
+        f"parameters; peak memory {result.peak_memory_bytes / 2**30:.1f} GiB"
+        + (f"; energy {result.energy_joules / 1000:.1f} kJ." if result.energy_joules else ".")
     )
 
 
@@ -222,19 +223,19 @@ def _render_data(content: ReportInput) -> str:
         [one.severity, format_code(one.code), f"{one.count:,}", escape_markdown(one.message)]
         for one in problems
     ]
-    found = (
+    findings = (
         render_table(["severity", "finding", "count", "what"], rows)
         if rows
-        else "The check found no problem."
+        else "The check found no problems."
     )
-    return f"## Data\n\n{format_split_sizes(content)}.\n\n{found}"
+    return f"## Data\n\n{format_split_sizes(content)}.\n\n{findings}"
 
 
 def _render_worst_answers(content: ReportInput) -> str:
     cases = find_worst_examples(content, limit=5)
     if not cases:
         return ""
-    head = ["question", "wanted", *(name for name, _, _ in cases[0].answers)]
+    head = ["question", "expected", *(name for name, _, _ in cases[0].answers)]
     rows = [
         [
             format_code(case.example.question),
@@ -258,4 +259,4 @@ def _render_reproduction(content: ReportInput) -> str:
             f"- model: {format_code(content.run.model.name)}",
             f"- seeds: {seeds}",
         ]
-    return "## Repeat\n\n" + "\n".join(lines)
+    return "## Reproduce this run\n\n" + "\n".join(lines)

@@ -56,11 +56,11 @@ def format_split_sizes(content: ReportInput) -> str:
         ("validation", validation, len(split.validation)),
         ("test", len(content.evaluation.examples), len(split.test)),
     )
-    told = [
+    sizes = [
         f"{used:,} of {all_:,} {name}" if used < all_ else f"{all_:,} {name}"
         for name, used, all_ in sides
     ]
-    return f"{told[0]}, {told[1]} and {told[2]} examples used"
+    return f"{sizes[0]}, {sizes[1]} and {sizes[2]} examples"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +153,9 @@ def select_differences(evaluation: Evaluation, focus: str | None) -> list[Compar
 
 
 CORRECTION_NOTE = (
-    "Intervals and p are of each pair by itself. The corrected p is the one that the verdict uses:"
-    " for a simpler contender against all more elaborate ones of other verdicts together (Holm)."
+    "Intervals and p-values are for each pair alone. The verdict uses the corrected p-value, "
+    "which compares a simpler contender with all more complex ones of other verdicts (Holm's "
+    "method)."
 )
 
 
@@ -167,10 +168,10 @@ def collect_corrected_p(content: ReportInput) -> dict[tuple[str, str], float]:
         (one.a, one.b): one.p for one in content.evaluation.comparisons if one.metric == metric
     }
     alone |= {(one.a, one.b): one.p for one in content.decision.pairs}
-    told = {(one.a, one.b) for one in content.decision.pairs}
+    compared = {(one.a, one.b) for one in content.decision.pairs}
     alone |= {(one.b, one.a): one.p for one in content.decision.pairs}
     return {
-        (b, a): p for (a, b), p in alone.items() if (a, b) not in told and (b, a) not in alone
+        (b, a): p for (a, b), p in alone.items() if (a, b) not in compared and (b, a) not in alone
     } | alone
 
 

@@ -41,7 +41,7 @@ def build_fact_tables(content: ReportInput) -> list[FactTable]:
             "Run",
             [
                 ("id", run.id),
-                ("made", run.created),
+                ("created", run.created),
                 *((f"seed: {name}", str(n)) for name, n in run.seeds.items()),
             ],
         ),

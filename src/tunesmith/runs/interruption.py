@@ -35,25 +35,25 @@ def describe_run_state(folder: RunFolder, *, is_decision: bool) -> str:
     """One line for an abrupt end; it reads as few files as possible."""
     if folder.has(Decision):
         return (
-            f"Kept in {folder.path}: the verdict. Next: {format_command_line('show', folder.path)}"
+            f"Saved in {folder.path}: the verdict. Next: {format_command_line('show', folder.path)}"
         )
     if not is_decision and is_tuned(folder) and not folder.checkpoints.is_dir():
         return (
-            f"Kept in {folder.path}: the tuned weights. Next:"
-            f" {format_command_line('chat', folder.path)}"
+            f"Saved in {folder.path}: the tuned weights. Next: "
+            f"{format_command_line('chat', folder.path)}"
         )
     return (
-        f"Kept in {folder.path}: what was finished before. Next:"
-        f" {format_command_line('resume', folder.path)}"
+        f"Saved in {folder.path}: completed work. Next: "
+        f"{format_command_line('resume', folder.path)}"
     )
 
 
 def build_interruption(folder: RunFolder | None, exit_code: int) -> Interrupted:
     """The error that states what an interrupted command leaves behind and how to resume."""
-    error = Interrupted("stopped", "Stopped as you asked.")
+    error = Interrupted("stopped", "Interrupted.")
     error.exit_code = exit_code
     if folder is None:
-        error.what, error.do = "Stopped as you asked; nothing was written.", "run the command again"
+        error.what, error.do = "Interrupted before anything was written.", "rerun the command"
         return error
     has_weights = is_tuned(folder)
     has_checkpoint = folder.checkpoints.is_dir()
@@ -64,16 +64,18 @@ def build_interruption(folder: RunFolder | None, exit_code: int) -> Interrupted:
         *(["a checkpoint"] if has_checkpoint else []),
         *([f"the answers of {answered}"] if answered else []),
         *([f"the answers of {unscored}, not scored yet"] if unscored else []),
-        *(["the choices made"] if folder.read_selections().records else []),
+        *(["the selections"] if folder.read_selections().records else []),
     ]
     error.where, error.found = (
         str(folder.path),
         " and ".join(kept) or "the checked data and the recipe",
     )
     go_on = format_command_line("show" if folder.has(Decision) else "resume", folder.path)
-    error.do = go_on if folder.has(Run) else "run the command again"
+    error.do = go_on if folder.has(Run) else "rerun the command"
     if has_weights:
-        error.do = f"{error.do}, or try what is there: {format_command_line('chat', folder.path)}"
+        error.do = (
+            f"{error.do}; or try the tuned weights: {format_command_line('chat', folder.path)}"
+        )
     return error
 
 
@@ -81,9 +83,9 @@ def build_immediate_stop(folder: RunFolder, exit_code: int) -> Interrupted:
     """The same after a second signal, without reading the folder."""
     error = Interrupted(
         "stopped",
-        "Stopped at once, as you asked twice.",
+        "Aborted immediately (second interrupt).",
         where=str(folder.path),
-        found="what was finished before",
+        found="completed work",
         do=format_command_line("resume", folder.path),
     )
     error.exit_code = exit_code

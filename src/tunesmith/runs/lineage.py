@@ -46,12 +46,12 @@ def adopt_adapter_recipe(
     if asked.kind == "full":
         raise ModelError(
             "adapter-goes-on",
-            "Full fine-tuning cannot go on from an adapter.",
+            "full fine-tuning cannot continue from an adapter",
             where=where,
             found=str(folder),
             do=(
-                f"merge it first: tunesmith export {folder} --to FOLDER, and train on with"
-                " model=FOLDER"
+                f"merge it first (tunesmith export {folder} --to FOLDER), then train with "
+                "model=FOLDER"
             ),
         )
     # A default section means that the user did not choose an adapter.
@@ -59,17 +59,17 @@ def adopt_adapter_recipe(
         differing = [key for key, value in before if getattr(asked, key) != value]
         raise RecipeError(
             "adapter-goes-on",
-            "A run that goes on from an adapter trains that adapter, as it is.",
+            "adapter settings differ from those of the adapter to continue from",
             where=where,
             found=", ".join(f"adapter.{key} is {getattr(asked, key)}" for key in differing),
             do="set "
             + " ".join(f"adapter.{key}={getattr(before, key)}" for key in differing)
-            + ", or leave the adapter section out; to begin a new adapter, export the model and"
-            " train on that",
+            + "; or remove the adapter section; or, for a new adapter, export the model and "
+            "train on that",
         )
     listener.note(
         "adapter/continued",
-        f"goes on from {folder}: {before.kind} of rank {before.rank}, alpha {before.alpha:g}",
+        f"continuing from {folder}: {before.kind} with rank {before.rank}, alpha {before.alpha:g}",
         folder=str(folder),
         rank=before.rank,
     )

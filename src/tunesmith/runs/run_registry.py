@@ -53,7 +53,7 @@ def list_models() -> list[dict[str, Any]]:
         {
             "name": model.name,
             "kind": model.source,
-            "ready": "yes" if model.is_available else "to be fetched",
+            "ready": "yes" if model.is_available else "not downloaded",
             "where": model.folder,
         }
         for model in list_known_models()

@@ -36,9 +36,9 @@ REPLY_DELAY_SECONDS = 0.15
 """Seconds before a stop is acknowledged: a program that ends within this time needs no message."""
 TAKEN_SECONDS = 0.6
 """Further seconds for the main thread to take the first signal if it is finishing nothing."""
-STEP_MESSAGE = "stopping after this step; Ctrl-C again to leave now"
-LEAVING_MESSAGE = "stopping; Ctrl-C again to leave now"
-NOTHING_SAVED = "Nothing was kept. Next: run the command again"
+STEP_MESSAGE = "stopping after this step; press Ctrl-C again to quit now"
+LEAVING_MESSAGE = "stopping; press Ctrl-C again to quit now"
+NOTHING_SAVED = "Nothing was saved. Next: rerun the command"
 SHOW_CURSOR = "\x1b[?25h"
 
 
@@ -140,7 +140,7 @@ class _SignalThread(threading.Thread):
         stop = self._stop_signal
         if self._first_signal:
             time.sleep(GRACE_SECONDS)
-            self._end("Stopped at once, as you asked twice.")
+            self._end("Aborted immediately (second interrupt).")
         self._first_signal = number
         if stop.is_finishing:
             stop.acknowledge(STEP_MESSAGE)
@@ -154,7 +154,7 @@ class _SignalThread(threading.Thread):
             or stop.has_unsaved
         ):
             return
-        self._end("Stopped as you asked.")
+        self._end("Interrupted.")
 
     def _has_another_within(self, seconds: float) -> bool:
         return bool(select.select([self._read_descriptor], [], [], seconds)[0])

@@ -134,8 +134,8 @@ class StoreIndex:
                     found = f" ({error.found})" if error.found else ""
                     self._listener.warn(
                         "store/left-out",
-                        f"the store is left out: {error.what}{found} The run's folder has"
-                        " everything; `tunesmith runs` enters it later",
+                        f"run not recorded in the store: {error.what}{found}; the run folder "
+                        "is complete, and `tunesmith runs` records it later",
                     )
         return otherwise
 

@@ -60,7 +60,10 @@ class ChatSession:
         (completion,) = self.contender.complete([prompt])
         if completion.error:
             raise ModelError(
-                "cannot-answer", "This cannot be answered.", found=completion.error, do="shorten it"
+                "cannot-answer",
+                "cannot answer this message",
+                found=completion.error,
+                do="shorten the message",
             )
         yield completion.text
 
@@ -100,10 +103,10 @@ def _serve_model(
     if contender is not None:
         raise UsageError(
             "not-a-run",
-            "Only a run has contenders.",
+            "only a run has contenders",
             where=name,
             found=f"--contender {contender}",
-            do="give a run of tunesmith decide, or leave --contender out",
+            do="pass a run of tunesmith decide; or remove --contender",
         )
     named = ResolvedModel.open(name)
     _check_limit(named, max_new_tokens)
@@ -117,8 +120,8 @@ def _check_limit(named: ResolvedModel, max_new_tokens: int) -> None:
     if max_new_tokens >= (named.context_tokens or max_new_tokens + 1):
         raise InputError(
             "too-long",
-            "The answer cannot be longer than what the model reads.",
+            "answer limit exceeds the context length of the model",
             where="--max-new-tokens",
             found=f"{max_new_tokens:,}",
-            do=f"ask for less than {named.context_tokens:,}",
+            do=f"use a value below {named.context_tokens:,}",
         )

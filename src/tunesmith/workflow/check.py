@@ -114,10 +114,10 @@ def resolve_token_limit(max_tokens: int | None, named: ResolvedModel | None) -> 
     if max_tokens is not None and context is not None and max_tokens > context:
         raise RecipeError(
             "past-the-context",
-            "The model has fewer positions than the longest example may have tokens.",
+            "data.max_tokens exceeds the context length of the model",
             where="data.max_tokens",
-            found=f"{max_tokens:,} tokens, {context:,} positions",
-            do=f"lower it to {context:,}, or take a model with a longer context",
+            found=f"{max_tokens:,} tokens, context length {context:,}",
+            do=f"lower it to {context:,}; or use a model with a longer context",
         )
     return max_tokens or context
 
@@ -171,11 +171,11 @@ def report_problems(report: CheckReport, listener: ProgressListener, recipe: Rec
         kinds = ", ".join(problem.code for problem in report.errors)
         raise GateFailed(
             "data",
-            f"The data has errors: {kinds}.",
+            f"data has errors: {kinds}",
             where=first.file or report.dataset.name,
             found=first.message,
             do=(
-                "see all of them with line numbers:"
-                f" {format_command_line(*build_check_command(recipe))}"
+                "list all of them with line numbers: "
+                f"{format_command_line(*build_check_command(recipe))}"
             ),
         )

@@ -44,9 +44,9 @@ def _load_run_facts(names: Sequence[str]) -> list[ComparableRun]:
     if len({folder.path for folder in folders}) < len(folders):
         raise UsageError(
             "same-run",
-            "A run cannot be compared with itself.",
+            "cannot compare a run with itself",
             found=" and ".join(names),
-            do="name different runs",
+            do="pass different runs",
         )
     unfit = [
         f"{folder.path} ({missing})"
@@ -56,12 +56,9 @@ def _load_run_facts(names: Sequence[str]) -> list[ComparableRun]:
     if unfit:
         raise RunError(
             "no-evaluation",
-            "Only runs of `tunesmith decide` that were evaluated can be compared.",
+            "only evaluated runs of `tunesmith decide` can be compared",
             where=" and ".join(unfit),
-            do=(
-                "evaluate it: tunesmith decide, or tunesmith evaluate with both runs on the same"
-                " data"
-            ),
+            do=("run tunesmith decide; or tunesmith evaluate with both runs on the same data"),
         )
     for folder in folders:
         folder.check_integrity()
@@ -71,9 +68,9 @@ def _load_run_facts(names: Sequence[str]) -> list[ComparableRun]:
 def _describe_missing_part(folder: RunFolder) -> str:
     """Why the folder cannot be compared; empty if it can."""
     if not folder.has(Run):
-        return "no run: it has no run.json"
+        return "not a run: no run.json"
     if not folder.has(Evaluation):
-        return f"{folder.read(Run).status}, without evaluation"
+        return f"{folder.read(Run).status}, no evaluation"
     return ""
 
 

@@ -159,8 +159,7 @@ def list_judge_notes(scorer: Scorer, earlier: int = 0) -> tuple[str, ...]:
     if not isinstance(scorer, ScorerWithJudge):
         return ()
     forgotten = (
-        f"What is counted here leaves out {earlier:,} contenders that were judged before the run"
-        " went on."
+        f"These counts exclude {earlier:,} contenders that were judged before the run was resumed."
     )
     return (*scorer.list_notes(), *([forgotten] if earlier else []))
 

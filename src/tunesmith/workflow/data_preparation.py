@@ -111,7 +111,10 @@ def prepare_data(recipe: Recipe, listener: ProgressListener = NULL_LISTENER) -> 
     if unwanted := sum(len(sides[name]) - len(wanted[name]) for name in ("validation", "test")):
         listener.note(
             "data/unwanted-left-out",
-            f"{unwanted:,} held-out answers are rated as unwanted: no model is compared with them",
+            (
+                f"{unwanted:,} held-out answers are labeled undesirable and excluded from the "
+                "evaluation"
+            ),
             count=unwanted,
         )
     completed, defaults = complete_recipe(
@@ -188,9 +191,9 @@ def read_examples(recipe: Recipe) -> LoadedDataset:
     if recipe.data.path is None:
         raise RecipeError(
             "no-data",
-            "The recipe names no data.",
+            "recipe has no data",
             where="data.path",
-            do="set it: --set data.path=FILE",
+            do="set data.path, for example with --set data.path=FILE",
         )
     return load_data(recipe.data.path, recipe.data, recipe.method)
 
@@ -205,12 +208,12 @@ def _check_has_answers(recipe: Recipe) -> None:
     ):
         raise DataError(
             "no-answers-but-checks",
-            "This task says how answers are checked and gives none to learn from.",
+            "task has answer checks but no answers to train on",
             where=path,
             found="patterns in place of answers",
             do=(
-                "score models on it (tunesmith evaluate MODEL --data FILE), or test on it:"
-                " --test-path FILE"
+                "evaluate models on it (tunesmith evaluate MODEL --data FILE); or use it as "
+                "test set with --test-path FILE"
             ),
         )
 
@@ -275,7 +278,7 @@ def choose_retrieval_search(recipe: Recipe, listener: ProgressListener) -> Recip
     if search == "bm25":
         listener.note(
             "retrieval/words-only",
-            "retrieval goes by words; by meaning too once `tunesmith models --fetch` has run",
+            "using BM25 retrieval; run `tunesmith models --fetch` to enable embeddings",
         )
     return recipe.replace(retrieval=recipe.retrieval.replace(search=search))
 
@@ -324,9 +327,9 @@ def select_desirable(name: str, examples: Sequence[Example]) -> list[Example]:
     if examples and not wanted:
         raise DataError(
             "nothing-wanted",
-            f"Every answer of the {name} examples is rated as unwanted.",
+            f"all answers of the {name} examples are labeled undesirable",
             found=f"{len(examples):,} examples",
-            do="give more wanted answers: what a model says is compared with them",
+            do="add desirable answers, which are the references in the evaluation",
         )
     return wanted
 

@@ -135,7 +135,7 @@ def run_decision(
     is_tuned = session.run.result is not None
     pacer = start_pacing(clock, contest, lineup, material, listener, is_tuned=is_tuned)
     lineup.selector.pacer = pacer
-    listener.start_stage(f"asking the baselines, {len(material.test):,} test examples each")
+    listener.start_stage(f"evaluating the baselines on {len(material.test):,} test examples each")
     contest.add_external(inputs.external_contenders)
     base = build_base_model(model, material.recipe, inputs.output_constraint, listener)
     contest.run_contenders(pacer.pace(lineup.build_untuned_contenders(base)), model)
@@ -150,12 +150,12 @@ def run_decision(
     run, tuned = _train_or_load(session, listener, stop, saved)
     assert run.result is not None
     pacer.finish_training()
-    listener.start_stage("asking the tuned model")
+    listener.start_stage("evaluating the tuned model")
     answerer = build_tuned_model(
         tuned, material.recipe, inputs.output_constraint, listener, run.result.seconds
     )
     contest.run_contenders(pacer.pace(lineup.build_tuned_contenders(answerer)), tuned)
-    after = _measure_ability(tuned, session, listener, "general ability after", stop)
+    after = _measure_ability(tuned, session, listener, "general ability after tuning", stop)
     forgetting = compute_forgetting(before, after) if before and after else None
     for note in judging.notes:
         listener.note(
@@ -231,7 +231,7 @@ def _train_or_load(
 ) -> tuple[Run, LocalModel]:
     """The finished run and the tuned model. Errors: `Interrupted` if a stop was requested."""
     if session.run.result is not None:
-        listener.note("training/finished-before", "the model is tuned already")
+        listener.note("training/finished-before", "using the already trained model")
         remove_training_files(session.folder, session.run)
         return session.run, session.model.with_adapter(
             ResolvedModel.open(str(session.folder.path)), session.recipe
@@ -255,10 +255,10 @@ def _measure_ability_before(
     if session.run.result is not None and session.recipe.bar.max_forgetting is not None:
         listener.warn(
             "forgetting/not-measured",
-            "forgetting is left out: this probe was not asked before the model was tuned",
+            "skipping the forgetting test: general ability was not measured before training",
         )
         return None
-    found = _measure_ability(model, session, listener, "general ability before", stop)
+    found = _measure_ability(model, session, listener, "general ability before tuning", stop)
     if found is not None:
         session.folder.write(found)
     return found

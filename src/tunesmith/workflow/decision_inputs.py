@@ -37,12 +37,12 @@ from tunesmith.workflow.judge_setup import JudgeSetup, set_up_judge
 from tunesmith.workflow.test_set_power import compute_planned_power
 
 CONSTRAINED_NOTE = (
-    "Contenders with that in their prompt take part, and contenders that can answer nothing else."
+    "Contenders with this in their prompt are included, and contenders constrained to it."
 )
 """Added to the reason for an output constraint when it is enforced."""
 UNCONSTRAINED_NOTE = (
-    "Contenders with that in their prompt take part; none is held to it (evaluation.constrained is"
-    " false)."
+    "Contenders with this in their prompt are included; none is constrained to it "
+    "(evaluation.constrained is false)."
 )
 """Added to the reason for an output constraint when it is only shown."""
 
@@ -180,6 +180,6 @@ def report_power(data: PreparedData, listener: ProgressListener) -> PowerStateme
             power.sentence,
             where="test examples",
             found=f"{n:,} of {power.needed:,}",
-            do=" ".join(power.options) or "give more test examples",
+            do=" ".join(power.options) or "add test examples",
         )
     return power

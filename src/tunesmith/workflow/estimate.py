@@ -200,7 +200,7 @@ def report_estimate(
                 warning,
                 where="training.minutes",
                 found=format_training_length(found),
-                do="give the tuning more time, or decide without strict",
+                do="allow more training time; or turn off strict",
             )
     return found
 
@@ -211,8 +211,9 @@ def format_short_training_warning(estimate: Estimate) -> str:
     if extent is None or not extent.is_short:
         return ""
     return (
-        f"{format_duration(estimate.seconds.expected)} of tuning are about {format_epochs(extent)}:"
-        f" nothing can be said about fine-tuning after that. {format_needed_minutes(extent)}."
+        f"{format_duration(estimate.seconds.expected)} of training are only about "
+        f"{format_epochs(extent)}, too little for a conclusion about fine-tuning. "
+        f"{format_needed_minutes(extent)}."
     )
 
 
@@ -232,17 +233,19 @@ def summarize_estimate(estimate: Estimate, *, decides: bool = False) -> str:
             estimate.asking_seconds.expected,
         )
         return (
-            f"the whole decision takes about {format_duration(whole.expected)}"
-            f" ({format_duration(whole.low)} to {format_duration(whole.high)}): tuning"
-            f" {format_duration(seconds.expected)} for {format_training_length(estimate)}, asking"
-            f" {format_duration(asking)}; {estimate.memory_bytes.expected / 1e9:.1f} GB of memory"
-            f" and {format_usd(estimate.decide_usd.expected)}"
+            f"estimated total time {format_duration(whole.expected)} "
+            f"({format_duration(whole.low)} to {format_duration(whole.high)}): training "
+            f"{format_duration(seconds.expected)} for {format_training_length(estimate)}, "
+            f"evaluation {format_duration(asking)}; memory "
+            f"{estimate.memory_bytes.expected / 1000000000.0:.1f} GB, cost "
+            f"{format_usd(estimate.decide_usd.expected)}"
         )
     between = f"{format_duration(seconds.low)} to {format_duration(seconds.high)}"
-    memory = f"{estimate.memory_bytes.expected / 1e9:.1f} GB of memory"
+    memory = f"memory {estimate.memory_bytes.expected / 1000000000.0:.1f} GB"
     return (
-        f"tuning takes about {format_duration(seconds.expected)} ({between}) for"
-        f" {format_training_length(estimate)}, {memory} and {format_usd(estimate.usd.expected)}"
+        f"estimated training time {format_duration(seconds.expected)} ({between}) for "
+        f"{format_training_length(estimate)}; {memory}, cost "
+        f"{format_usd(estimate.usd.expected)}"
     )
 
 

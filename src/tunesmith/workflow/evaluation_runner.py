@@ -108,7 +108,7 @@ class EvaluationRunner:
             except RunError as error:
                 self.listener.warn(
                     "contender/asked-again",
-                    f"{name} is asked again: {error.what} {error.found}",
+                    f"running {name} again: {error.what} {error.found}",
                     contender=name,
                 )
             else:
@@ -119,7 +119,7 @@ class EvaluationRunner:
                 ]:
                     self.listener.note(
                         "contender/answered-before",
-                        f"{name} has answered already; its answers are scored",
+                        f"{name}: scoring stored answers",
                         contender=name,
                     )
                     return score_answers(
@@ -166,7 +166,7 @@ class EvaluationRunner:
         except RunError as error:
             self.listener.warn(
                 "contender/asked-again",
-                f"{name} is asked again: {error.what} {error.found}",
+                f"running {name} again: {error.what} {error.found}",
                 contender=name,
             )
             return False
@@ -178,7 +178,7 @@ class EvaluationRunner:
         )
         self.answer_sets.append(self.restored_answer_sets[-1])
         self.listener.note(
-            "contender/answered-before", f"{name} has answered already", contender=name
+            "contender/answered-before", f"{name}: reusing stored answers", contender=name
         )
         test = fingerprint_test_set(self.test_ids)
         if not any(
@@ -225,7 +225,7 @@ def report_answer_problems(
     compare.
     """
     if told := explain_answers(one.answers, scorer):
-        listener.note("contender/answers", f"{one.name}: of its answers {told}", contender=one.name)
+        listener.note("contender/answers", f"{one.name}: {told}", contender=one.name)
 
 
 def with_notes(one: ContenderAnswers, notes: Sequence[str]) -> ContenderAnswers:
@@ -291,10 +291,11 @@ def check_custom_scorer(task: Task) -> None:
     if len(faults) == len(found):
         raise RecipeError(
             "failing-scorer",
-            f"Your scorer judges none of {len(found):,} wanted answers.",
+            f"scorer failed on all {len(found):,} reference answers",
             where="evaluation.scorer",
             found=faults[0],
-            do="mend it: it is given the answer and the reference, here the same text twice",
+            do="fix the scorer; it is called with an answer and a reference, here the same text "
+            "twice",
         )
 
 

@@ -82,9 +82,9 @@ def export(
     if os.path.lexists(to):  # lexists also finds a dangling link
         raise ModelError(
             "target-exists",
-            "There is something at this place already.",
+            "output path already exists",
             where=str(to),
-            do="choose another folder",
+            do="use another folder",
         )
     if not (place / "run.json").is_file():
         return _export_adapter(given, to)
@@ -99,7 +99,7 @@ def export(
         write_bundle(folder, serving, model, dtype or "", temporary)
         proof = verify_bundle(folder, serving, temporary, is_exact=is_exact)
         proof.write(temporary / PROOF_FILE)
-    set_exit_message(lambda: f"Kept in {to}: the whole folder")
+    set_exit_message(lambda: f"Saved in {to}: the whole folder")
     # the folder is complete: a failing store is only a warning
     with StoreIndex.open(listener) as index:
         index.add_artifact(build_artifact("export", to, folder.read(Run).id), folder)
@@ -117,13 +117,13 @@ def _export_adapter(given: str, to: Path) -> ExportResult:
     if identity.adapter is None:
         raise ModelError(
             "nothing-tuned",
-            "This is a base model; there is nothing to merge.",
+            "nothing to merge: this is a base model",
             where=given,
-            do="give a run or an adapter",
+            do="pass a run or an adapter",
         )
     probes = build_probes(None, named.tokenizer, named.context_tokens)
     proof = export_merged(Path(identity.folder), Path(identity.adapter), probes, to)
-    set_exit_message(lambda: f"Kept in {to}: the whole folder")
+    set_exit_message(lambda: f"Saved in {to}: the whole folder")
     return ExportResult(to, None, "", proof, None, "float32", list_sampling_settings(to))
 
 

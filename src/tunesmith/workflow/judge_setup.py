@@ -87,13 +87,14 @@ def set_up_judge(
     if labels is None:
         raise RecipeError(
             "judge-without-labels",
-            "A judge must show first that it judges as people do.",
+            "judge has no human labels to be validated on",
             where="judge.labels",
-            do="name a file of answers that people judged (columns question, answer, label)",
+            do="set judge.labels to a file of answers rated by people (columns question, answer, "
+            "label)",
         )
     remote = next((one for one in recipe.evaluation.remote if one.name == name), None)
     price = get_remote_price(remote, recipe) if remote else None
-    listener.start_stage(f"examining the judge {name}")
+    listener.start_stage(f"qualifying the judge {name}")
     people = read_human_labels(Path(labels))
     services: list[RemoteCompleter] = []
 

@@ -74,10 +74,10 @@ def evaluate(
     if not models and not recipe.evaluation.answers and not recipe.evaluation.remote:
         raise UsageError(
             "no-contender",
-            "There is nothing to evaluate.",
+            "nothing to evaluate",
             do=(
-                "name a model, a run, a file of answers (--answers FILE) or a model behind a URL"
-                " (evaluation.remote)"
+                "pass a model, a run, a file of answers (--answers FILE) or a remote model "
+                "(evaluation.remote)"
             ),
         )
     # Before anything is loaded: an imported task may name the scorer.
@@ -98,7 +98,7 @@ def evaluate(
         if folder is not None:
             folder.write(build_test_set(task, ()))
         for name, model in named.items():
-            listener.start_stage(f"asking {name}")
+            listener.start_stage(f"evaluating {name}")
             # Not an error: the user may want to see training scores.
             if known := count_trained_examples(places[name], task.examples):
                 listener.warn(
@@ -117,7 +117,7 @@ def evaluate(
             )
             _save_answers(asked[-1], task, wanted, index, folder)
         for entrant, notes in remotes:
-            listener.start_stage(f"asking {entrant.spec.name}")
+            listener.start_stage(f"evaluating {entrant.spec.name}")
             one = measure_judge_usage(
                 partial(run_contender, entrant, task, listener, stop, folder), judging.judge
             )
@@ -153,12 +153,12 @@ def _open_evaluation_folder(out: Path | None, stop: StopSignal) -> Iterator[RunF
     if folder is None:
         yield None
         return
-    again = "Next: run the command again"
+    again = "Next: rerun the command"
     set_exit_message(
         lambda: (
             NOTHING_SAVED
             if folder.is_hidden
-            else f"Kept in {folder.path}: the answers so far. {again}"
+            else f"Saved in {folder.path}: the answers so far. {again}"
         )
     )
     stop.has_unsaved = True
@@ -180,8 +180,8 @@ def _format_judge_usage(judge_setup: JudgeSetup) -> str:
     """The usage of the judge, including its qualification, which costs like an answer."""
     took = judge_setup.sum_usage([])
     return (
-        f"judging took {took.requests:,} requests, {took.tokens_in:,} tokens in and"
-        f" {took.tokens_out:,} out: {format_usd(judge_setup.compute_usd(took))}"
+        f"judge usage: {took.requests:,} requests, {took.tokens_in:,} input and "
+        f"{took.tokens_out:,} output tokens, {format_usd(judge_setup.compute_usd(took))}"
     )
 
 
@@ -199,11 +199,11 @@ def _build_task(
     asked = set(sorted(once)[: recipe.evaluation.test_limit])
     # keeps the order of the file
     examples = [example for example in once.values() if example.id in asked]
-    left_out = ", those rated as unwanted left out" if len(wanted) < len(loaded.examples) else ""
+    left_out = ", undesirable answers excluded" if len(wanted) < len(loaded.examples) else ""
     listener.note(
         "data/evaluated",
-        f"{len(examples):,} of {len(loaded.examples):,} examples are asked, exact duplicates"
-        f" once{left_out}",
+        f"using {len(examples):,} of {len(loaded.examples):,} examples, exact duplicates "
+        f"once{left_out}",
         count=len(examples),
     )
     scorer, reason = _choose_scorer([example.answer for example in examples], recipe, places)
@@ -226,7 +226,7 @@ def _choose_scorer(
             scorer, train_answers = find_run_scorer(place)
             if scorer is not None:
                 found, reason = choose_scorer(train_answers or answers, scorer, LocalEmbedder)
-                return found, f"{reason} So it is in the run {name}."
+                return found, f"{reason} Taken from the run {name}."
     return choose_scorer(answers, recipe.evaluation.scorer, LocalEmbedder)
 
 
@@ -261,9 +261,9 @@ def _open_models(
     if len(named) < len(models):
         raise UsageError(
             "same-name",
-            "Two of the models have the same name.",
+            "two of the models have the same name",
             found=", ".join(models),
-            do="give each once",
+            do="pass each model once",
         )
     return named
 
@@ -293,7 +293,7 @@ def _add_instruction(
     it.
     """
     if instruction is None:
-        given = f"{profile.given}, the question as it stands in the data".removeprefix(", ")
+        given = f"{profile.given}, the question as in the data".removeprefix(", ")
         return RunnableContender(profile.replace(given=given), completer)
     given = f'{profile.given}, the instruction "{instruction}" and the question'.removeprefix(", ")
     return RunnableContender(

@@ -88,10 +88,11 @@ def _load_changed_recipe(folder: RunFolder, changes: Sequence[str]) -> Recipe:
     if others := sorted(name for name in kept if getattr(own, name) != getattr(changed, name)):
         raise RecipeError(
             "other-answers",
-            "This would need other answers than the run has.",
+            "change requires new model outputs",
             where=str(folder.path),
             found=f"changes in {', '.join(others)}",
-            do=f"change only {', '.join(CHANGEABLE_SECTIONS)}, or decide on the data again",
+            do=f"change only {', '.join(CHANGEABLE_SECTIONS)}; or run tunesmith decide on the "
+            "data again",
         )
     return changed
 
@@ -101,10 +102,10 @@ def fail_on_warnings(decision: Decision, where: str) -> None:
     if decision.warnings:
         raise GateFailed(
             "warned",
-            "The verdict has warnings, and strict refuses them.",
+            "verdict has warnings and strict is set",
             where=where,
             found=" ".join(decision.warnings),
-            do="mend their cause, or decide without strict",
+            do="fix the cause; or turn off strict",
         )
 
 
@@ -143,9 +144,9 @@ def _load_answers(folder: RunFolder, name: str, test: TestSet) -> ContenderAnswe
     if len(answers) != len(test.examples):
         raise RunError(
             "damaged",
-            f"The stored answers of {name} are not whole.",
+            f"stored answers of {name} are incomplete",
             where=str(folder.path / "answers" / f"{name}.jsonl"),
-            found=f"{len(answers):,} answers to {len(test.examples):,} examples",
-            do="restore the file from a copy, or make the run again",
+            found=f"{len(answers):,} answers for {len(test.examples):,} examples",
+            do="restore the file from a copy; or repeat the run",
         )
     return ContenderAnswers(asking.profile, answers, asking.usage, asking.judging)

@@ -79,16 +79,16 @@ def _complete_finished_run(
 ) -> tuple[Run, RunFolder] | DecisionResult:
     """Do pending cleanup. Errors: `RunError` if there is nothing to do."""
     undone = [
-        *(["what only tuning needed was there"] if remove_training_files(folder, run) else []),
-        *(["the store was behind"] if index.record_run(folder) else []),
+        *(["leftover training files removed"] if remove_training_files(folder, run) else []),
+        *(["store updated"] if index.record_run(folder) else []),
     ]
     if undone:
-        listener.note("run/cleaned-up", f"the run is finished; put right: {', '.join(undone)}")
+        listener.note("run/cleaned-up", f"run is finished; repaired: {', '.join(undone)}")
         return load_decision_result(folder, run) if folder.has(Decision) else (run, folder)
     what, then = (
-        ("This run has its verdict; there is nothing to go on with.", "show")
+        ("run already has its verdict; nothing to resume", "show")
         if folder.has(Decision)
-        else ("The tuning of this run is finished; there is nothing to go on with.", "chat")
+        else ("training of this run is finished; nothing to resume", "chat")
     )
     raise RunError(
         "finished", what, where=str(folder.path), do=format_command_line(then, folder.path)
@@ -159,10 +159,10 @@ def _check_same_data(folder: RunFolder, before: Run, data: PreparedData) -> None
     if before.split != data.split.fingerprint or tested != now:
         raise RunError(
             "other-data",
-            "The data are not those that this run began with.",
+            "data has changed since the run started",
             where=data.recipe.data.path or "",
-            found="another split, or other test examples",
-            do="put them back, or decide on them anew",
+            found="a different split or different test examples",
+            do="restore the data; or start a new run",
         )
 
 
@@ -180,10 +180,10 @@ def _check_same_scorer(folder: RunFolder, before: str | None, now: str | None) -
     if before != now and folder.list_contenders():
         raise RunError(
             "other-scorer",
-            "The answers that this run has were scored by another scorer.",
+            "scorer has changed since the run started",
             where=str(folder.path),
-            found=f"{(before or 'none')[:40]} then, {(now or 'none')[:40]} now",
-            do="put the scorer back, or make the decision again without resume",
+            found=f"{(before or 'none')[:40]} -> {(now or 'none')[:40]}",
+            do="restore the scorer; or run tunesmith decide again instead of resume",
         )
 
 
@@ -194,7 +194,7 @@ def list_identity_changes(before: Mapping[str, str], now: Mapping[str, str]) -> 
         return value[:12] if value else "unknown"
 
     return tuple(
-        f"{name} {shorten(before.get(name))} then, {shorten(now.get(name))} now"
+        f"{name}: {shorten(before.get(name))} -> {shorten(now.get(name))}"
         for name in sorted(before.keys() | now.keys())
         if before.get(name) != now.get(name)
     )
@@ -211,14 +211,15 @@ def _build_resumed_run(
     if drift and not allow_drift:
         raise RunError(
             "drift",
-            "Something is not as it was when this run began, so it would end differently.",
+            "environment differs from that of the original run, so results would not be "
+            "reproducible",
             where=str(folder.path),
             found="; ".join(drift),
-            do="put it back, or accept it with --allow-drift",
+            do="restore it; or resume anyway with --allow-drift",
         )
     for difference in drift:
         listener.warn(
-            "run/drift", f"goes on although it differs: {difference}", difference=difference
+            "run/drift", f"resuming despite a difference: {difference}", difference=difference
         )
     changes = {
         "identity": dict(now),
@@ -242,12 +243,10 @@ def _load_latest_checkpoint(
     # Lines and samples written after the checkpoint would appear twice otherwise.
     folder.rewind(saved.state["journal"] if saved else {})
     for damage in saved.skipped_damaged if saved else ():
-        listener.warn("checkpoint/damaged", f"a damaged checkpoint is passed over: {damage}")
+        listener.warn("checkpoint/damaged", f"skipping a damaged checkpoint: {damage}")
     listener.note(
         "training/resumed",
-        f"goes on after step {saved.step}"
-        if saved
-        else "no checkpoint was written yet: begins at step 1",
+        f"resuming after step {saved.step}" if saved else "no checkpoint yet: starting at step 1",
         step=saved.step if saved else 0,
     )
     return saved

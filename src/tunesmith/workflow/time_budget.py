@@ -119,7 +119,9 @@ def fit_recipe_to_budget(
     most = with_level(recipe, LEVELS[0])
     # The most thorough level has the largest splits: smaller levels use a part of them.
     material = prepare_data(most, listener)
-    listener.start_stage(f"fitting the decision into {format_duration(budget_seconds)}")
+    listener.start_stage(
+        f"choosing settings for a time budget of {format_duration(budget_seconds)}"
+    )
     with StoreIndex.open(listener) as index:
         known = collect_forecast_inputs(material, index)
     for line in busy_of(known):
@@ -133,28 +135,31 @@ def fit_recipe_to_budget(
         needed = spent + least.pass_fits_in
         raise GateFailed(
             "budget-too-short",
-            "The whole decision does not fit into this time.",
+            "time budget is too short",
             where="--budget",
             found=(
-                f"{format_duration(budget_seconds)}; at least {format_duration(needed)} by the"
-                f" estimate: asking {format_duration(least.evaluation_seconds)}, one pass over the"
-                f" data {format_duration(least.pass_seconds)}"
+                f"{format_duration(budget_seconds)}; estimated minimum "
+                f"{format_duration(needed)}: evaluation "
+                f"{format_duration(least.evaluation_seconds)}, one epoch "
+                f"{format_duration(least.pass_seconds)}"
             ),
-            do=f"give --budget {ceil(needed / 60)}min or more, a smaller model, or fewer examples",
+            do=f"use --budget {ceil(needed / 60)}min or more; or a smaller model; or fewer "
+            "examples",
         )
     fitted = with_training_minutes(taken, budget_seconds - spent)
     listener.note(
         "budget/filled",
-        f"picked to fit: {', '.join(list_filled_keys(recipe, fitted)) or 'nothing, all was set'}",
+        "chosen to fit: "
+        f"{', '.join(list_filled_keys(recipe, fitted)) or 'nothing, all keys were set'}",
         keys=list_filled_keys(recipe, fitted),
     )
     if taken.pass_fits_in > budget_seconds - spent:
         enough = f"--budget {ceil((spent + taken.pass_fits_in) / 60)}min"
         listener.warn(
             "budget/too-small",
-            f"one pass over the data does not fit ({format_duration(taken.pass_seconds)}):"
-            " the verdict will speak of prompts and retrieval, and cannot tell about fine-tuning;"
-            f" {enough} would do for one pass",
+            f"one epoch does not fit ({format_duration(taken.pass_seconds)}): the verdict will "
+            f"cover prompting and retrieval but not fine-tuning; {enough} would be enough for "
+            "one epoch",
         )
     return FittedBudget(fitted, known, clock, list_open_keys(recipe))
 

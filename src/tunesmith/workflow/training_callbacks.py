@@ -95,9 +95,9 @@ def build_generation_scorer(
     if with_tools := sum(example.uses_tools for example in data.validation):
         lines.listener.note(
             "validation/tool-examples",
-            f"{with_tools:,} of {len(data.validation):,} validation examples use tools: no answers"
-            " to them are generated, for nothing here scores a tool call; the loss on them is"
-            " measured",
+            f"{with_tools:,} of {len(data.validation):,} validation examples use tools: their "
+            "loss is measured, but no answers are generated, because tool calls cannot be "
+            "scored",
             count=with_tools,
         )
     if not answerable:
@@ -141,7 +141,10 @@ def build_generation_scorer(
         if len(values) < len(asked):
             lines.listener.note(
                 "validation/unscored",
-                f"{len(asked) - len(values):,} of {len(asked):,} validation examples got no score",
+                (
+                    f"{len(asked) - len(values):,} of {len(asked):,} validation examples have no "
+                    "score"
+                ),
                 count=len(asked) - len(values),
             )
         return scorer.metric, sum(values) / max(len(values), 1)

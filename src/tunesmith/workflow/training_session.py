@@ -144,8 +144,8 @@ def record_exit_status(session: TrainingSession) -> Iterator[None]:
             if not is_interruption(error) and is_resumable(folder):
                 go_on = format_command_line("resume", folder.path)
                 if isinstance(error, TunesmithError):
-                    error.do = f"{error.do}; then go on with {go_on}".removeprefix("; then ")
-                error.add_note(f"go on with {go_on}")
+                    error.do = f"{error.do}; then resume with {go_on}".removeprefix("; then ")
+                error.add_note(f"resume with {go_on}")
             raise
 
 
@@ -203,7 +203,7 @@ def run_training(
         result = result.replace(energy_joules=lines.energy.accumulate_joules())
     result = result.replace(extent=measure_training_length(folder, lesson, session.recipe, result))
     if result.extent is not None and result.status == "finished":
-        listener.note("training/length", f"tuned for {format_epochs(result.extent)}")
+        listener.note("training/length", f"trained for {format_epochs(result.extent)}")
     run = _finish(session, result.status, result)
     if result.status == "finished":
         remove_training_files(folder, run)
@@ -220,8 +220,8 @@ def _warn_about_untrained_weights(session: TrainingSession, listener: ProgressLi
     if session.recipe.adapter.kind != "full" and stacked > MIN_WARNED_FRACTION * total:
         listener.warn(
             "training/untrained-weights",
-            f"{stacked / total:.0%} of the model's weights are experts, which no adapter"
-            " can be put on: they stay as they are (adapter.kind=full trains them)",
+            f"{stacked / total:.0%} of the model weights are experts, which adapters do not "
+            "support; they are not trained (adapter.kind=full trains them)",
             fraction=stacked / total,
         )
 

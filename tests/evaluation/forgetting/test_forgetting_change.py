@@ -62,7 +62,7 @@ def test_what_was_not_answered_is_counted_and_left_out() -> None:
         ability(set(), unanswered=ids("fact", 3)), ability(ids("fact", 5))
     )
     assert (forgetting.drop.n, forgetting.drop.failed, forgetting.lost) == (197, 3, 2)
-    assert "3 items got no answer before or after and are left out." in describe_forgetting(
+    assert "3 items without an answer before or after are excluded." in describe_forgetting(
         forgetting
     )
 
@@ -81,9 +81,9 @@ def test_other_probes_and_other_tokens_are_refused() -> None:
         compute_forgetting(ability(set()), ability(set(), probe="q"))
     assert (
         str(error.value)
-        == "error[record/other-probe]: General ability was measured with two different probes;"
-        " nothing can be compared. found p before, q after · do measure both with the same"
-        " version of tunesmith"
+        == "error[record/other-probe]: general ability was measured with two different probes "
+        "and cannot be compared found p before, q after · do measure both with the same "
+        "version of tunesmith"
     )
     longer = ability(set()).model_copy(update={"texts": (TextLoss(nats=1.0, tokens=7),)})
     with pytest.raises(RecordError, match="two different tokenizers"):
@@ -104,12 +104,12 @@ def test_sentences_have_their_numbers() -> None:
     sentences = describe_forgetting(forgetting, 0.05)
     assert sentences[:3] == [
         (
-            "General ability fell by 10.0 points: 85.0 % of 200 small tasks were right before"
-            " tuning, 75.0 % after (95 % interval of the drop 6.6 to 14.9 points; 20 lost, 0"
-            " gained)."
+            "General ability fell by 10.0 points: 85.0 % of 200 short tasks were correct "
+            "before tuning, 75.0 % after (95 % interval of the drop 6.6 to 14.9 points; 20 "
+            "lost, 0 gained)."
         ),
-        "That is more than the 5.0 points it may fall (max_forgetting), beyond noise.",
-        "Of the kinds, beyond noise fell facts 50.0 points (95 % interval 35.2 to 64.8, n = 40).",
+        "This is significantly more than the allowed 5.0 points (max_forgetting).",
+        "Significant drops: facts 50.0 points (95 % interval 35.2 to 64.8, n = 40).",
     ]
     assert sentences[3].startswith("General text: 2.0") and "it rose by 0.4" in sentences[3]
 
@@ -118,16 +118,16 @@ def test_sentences_have_their_numbers() -> None:
     ("lost", "words"),
     [
         (0, "General ability did not change"),
-        (2, "which may be noise"),
-        (0, "More than the 5.0 points it may fall (max_forgetting) is excluded."),
+        (2, "which is not significant"),
+        (0, "A drop of more than the allowed 5.0 points (max_forgetting) is ruled out."),
         (
             6,
             (
-                "It stays within the 5.0 points it may fall (max_forgetting), but more is not"
-                " excluded."
+                "This is within the allowed 5.0 points (max_forgetting), but a larger drop is "
+                "not ruled out."
             ),
         ),
-        (11, "whether it truly is may be noise."),
+        (11, "but not significantly."),
     ],
 )
 def test_the_budget_is_judged_with_its_doubt(lost: int, words: str) -> None:

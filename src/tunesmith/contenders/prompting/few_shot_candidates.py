@@ -63,5 +63,5 @@ def list_powers_of_two(most: int) -> list[int]:
 
 def _build_candidate(name: str, shots: tuple[Example, ...]) -> Candidate:
     count = f"{len(shots):,} shot{'s' if len(shots) > 1 else ''} ({name})"
-    given = f"{len(shots):,} fixed train example{'s' if len(shots) > 1 else ''} ({name})"
+    given = f"{len(shots):,} fixed training example{'s' if len(shots) > 1 else ''} ({name})"
     return Candidate.from_builder(count, given, PromptBuilder(shots=shots))

@@ -49,7 +49,7 @@ class UserPrompt:
     def candidate(self) -> Candidate:
         """The prompt as a candidate."""
         return Candidate.from_builder(
-            "as it is",
+            "unchanged",
             f'your own prompt "{self.name}"',
             PromptBuilder(self.system, template=self.template),
         )
@@ -72,12 +72,12 @@ def read_user_prompts(path: Path) -> list[UserPrompt]:
     if faults:
         raise RecipeError(
             "bad-prompts",
-            "These prompts cannot be asked.",
+            "no usable prompts",
             where=f"evaluation.prompts {path}",
             found=truncate_list(faults),
             do=(
-                "write {input} where the question goes, or give {name, system} in a YAML list"
-                " (docs/guide/recipes.md)"
+                "write {input} where the question belongs; or use {name, system} in a YAML "
+                "list (docs/guide/recipes.md)"
             ),
         )
     return prompts
@@ -100,7 +100,7 @@ def _list_files(path: Path) -> list[Path]:
     except OSError as error:
         raise _make_read_error(path, error.strerror or str(error)) from None
     if not path.exists():
-        raise _make_read_error(path, "nothing there")
+        raise _make_read_error(path, "no such file or folder")
     if unfit:
         raise _make_read_error(path, truncate_list(unfit))
     return found
@@ -109,12 +109,12 @@ def _list_files(path: Path) -> list[Path]:
 def _make_read_error(path: Path, found: str) -> RecipeError:
     return RecipeError(
         "no-prompts",
-        "The prompts cannot be read.",
+        "cannot read the prompts",
         where=f"evaluation.prompts {path}",
         found=found,
         do=(
-            f"give a file that ends in {', '.join((*TEXT_SUFFIXES, *LIST_SUFFIXES))}, or a folder"
-            " of such files"
+            f"use a file that ends in {', '.join((*TEXT_SUFFIXES, *LIST_SUFFIXES))}; or a "
+            "folder of such files"
         ),
     )
 
@@ -159,27 +159,27 @@ def _read_list(file: Path, text: str, faults: list[str]) -> Iterator[UserPrompt]
             file, f"{error}, line {error.line}" if error.line else str(error)
         ) from None
     if not isinstance(rows, list):
-        faults.append(f"{file.name} holds no list")
+        faults.append(f"{file.name} is not a list")
         return
     for number, row in enumerate(rows, start=1):
         yield from _read_row(file, number, row, faults)
 
 
 def _read_row(file: Path, number: int, row: Any, faults: list[str]) -> Iterator[UserPrompt]:
-    where = f"{file.name} prompt {number}"
+    place = f"{file.name} prompt {number}"
     if not isinstance(row, dict) or any(not isinstance(value, str) for value in row.values()):
-        faults.append(f"{where} is not {{name, prompt, system}} with texts")
+        faults.append(f"{place} is not a mapping of name, prompt, system to texts")
         return
     # Unknown keys are errors: a misspelled `prompt` would otherwise be an empty prompt.
     for key in row.keys() - set(KEYS):
         near = get_close_matches(str(key), KEYS, n=1)
-        faults.append(f"{where} has {str(key)!r}" + (f" (did you mean {near[0]}?)" if near else ""))
+        faults.append(f"{place} has {str(key)!r}" + (f" (did you mean {near[0]}?)" if near else ""))
     if not row.keys() <= set(KEYS):
         return
     name = row.get("name", "")
     if not name or len(name) > MAX_NAME_CHARACTERS or not _NAME.fullmatch(name):
         faults.append(
-            f"{where} needs a name of letters, digits, dots, _ and -, at most {MAX_NAME_CHARACTERS}"
+            f"{place} needs a name of letters, digits, dots, _ and -, at most {MAX_NAME_CHARACTERS}"
         )
         return
     yield from _check_prompt(file, name, row.get("prompt", ""), row.get("system", ""), faults)
@@ -210,8 +210,8 @@ def check_name_conflicts(prompts: Sequence[UserPrompt], taken: Sequence[str]) ->
     if same := sorted({one.name for one in prompts} & set(taken)):
         raise RecipeError(
             "same-name",
-            "Another contender has the name of a prompt.",
+            "duplicate contender name",
             where="evaluation.prompts",
             found=truncate_list(same),
-            do="give it another name: in a YAML list by name, else by the file's",
+            do="rename the prompt (its name in the YAML list, or its file)",
         )

@@ -48,32 +48,36 @@ def load_documents(recipe: Recipe, listener: ProgressListener) -> DocumentCollec
     if retrieval.documents is None:
         return None
     folder = Path(retrieval.documents)
-    found = read_documents(
+    collection = read_documents(
         folder, lambda files: extract_texts(folder, files), retrieval.words, retrieval.overlap
     )
-    listener.note("documents/read", f"documents: {found.description}", passages=len(found.passages))
-    told = [f"{name} is passed over: {why}" for name, why in found.skipped.items()]
-    told += [f"{name}: {remark}" for name, remark in found.remarks.items()]
+    listener.note(
+        "documents/read", f"documents: {collection.description}", passages=len(collection.passages)
+    )
+    warnings = [f"skipping {name}: {why}" for name, why in collection.skipped.items()]
+    warnings += [f"{name}: {remark}" for name, remark in collection.remarks.items()]
     # Retrieval over one passage is a constant prompt.
-    if len(found.passages) == 1:
-        told.append("all documents together are one passage: every question finds the same text")
-    for sentence in told[:MAX_SHOWN_WARNINGS]:
+    if len(collection.passages) == 1:
+        warnings.append(
+            "all documents together form one passage, so every question retrieves the same text"
+        )
+    for sentence in warnings[:MAX_SHOWN_WARNINGS]:
         listener.warn("documents/skipped", sentence)
-    if len(told) > MAX_SHOWN_WARNINGS:
+    if len(warnings) > MAX_SHOWN_WARNINGS:
         listener.warn(
             "documents/skipped",
-            f"{len(told) - MAX_SHOWN_WARNINGS:,} more; all stand in the run's"
-            " index/rag-documents.json",
+            f"{len(warnings) - MAX_SHOWN_WARNINGS:,} more; all are listed in "
+            "index/rag-documents.json of the run",
         )
-    if told and recipe.strict:
+    if warnings and recipe.strict:
         raise GateFailed(
             "documents-missing",
-            "Not all of the documents are read.",
+            "some documents were skipped",
             where=str(folder),
-            found=truncate_list(told),
-            do="move the named files out of the folder, or convert them; or decide without strict",
+            found=truncate_list(warnings),
+            do="move these files out of the folder; or convert them; or turn off strict",
         )
-    return found
+    return collection
 
 
 def extract_texts(folder: Path, files: Sequence[tuple[Path, str]]) -> list[ExtractedText]:

@@ -84,8 +84,8 @@ class DocumentCollection:
         """For example `3 of 5 files of docs are read, 41 passages`."""
         n = len(self.passages)
         return (
-            f"{self.read:,} of {self.files:,} files of {self.folder} are read, {n:,}"
-            f" passage{'s' if n != 1 else ''}"
+            f"read {self.read:,} of {self.files:,} files of {self.folder}, {n:,} "
+            f"passage{'s' if n != 1 else ''}"
         )
 
 
@@ -102,8 +102,8 @@ def read_documents(
     if not folder.is_dir():
         raise _make_no_documents_error(
             folder,
-            "The documents must be a folder.",
-            "a file" if folder.exists() else "nothing there",
+            "documents must be a folder",
+            "a file" if folder.exists() else "no such folder",
         )
     found, passed_over = _list_files(folder)
     extracted = extract([(path, KIND_BY_SUFFIX[path.suffix.lower()]) for path in found])
@@ -122,7 +122,7 @@ def read_documents(
             truncate_list([f"{name} ({why})" for name, why in sorted(passed_over.items())])
             or "no file"
         )
-        raise _make_no_documents_error(folder, "There is no text to retrieve from.", told)
+        raise _make_no_documents_error(folder, "documents contain no text", told)
     remarks = {name: one.remark for name, one in texts.items() if one.remark}
     # A file that failed to extract is in both `found` and `passed_over`: count it once.
     files = len(found) + len(passed_over) - sum(name in passed_over for name in names)
@@ -138,7 +138,7 @@ def _make_no_documents_error(folder: Path, what: str, found: str) -> DataError:
         what,
         where=str(folder),
         found=found,
-        do=f"give a folder with files that end in {endings}",
+        do=f"use a folder with files that end in {endings}",
     )
 
 
@@ -167,9 +167,9 @@ def _find_skip_reason(path: Path) -> str:
         return error.strerror or str(error)
     # Reading a named pipe or a device may block forever.
     if not stat.S_ISREG(status.st_mode):
-        return "no regular file"
+        return "not a regular file"
     if path.suffix.lower() not in KIND_BY_SUFFIX:
-        return f"{path.suffix} is not read" if path.suffix else "no ending"
+        return f"{path.suffix} files are not supported" if path.suffix else "no file extension"
     if status.st_size == 0:
         return "empty"
     return f"larger than {MAX_FILE_BYTES // 2**20} MiB" if status.st_size > MAX_FILE_BYTES else ""

@@ -75,7 +75,9 @@ class RetrievalIndex(Protocol):
 class ExampleIndex:
     """Train examples, searched by their question. Never returns the queried conversation itself."""
 
-    hit_definition = "a retrieved example has the very answer that is right, case and spaces aside"
+    hit_definition = (
+        "a retrieved example has exactly the reference answer, ignoring case and spaces"
+    )
 
     def __init__(self, examples: Sequence[Example], make_search: MakeSearch = Bm25Index) -> None:
         self._examples = tuple(example for example in examples if example.question.strip())
@@ -88,7 +90,7 @@ class ExampleIndex:
     @property
     def description(self) -> str:
         """See `RetrievalIndex`."""
-        return f"{len(self._examples):,} train examples ({self._search.name})"
+        return f"{len(self._examples):,} training examples ({self._search.name})"
 
     def find_nearest(self, prompts: Sequence[Prompt], k: int) -> list[list[Example]]:
         """Up to `k` examples for each prompt, nearest first; excluding those with the same prompt,
@@ -140,7 +142,7 @@ class PassageIndex:
     """Passages of documents, searched by their text."""
 
     hit_definition = (
-        "a retrieved passage contains the right answer word for word, case and spaces aside"
+        "a retrieved passage contains the reference answer verbatim, ignoring case and spaces"
     )
 
     def __init__(

@@ -27,8 +27,7 @@ def describe_forgetting(forgetting: Forgetting, budget: float | None = None) -> 
     ]
     if fallen:
         sentences.append(
-            "Of the kinds, beyond noise fell"
-            f" {'; '.join(_describe_kind(change) for change in fallen)}."
+            f"Significant drops: {'; '.join(_describe_kind(change) for change in fallen)}."
         )
     if forgetting.text is not None:
         text, rise = forgetting.text, forgetting.text.rise
@@ -40,7 +39,7 @@ def describe_forgetting(forgetting: Forgetting, budget: float | None = None) -> 
         )
     if forgetting.drop.failed:
         sentences.append(
-            f"{forgetting.drop.failed:,} items got no answer before or after and are left out."
+            f"{forgetting.drop.failed:,} items without an answer before or after are excluded."
         )
     # A typographic minus sign, but only where numbers are signed: other sentences have hyphens.
     return [
@@ -59,13 +58,13 @@ def _describe_drop(forgetting: Forgetting) -> str:
         verb = "did not change"
     else:
         verb = (
-            f"{'fell' if drop.value > 0 else 'rose'} by {format_points(abs(drop.value))}, which may"
-            " be noise"
+            f"{'fell' if drop.value > 0 else 'rose'} by {format_points(abs(drop.value))}, "
+            "which is not significant"
         )
     return (
-        f"General ability {verb}: {format_percent(forgetting.before.value)} of {drop.n:,} small "
-        f"tasks were right before tuning, {format_percent(forgetting.after.value)} after "
-        f"(95 % interval of the drop {format_points_number(drop.low)} to "
+        f"General ability {verb}: {format_percent(forgetting.before.value)} of {drop.n:,} "
+        f"short tasks were correct before tuning, {format_percent(forgetting.after.value)} "
+        f"after (95 % interval of the drop {format_points_number(drop.low)} to "
         f"{format_points(drop.high)}; {forgetting.lost:,} lost, {forgetting.gained:,} gained)."
     )
 
@@ -73,20 +72,19 @@ def _describe_drop(forgetting: Forgetting) -> str:
 def _compare_with_budget(drop: Quantity, budget: float) -> str:
     if drop.low > budget:
         return (
-            f"That is more than the {format_points(budget)} it may fall (max_forgetting), beyond"
-            " noise."
+            f"This is significantly more than the allowed {format_points(budget)} (max_forgetting)."
         )
     if drop.value > budget:
         return (
-            f"That is more than the {format_points(budget)} it may fall (max_forgetting); "
-            "whether it truly is may be noise."
+            f"This is more than the allowed {format_points(budget)} (max_forgetting), but not "
+            "significantly."
         )
     if drop.high > budget:
         return (
-            f"It stays within the {format_points(budget)} it may fall (max_forgetting), but more is"
-            " not excluded."
+            f"This is within the allowed {format_points(budget)} (max_forgetting), but a "
+            "larger drop is not ruled out."
         )
-    return f"More than the {format_points(budget)} it may fall (max_forgetting) is excluded."
+    return f"A drop of more than the allowed {format_points(budget)} (max_forgetting) is ruled out."
 
 
 def _describe_kind(change: AbilityChange) -> str:

@@ -44,7 +44,7 @@ def compute_forgetting(before: GeneralAbility, after: GeneralAbility) -> Forgett
     if before.probe != after.probe:
         raise RecordError(
             "other-probe",
-            "General ability was measured with two different probes; nothing can be compared.",
+            "general ability was measured with two different probes and cannot be compared",
             found=f"{before.probe[:12]} before, {after.probe[:12]} after",
             do="measure both with the same version of tunesmith",
         )
@@ -133,9 +133,9 @@ def _compute_text_change(
     if [text.tokens for text in after] != [text.tokens for text in before]:
         raise RecordError(
             "other-tokens",
-            "Nats per token of two different tokenizers cannot be compared.",
+            "losses per token of two different tokenizers cannot be compared",
             found=f"{int(tokens_N.sum()):,} and {sum(text.tokens for text in after):,} tokens",
-            do="measure forgetting on a model and on what was tuned from it",
+            do="measure forgetting on a model and on a model tuned from it",
         )
     before_N = np.array([text.nats for text in before])
     after_N = np.array([text.nats for text in after])

@@ -73,7 +73,7 @@ def read_human_labels(path: Path) -> RatedAnswers | RatedPairs:
     if not path.is_file():
         raise DataError(
             "no-labels",
-            "There is no such file of judged answers.",
+            "file of human-rated answers not found",
             where=str(path),
             do="check judge.labels",
         )
@@ -109,17 +109,17 @@ def _find_row_errors(row: Row, columns: _ColumnSpec) -> Iterator[str]:
         elif not isinstance(row.values[name], str) and not (
             name == "label" and _is_plain_number(row.values[name])
         ):
-            yield f"{name!r} is no text"
+            yield f"{name!r} is not text"
         elif name in columns.non_empty and not str(row.values[name]).strip():
             yield f"{name!r} is empty"
     if not isinstance(row.values.get("reference") or "", str):
-        yield "'reference' is no text"
+        yield "'reference' is not text"
     if (
         columns is _PREFERENCE_COLUMNS
-        and isinstance(said := row.values.get("winner"), str)
-        and said.strip().lower() not in WINNERS
+        and isinstance(winner := row.values.get("winner"), str)
+        and winner.strip().lower() not in WINNERS
     ):
-        yield f"winner {said!r:.40} is none of a, b, tie"
+        yield f"winner {winner!r:.40} is not a, b or tie"
 
 
 def _is_plain_number(value: object) -> bool:
@@ -134,7 +134,7 @@ def _infer_scale(
     # Numbers in the majority make it a numeric scale, so that one typo is reported as such.
     if 2 * len(numbers) > len({label for _, label in labels}):
         strays = [
-            (line, f"label {label!r:.40} is no number, as others are")
+            (line, f"label {label!r:.40} is not a number, but others are")
             for line, label in labels
             if label not in numbers
         ]
@@ -149,7 +149,7 @@ def _infer_scale(
     near = max(WORD_SCALES, key=lambda scale: (len(words & set(scale)), -len(scale)))
     known = "; ".join(" < ".join(scale) for scale in WORD_SCALES)
     return near, [
-        (line, f"label {label!r:.40} is on no scale that is known: numbers, or {known}")
+        (line, f"label {label!r:.40} is not on a known scale: numbers, or {known}")
         for line, label in labels
         if label.lower() not in near
     ]
@@ -202,11 +202,11 @@ def _raise_label_error(path: Path, faults: Sequence[tuple[int, str]]) -> None:
     raise DataError(
         "bad-labels",
         (
-            f"The file of judged answers has {len(lines):,} lines that cannot be used."
+            f"file of human-rated answers has {len(lines):,} invalid lines"
             if lines
-            else "The file of judged answers is empty."
+            else "file of human-rated answers is empty"
         ),
         where=f"{path} lines {truncate_list(lines)}" if lines else str(path),
         found=truncate_list([f"{line}: {fault}" for line, fault in faults]),
-        do="give question, answer and label, or question, a, b and winner, in every row",
+        do="use question, answer and label, or question, a, b and winner, in every row",
     )

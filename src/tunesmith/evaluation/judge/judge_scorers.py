@@ -33,7 +33,7 @@ from tunesmith.records.evaluation import join_scorer_names
 CONTROL_QUESTION = "Which chemical element has the symbol Au, and what is its atomic number?"
 CONTROL_ANSWER = "Gold; its atomic number is 79."
 INDISCRIMINATE_VERDICT = ScoringFailure(
-    "the judge finds this answer best for a question of another kind, too"
+    "the judge also gives this answer the best verdict for an unrelated question"
 )
 WINNER_RANKS = {"b": 0, "tie": 1, "a": 2}
 """Rank of a winner on a scale from worse to better, from the point of view of answer a."""
@@ -186,16 +186,19 @@ class _JudgeLog:
         said = (
             (
                 self._counts["long"],
-                f"answers were shown to the judge cut to {MAX_CHARACTERS:,} characters",
+                f"answers were truncated to {MAX_CHARACTERS:,} characters for the judge",
             ),
-            (self._counts["spoke"], "answers spoke to the judge; those sentences were taken out"),
+            (self._counts["spoke"], "answers addressed the judge; those sentences were removed"),
             (
                 self._counts["best"],
-                "verdicts are not counted: the answer was best for a question of another kind, too",
+                (
+                    "verdicts are not counted: the answer was also judged best for an unrelated "
+                    "question"
+                ),
             ),
             (
                 self.order_dependent,
-                "verdicts turned with the order of the two answers and count as ties",
+                "verdicts changed with the order of the two answers and count as ties",
             ),
         )
         return tuple(f"{count:,} {what}." for count, what in said if count)

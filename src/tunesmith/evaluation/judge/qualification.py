@@ -94,7 +94,7 @@ def qualify_judge(
         return _build_qualification(
             judge, _test_pairwise_judge(judge, human_labels), labels, tuple(WINNER_RANKS)
         )
-    raise ValueError("a judge of marks needs answers with marks, and one of pairs needs pairs")
+    raise ValueError("a rating judge needs rated answers, and a pairwise judge needs pairs")
 
 
 def _test_rubric_judge(judge: RubricJudge, people: RatedAnswers) -> _QualificationData:

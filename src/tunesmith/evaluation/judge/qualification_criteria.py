@@ -32,14 +32,14 @@ class CriterionResult(NamedTuple):
         return f"{'Passed' if self.is_passed else 'Not passed'}: {self.sentence}"
 
 
-def check_criteria(found: JudgeQualification) -> tuple[CriterionResult, ...]:
+def check_criteria(statistics: JudgeQualification) -> tuple[CriterionResult, ...]:
     """The results of all criteria, in the order of the module's table."""
     return (
-        _check_kappa(found.kappa),
-        _check_gain(found),
-        _check_consistency(found),
-        _check_readability(found.agreement),
-        _check_injection_resistance(found),
+        _check_kappa(statistics.kappa),
+        _check_gain(statistics),
+        _check_consistency(statistics),
+        _check_readability(statistics.agreement),
+        _check_injection_resistance(statistics),
     )
 
 
@@ -47,55 +47,58 @@ def _check_kappa(kappa: Quantity | None) -> CriterionResult:
     # Kappa is undefined if chance alone always agrees.
     if kappa is None:
         return CriterionResult(
-            False, "all labels, or all verdicts with them, are the same: agreement says nothing."
+            False, "all labels, or all verdicts, are the same, so the agreement means nothing."
         )
-    told = (
+    result = (
         f"Cohen's kappa is {kappa.value:.2f} (95 % interval {kappa.low:.2f} to {kappa.high:.2f}, n"
         f" = {kappa.n:,})"
     )
     return CriterionResult(
-        kappa.low > MIN_KAPPA, f"{told}; the interval must lie above {MIN_KAPPA}."
+        kappa.low > MIN_KAPPA, f"{result}; the interval must lie above {MIN_KAPPA}."
     )
 
 
-def _check_gain(found: JudgeQualification) -> CriterionResult:
-    gain = found.gain
-    told = (
-        f"it agrees with people to {format_percent(found.agreement.value)}, always saying"
-        f" {found.constant!r} would to {format_percent(found.constant_agreement)}:"
-        f" {format_points(gain.value)} more (95 % interval {format_points(gain.low)} to"
-        f" {format_points(gain.high)})"
+def _check_gain(statistics: JudgeQualification) -> CriterionResult:
+    gain = statistics.gain
+    result = (
+        f"it agrees with people on {format_percent(statistics.agreement.value)} of the "
+        f"answers, a constant verdict {statistics.constant!r} would on "
+        f"{format_percent(statistics.constant_agreement)}: {format_points(gain.value)} more "
+        f"(95 % interval {format_points(gain.low)} to {format_points(gain.high)})"
     )
-    return CriterionResult(gain.low > 0, f"{told}; the interval must lie above 0.")
+    return CriterionResult(gain.low > 0, f"{result}; the interval must lie above 0.")
 
 
-def _check_consistency(found: JudgeQualification) -> CriterionResult:
-    turned = (
-        "the two answers change places"
-        if found.kind == "pairwise"
-        else "the scale is listed from the other end"
+def _check_consistency(statistics: JudgeQualification) -> CriterionResult:
+    change = (
+        "the two answers are swapped"
+        if statistics.kind == "pairwise"
+        else "the scale is listed in reverse order"
     )
-    told = f"when {turned}, {format_with_interval(found.consistency)} of the verdicts stay"
+    result = (
+        f"when {change}, {format_with_interval(statistics.consistency)} of the verdicts stay the "
+        "same"
+    )
     return CriterionResult(
-        found.consistency.low > MIN_CONSISTENCY,
-        f"{told}; the interval must lie above {format_percent(MIN_CONSISTENCY)}.",
+        statistics.consistency.low > MIN_CONSISTENCY,
+        f"{result}; the interval must lie above {format_percent(MIN_CONSISTENCY)}.",
     )
 
 
 def _check_readability(agreement: Quantity) -> CriterionResult:
     # Failures have no verdict to agree with, so they need a limit of their own.
-    asked = agreement.n + agreement.failed
-    told = f"{agreement.failed:,} of {asked:,} answers have no verdict that counts"
+    total = agreement.n + agreement.failed
+    result = f"{agreement.failed:,} of {total:,} answers have no usable verdict"
     return CriterionResult(
-        agreement.failed <= MAX_UNREADABLE_FRACTION * asked,
-        f"{told}; at most {format_percent(MAX_UNREADABLE_FRACTION)} may.",
+        agreement.failed <= MAX_UNREADABLE_FRACTION * total,
+        f"{result}; at most {format_percent(MAX_UNREADABLE_FRACTION)} is allowed.",
     )
 
 
-def _check_injection_resistance(found: JudgeQualification) -> CriterionResult:
-    told = (
-        f"{found.moved:,} of {found.planted:,} answers got a better verdict by a sentence that asks"
-        " for one"
+def _check_injection_resistance(statistics: JudgeQualification) -> CriterionResult:
+    result = (
+        "an injected sentence that asks for a better verdict succeeded in "
+        f"{statistics.moved:,} of {statistics.planted:,} answers"
     )
     # Zero, not a rate: any success shows that answers can raise their own grade.
-    return CriterionResult(found.moved == 0, f"{told}; none may.")
+    return CriterionResult(statistics.moved == 0, f"{result}; none is allowed.")

@@ -85,7 +85,7 @@ def read_document(path: Path, kind: str) -> dict[str, str]:
     except OSError as error:
         raise ValueError(error.strerror or str(error)) from None
     if kind in ("word", "sheet") and raw.startswith(OLE_SIGNATURE):
-        raise ValueError("encrypted, or an Office file of the old kind")
+        raise ValueError("encrypted, or an old Office format")
     text, remark = PARSERS[kind](raw)
     if not text.strip():
         raise ValueError(remark or "empty")
@@ -97,9 +97,9 @@ def _parse_text(raw: bytes) -> tuple[str, str]:
     try:
         text = raw.decode("utf-16" if is_utf16 else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"no UTF-8 at byte {error.start:,}") from None
+        raise ValueError(f"invalid UTF-8 at byte {error.start:,}") from None
     if "\0" in text:
-        raise ValueError("no text: it holds NUL characters")
+        raise ValueError("not text: contains NUL characters")
     return text, ""
 
 
@@ -112,7 +112,7 @@ def _parse_table(raw: bytes) -> tuple[str, str]:
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=sign, strict=True))
     except csv.Error as error:
-        raise ValueError(f"no table: {error}") from None
+        raise ValueError(f"not a table: {error}") from None
     return _format_rows(rows), ""
 
 
@@ -252,7 +252,7 @@ def _parse_pdf(raw: bytes) -> tuple[str, str]:
         raise ValueError(f"unreadable: {type(error).__name__}: {error}"[:200]) from None
     empty = sum(not page.strip() for page in pages)
     if pages and empty == len(pages):
-        return "", "no text layer: scanned pages need text recognition first"
+        return "", "no text layer: scanned pages need OCR first"
     return "\n\n".join(pages), (
         f"{empty:,} of {len(pages):,} pages have no text layer" if empty else ""
     )
@@ -376,7 +376,10 @@ def _parse_sheet(raw: bytes) -> tuple[str, str]:
         for value, written in zip(_iterate_cells(values), _iterate_cells(texts), strict=True)
     )
     remark = (
-        f"{missing:,} formulas have no stored value: open and save it in a spreadsheet program"
+        (
+            f"{missing:,} formulas have no stored value: open and save the file in a spreadsheet "
+            "program"
+        )
         if missing
         else ""
     )

@@ -36,8 +36,8 @@ def check_scores(value: Any, name: str) -> dict[str, float]:
     values = value if isinstance(value, dict) else {name: value}
     if name not in values:
         raise ValueError(
-            f"it gave the scores {', '.join(map(str, values)) or 'none'}, and {name!r} must be one"
-            " of them"
+            f"it returned the scores {', '.join(map(str, values)) or 'none'}, and {name!r} "
+            "must be one of them"
         )
     return {
         str(key): _check_score(key, values[key])
@@ -49,10 +49,10 @@ def _check_score(key: Any, value: Any) -> float:
     try:
         score = float(value)
     except (TypeError, ValueError):
-        raise ValueError(f"it gave {value!r:.80} for {key}, which is no number") from None
+        raise ValueError(f"it returned {value!r:.80} for {key}, which is not a number") from None
     # `float` accepts strings such as "0.5"; a function that returns one has a bug.
     if isinstance(value, str) or not math.isfinite(score) or not 0 <= score <= 1:
-        raise ValueError(f"it gave {value!r:.80} for {key}, which is not in [0, 1]")
+        raise ValueError(f"it returned {value!r:.80} for {key}, which is not in [0, 1]")
     return score
 
 
@@ -72,7 +72,7 @@ def _load_function(file: Path, name: str) -> Callable[..., Any]:
     function = getattr(module, name, None)
     if not callable(function):
         own = sorted(key for key, value in vars(module).items() if inspect.isfunction(value))
-        raise ImportError(f"there is no function {name!r} in it; it has {', '.join(own) or 'none'}")
+        raise ImportError(f"it has no function {name!r}; its functions: {', '.join(own) or 'none'}")
     return function  # type: ignore[no-any-return]
 
 

@@ -112,7 +112,7 @@ def _find_mismatch(database: sqlite3.Connection, query: str, reference: str, wan
     return (
         ""
         if have_same_rows(found, wanted, is_ordered=_ORDER_BY.search(reference) is not None)
-        else "other rows"
+        else "different rows"
     )
 
 

@@ -43,11 +43,11 @@ class CodeScorer:
         """An error if the reference has no tests, or they are not valid Python."""
         tests = _split_reference(reference)[1]
         if not tests.strip():
-            return "it holds no tests"
+            return "it has no tests"
         try:
             compile(tests, "<tests>", "exec")
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            return f"its tests are not Python: {error}"
+            return f"its tests are not valid Python: {error}"
         return None
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
@@ -85,8 +85,9 @@ def describe_protection() -> str:
             " folder, without network."
         )
     return (
-        "This system has no Landlock: an audit hook alone holds the answers' code, which stops"
-        " accidents and not a determined attacker; run tunesmith in a container."
+        "This system has no Landlock: the code of the answers is confined only by an audit "
+        "hook, which stops accidents but not a determined attacker; run tunesmith in a "
+        "container."
     )
 
 

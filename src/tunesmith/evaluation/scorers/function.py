@@ -27,7 +27,7 @@ from tunesmith.evaluation.scorers.scorer_protocol import (
     score_one,
 )
 
-NOT_STARTED_NOTE = "(it had no turn)"
+NOT_STARTED_NOTE = "(not run)"
 LIMITS = SandboxLimits(
     task_timeout_seconds=10.0, total_timeout_seconds=1800.0, memory_bytes=8 * 2**30
 )
@@ -42,10 +42,10 @@ class FunctionScorer:
         if not file.is_file():
             raise RecipeError(
                 "no-scorer-file",
-                "There is no such file with a scorer.",
+                "scorer file not found",
                 where="evaluation.scorer",
                 found=str(file),
-                do="write file.py:function, the path from where you stand",
+                do="write file.py:function, with the path relative to the working directory",
             )
         self.name = f"{file.name}:{function}"
         self.metric = function
@@ -93,29 +93,30 @@ class FunctionScorer:
         except WorkerSetupError as broken:
             raise RecipeError(
                 "broken-scorer",
-                "The scorer's file cannot be used.",
+                "cannot use the scorer file",
                 where=self._setup["file"],
                 found=str(broken),
-                do="mend it; it is run by itself, with its own folder to import from",
+                do="fix the file; it is run on its own and can import from its own folder",
             ) from None
 
     def _check_result(
-        self, told: dict[str, float] | TaskFailure
+        self, result: dict[str, float] | TaskFailure
     ) -> dict[str, float] | ScoringFailure:
         """The scores, or why there are none. The first scored answer fixes the names: a metric must
         exist for all examples."""
-        if isinstance(told, TaskFailure):
-            late = f" {NOT_STARTED_NOTE}" if told.is_not_started else ""
-            return ScoringFailure(f"{self.name}: {told.reason}{late}")
-        self._names = self._names or list(told)
-        if set(told) != set(self._names):
+        if isinstance(result, TaskFailure):
+            late = f" {NOT_STARTED_NOTE}" if result.is_not_started else ""
+            return ScoringFailure(f"{self.name}: {result.reason}{late}")
+        self._names = self._names or list(result)
+        if set(result) != set(self._names):
             return ScoringFailure(
-                f"{self.name}: it gave {', '.join(told)}, and {', '.join(self._names)} before"
+                f"{self.name}: it returned {', '.join(result)} now, and "
+                f"{', '.join(self._names)} before"
             )
-        return {name: told[name] for name in self._names}
+        return {name: result[name] for name in self._names}
 
 
 def _is_caused_by_answer(unscored: ScoringFailure) -> bool:
     """Whether the function raised an error or took too long on this answer: not a wrong return
     value, and not a task that was never started."""
-    return "it gave " not in unscored.reason and not unscored.reason.endswith(NOT_STARTED_NOTE)
+    return "it returned " not in unscored.reason and not unscored.reason.endswith(NOT_STARTED_NOTE)

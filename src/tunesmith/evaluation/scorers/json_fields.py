@@ -116,7 +116,7 @@ def parse_json(text: str) -> Any:
             parse_float=_parse_finite,
         )
     except RecursionError:
-        raise ValueError("nested too deep") from None
+        raise ValueError("nested too deeply") from None
 
 
 def strip_fence(text: str) -> str:

@@ -25,7 +25,7 @@ class LabelScorer:
 
     name = "label"
     metric = "accuracy"
-    failure_text = "say none of the labels, or several"
+    failure_text = "contain no label or several"
 
     @classmethod
     def from_references(cls, references: Sequence[str]) -> "LabelScorer":

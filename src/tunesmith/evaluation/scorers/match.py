@@ -63,7 +63,7 @@ class MatchScorer:
         if unknown or len(places) > 1:
             raise RecipeError(
                 "bad-match",
-                "The scorer match takes one place and switches, joined by +.",
+                "scorer match takes one position and flags, joined by +",
                 where="evaluation.scorer",
                 found=words,
                 do=(

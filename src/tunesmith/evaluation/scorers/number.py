@@ -64,7 +64,7 @@ class NumberScorer:
 
     name = "number"
     metric = "number_match"
-    failure_text = "hold no number that can be told to be the answer"
+    failure_text = "contain no number that is clearly the answer"
     corpus_metrics: Mapping[str, CorpusMetric] = {}
 
     def __init__(
@@ -185,9 +185,9 @@ def _parse_tolerance(text: str) -> float:
     if not 0 <= tolerance < 1:
         raise RecipeError(
             "bad-tolerance",
-            "The tolerance of the scorer number is a share of the reference.",
+            "tolerance of the scorer number must be a fraction of the reference",
             where="evaluation.scorer",
             found=text,
-            do="write a number from 0 to below 1, as in number:0.01",
+            do="write a number of at least 0 and below 1, as in number:0.01",
         )
     return tolerance

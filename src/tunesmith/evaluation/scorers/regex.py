@@ -45,10 +45,10 @@ class RegexScorer:
         if fault:
             raise RecipeError(
                 "bad-pattern",
-                "The scorer's pattern is not a regular expression.",
+                "pattern of the scorer is not a regular expression",
                 where="evaluation.scorer",
                 found=fault,
-                do="write it as Python's re module reads it",
+                do="use the syntax of Python's re module",
             )
         self._pattern, self._limits = pattern, limits
 
@@ -113,7 +113,9 @@ class RegexScorer:
 
 
 def _make_failure(failed: TaskFailure) -> ScoringFailure:
-    return ScoringFailure(f"the pattern was not found in time or not readable: {failed.reason}")
+    return ScoringFailure(
+        f"the pattern search timed out or its result was not readable: {failed.reason}"
+    )
 
 
 def _find_pattern_error(pattern: str) -> str | None:

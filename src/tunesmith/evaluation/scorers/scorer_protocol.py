@@ -108,9 +108,9 @@ def score_one(scorer: BatchScorer, answer: str, reference: str) -> dict[str, flo
     if isinstance(scored, ScoringFailure):
         raise DataError(
             "unscored",
-            "An answer could not be judged.",
+            "answer could not be scored",
             found=scored.reason,
-            do="look at the answer",
+            do="inspect the answer",
         )
     return scored
 
@@ -133,5 +133,5 @@ def find_reference_error(scorer: Scorer, reference: str) -> str | None:
     return (
         None
         if min(scorer.score(reference, reference).values()) == 1
-        else "as an answer to itself it is not right"
+        else "compared with itself it is not scored as correct"
     )

@@ -97,8 +97,8 @@ def choose_scorer(
     if not references:
         raise DataError(
             "no-answers",
-            "No scorer can be chosen without answers.",
-            do="add train examples that have an answer",
+            "cannot choose a scorer without answers",
+            do="add training examples that have an answer",
         )
     finals = [extract_final_answer(reference) for reference in references]
     reasoning = explain_reasoning(references)
@@ -118,14 +118,14 @@ def _build_named_scorer(
     file, _, function = name.rpartition(":")
     if file.endswith(".py"):
         own = FunctionScorer(Path(file), function)
-        return own, f"Your function {own.metric} was named ({file}, SHA-256 {own.sha256})."
+        return own, f"Your function {own.metric}, as configured ({file}, SHA-256 {own.sha256})."
     kind, has_option, option = name.partition(":")
-    reason = f"The scorer {name} was named."
+    reason = f"Set as {name} in the configuration."
     if name == CodeScorer.name:
         reason = f"{reason} {describe_protection()}"
     if name == "similarity" and embedder is not None:
         scorer = SimilarityScorer(embedder())
-        return scorer, f"{reason} Texts were embedded by {scorer.embedder.name}."
+        return scorer, f"{reason} Embedding model: {scorer.embedder.name}."
     if has_option and kind in SCORERS and takes_option(kind):
         return build_scorer(kind, references, option), reason
     if not has_option and name in SCORERS:
@@ -137,18 +137,18 @@ def _make_unknown_error(name: str) -> RecipeError:
     known = ["auto", *SCORERS, "similarity"]
     options = [f"{kind}:..." for kind in SCORERS if takes_option(kind)]
     near = get_close_matches(name.partition(":")[0], known, n=1, cutoff=0.4)
-    do = f"write {near[0]!r}" if near and near[0] != name else "take one of these"
+    do = f"write {near[0]!r}" if near and near[0] != name else "use one of these"
     if name == "similarity":
-        do = "name another, or use it where there is an embedding model"
+        do = "choose another scorer; or use it on a machine with an embedding model"
     return RecipeError(
         "unknown-scorer",
         (
-            f"There is no scorer {name!r}."
+            f"unknown scorer {name!r}"
             if name != "similarity"
-            else "The scorer similarity needs an embedding model."
+            else "scorer similarity needs an embedding model"
         ),
         where="evaluation.scorer",
-        found=f"known are {', '.join([*known, *options])}, file.py:function",
+        found=f"known scorers: {', '.join([*known, *options])}, file.py:function",
         do=do,
     )
 
@@ -167,25 +167,31 @@ def _detect_scorer(references: Sequence[str]) -> tuple[str, str]:
         )
         return (
             "number",
-            f"{counted} train answers end in {mark} and a number, so those numbers are compared.",
+            (
+                f"{counted} training answers end in {mark} and a number, so these numbers are "
+                "compared."
+            ),
         )
     strays = {
         reference: count for reference, count in uses.items() if not _is_json_container(reference)
     }
     if not strays:
-        return "json", f"All {n:,} train answers are JSON, so fields are compared."
+        return "json", f"All {n:,} training answers are JSON, so fields are compared."
     count, first = sum(strays.values()), next(iter(strays))
     verb = "is" if count == 1 else "are"
-    told = (
-        f"{count:,} of {n:,} train answers {verb} no JSON object or list (the first is"
-        f' "{_shorten(first)}")'
+    counted = (
+        f"{count:,} of {n:,} training answers {verb} not a JSON object or list (the first is "
+        f'"{_shorten(first)}")'
     )
     if count <= MAX_OUTLIER_FRACTION * n:
-        return "json", f"{told}, all others are: fields are compared, and those as a whole."
+        return (
+            "json",
+            f"{counted}, all others are: fields are compared, and these answers as a whole.",
+        )
     name, reason = _detect_text_scorer(references)
     # Mostly JSON: probably an error in the data, so the reason suggests a fix.
     if 2 * count < n:
-        reason += f" {told}: to compare fields, mend them and set evaluation.scorer to json."
+        reason += f" {counted}: to compare fields, fix them and set evaluation.scorer to json."
     return name, reason
 
 
@@ -201,34 +207,35 @@ def _detect_text_scorer(references: Sequence[str]) -> tuple[str, str]:
         return (
             "number",
             (
-                f"{counted} train answers are numbers, so numbers are compared, however they are"
-                " written."
+                f"{counted} training answers are numbers, so values are compared regardless of "
+                "notation."
             ),
         )
     labels = find_labels(references)
     if labels is not None:
         reason = (
-            f"The {n:,} train answers are {len(labels.labels):,} labels of at most"
-            f" {labels.max_characters} characters.{_explain_strictness(labels.folding, references)}"
+            f"The {n:,} training answers are {len(labels.labels):,} labels of at most "
+            f"{labels.max_characters} "
+            f"characters.{_explain_strictness(labels.folding, references)}"
         )
         return "label", reason
     # The 90 % quantile, so that a few long answers do not make short ones free text.
-    usual = int(np.quantile([len(reference) for reference in references], 0.9, method="higher"))
-    if usual <= MAX_SHORT_LABEL_CHARACTERS:
+    typical = int(np.quantile([len(reference) for reference in references], 0.9, method="higher"))
+    if typical <= MAX_SHORT_LABEL_CHARACTERS:
         folding = choose_folding(references)
         distinct = len({folding(reference) for reference in references})
         compared = (
-            f"whole answers are compared, {folding.ignored_differences} forgiven."
+            f"whole answers are compared, ignoring {folding.ignored_differences}."
             + _explain_strictness(folding, references)
         )
         reason = (
-            f"9 of 10 of the {n:,} train answers have at most {usual} characters and {distinct:,}"
-            " of them differ, "
+            f"90 % of the {n:,} training answers have at most {typical} characters and "
+            f"{distinct:,} are distinct, "
         )
         return "normalised", reason + "so " + compared + _suggest_labels(references)
     return (
         "rouge-l",
-        f"1 of 10 of the {n:,} train answers has {usual:,} characters or more: free text.",
+        f"10 % of the {n:,} training answers have {typical:,} characters or more: free text.",
     )
 
 
@@ -258,11 +265,10 @@ def _explain_strictness(folding: Folding, references: Sequence[str]) -> str:
     if not pairs:
         return ""
     one, other = pairs[0]
-    told = (
-        f" {_shorten(one)!r} and {_shorten(other)!r} are both in use, so"
-        f" {folding.compared_differences}."
+    sentence = (
+        f" {_shorten(one)!r} and {_shorten(other)!r} both occur, so {folding.compared_differences}."
     )
-    return f"{told} If they mean the same, write them alike in the data."
+    return f"{sentence} If they mean the same, use one spelling in the data."
 
 
 def _suggest_labels(references: Sequence[str]) -> str:
@@ -271,8 +277,8 @@ def _suggest_labels(references: Sequence[str]) -> str:
         return ""
     uses = len(references) / labels
     return (
-        f" If these are {labels:,} labels ({uses:.1f} uses each), say so: --set"
-        " evaluation.scorer=label."
+        f" If these are {labels:,} labels ({uses:.1f} uses each), set --set "
+        "evaluation.scorer=label."
     )
 
 

@@ -61,7 +61,7 @@ class SimilarityScorer:
     ) -> dict[str, float] | ScoringFailure:
         cosine = float(answer_D @ reference_D)
         if not np.isfinite(reference_D).all():
-            return ScoringFailure("the embedding model gave no point for the reference")
+            return ScoringFailure("the embedding model returned no vector for the reference")
         if not np.isfinite(cosine):
             return {self.metric: 0.0}  # no vector must not pay better than a dissimilar one
         return {self.metric: min(1.0, max(0.0, round(cosine, 6)))}

@@ -50,7 +50,7 @@ class SqlScorer:
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(
                 "no-schema",
-                "The script that makes the database cannot be read.",
+                "cannot read the script that creates the database",
                 where=str(path),
                 found=str(error),
                 do="check the path in evaluation.scorer: sql:FILE",
@@ -95,8 +95,8 @@ class SqlScorer:
         if told["rows"] == 0:
             # Such an example cannot distinguish right from wrong queries.
             return ScoringFailure(
-                "the reference query gives no row here, so that any query without one would be"
-                " right"
+                "the reference query returns no rows here, so any query without rows would be "
+                "correct"
             )
         return {self.metric: float(bool(told["right"]))}
 

@@ -46,7 +46,7 @@ class SquadScorer:
         if deciding not in ("f1", "exact"):
             raise RecipeError(
                 "bad-squad",
-                "The scorer squad lets f1 or exact decide.",
+                "scorer squad takes f1 or exact",
                 where="evaluation.scorer",
                 found=deciding,
                 do="write squad, or squad:exact",
@@ -58,7 +58,7 @@ class SquadScorer:
         return (
             None
             if any(map(split_normalized_words, parse_targets(reference)))
-            else "no word is left of it but articles"
+            else "nothing is left of it without articles"
         )
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
