@@ -56,7 +56,7 @@ def test_answers_by_number_by_word_or_enter(tunesmith: Door, typed: Callable[...
         )
     )
     assert "1 never  2 yearly  3 monthly  4 weekly  5 daily  (Enter: unknown)" in shown.err
-    assert "facts_change: not known" in shown.out
+    assert "facts_change: unknown" in shown.out
     assert shown.out.splitlines()[-1] == "next: tunesmith decide DATA --recipe recipe.yaml"
 
 

@@ -27,4 +27,4 @@ def test_a_training_that_ended_early_says_so(
     assert (
         "run r1: finished after 10 steps in 3 s" in printed and "best checkpoint: step 6" in printed
     )
-    assert ("early: the last looks" in printed) == ended_early
+    assert ("stopped early: no improvement" in printed) == ended_early

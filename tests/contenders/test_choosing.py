@@ -70,7 +70,7 @@ def test_the_best_is_found_and_the_rest_is_told() -> None:
     ]
     first, *others = chosen.sentences
     assert first.startswith("Best of 6 candidates on 64 validation examples (")
-    assert first.endswith(", this did best: b 90.0 %.")
+    assert first.endswith("): b 90.0 %.")
     assert others == [
         "Other candidates: c 50.0 %.",
         "Eliminated after 32 examples: f 30.0 %.",

@@ -177,7 +177,7 @@ def test_where_no_pass_fits_prompts_are_judged_and_it_is_told_what_one_pass_woul
     assert budget.known is KNOWN, "the decision goes on with what was timed"
     assert found.training.minutes is not None and found.training.minutes * 60 < least.pass_seconds
     assert any("but not fine-tuning" in note and "--budget" in note for note in notes.messages)
-    with pytest.raises(GateFailed, match="does not fit"):
+    with pytest.raises(GateFailed, match="too short"):
         fit_recipe_to_budget(Recipe(), least.evaluation_seconds, notes, now=lambda: 0.0)
 
 

@@ -48,7 +48,7 @@ def _build_cells(one: ContenderCost, report: CostReport) -> tuple[tuple[str, str
             if one.usd_per_1000_correct
             else ("none correct", "")
         ),
-        _format_amount(one.compute_usd("one-time")),
+        _format_amount(one.compute_usd("once")),
         _format_amount(monthly) if monthly else ("volume not specified", ""),
         _format_cheapest(one, report),
     )
