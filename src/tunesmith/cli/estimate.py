@@ -58,7 +58,7 @@ def estimate(
     )
 
 
-def print_estimate(found: "Estimate") -> None:
+def print_estimate(estimate: "Estimate") -> None:
     """Print the three numbers, their components, and the assumptions."""
     from tunesmith.records import format_epochs
     from tunesmith.records.quantity import format_duration, format_usd
@@ -66,33 +66,33 @@ def print_estimate(found: "Estimate") -> None:
     from tunesmith.workflow.estimate import format_short_training_warning
 
     def build_row(
-        name: str, of: "EstimateInterval", tell: Callable[[float], str]
+        name: str, of: "EstimateInterval", print_line: Callable[[float], str]
     ) -> tuple[str, ...]:
-        return (name, *(tell(value) for value in (of.low, of.expected, of.high)))
+        return (name, *(print_line(value) for value in (of.low, of.expected, of.high)))
 
     rows = [
-        build_row("training time", found.seconds, format_duration),
-        build_row("memory", found.memory_bytes, lambda bytes_: f"{bytes_ / 1e9:.2f} GB"),
-        build_row("training cost", found.usd, format_usd),
+        build_row("training time", estimate.seconds, format_duration),
+        build_row("memory", estimate.memory_bytes, lambda bytes_: f"{bytes_ / 1e9:.2f} GB"),
+        build_row("training cost", estimate.usd, format_usd),
     ]
-    if found.asking_seconds.high > 0:
-        whole = sum_intervals([found.seconds, found.asking_seconds])
+    if estimate.asking_seconds.high > 0:
+        whole = sum_intervals([estimate.seconds, estimate.asking_seconds])
         rows = [
             build_row("decide time", whole, format_duration),
             *rows,
-            build_row("decide cost", found.decide_usd, format_usd),
+            build_row("decide cost", estimate.decide_usd, format_usd),
         ]
     print_table(("", "low", "expected", "high"), rows, right=(1, 2, 3))
     parts = ", ".join(
-        f"{name} {format_duration(seconds)}" for name, seconds in found.parts.items() if seconds
+        f"{name} {format_duration(seconds)}" for name, seconds in estimate.parts.items() if seconds
     )
-    shared = found.tokens_read / max(1, found.tokens_computed)
-    plan = found.plan
+    shared = estimate.tokens_read / max(1, estimate.tokens_computed)
+    plan = estimate.plan
     print_lines(
         "",
         (
             f"{format_epochs(estimate.extent)}: {parts}"
-            if found.extent
+            if estimate.extent
             else f"{estimate.steps:,} steps: {parts}"
         ),
         f"{estimate.tokens_read:,} tokens read, {estimate.tokens_trained:,} trained, "
@@ -105,6 +105,6 @@ def print_estimate(found: "Estimate") -> None:
         )
         + ", gradient checkpointing on" * plan.checkpointing,
     )
-    if warning := format_short_training_warning(found):
+    if warning := format_short_training_warning(estimate):
         print_lines("", f"warning: {warning}")
-    print_lines("", "assumed:", *(f"  - {line}" for line in found.assumptions))
+    print_lines("", "assumed:", *(f"  - {line}" for line in estimate.assumptions))
