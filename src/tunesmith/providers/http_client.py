@@ -31,11 +31,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import count
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import httpx2
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_result,
+    sleep_using_event,
+    stop_after_attempt,
+    stop_before_delay,
+    stop_when_event_set,
+    wait_exponential,
+)
 
 from tunesmith.errors import RecipeError
 from tunesmith.providers.api_keys import Redactor
@@ -89,6 +98,13 @@ class RetryReason:
     is_lost: bool = False
 
 
+def _get_reason(state: RetryCallState) -> RetryReason:
+    """Why the last attempt may be repeated."""
+    assert state.outcome is not None
+    reason: RetryReason = state.outcome.result()
+    return reason
+
+
 @dataclass(frozen=True)
 class HttpSession:
     """The endpoint, the redactor for texts, and `stop`, which ends all waiting. `on_lost` is called
@@ -104,32 +120,46 @@ class HttpSession:
         """The service's JSON object. Errors: `RequestFailed`."""
         content = json.dumps(payload).encode()  # ASCII only, so a lone surrogate cannot fail
         deadline = time.monotonic() + self.retry_policy.answer_seconds
-        for attempt in count(1):
-            found = self._send_once(content, deadline, connection)
-            if not isinstance(found, RetryReason):
-                return found
-            if found.is_lost:
-                self.on_lost()
-            wait = found.wait_seconds
-            if wait is None:
-                wait = min(
-                    self.retry_policy.first_wait_seconds * 2 ** (attempt - 1),
-                    self.retry_policy.max_wait_seconds,
-                )
-                # Jitter, so that concurrent requests rejected together do not retry together.
-                wait *= 1 - random.random() / 4
-            is_too_late = time.monotonic() + wait > deadline
-            # `stop.wait` is the sleep itself: it returns early, with True, when all is stopped.
-            if attempt == self.retry_policy.max_attempts or is_too_late or self.stop.wait(wait):
-                asks = (
-                    f", asks for {wait:,.0f} s without a request"
-                    if is_too_late and found.wait_seconds
-                    else ""
-                )
-                raise RequestFailed(
-                    "gone", f"{found.detail} (asked {attempt} time{'s' * (attempt > 1)}{asks})"
-                )
-        raise AssertionError("unreachable")
+        retrying = Retrying(
+            retry=retry_if_result(lambda found: isinstance(found, RetryReason)),
+            stop=stop_after_attempt(self.retry_policy.max_attempts)
+            | stop_before_delay(self.retry_policy.answer_seconds)
+            | stop_when_event_set(self.stop),
+            wait=self._choose_wait,
+            sleep=sleep_using_event(self.stop),  # returns early when all is stopped
+            after=self._count_lost,
+            retry_error_callback=self._give_up,
+        )
+        reply = retrying(self._send_once, content, deadline, connection)
+        assert not isinstance(reply, RetryReason)  # `_give_up` raises on the last one
+        return reply
+
+    def _choose_wait(self, state: RetryCallState) -> float:
+        """Seconds until the next attempt: those that the service requests, else 0.5, 1, 2 ..."""
+        if (requested := _get_reason(state).wait_seconds) is not None:
+            return requested
+        policy = self.retry_policy
+        doubled = wait_exponential(policy.first_wait_seconds, policy.max_wait_seconds)(state)
+        # Jitter, so that concurrent requests rejected together do not retry together.
+        return doubled * (1 - random.random() / 4)
+
+    def _count_lost(self, state: RetryCallState) -> None:
+        if _get_reason(state).is_lost:
+            self.on_lost()
+
+    def _give_up(self, state: RetryCallState) -> NoReturn:
+        """Errors: `RequestFailed`, with the last reason and the number of attempts."""
+        reason, attempts = _get_reason(state), state.attempt_number
+        elapsed = state.seconds_since_start or 0.0
+        is_too_late = elapsed + state.upcoming_sleep >= self.retry_policy.answer_seconds
+        asks = (
+            f", asks for {reason.wait_seconds:,.0f} s without a request"
+            if is_too_late and reason.wait_seconds
+            else ""
+        )
+        raise RequestFailed(
+            "gone", f"{reason.detail} (asked {attempts} time{'s' * (attempts > 1)}{asks})"
+        )
 
     def _send_once(
         self, content: bytes, deadline: float, connection: HttpConnection
