@@ -6,8 +6,8 @@ never killed.
     python benchmarks/kill_random.py --kills 20 --seed 7 --commands train,export
         a part, with the same moments
 
-train, decide, resume: the run's folder is not there, or `tunesmith resume` brings it to the same
-adapter, answers, choices, metrics and verdict, bit by bit. export, evaluate: the target is whole or
+train, decide, evaluate, resume: the run's folder is not there, or `tunesmith resume` brings it to
+the same adapter, answers, choices, metrics and verdict, bit by bit. export: the target is whole or
 not there, and the command can be given again. In each case nothing temporary is left behind by the
 time the next command is done, and no process of the killed one goes on. Prints one table, how many
 kills ended how; the exit code says whether all of it held. A moment is drawn over the time that the
@@ -113,7 +113,7 @@ class Sweep:
             again = self.world.call(words)  # whoever was killed so early begins again
             if again.code != 0:
                 return f"the second time ended with {again.code}: {again.text[-300:]}"
-        elif command in ("train", "decide", "resume"):
+        elif command in ("train", "decide", "resume", "evaluate"):
             if problem := self._go_on(command, visible_in(out)[0]):
                 return problem
         else:
@@ -126,7 +126,7 @@ class Sweep:
             return f"differs in {differing}"
         if left := leftovers_in(out):
             return f"left {left}"
-        return self._listed(folder) if command in ("train", "decide", "resume") else None
+        return None if command == "export" else self._listed(folder)
 
     def _go_on(self, command: str, folder: Path) -> str | None:
         resumed = self.world.call(["resume", str(folder)])

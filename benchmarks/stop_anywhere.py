@@ -3,9 +3,7 @@ it says.
 
     python benchmarks/stop_anywhere.py  every step below, 60 s long in place of its own time
     python benchmarks/stop_anywhere.py --foreign
-        the same inside one call of foreign code, where no handler
-                                                          runs; evaluate is left out, as it waits
-                                                          there
+        the same inside one call of foreign code, where no handler runs
     python benchmarks/stop_anywhere.py --commands train,export
 
 A step of a training and a checkpoint are finished, so they take one second here. Where a run's
@@ -58,11 +56,11 @@ STEPS = (
     Step("estimate", "reading and preparing the data", "workflow.estimate.prepare_data"),
     Step("estimate", "measuring this machine", "engine.profiling.profile_slices"),
     Step("estimate", "adding it up", "workflow.estimate.forecast"),
-    Step("train", "reading and preparing the data", "workflow.training_session.prepare_data"),
-    Step("train", "estimating", "workflow.training_session.report_estimate"),
+    Step("train", "reading and preparing the data", "workflow.training_job.prepare_data"),
+    Step("train", "estimating", "workflow.training_job.report_estimate"),
     Step("train", "loading the model", "providers.local_model.ResolvedModel.load_for_recipe"),
-    Step("train", "writing the run's folder", "workflow.training_session._write_inputs"),
-    Step("train", "entering it in the store", "workflow.training_session.StoreIndex.record_run"),
+    Step("train", "writing the run's folder", "workflow.training_job._write_inputs"),
+    Step("train", "entering it in the store", "workflow.training_job.StoreIndex.record_run"),
     Step("train", "trials of the memory plan", "engine.trainer.plan_memory"),
     Step("train", "the first validation pass", "engine.training_step.TrainingStep.validate"),
     Step("train", "a later validation pass", "engine.training_step.TrainingStep.validate", 2),
@@ -83,9 +81,9 @@ STEPS = (
     Step("decide", "estimating", "workflow.decide.report_estimate"),
     Step("decide", "building the search index", "workflow.decide.write_index"),
     Step("decide", "choosing: scoring", "contenders.candidate_selection.compute_primary_scores"),
-    Step("decide", "asking a baseline", "workflow.evaluation_runner.collect_answers"),
+    Step("decide", "asking a baseline", "contenders.evaluation_runner.collect_answers"),
     Step("decide", "scoring a baseline", "evaluation.harness.score_answers"),
-    Step("decide", "timing single requests", "workflow.evaluation_runner.measure_latency"),
+    Step("decide", "timing single requests", "contenders.evaluation_runner.measure_latency"),
     Step("decide", "writing answers", "runs.run_folder.RunFolder.write_answers"),
     Step("decide", "general ability", "workflow.decide.measure_general_ability"),
     Step(
@@ -100,8 +98,8 @@ STEPS = (
     Step(
         "resume", "a step of 1 s", "engine.training_step.TrainingStep.backward", 2, is_finished=True
     ),
-    Step("evaluate", "reading and checking the data", "workflow.model_evaluation._build_task"),
-    Step("evaluate", "opening the models", "workflow.model_evaluation._open_models"),
+    Step("evaluate", "reading and checking the data", "workflow.evaluation_inputs.read_examples"),
+    Step("evaluate", "reaching the judge", "workflow.evaluation_inputs.set_up_judge"),
     Step("evaluate", "asking", "providers.local_completer.LocalCompleter.complete"),
     Step("evaluate", "scoring", "evaluation.harness.score_answers"),
     Step("evaluate", "statistics", "workflow.model_evaluation.evaluate_answers"),
@@ -246,7 +244,7 @@ class Stand:
     def problems(self, command: str, out: Path) -> list[str]:
         """What is wrong with what was left."""
         found = []
-        if command in ("train", "decide", "resume"):
+        if command in ("train", "decide", "resume", "evaluate"):
             for folder in visible_in(out):
                 resumed = self.world.call(["resume", str(folder)])
                 found += (
@@ -277,10 +275,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         stand = Stand(World(Path(name).resolve()))
         for number, step in enumerate(STEPS):
-            waits = (
-                given.foreign and step.command == "evaluate"
-            )  # only an orderly end keeps its answers
-            if step.command not in given.commands.split(",") or waits:
+            if step.command not in given.commands.split(","):
                 continue
             out = stand.world.place / f"out-{number}"
             found = stop_in(step, stand.words(step.command, out), is_foreign=given.foreign)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tunesmith.workflow.estimate import estimate
     from tunesmith.workflow.model_evaluation import evaluate
     from tunesmith.workflow.resume import resume
-    from tunesmith.workflow.training_session import train
+    from tunesmith.workflow.training_job import train
 
 _EXPORTS = {
     "CheckReport": "records",
@@ -60,7 +60,7 @@ _EXPORTS = {
     "load_chat": "workflow.chat",
     "read_dataset": "data.read",
     "resume": "workflow.resume",
-    "train": "workflow.training_session",
+    "train": "workflow.training_job",
 }
 
 __all__ = [

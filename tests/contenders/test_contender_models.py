@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tunesmith.contenders.contender_models import get_remote_price, open_remote_models
+from tunesmith.contenders.judge_setup import JudgeSetup
 from tunesmith.errors import RecipeError
 from tunesmith.evaluation.contender_answers import ContenderAnswers
 from tunesmith.evaluation.judge.caching_completer import CachingCompleter
@@ -14,7 +15,6 @@ from tunesmith.providers.fake_completer import FakeCompleter
 from tunesmith.records import ContenderSpec, Example, Message, Recipe, RemoteRecipe, TokenPrice
 from tunesmith.testing.fake_openai import FakeOpenAI, Reply, make_chat_completion, make_error_reply
 from tunesmith.testing.recording_listener import RecordingListener
-from tunesmith.workflow.judge_setup import JudgeSetup
 
 QUESTION = [Example(1, (Message("user", "One?"), Message("assistant", "a"))).prompt]
 

@@ -168,9 +168,12 @@ def test_chat_answers_each_line_of_a_pipe(
 
 
 def test_runs_lists_the_newest_first(tunesmith: Door, trained: RunFolder) -> None:
-    printed = tunesmith("runs", "--json")
-    assert printed.document["runs"][0] == {
+    rows = tunesmith("runs", "--json").document["runs"]
+    created = [row["created"] for row in rows]
+    assert created == sorted(created, reverse=True)
+    assert next(row for row in rows if row["id"] == trained.id) == {
         "id": trained.id,
+        "command": "train",
         "created": trained.read(Run).created,
         "status": "finished",
         "model": trained.read(Run).model.name,
@@ -178,7 +181,8 @@ def test_runs_lists_the_newest_first(tunesmith: Door, trained: RunFolder) -> Non
         "folder": str(trained.path),
     }
     shown = tunesmith("runs")
-    assert trained.id in shown.out and next_command(shown) == f"next: tunesmith show {trained.id}"
+    assert trained.id in shown.out
+    assert next_command(shown) == f"next: tunesmith show {rows[0]['id']}"
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,13 @@ from door import Door
 from tunesmith import failpoints
 from tunesmith.atomic_io import compute_sha256
 from tunesmith.cli.main import run
+from tunesmith.contenders import evaluation_runner
 from tunesmith.evaluation.usage_meter import SingleRequestLatency
 from tunesmith.records import Decision, Evaluation, Run, Split, Usage
 from tunesmith.records.test_set_access import fingerprint_test_set
 from tunesmith.runs.run_folder import RunFolder
 from tunesmith.store.store import Store
-from tunesmith.workflow import conclusion, evaluation_runner, training_session
+from tunesmith.workflow import conclusion, training_job
 
 CONTENDERS = (
     "zero-shot",
@@ -196,7 +197,7 @@ def test_what_tuning_needed_goes_away_in_the_end(
 ) -> None:
     """Cut short between the last step and the clearing up."""
     with monkeypatch.context() as patch:
-        patch.setattr(training_session, "remove_training_files", _full_disk)
+        patch.setattr(training_job, "remove_training_files", _full_disk)
         assert tunesmith(*words, "--out", tmp_path).code == 2
     folder = only_run(tmp_path)
     assert folder.checkpoints.exists() and folder.read(Run).status == "finished"

@@ -20,7 +20,7 @@ from tunesmith.runs.run_folder import RunFolder
 from tunesmith.store.database import Database
 from tunesmith.store.store import Store
 from tunesmith.store.tables import VERSION_TABLE
-from tunesmith.workflow import training_session
+from tunesmith.workflow import training_job
 from tunesmith.workflow.training_callbacks import MetricRecorder
 
 Harm = Callable[[Path], None]
@@ -122,7 +122,7 @@ def harmed_at_the_first_line(
                 if once:
                     once.pop()(own_home / "store.db")
 
-        monkeypatch.setattr(training_session, "MetricRecorder", Harming)
+        monkeypatch.setattr(training_job, "MetricRecorder", Harming)
 
     return arrange
 
@@ -188,7 +188,7 @@ def test_killed_between_the_folder_and_the_store_resume_puts_it_right(
     tunesmith: Door, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(training_session, "remove_training_files", lambda *_: None)
+        patch.setattr(training_job, "remove_training_files", lambda *_: None)
         harm_of_record(patch)
         assert tunesmith(*words, "--out", tmp_path / "elsewhere").code == 70
     folder = only_run(tmp_path / "elsewhere")

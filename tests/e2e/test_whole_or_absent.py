@@ -94,7 +94,7 @@ def test_an_export_killed_in_the_middle_leaves_nothing_after_the_next_one(
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_an_evaluation_killed_in_the_middle_is_not_there(
+def test_an_evaluation_killed_before_its_folder_is_whole_is_not_there(
     start: Start, tiny_model: Path, labels_csv: Path, tmp_path: Path
 ) -> None:
     words = [

@@ -1,8 +1,7 @@
 """How places in files are named."""
 
+from tunesmith.evaluation.task_building import build_test_examples, rebuild_example
 from tunesmith.records import Example, Message, Origin, Place, name_places
-from tunesmith.workflow import evaluation_runner
-from tunesmith.workflow.redecide import rebuild_example
 
 A, B = Origin("a.jsonl"), Origin("b.parquet", "rows")
 
@@ -19,6 +18,6 @@ def test_without_a_file_the_lines_alone_are_named() -> None:
 
 def test_a_stored_test_example_keeps_its_place() -> None:
     example = Example(7, (Message("user", "q"), Message("assistant", "a")), origin=A)
-    (stored,) = evaluation_runner.build_test_examples([example])
+    (stored,) = build_test_examples([example])
     assert rebuild_example(stored).named_place == "a.jsonl line 7"
     assert rebuild_example(stored).id == example.id

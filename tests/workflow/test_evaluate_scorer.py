@@ -6,7 +6,7 @@ from pathlib import Path
 from tunesmith.records import Recipe, Split, TestExample, TestSet
 from tunesmith.runs.run_folder import RunFolder
 from tunesmith.workflow.data_preparation import read_examples
-from tunesmith.workflow.model_evaluation import _choose_scorer, find_run_scorer
+from tunesmith.workflow.evaluation_inputs import choose_evaluation_scorer, find_run_scorer
 
 LABELS = tuple(f"intent_{i}" for i in range(20))
 FEW = ["intent_1", "intent_7", "intent_3", "intent_9"]
@@ -33,13 +33,14 @@ def test_the_labels_of_a_decided_run_are_taken(tmp_path: Path) -> None:
             machine_usd_per_hour=0.0,
         )
     )
-    scorer, reason = _choose_scorer(FEW, Recipe(), {"mine": str(run.path)})
+    scorer, reason, built_from = choose_evaluation_scorer(FEW, Recipe(), {"mine": str(run.path)})
+    assert built_from == LABELS
     assert scorer.score("The intent is intent_12.", "intent_12") == {"accuracy": 1.0}
     assert (
         scorer.name == "label"
         and reason == "Set as label in the configuration. Taken from the run mine."
     )
-    assert _choose_scorer(FEW, Recipe(), {})[0].name == "normalised"
+    assert choose_evaluation_scorer(FEW, Recipe(), {})[0].name == "normalised"
 
 
 def test_a_run_that_was_only_trained_is_scored_by_what_its_train_answers_are(
@@ -62,7 +63,8 @@ def test_a_run_that_was_only_trained_is_scored_by_what_its_train_answers_are(
             test=(),
         )
     )
-    scorer, reason = _choose_scorer(FEW, Recipe(), {"mine": str(run.path)})
+    scorer, reason, built_from = choose_evaluation_scorer(FEW, Recipe(), {"mine": str(run.path)})
+    assert len(built_from) == 70
     assert scorer.name == "label" and reason.startswith("The 70 training answers are 20 labels")
     data.unlink()
     assert find_run_scorer(str(run.path)) == (None, ())
@@ -71,7 +73,7 @@ def test_a_run_that_was_only_trained_is_scored_by_what_its_train_answers_are(
 def test_a_scorer_that_is_named_is_taken(tmp_path: Path) -> None:
     named = Recipe(evaluation=Recipe().evaluation.model_copy(update={"scorer": "exact"}))
     assert (
-        _choose_scorer(FEW, named, {"mine": str(run_in(tmp_path, Recipe()).path)})[0].name
+        choose_evaluation_scorer(FEW, named, {"mine": str(run_in(tmp_path, Recipe()).path)})[0].name
         == "exact"
     )
 

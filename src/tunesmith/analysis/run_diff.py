@@ -331,7 +331,7 @@ def _describe_data(facts: ComparableRun) -> FlatValues:
 
 
 def _describe_model(run: Run) -> FlatValues:
-    model = run.model
+    model = run.trained_model
     return {
         "name": model.name,
         "revision": _format_value(model.revision),

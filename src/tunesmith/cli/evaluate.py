@@ -1,13 +1,16 @@
 """`tunesmith evaluate MODEL... --data FILE`: score any models on the same test examples."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tunesmith.cli.console import print_json, print_lines, print_next_command, print_table
 from tunesmith.cli.decide import print_contenders
 from tunesmith.cli.progress import open_listener
+
+if TYPE_CHECKING:
+    from tunesmith.records import Evaluation
 
 
 def evaluate(
@@ -40,6 +43,13 @@ def evaluate(
         evaluation, folder = evaluate_models(
             models or [], load_recipe(recipe, [f"data.path={data}", *(set_ or ())]), out, listener
         )
+    print_evaluation(evaluation, folder, json)
+    if not json:
+        print_next_command("decide", data)
+
+
+def print_evaluation(evaluation: "Evaluation", folder: Path | None, json: bool) -> None:
+    """The contenders and their differences, or the record as JSON."""
     if json:
         print_json(evaluation.model_dump(mode="json"))
         return
@@ -57,4 +67,3 @@ def evaluate(
         print_table(("difference", evaluation.metric, "95 % interval", "p"), rows, right=(1, 2, 3))
     if folder is not None:
         print_lines(f"saved in {folder}")
-    print_next_command("decide", data)

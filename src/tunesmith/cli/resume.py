@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from tunesmith.cli.console import print_next_command
 from tunesmith.cli.decide import print_result
+from tunesmith.cli.evaluate import print_evaluation
 from tunesmith.cli.progress import open_listener
 from tunesmith.cli.train import print_training_result
 
@@ -21,7 +23,8 @@ def resume(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Continue a run where it stopped, as if it never had: to the trained model or the verdict."""
+    """Continue a run where it stopped, as if it never had: to its model, verdict or evaluation."""
+    from tunesmith.workflow.model_evaluation import EvaluationResult
     from tunesmith.workflow.resume import resume as resume_run
 
     with open_listener() as listener:
@@ -29,5 +32,9 @@ def resume(
     if isinstance(ended, tuple):
         finished, folder = ended
         print_training_result(finished, folder.path, json)
+    elif isinstance(ended, EvaluationResult):
+        print_evaluation(ended.evaluation, ended.folder.path, json)
+        if not json:
+            print_next_command("show", ended.folder.path)
     else:
         print_result(ended, json)

@@ -60,10 +60,12 @@ def _print_run(details: dict[str, Any]) -> None:
         f"run {head['id']} ({details['status']}), created {created} UTC",
         f"folder {details['folder']}",
     )
-    print_lines(
-        f"model {head['model']['name']}, data {head['dataset'][:12]}, seed"
-        f" {head['seeds'].get('recipe', 0)}"
+    models = (
+        f"model {head['model']['name']}"
+        if head["model"]
+        else f"models {', '.join(head['evaluated_models']) or 'elsewhere'}"
     )
+    print_lines(f"{models}, data {head['dataset'][:12]}, seed {head['seeds'].get('recipe', 0)}")
     result = head["result"]
     if result:
         seconds, tokens = (

@@ -35,7 +35,7 @@ def train(
     Every recipe key is a flag too (tunesmith keys lists them): --epochs 2, --learning-rate 1e-3.
     """
     from tunesmith.recipe.recipe_loader import load_recipe
-    from tunesmith.workflow.training_session import train as train_recipe
+    from tunesmith.workflow.training_job import train as train_recipe
 
     recipe, data = resolve_recipe_and_data(source, data, recipe)
     changes = [*([f"data.path={data}"] if data else []), *(set_ or ())]

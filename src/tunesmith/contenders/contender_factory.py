@@ -444,7 +444,13 @@ class ContenderFactory:
         serving = build_inference_config(
             profile, model, candidate, index, self.recipe, self.output_constraint
         )
-        return RunnableContender(profile, candidate.wrap(model.unconstrained), serving)
+        return RunnableContender(
+            profile,
+            candidate.wrap(model.unconstrained),
+            serving,
+            model.reference_model if kind.has_reference_probability(profile.name) else None,
+            model.read_notes,
+        )
 
 
 def name_format_contender(form: OutputConstraint) -> str:

@@ -300,7 +300,7 @@ def _load_model(folder: RunFolder, serving: InferenceConfig) -> LocalModel:
 def open_base_model(folder: RunFolder, recipe: Recipe) -> ResolvedModel:
     """The run's base model. Errors: `ModelError` if its files are not those that were measured."""
     named = ResolvedModel.open(recipe.model, recipe.revision)
-    measured = folder.read(Run).model.files
+    measured = folder.read(Run).trained_model.files
     changed = sorted(name for name in measured if named.identity.files.get(name) != measured[name])
     if changed:
         raise ModelError(

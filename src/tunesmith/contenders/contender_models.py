@@ -5,8 +5,9 @@ If answers cannot be constrained to the form of the training answers, the conten
 are omitted with a note.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from tunesmith.contenders.prompting.context_budget import ContextBudget
@@ -16,7 +17,15 @@ from tunesmith.providers.api_keys import describe_key_use
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.providers.openai_compatible import RemoteCompleter
 from tunesmith.providers.prices import build_token_price, find_price, load_prices
-from tunesmith.records import Completer, OutputConstraint, Prompt, Recipe, RemoteRecipe, TokenPrice
+from tunesmith.records import (
+    Completer,
+    LogprobModel,
+    OutputConstraint,
+    Prompt,
+    Recipe,
+    RemoteRecipe,
+    TokenPrice,
+)
 
 BEST_LABEL = "the most likely label"
 CALIBRATED_LABEL = "the most likely label, corrected for label frequency"
@@ -29,7 +38,8 @@ class ContenderModel:
     """A model that can be run unconstrained and in each output constraint (by name).
 
     `name` is the prefix of its contenders' names ("" for the base model), `description` says what
-    it is; `setup_seconds` is the work before its first answer; `notes` may grow while it runs.
+    it is; `setup_seconds` is the work before its first answer; `reference_model` computes the
+    likelihood of reference answers, None if the model cannot.
     """
 
     name: str
@@ -39,9 +49,15 @@ class ContenderModel:
     context_budget: ContextBudget | None = None
     price: TokenPrice | None = None
     setup_seconds: float = 0.0
-    notes: Sequence[str] = ()
+    read_notes: Callable[[], Sequence[str]] = tuple
+    reference_model: LogprobModel | None = None
     model: Literal["base", "tuned", "remote"] = "base"
     remote: RemoteRecipe | None = None
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """The limitations of its service that showed so far."""
+        return self.read_notes()
 
 
 def build_base_model(
@@ -123,12 +139,17 @@ def open_remote_models(
                 free,
                 held,
                 price=price,
-                notes=free.notes,
+                read_notes=partial(read_service_notes, free),
                 model="remote",
                 remote=remote,
             )
         )
     return answerers
+
+
+def read_service_notes(service: RemoteCompleter) -> tuple[str, ...]:
+    """The limitations of a service that showed so far: more may show with the next request."""
+    return tuple(service.notes)
 
 
 def open_remote(
@@ -158,7 +179,13 @@ def _build_local_model(
         held = _build_constrained_completers(model, limit, form, listener)
     room = ContextBudget(model.resolved.tokenizer, model.loaded.context_length - limit)
     return ContenderModel(
-        "", description, model.create_completer(limit), held, room, setup_seconds=setup_seconds
+        "",
+        description,
+        model.create_completer(limit),
+        held,
+        room,
+        setup_seconds=setup_seconds,
+        reference_model=model,
     )
 
 

@@ -14,6 +14,7 @@ from math import ceil
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from tunesmith.contenders.evaluation_runner import MAX_LATENCY_REQUESTS
 from tunesmith.contenders.prompting.few_shot_candidates import list_powers_of_two
 from tunesmith.contenders.retrieval.retrieval_candidates import DEFAULT_KS
 from tunesmith.contenders.successive_halving import count_required_answers
@@ -25,9 +26,6 @@ from tunesmith.records.training_estimate import make_point_interval, scale_inter
 if TYPE_CHECKING:
     from tunesmith.engine.profiling import TrainingProfile
 
-MAX_LATENCY_REQUESTS = 5
-"""Questions that each contender answers one at a time to measure latency (`evaluation_runner.py`).
-"""
 MAX_TRAIN_PREDICTIONS = 1000
 """Maximum number of training examples predicted for the error analysis (`conclusion.py`)."""
 TOKENS_PER_WORD = 1.5  # for English text, without the chat template's tokens

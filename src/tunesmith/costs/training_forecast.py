@@ -102,7 +102,7 @@ class ForecastConditions:
 
     def is_comparable(self, run: Run) -> bool:
         """Whether the run's model has a similar size. A model of unknown size is not comparable."""
-        theirs = run.model.parameters
+        theirs = run.trained_model.parameters
         return bool(
             self.parameters
             and theirs

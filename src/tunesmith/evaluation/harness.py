@@ -59,6 +59,7 @@ from tunesmith.records import (
     Evaluation,
     Example,
     InferenceConfig,
+    LogprobModel,
     MachineTime,
     ProgressCallback,
     Quantity,
@@ -74,11 +75,17 @@ ContenderProgress = Callable[[str, int, int], None]
 @dataclass(frozen=True, slots=True)
 class RunnableContender:
     """A contender before the evaluation. `inference_config` describes it as data, if it can be
-    served later without the training data."""
+    served later without the training data.
+
+    `reference_model` computes the likelihood of reference answers, if that is informative for this
+    contender; `read_notes` are the limitations of its service that showed so far.
+    """
 
     spec: ContenderSpec
     completer: Completer
     inference_config: InferenceConfig | None = None
+    reference_model: LogprobModel | None = None
+    read_notes: Callable[[], Sequence[str]] = tuple
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,7 +224,9 @@ def _verify_run_files(
         f"{tuned.name}/{name}" for name in (*compared, *added) if files.get(name) != known.get(name)
     ]
     changed += [
-        name for name, sha256 in run.model.files.items() if base_files.get(name, sha256) != sha256
+        name
+        for name, sha256 in run.trained_model.files.items()
+        if base_files.get(name, sha256) != sha256
     ]
     if changed:
         raise ModelError(

@@ -1,15 +1,16 @@
-"""One training run: its inputs, status and results."""
+"""One run of a command: its inputs, status and results."""
 
 from typing import Literal
 
 from pydantic import Field
 
+from tunesmith.errors import RecordError
 from tunesmith.records.record import Record
 from tunesmith.records.training_estimate import Estimate, MemoryPlan
 from tunesmith.records.training_length import TrainingLength
 
 RunStatus = Literal["running", "finished", "interrupted", "failed"]
-Command = Literal["train", "decide"]
+Command = Literal["train", "decide", "evaluate"]
 
 
 class ModelIdentity(Record):
@@ -110,6 +111,9 @@ class Run(Record):
     the resumptions. `estimate` was made before training; `estimate_error` is actual / expected of
     its time and its memory. `command` began the run: `resume` continues to the end of it.
     `defaults` are the numbers that the user did not set.
+
+    An evaluation trains nothing: it has no `model` and no `prepared` splits, but
+    `evaluated_models`, each by its name as a contender with its folder or hub name.
     """
 
     id: str
@@ -118,8 +122,8 @@ class Run(Record):
     recipe: str
     dataset: str
     split: str
-    prepared: dict[str, str]
-    model: ModelIdentity
+    prepared: dict[str, str] = Field(default_factory=dict)
+    model: ModelIdentity | None = None
     machine: Machine
     versions: dict[str, str]
     seeds: dict[str, int]
@@ -132,3 +136,21 @@ class Run(Record):
     estimate_error: dict[str, float] = Field(default_factory=dict)
     command: Command = "train"
     defaults: tuple[AppliedDefault, ...] = ()
+    evaluated_models: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def trained_model(self) -> ModelIdentity:
+        """The model that was trained, as it was before. Errors: `RecordError` for an evaluation."""
+        if self.model is None:
+            raise RecordError(
+                "not-trained",
+                "This run evaluated models and trained none.",
+                found=f"run {self.id}, begun by tunesmith {self.command}",
+                do="name a run of tunesmith train or decide",
+            )
+        return self.model
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """The names of the models that the run is about."""
+        return (self.model.name,) if self.model else tuple(self.evaluated_models)

@@ -256,7 +256,7 @@ def _render_reproduction(content: ReportInput) -> str:
         seeds = ", ".join(f"{name} {seed}" for name, seed in content.run.seeds.items())
         lines += [
             f"- run: {format_code(content.run.id)}",
-            f"- model: {format_code(content.run.model.name)}",
+            f"- model: {format_code(content.run.trained_model.name)}",
             f"- seeds: {seeds}",
         ]
     return "## Reproduce this run\n\n" + "\n".join(lines)

@@ -28,7 +28,7 @@ def build_fact_tables(content: ReportInput) -> list[FactTable]:
     if content.run is None:
         return tables
     run, machine = content.run, content.run.machine
-    model = run.model
+    model = run.trained_model
     place = f"{model.source}, revision {model.revision}" if model.revision else model.source
     hardware = [
         ("platform", machine.platform),

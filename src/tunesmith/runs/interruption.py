@@ -4,9 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tunesmith.errors import Interrupted, format_command_line
-from tunesmith.records import Decision, Run
+from tunesmith.records import Command, Decision, Run
 from tunesmith.runs.run_folder import RunFolder
-from tunesmith.runs.signals import SecondSignal, StopRequested, set_exit_message
+from tunesmith.runs.signals import (
+    NOTHING_SAVED,
+    SecondSignal,
+    StopRequested,
+    set_exit_message,
+)
 
 
 def is_interruption(error: BaseException) -> bool:
@@ -15,13 +20,13 @@ def is_interruption(error: BaseException) -> bool:
 
 
 @contextmanager
-def reporting_saved_work(folder: RunFolder, *, is_decision: bool) -> Iterator[None]:
+def reporting_saved_work(folder: RunFolder, command: Command) -> Iterator[None]:
     """However this process is stopped within the block, its last line names the folder and the
     command to resume.
 
     Errors: `Interrupted` in place of `KeyboardInterrupt`.
     """
-    set_exit_message(lambda: describe_run_state(folder, is_decision=is_decision))
+    set_exit_message(lambda: describe_run_state(folder, command))
     try:
         yield
     except KeyboardInterrupt as error:
@@ -31,28 +36,26 @@ def reporting_saved_work(folder: RunFolder, *, is_decision: bool) -> Iterator[No
         raise build_interruption(folder, exit_code) from None
 
 
-def describe_run_state(folder: RunFolder, *, is_decision: bool) -> str:
+def describe_run_state(folder: RunFolder, command: Command) -> str:
     """One line for an abrupt end; it reads as few files as possible."""
+    if folder.is_hidden:
+        return NOTHING_SAVED
+    saved, next_command = "completed work", "resume"
     if folder.has(Decision):
-        return (
-            f"Saved in {folder.path}: the verdict. Next: {format_command_line('show', folder.path)}"
-        )
-    if not is_decision and is_tuned(folder) and not folder.checkpoints.is_dir():
-        return (
-            f"Saved in {folder.path}: the tuned weights. Next: "
-            f"{format_command_line('chat', folder.path)}"
-        )
-    return (
-        f"Saved in {folder.path}: completed work. Next: "
-        f"{format_command_line('resume', folder.path)}"
-    )
+        saved, next_command = "the verdict", "show"
+    elif command == "train" and is_tuned(folder) and not folder.checkpoints.is_dir():
+        saved, next_command = "the tuned weights", "chat"
+    command_line = format_command_line(next_command, folder.path)
+    return f"Saved in {folder.path}: {saved}. Next: {command_line}"
 
 
-def build_interruption(folder: RunFolder | None, exit_code: int) -> Interrupted:
-    """The error that states what an interrupted command leaves behind and how to resume."""
+def build_interruption(folder: RunFolder, exit_code: int) -> Interrupted:
+    """The error that states what an interrupted command leaves behind and how to resume; a hidden
+    folder is not left.
+    """
     error = Interrupted("stopped", "Interrupted.")
     error.exit_code = exit_code
-    if folder is None:
+    if folder.is_hidden:
         error.what, error.do = "Interrupted before anything was written.", "rerun the command"
         return error
     has_weights = is_tuned(folder)
@@ -81,14 +84,13 @@ def build_interruption(folder: RunFolder | None, exit_code: int) -> Interrupted:
 
 def build_immediate_stop(folder: RunFolder, exit_code: int) -> Interrupted:
     """The same after a second signal, without reading the folder."""
-    error = Interrupted(
-        "stopped",
-        "Aborted immediately (second interrupt).",
-        where=str(folder.path),
-        found="completed work",
-        do=format_command_line("resume", folder.path),
-    )
+    error = Interrupted("stopped", "Aborted immediately (second interrupt).")
     error.exit_code = exit_code
+    if folder.is_hidden:
+        error.do = "rerun the command"
+        return error
+    error.where, error.found = str(folder.path), "completed work"
+    error.do = format_command_line("resume", folder.path)
     return error
 
 
@@ -100,7 +102,11 @@ def is_tuned(folder: RunFolder) -> bool:
 
 
 def is_resumable(folder: RunFolder) -> bool:
-    """Whether `resume` helps after a failure: always for a decision, for a training once it has a
-    checkpoint.
+    """Whether `resume` helps after a failure: always for a decision and an evaluation, for a
+    training once it has a checkpoint.
     """
-    return folder.checkpoints.is_dir() or (folder.has(Run) and folder.read(Run).command == "decide")
+    if folder.is_hidden:
+        return False
+    return folder.checkpoints.is_dir() or (
+        folder.has(Run) and folder.read(Run).command in ("decide", "evaluate")
+    )

@@ -89,6 +89,6 @@ def collect_training_ids(place: str) -> set[str]:
         opened = RunFolder.open(folder)
         split = opened.read(Split)
         seen |= {*split.train, *split.validation}
-        earlier = Path(opened.read(Run).model.name).absolute()
+        earlier = Path(opened.read(Run).trained_model.name).absolute()
         folder = earlier.parent if earlier.name in ("adapter", "model") else earlier
     return seen

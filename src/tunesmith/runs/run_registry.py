@@ -93,7 +93,8 @@ def _build_row(store: Store, row: StoredRun | UnreadableRun) -> dict[str, Any]:
         "id": known.id,
         "created": known.created,
         "status": _compute_status(run, folder) if run else "unreadable",
-        "model": run.model.name if run else "",
+        "command": run.command if run else "",
+        "model": ", ".join(run.model_names) if run else "",
         "verdict": _read_verdict(folder),
         "folder": row.folder,
     }

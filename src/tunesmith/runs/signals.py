@@ -61,10 +61,6 @@ class StopSignal:
         self.signal: str | None = None
         self.is_finishing = False
         """Whether the work in progress ends by itself when a stop is requested."""
-        self.has_unsaved = False
-        """Whether only an orderly exit saves the results: then it is waited for, however long it
-        takes.
-        """
         self.told: Callable[[], str] = lambda: NOTHING_SAVED
         """The message about saved work for a forced exit."""
         self._acknowledged = threading.Lock()
@@ -147,12 +143,7 @@ class _SignalThread(threading.Thread):
             return
         if not self._has_another_within(REPLY_DELAY_SECONDS):
             stop.acknowledge(LEAVING_MESSAGE)
-        if (
-            self._has_another_within(TAKEN_SECONDS)
-            or stop.is_requested()
-            or stop.is_finishing
-            or stop.has_unsaved
-        ):
+        if self._has_another_within(TAKEN_SECONDS) or stop.is_requested() or stop.is_finishing:
             return
         self._end("Interrupted.")
 

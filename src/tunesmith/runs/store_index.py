@@ -172,8 +172,8 @@ def record_folder(store: Store, folder: RunFolder) -> bool:
         store.add_artifact(artifact)
     if folder.has(Evaluation):
         store.add_evaluation(folder.read(Evaluation), run.id)
-    if run.command == "decide" and folder.has(Split):
-        store.add_test_set_accesses(_list_missing_accesses(store, folder))
+    if run.command != "train" and folder.has(Split):
+        store.add_test_set_accesses(_list_missing_accesses(store, folder, run))
     return is_new
 
 
@@ -204,7 +204,7 @@ def build_artifact(kind: str, path: Path, run: str) -> Artifact:
     return Artifact(kind=kind, path=str(path.absolute()), sha256=sha256, size_bytes=size, run=run)
 
 
-def _list_missing_accesses(store: Store, folder: RunFolder) -> list[TestSetAccess]:
+def _list_missing_accesses(store: Store, folder: RunFolder, run: Run) -> list[TestSetAccess]:
     """Test-set accesses of contenders whose answers are in the folder but that the store does not
     have.
     """
@@ -222,7 +222,12 @@ def _list_missing_accesses(store: Store, folder: RunFolder) -> list[TestSetAcces
             when = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
             looks.append(
                 TestSetAccess(
-                    test=test, contender=name, run=folder.id, at=when, n=len(answers), why="decide"
+                    test=test,
+                    contender=name,
+                    run=folder.id,
+                    at=when,
+                    n=len(answers),
+                    why=run.command,
                 )
             )
     return looks

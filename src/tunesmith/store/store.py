@@ -256,7 +256,7 @@ def _build_run_columns(run: Run) -> dict[str, Any]:
         "created": run.created,
         "status": run.status,
         "dataset": run.dataset,
-        "model": run.model.name,
+        "model": ", ".join(run.model_names),
         "record": run.model_dump(mode="json"),
     }
 

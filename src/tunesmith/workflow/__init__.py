@@ -3,14 +3,13 @@
     check              examples -> all problems
     data_preparation   examples -> dataset -> prepared data, completed recipe, mask proof
     estimate           recipe -> time, memory and cost
-    training_session   prepared data -> run
+    training_job       prepared data -> run
     decide             recipe -> baselines, run, evaluation, verdict, costs, errors, report:
-                       `decision_inputs` gathers the inputs,
-                       `evaluation_runner` runs them, `conclusion` concludes
+                       `decision_inputs` gathers the inputs, `conclusion` concludes
     redecide           a run's stored answers -> its verdict, recomputed
     resume             an interrupted run -> the finished run
     compare            two runs -> what changed; three or more -> how much their seeds differ
-    model_evaluation   models + examples -> evaluation
+    model_evaluation   models + examples -> evaluation: `evaluation_inputs` gathers the inputs
     export             a run -> a model folder
     chat               model -> answers
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from tunesmith.analysis.error_analysis import analyze_errors
 from tunesmith.analysis.labeling_sheet import write_labeling_sheet
+from tunesmith.contenders.evaluation_runner import EvaluationRunner
 from tunesmith.costs.cost_calculation import build_cost_report
 from tunesmith.costs.evaluation_forecast import MAX_TRAIN_PREDICTIONS
 from tunesmith.decision import decide as decide_by_rules
@@ -42,9 +43,7 @@ from tunesmith.report.report_data import build_report_json, choose_focus
 from tunesmith.report.report_input import ReportInput
 from tunesmith.report.report_writer import write_report
 from tunesmith.runs.run_folder import LABELING_FILE, REPORT_FILES
-from tunesmith.runs.store_index import StoreIndex
 from tunesmith.workflow.data_preparation import PreparedData
-from tunesmith.workflow.evaluation_runner import EvaluationRunner
 from tunesmith.workflow.test_set_power import compute_measured_power
 
 
@@ -78,8 +77,6 @@ class DecisionOutput:
 def conclude(
     runner: EvaluationRunner,
     data: PreparedData,
-    run: Run,
-    index: StoreIndex,
     evidence: DecisionEvidence,
     model: LocalModel,
     form: OutputConstraint | None,
@@ -89,7 +86,8 @@ def conclude(
     Everything is written to the run's folder and the store, the decision last: a run that has one
     is finished.
     """
-    recipe, folder, asked = data.recipe, runner.folder, runner.answer_sets
+    session, recipe, asked = runner.session, data.recipe, runner.answer_sets
+    run, folder = session.run, session.folder
     evaluation = evaluate_answers(asked, runner.task)
     drop = evidence.forgetting.drop if evidence.forgetting else None
     decision = decide_by_rules(
@@ -100,11 +98,12 @@ def conclude(
         run.result.extent if run.result else None,
     )
     cost = _compute_cost(evaluation, asked, data, run, evidence, decision.winner)
-    run = run.replace(estimate_error={**run.estimate_error, **cost.prediction_errors})
     answers = {one.name: one.answers for one in asked}
-    for record in (evidence.forgetting, evaluation, cost, run):
+    for record in (evidence.forgetting, evaluation, cost):
         if record is not None:
             folder.write(record)
+    errors = {**run.estimate_error, **cost.prediction_errors}
+    run = session.save(run.replace(estimate_error=errors))
     content = ReportInput(
         run=run,
         recipe=recipe,
@@ -129,7 +128,7 @@ def conclude(
         power=compute_measured_power(evidence.power, data, evaluation, answers),
         contamination=data.contamination,
         test_set_access=format_access_log(
-            index.list_test_set_accesses(fingerprint_test_set(runner.test_ids))
+            session.index.list_test_set_accesses(fingerprint_test_set(runner.test_ids))
         ),
         qualification=evidence.qualification,
         judge_notes=list_judge_notes(
@@ -146,7 +145,7 @@ def conclude(
     # Last: `resume` takes a decision record as the sign that everything else is on disk.
     folder.write(decision)
     folder.finalize_checksums()
-    index.record_run(folder)
+    session.record()
     return DecisionOutput(
         run, evaluation, decision, reports, build_report_json(content, reports[0])
     )
@@ -223,8 +222,9 @@ def _analyze_errors(
             else None
         ),
     )
-    runner.folder.write(analysis)
-    write_labeling_sheet(analysis, runner.folder.path / LABELING_FILE)
+    folder = runner.session.folder
+    folder.write(analysis)
+    write_labeling_sheet(analysis, folder.path / LABELING_FILE)
     return analysis
 
 

@@ -14,14 +14,16 @@ from tunesmith.contenders.external_contenders import (
     read_custom_prompts,
     read_external_contenders,
 )
+from tunesmith.contenders.judge_setup import JudgeSetup, set_up_judge
 from tunesmith.contenders.output_constraint import infer_output_constraint
 from tunesmith.contenders.prompting.dspy_search import import_dspy
 from tunesmith.contenders.prompting.user_prompts import UserPrompt
 from tunesmith.contenders.retrieval.document_loading import load_documents
 from tunesmith.contenders.retrieval.document_passages import DocumentCollection
 from tunesmith.errors import GateFailed
-from tunesmith.evaluation.harness import Task, check_task
+from tunesmith.evaluation.harness import Task
 from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
+from tunesmith.evaluation.task_building import build_task
 from tunesmith.progress_listener import ProgressListener
 from tunesmith.providers.embedder import LocalEmbedder
 from tunesmith.records import (
@@ -32,8 +34,6 @@ from tunesmith.records import (
     compute_fingerprint,
 )
 from tunesmith.workflow.data_preparation import PreparedData, prepare_data
-from tunesmith.workflow.evaluation_runner import check_custom_scorer
-from tunesmith.workflow.judge_setup import JudgeSetup, set_up_judge
 from tunesmith.workflow.test_set_power import compute_planned_power
 
 CONSTRAINED_NOTE = (
@@ -89,10 +89,22 @@ def prepare_decision_inputs(
         import_dspy()
     material = prepare_data(recipe, listener)
     inputs = compute_input_fingerprints(material.recipe, documents, prompts)
-    # Before `build_task`, which imports a scorer of the user's own: a resumed folder may come from
-    # someone else.
+    # Before `choose_scorer`, which imports a scorer of the user's own: a resumed folder may come
+    # from someone else.
     check(material, inputs)
-    task = build_task(material)
+    scorer, reason = choose_scorer(
+        [example.answer for example in material.train],
+        material.recipe.evaluation.scorer,
+        LocalEmbedder,
+    )
+    task = build_task(
+        material.check.dataset.name,
+        material.test,
+        scorer,
+        reason,
+        material.recipe,
+        frozenset(material.contamination.leaked),
+    )
     power = report_power(material, listener)
     outsiders = read_external_contenders(
         material.recipe,
@@ -147,20 +159,6 @@ def _hash_file(path: Path) -> str:
         return compute_sha256(path)
     except OSError:  # the code that reads it reports the error
         return ""
-
-
-def build_task(data: PreparedData) -> Task:
-    """The test examples with the scorer that fits the training answers. Errors: `DataError`,
-    `RecipeError`.
-    """
-    recipe = data.recipe
-    answers = [example.answer for example in data.train]
-    scorer, reason = choose_scorer(answers, recipe.evaluation.scorer, LocalEmbedder)
-    name, leaked = data.check.dataset.name, frozenset(data.contamination.leaked)
-    task = Task(name, data.test, scorer, reason, recipe.machine_usd_per_hour, recipe.seed, leaked)
-    check_task(task)
-    check_custom_scorer(task)
-    return task
 
 
 def report_power(data: PreparedData, listener: ProgressListener) -> PowerStatement:

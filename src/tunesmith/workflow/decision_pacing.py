@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tunesmith.contenders.contender_factory import ContenderFactory
+from tunesmith.contenders.evaluation_runner import EvaluationRunner
 from tunesmith.costs.budget_replanning import (
     BudgetClock,
     BudgetReplanner,
@@ -19,12 +20,11 @@ from tunesmith.costs.budget_replanning import (
     UnlimitedTime,
 )
 from tunesmith.evaluation.contender_answers import select_answers
-from tunesmith.progress_listener import ProgressListener
-from tunesmith.records import BudgetPlan, Example, Run
+from tunesmith.evaluation.task_building import build_test_set
+from tunesmith.records import BudgetPlan, Example
 from tunesmith.runs.run_folder import RunFolder
 from tunesmith.workflow.data_preparation import PreparedData
-from tunesmith.workflow.evaluation_runner import EvaluationRunner, build_test_set
-from tunesmith.workflow.training_session import TrainingSession
+from tunesmith.workflow.training_job import TrainingJob
 
 
 def start_pacing(
@@ -32,21 +32,18 @@ def start_pacing(
     runner: EvaluationRunner,
     factory: ContenderFactory,
     data: PreparedData,
-    listener: ProgressListener,
-    *,
-    is_tuned: bool,
 ) -> DecisionPacer:
     """The pacer of a decision; without a clock its time is unlimited."""
     if clock is None:
         return UnlimitedTime()
-    ids, folder = data.split.test, runner.folder
+    session, ids = runner.session, data.split.test
     return BudgetReplanner(
-        folder.read(BudgetPlan),
+        session.folder.read(BudgetPlan),
         clock,
-        folder,
-        listener,
+        session.folder,
+        session.listener,
         lambda size: limit_test_examples(runner, factory, ids, size),
-        is_tuned=is_tuned,
+        is_tuned=session.run.result is not None,
     )
 
 
@@ -67,22 +64,23 @@ def select_first(examples: Sequence[Example], ids: Sequence[str], size: int) -> 
     return [example for example in examples if example.id in first]
 
 
-def with_training_minutes(session: TrainingSession, minutes: float | None) -> TrainingSession:
-    """The session with another time for tuning; the same without one."""
+def with_training_minutes(job: TrainingJob, minutes: float | None) -> TrainingJob:
+    """The job with another time for tuning; the same without one."""
     if minutes is None:
-        return session
-    training = session.recipe.training.replace(minutes=minutes)
-    return replace(session, recipe=session.recipe.replace(training=training))
+        return job
+    training = job.recipe.training.replace(minutes=minutes)
+    return replace(job, recipe=job.recipe.replace(training=training))
 
 
-def finish_pacing(
-    runner: EvaluationRunner, data: PreparedData, run: Run
-) -> tuple[PreparedData, Run]:
-    """Data and run with everything that was changed on the way, stored in the folder."""
-    folder = runner.folder
+def finish_pacing(runner: EvaluationRunner, data: PreparedData) -> PreparedData:
+    """The data with everything that was changed on the way; it is stored, also in the run's
+    record.
+    """
+    session = runner.session
+    folder = session.folder
     budget = find_budget(folder)
     if budget is None or not budget.changes:
-        return data, run
+        return data
     recipe = budget.apply_changes(data.recipe)
     ids = [example.id for example in runner.task.examples]
     test = [example for example in data.test if example.id in set(ids)]
@@ -91,7 +89,8 @@ def finish_pacing(
     for one in runner.answer_sets:
         if len(folder.read_answers(one.name).records) > len(one.answers):
             folder.write_answers(folder.read_contender(one.name), one.answers)
-    return replace(data, recipe=recipe, test=test), run.replace(recipe=recipe.fingerprint)
+    session.save(session.run.replace(recipe=recipe.fingerprint))
+    return replace(data, recipe=recipe, test=test)
 
 
 def find_budget(folder: RunFolder) -> BudgetPlan | None:

@@ -4,18 +4,17 @@ is written.
 With other requirements it answers "what if": the answers stay, only the rules are applied again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from tunesmith.contenders.evaluation_runner import read_contender_answers
 from tunesmith.decision import decide as decide_by_rules
 from tunesmith.errors import GateFailed, RecipeError, RunError
 from tunesmith.evaluation.contender_answers import ContenderAnswers
-from tunesmith.evaluation.harness import Task, evaluate_answers
-from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric, ParsingScorer
-from tunesmith.evaluation.scorers.scorer_registry import SCORERS, build_scorer
+from tunesmith.evaluation.harness import evaluate_answers
+from tunesmith.evaluation.task_building import rebuild_task
 from tunesmith.recipe.recipe_loader import load_recipe
-from tunesmith.records import Decision, Evaluation, Example, Message, Recipe, TestExample, TestSet
-from tunesmith.records.evaluation import split_scorer_name
+from tunesmith.records import Decision, Evaluation, Recipe, TestSet
 from tunesmith.runs.run_folder import RunFolder
 
 CHANGEABLE_SECTIONS = ("bar", "circumstances", "machine_usd_per_hour", "strict")
@@ -35,29 +34,6 @@ class Redecision:
     def is_same(self) -> bool:
         """Whether every sentence and every number is unchanged."""
         return self.decision == self.previous
-
-
-@dataclass
-class _StoredScorer:
-    """Replaces a scorer: the scores of the answers are stored, only metrics over all of them are
-    computed.
-    """
-
-    name: str
-    metric: str
-    corpus_metrics: Mapping[str, CorpusMetric]
-
-    def score(self, answer: str, reference: str) -> dict[str, float]:
-        """Never called: nothing is scored again."""
-        raise NotImplementedError
-
-
-@dataclass
-class _StoredFindingScorer(_StoredScorer):
-    """The same for a scorer that extracts something from an answer."""
-
-    failure_text: str
-    can_parse: Callable[[str], bool]
 
 
 def redecide(folder: RunFolder, changes: Sequence[str] = ()) -> Redecision:
@@ -109,44 +85,14 @@ def fail_on_warnings(decision: Decision, where: str) -> None:
         )
 
 
-def rebuild_task(test: TestSet) -> Task:
-    """The task as it was, with a stand-in for its scorer."""
-    # A scorer with a judge is named `label + judge`; corpus metrics come from its built-in part.
-    name = next((part for part in split_scorer_name(test.scorer) if part in SCORERS), None)
-    scorer = build_scorer(name, test.labels or [test.examples[0].answer]) if name else None
-    judged = _StoredScorer(test.scorer, test.metric, scorer.corpus_metrics if scorer else {})
-    finder: object = scorer
-    if test.scorer in SCORERS and isinstance(finder, ParsingScorer):
-        judged = _StoredFindingScorer(
-            judged.name, judged.metric, judged.corpus_metrics, finder.failure_text, finder.can_parse
-        )
-    return Task(
-        test.task,
-        [rebuild_example(one) for one in test.examples],
-        judged,
-        test.scorer_reason,
-        test.machine_usd_per_hour,
-        test.seed,
-        frozenset(test.leaked),
-    )
-
-
-def rebuild_example(stored: TestExample) -> Example:
-    """The example, as far as it was stored."""
-    messages = (Message("user", stored.question), Message("assistant", stored.answer))
-    return Example(
-        line=stored.line, messages=messages, group=stored.group, id=stored.id, origin=stored.origin
-    )
-
-
 def _load_answers(folder: RunFolder, name: str, test: TestSet) -> ContenderAnswers:
-    asking, answers = folder.read_contender(name), folder.read_answers(name).records
-    if len(answers) != len(test.examples):
+    stored = read_contender_answers(folder, name)
+    if len(stored.answers) != len(test.examples):
         raise RunError(
             "damaged",
             f"stored answers of {name} are incomplete",
             where=str(folder.path / "answers" / f"{name}.jsonl"),
-            found=f"{len(answers):,} answers for {len(test.examples):,} examples",
+            found=f"{len(stored.answers):,} answers for {len(test.examples):,} examples",
             do="restore the file from a copy; or repeat the run",
         )
-    return ContenderAnswers(asking.profile, answers, asking.usage, asking.judging)
+    return stored

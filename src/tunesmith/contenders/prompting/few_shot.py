@@ -11,7 +11,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain, zip_longest
 
-from tunesmith.records import Completer, Completion, Example, Message, ProgressCallback, Prompt
+from tunesmith.records import (
+    AnswerLogprob,
+    Completer,
+    Completion,
+    Example,
+    LogprobModel,
+    Message,
+    ProgressCallback,
+    Prompt,
+)
 
 
 class SystemPromptCompleter:
@@ -19,18 +28,40 @@ class SystemPromptCompleter:
 
     def __init__(self, completer: Completer, instruction: str) -> None:
         self._completer = completer
-        self._instruction = Message("system", instruction)
+        self._instruction = instruction
 
     def complete(
         self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None
     ) -> list[Completion]:
         """One completion per prompt; see `records.Completer`."""
         return self._completer.complete(
-            [self._add_system_message(prompt) for prompt in prompts], progress
+            [add_system_message(prompt, self._instruction) for prompt in prompts], progress
         )
 
-    def _add_system_message(self, prompt: Prompt) -> Prompt:
-        return prompt if prompt[:1] and prompt[0].role == "system" else (self._instruction, *prompt)
+
+class SystemPromptLogprobs:
+    """The same for the likelihoods of given answers: they are those after the same prompts."""
+
+    def __init__(self, model: LogprobModel, instruction: str) -> None:
+        self._model = model
+        self._instruction = instruction
+
+    def compute_logprobs(
+        self,
+        prompts: Sequence[Prompt],
+        answers: Sequence[str],
+        progress: ProgressCallback | None = None,
+    ) -> list[AnswerLogprob]:
+        """See `records.LogprobModel`."""
+        instructed = [add_system_message(prompt, self._instruction) for prompt in prompts]
+        return self._model.compute_logprobs(instructed, answers, progress)
+
+
+def add_system_message(prompt: Prompt, instruction: str) -> Prompt:
+    """The prompt with the instruction as its system message, unless it has one."""
+    if prompt[:1] and prompt[0].role == "system":
+        return prompt
+    return (Message("system", instruction), *prompt)
 
 
 def append_instruction(prompt: Prompt, instruction: str) -> Prompt:

@@ -27,6 +27,7 @@ from tunesmith.records import (
     TokenPrice,
     Usage,
 )
+from tunesmith.records.quantity import format_usd
 from tunesmith.runs.run_registry import resolve_run_or_name
 
 
@@ -64,6 +65,16 @@ class JudgeSetup:
         if self.price is not None:
             return self.price.compute_usd(usage.tokens_in, usage.tokens_out)
         return usage.seconds * self.machine_usd_per_hour / 3600
+
+    def format_usage(self, restored: Sequence[ContenderAnswers]) -> str:
+        """The usage of judging as a sentence, with the qualification, which costs like an
+        answer.
+        """
+        usage = self.sum_usage(restored)
+        return (
+            f"judge usage: {usage.requests:,} requests, {usage.tokens_in:,} input and"
+            f" {usage.tokens_out:,} output tokens, {format_usd(self.compute_usd(usage))}"
+        )
 
     def apply_to_task(self, task: Task) -> Task:
         """The task with this scorer."""
