@@ -98,7 +98,7 @@ def test_labels_that_are_too_rare_for_the_rule_are_offered() -> None:
     answers = [f"intent_{i % 20}" for i in range(34)]
     assert find_labels(answers) is None and count_possible_labels(answers) == 20
     assert (
-        "If these are 20 labels (1.7 uses each), say so: --set evaluation.scorer=label."
+        "If these are 20 labels (1.7 uses each), use --set evaluation.scorer=label."
         in choose_scorer(answers)[1]
     )
 

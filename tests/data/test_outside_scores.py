@@ -100,10 +100,10 @@ def given_of(path: Path) -> str:
 
 def test_scores_that_differ_from_the_logs_are_counted(tmp_path: Path) -> None:
     numeric = {"name": "match", "options": {"numeric": True}}
-    assert "scores are not" not in given_of(written(tmp_path / "log.json", log_of(ROWS, numeric)))
+    assert "scores differ" not in given_of(written(tmp_path / "log.json", log_of(ROWS, numeric)))
     rescored = [(target, answer, "I") for target, answer, _ in ROWS]
     assert given_of(written(tmp_path / "log.json", log_of(rescored, numeric))).endswith(
-        "3 of 5 scores are not those of match in the file, whose mean is 0.000"
+        "3 of 5 scores differ from those of match in the file, whose mean is 0.000"
     )
 
 
@@ -115,7 +115,7 @@ def test_several_targets_are_each_right(tmp_path: Path) -> None:
     found = answers(written(tmp_path / "log.json", log))
     assert [one.answer for one in found.task.examples] == ['["60", "60%"]', "5"]
     assert not found.task.has_answers
-    assert "scores are not" not in given_of(tmp_path / "log.json")
+    assert "scores differ" not in given_of(tmp_path / "log.json")
 
 
 def test_reasoning_beside_an_answer_is_not_part_of_it(tmp_path: Path) -> None:

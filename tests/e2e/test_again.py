@@ -127,7 +127,7 @@ def test_evaluate_asks_each_example_once_and_tells_what_was_trained_on(
         "evaluation.max_new_tokens=4",
     )
     assert printed.code == 0, printed.err
-    assert "20 of 192 examples are asked, exact duplicates once" in printed.err
+    assert "using 20 of 192 examples, exact duplicates once" in printed.err
     assert "was trained on" in printed.err
 
 

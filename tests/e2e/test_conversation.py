@@ -39,7 +39,7 @@ def test_a_terminal_is_answered_until_an_empty_line(tiny_model: Path, home: Path
     out, err = process.communicate(timeout=60)
     os.close(ours)
     assert process.returncode == 0, err
-    assert "An empty line ends." in err and "Traceback" not in err
+    assert "Enter an empty line to quit." in err and "Traceback" not in err
     assert out.count("> ") == 2
 
 

@@ -57,7 +57,7 @@ def test_a_decision_with_a_time_ends_in_a_verdict_and_its_model_is_timed_once(
     )
     assert printed.code == 0, printed.err
     assert "chosen to fit: training.evaluations 4" in printed.err, "all else was set"
-    assert "the whole decision takes about" in printed.err and "verdict: " in printed.out
+    assert "estimated total time" in printed.err and "verdict: " in printed.out
     (path,) = (tmp_path / "runs").iterdir()
     run = RunFolder.open(path).read(Run)
     assert run.status == "finished" and run.result is not None

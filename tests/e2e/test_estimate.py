@@ -276,7 +276,7 @@ def test_a_decision_is_foreseen_with_its_total_first() -> None:
     found = forecast(prospect(), replace(WORK, test_examples=100), RECIPE, [], "quick")
     whole = found.seconds.expected + found.asking_seconds.expected
     assert summarize_estimate(found, decides=True).startswith(
-        f"the whole decision takes about {format_duration(whole)} ("
+        f"estimated total time {format_duration(whole)} ("
     )
     assert "tuning 27 s for 1 pass (160 examples, 10 steps), asking" in summarize_estimate(
         found, decides=True

@@ -67,7 +67,7 @@ def test_a_run_goes_on_from_the_weights_of_a_run(
         "--set",
         "training.learning_rate=1e-12",
     )
-    assert told.code == 0 and "goes on from" in told.out + told.err, told
+    assert told.code == 0 and "continuing from" in told.out + told.err, told
     (second,) = (tmp_path / "runs").iterdir()
     before, after = (load_file(place / "adapter" / ADAPTER[1]) for place in (first_run, second))
     assert before.keys() == after.keys()

@@ -117,7 +117,7 @@ def test_while_the_baselines_are_asked(
     slow = ("--set", "evaluation.max_new_tokens=400", "--set", "evaluation.batch_size=1")
     process = start("decide", labels_csv, "--out", tmp_path / "runs", *settings, *slow)
     assert process.stderr is not None
-    while "asking the baselines" not in process.stderr.readline():
+    while "evaluating the baselines" not in process.stderr.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
@@ -210,7 +210,7 @@ def test_while_a_scorers_child_is_at_work_and_the_answers_are_not_asked_for_agai
     (tmp_path / "runs").mkdir()
     process = start("decide", labels_csv, "--out", tmp_path / "runs", *settings, *words, *quick)
     assert process.stderr is not None
-    while "asking the baselines" not in process.stderr.readline():
+    while "evaluating the baselines" not in process.stderr.readline():
         assert process.poll() is None
     flag.touch()
     (folder,) = RunFolder.list_all(tmp_path / "runs")

@@ -34,9 +34,10 @@ def test_it_is_told_before_the_tuning_with_what_would_be_enough(
     told, _ = told_and_folder
     before, _, after = told.partition("== tuning\n")
     assert (
-        "of one pass (32 of 67 examples, 4 steps): nothing can be said about fine-tuning" in before
+        "epochs (32 of 67 examples, 4 steps), too little for a conclusion about fine-tuning"
+        in before
     )
-    assert "3 passes need about" in before and "tuned for 0.48 of one pass over the data" in after
+    assert "3 epochs take about" in before and "trained for 0.48 epochs" in after
 
 
 def test_run_verdict_and_reports_say_how_much_the_tuning_was(
@@ -61,7 +62,7 @@ def test_run_verdict_and_reports_say_how_much_the_tuning_was(
             "No conclusion about fine-tuning: the model was trained for 0.48 of"
         )
     for name in ("report.md", "report.html"):
-        assert "0.48 of one pass over the data" in (folder.path / name).read_text(encoding="utf-8")
+        assert "0.48 epochs" in (folder.path / name).read_text(encoding="utf-8")
     assert not any("tuned is out" in reason for reason in decision.reasons)
 
 

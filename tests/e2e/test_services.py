@@ -95,7 +95,7 @@ def test_a_service_that_dies_is_left_alone_and_told(
             "four at once saw it die; three rounds looked whether it was back"
         )
     folder = only_run(tmp_path)
-    assert "None of " in printed.err and "candidates got a score on " in printed.err
+    assert "None of " in printed.err and "candidates has a score on " in printed.err
     assert "acme: sends the value of $ACME_KEY to 127.0.0.1" in printed.err
     assert not (folder.read(Decision).winner or "").startswith("acme")
     scores = folder.read(Evaluation).get_contender("acme+few-shot").metrics["accuracy"]

@@ -146,7 +146,7 @@ def test_the_winner_answers_not_the_tuned_loser(labels: RunFolder, tmp_path: Pat
     decided = write_verdict(labels, "rag", "rag", tmp_path)
     chosen = choose_contender(decided)
     assert chosen.inference_config.contender == "rag" and chosen.inference_config.k == 2
-    assert chosen.reason == "rag answers: the winner, verdict rag."
+    assert chosen.reason == "Using rag, the winner (verdict: rag)."
 
 
 def test_without_a_winner_the_best_answers_and_that_is_said(
@@ -158,7 +158,7 @@ def test_without_a_winner_the_best_answers_and_that_is_said(
 
 
 def test_a_contender_that_a_run_does_not_have_is_refused_by_name(labels: RunFolder) -> None:
-    with pytest.raises(UsageError, match=r"no-such-contender.*give one of few-shot, mine, rag, "):
+    with pytest.raises(UsageError, match=r"no-such-contender.*use one of few-shot, mine, rag, "):
         choose_contender(labels, "rga")
 
 
@@ -179,7 +179,7 @@ def test_chat_with_a_run_tells_who_answers(
     decided = write_verdict(labels, "prompt", "zero-shot-constrained", tmp_path)
     printed = tunesmith("chat", decided.path, "--message", "a red boat")
     assert printed.code == 0 and printed.out.strip() in ("red", "green", "blue")
-    assert printed.err.strip() == "zero-shot-constrained answers: the winner, verdict prompt."
+    assert printed.err.strip() == "Using zero-shot-constrained, the winner (verdict: prompt)."
     other = tunesmith(
         "chat", decided.path, "--message", "a red boat", "--contender", "tuned-constrained"
     )
@@ -265,7 +265,7 @@ def test_export_writes_the_winner_and_proves_that_it_answers_the_same(
     decided = write_verdict(labels, "prompt", "few-shot", tmp_path)
     printed = tunesmith("export", decided.path, "--to", tmp_path / "few shot")
     assert printed.code == 0, printed.err
-    assert "few-shot answers: the winner, verdict prompt." in printed.out
+    assert "Using few-shot, the winner (verdict: prompt)." in printed.out
     assert "proof: answer.py reproduces 12 of 12 stored answers of few-shot" in printed.out
     last = printed.out.splitlines()[-1]
     assert last == f"next: echo 'your question' | python '{tmp_path / 'few shot'}/answer.py'"

@@ -162,12 +162,12 @@ def test_a_store_lost_while_training_is_a_warning_and_comes_back(
     is_noticed = (
         harm in WARNED and harm is not make_newer
     )  # the schema is looked at when the store is opened
-    assert ("the store is left out" in trained.err) == is_noticed, trained.err
+    assert ("run not recorded in the store" in trained.err) == is_noticed, trained.err
     folder = only_run(tmp_path / "runs")
     assert folder.read(Run).status == "finished" and not folder.checkpoints.exists()
     make_well(own_home / "store.db") if harm in WARNED else None
     assert is_entered(tunesmith, folder)
-    assert tunesmith("resume", folder.path).code == 2, "there is nothing to go on with"
+    assert tunesmith("resume", folder.path).code == 2, "nothing to resume"
 
 
 @pytest.mark.parametrize("harm", WARNED)
@@ -177,7 +177,9 @@ def test_a_store_that_cannot_be_used_from_the_beginning_refuses_no_work(
     Store.open().close()
     harm(own_home / "store.db")
     trained = tunesmith(*words, "--out", tmp_path / "runs")
-    assert trained.code == 0 and trained.err.count("the store is left out") == 1, trained.err
+    assert trained.code == 0 and trained.err.count("run not recorded in the store") == 1, (
+        trained.err
+    )
     folder = only_run(tmp_path / "runs")
     assert tunesmith("show", folder.path).code == 0
     make_well(own_home / "store.db")
@@ -255,7 +257,7 @@ def test_a_locked_store_is_waited_for(
     timer.start()
     trained = tunesmith(*words, "--out", tmp_path / "runs")
     timer.join()
-    assert trained.code == 0 and "the store is left out" not in trained.err
+    assert trained.code == 0 and "run not recorded in the store" not in trained.err
     HELD.clear()
 
 

@@ -171,4 +171,4 @@ def test_the_prediction_stands_beside_the_actual_cost(costs: CostReport) -> None
     assert told[-1] == (
         "Training was estimated at $0.80 ($0.40 to $1.10) and cost $1.00, 1.2 times the estimate."
     )
-    assert not any("was to cost" in sentence for sentence in format_cost_sentences(costs))
+    assert not any("was estimated at" in sentence for sentence in format_cost_sentences(costs))

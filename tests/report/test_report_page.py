@@ -195,7 +195,7 @@ def test_nothing_was_trained_and_the_page_leaves_it_out(report: ReportInput) -> 
         "Loss mask",
         "Changes due to tuning",
         "Versions",
-        "Numbers that nobody chose",
+        "Defaults used",
     ):
         assert section not in shown.text
     assert (

@@ -66,9 +66,12 @@ def print_estimate(estimate: "Estimate") -> None:
     from tunesmith.workflow.estimate import format_short_training_warning
 
     def build_row(
-        name: str, of: "EstimateInterval", print_line: Callable[[float], str]
+        name: str, interval: "EstimateInterval", format_value: Callable[[float], str]
     ) -> tuple[str, ...]:
-        return (name, *(print_line(value) for value in (of.low, of.expected, of.high)))
+        return (
+            name,
+            *(format_value(value) for value in (interval.low, interval.expected, interval.high)),
+        )
 
     rows = [
         build_row("training time", estimate.seconds, format_duration),
@@ -101,7 +104,7 @@ def print_estimate(estimate: "Estimate") -> None:
         * (shared >= 1.05),
         (
             f"micro-batch: up to {plan.most_tokens:,} tokens "
-            f"({plan.bytes_per_token / 1000000.0:.2f} MB per token)"
+            f"({plan.bytes_per_token / 1e6:.2f} MB per token)"
         )
         + ", gradient checkpointing on" * plan.checkpointing,
     )

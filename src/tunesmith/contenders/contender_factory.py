@@ -89,7 +89,7 @@ from tunesmith.records.contender_kinds import (
     list_contender_kinds,
 )
 
-PLAIN_CANDIDATE = Candidate.from_builder("unchanged", "", EMPTY_BUILDER)
+PLAIN_CANDIDATE = Candidate.from_builder("plain prompt", "", EMPTY_BUILDER)
 """The bare question, with no choice to make."""
 
 

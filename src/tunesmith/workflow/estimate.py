@@ -237,11 +237,11 @@ def summarize_estimate(estimate: Estimate, *, decides: bool = False) -> str:
             f"({format_duration(whole.low)} to {format_duration(whole.high)}): training "
             f"{format_duration(seconds.expected)} for {format_training_length(estimate)}, "
             f"evaluation {format_duration(asking)}; memory "
-            f"{estimate.memory_bytes.expected / 1000000000.0:.1f} GB, cost "
+            f"{estimate.memory_bytes.expected / 1e9:.1f} GB, cost "
             f"{format_usd(estimate.decide_usd.expected)}"
         )
     between = f"{format_duration(seconds.low)} to {format_duration(seconds.high)}"
-    memory = f"memory {estimate.memory_bytes.expected / 1000000000.0:.1f} GB"
+    memory = f"memory {estimate.memory_bytes.expected / 1e9:.1f} GB"
     return (
         f"estimated training time {format_duration(seconds.expected)} ({between}) for "
         f"{format_training_length(estimate)}; {memory}, cost "

@@ -49,7 +49,7 @@ class UserPrompt:
     def candidate(self) -> Candidate:
         """The prompt as a candidate."""
         return Candidate.from_builder(
-            "unchanged",
+            "plain prompt",
             f'your own prompt "{self.name}"',
             PromptBuilder(self.system, template=self.template),
         )
