@@ -176,7 +176,13 @@ def test_a_remote_model_may_not_be_called_as_a_trained_kind() -> None:
 
 
 def _forecast(recipe: Recipe) -> float:
-    throughput = SimpleNamespace(pass_seconds=0.1, pass_sequence_seconds=0.01, prompt_seconds=0.02)
+    throughput = SimpleNamespace(
+        pass_seconds=0.1,
+        pass_sequence_seconds=0.01,
+        prompt_seconds=0.02,
+        validation_token_seconds=0.002,
+        pair_seconds=0.0,
+    )
     workload = Workload(
         examples=100,
         tokens_read=1000,

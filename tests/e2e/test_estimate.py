@@ -295,7 +295,7 @@ def test_labels_are_read_after_each_question() -> None:
         forecast(prospect(), work, one, [], "measured").asking_seconds for one in (recipe, free)
     )
     held = 4 * 100 * 0.1 * (1 + 4.5) + 2 * 100 * 0.1 * (1 + 0.1 * 4.5)  # four ways, then tuned
-    assert with_labels.expected - without.expected == pytest.approx(held, rel=0.45), (
+    assert with_labels.expected - without.expected == pytest.approx(held, rel=0.5), (
         "and what choices take"
     )
     assert with_labels.high > with_labels.expected > with_labels.low

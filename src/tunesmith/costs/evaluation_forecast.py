@@ -3,12 +3,19 @@ general-ability probe.
 
     answers to n prompts in batches of B = n * prompt + passes * (pass + B * row)
     passes = max(longest, sum of answers / B)
+    prompt = computed tokens * token + pairs * pair
+    row = sequence + tokens before it * pair
 
-A choice tries several numbers of retrieved texts and mostly takes a middle one, so their mean is
-counted. Each contender answers a few questions alone, to measure latency; if answers are labels,
-some training examples are predicted once more for the error analysis.
+Each token attends to all before it: of a prompt of N tokens, of which C are computed because a
+beginning is shared, those are C * N - C^2 / 2 pairs. That is little for most models and prompts,
+and nearly all for prompts of 1,000 tokens and a model of 32 dimensions.
+
+A choice tries several numbers of retrieved texts and mostly takes a middle one, so the mean over
+them is counted. Each contender answers a few questions alone, to measure latency; if answers are
+labels, some training examples are predicted once more for the error analysis.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from statistics import fmean
@@ -24,7 +31,7 @@ from tunesmith.records.contender_kinds import ContenderKind, list_contender_kind
 from tunesmith.records.training_estimate import make_point_interval, scale_interval, sum_intervals
 
 if TYPE_CHECKING:
-    from tunesmith.engine.profiling import TrainingProfile
+    from tunesmith.engine.profiling import Throughput, TrainingProfile
 
 MAX_TRAIN_PREDICTIONS = 1000
 """Maximum number of training examples predicted for the error analysis (`conclusion.py`)."""
@@ -65,10 +72,12 @@ def estimate_generation_seconds(
     workload: Workload,
     prompts: int,
     recipe: Recipe,
-    longer: float = 1.0,
+    longer: Sequence[float] = (1.0,),
+    shown_tokens: float = 0.0,
 ) -> EstimateInterval:
-    """Seconds to answer `prompts` prompts, each `longer` times as long as a question; the high end
-    lets every answer run to the limit.
+    """Seconds to answer `prompts` prompts, in equal parts each of `longer` times as long as a
+    question, behind `shown_tokens` that all of them share; the high end lets every answer run to
+    the limit.
 
     The expected lengths are those of the reference answers: a validation pass runs the model being
     tuned.
@@ -78,13 +87,16 @@ def estimate_generation_seconds(
     rows = min(prompts, recipe.evaluation.batch_size)
     lengths = [min(answer, workload.max_new_tokens) for answer in workload.answer_lengths]
     mean = sum(lengths) / len(lengths)
+    pace = profile.throughput
+    reading = fmean(estimate_reading_seconds(pace, workload, one, shown_tokens) for one in longer)
+    context = workload.prompt_tokens * fmean(longer) + shown_tokens
 
     def estimate_seconds(longest: float, tokens: float) -> float:
         # Waiting prompts take the place of finished sequences, so the longest answer or the total
         # work sets the number of forward passes.
         passes = max(longest, tokens / rows)
-        a_pass = profile.throughput.pass_seconds + rows * profile.throughput.pass_sequence_seconds
-        return prompts * profile.throughput.prompt_seconds * longer + passes * a_pass
+        a_row = pace.pass_sequence_seconds + context * pace.pair_seconds
+        return prompts * reading + passes * (pace.pass_seconds + rows * a_row)
 
     usual = estimate_seconds(max(lengths), mean * prompts)
     return EstimateInterval(
@@ -94,18 +106,34 @@ def estimate_generation_seconds(
     )
 
 
+def estimate_reading_seconds(
+    pace: "Throughput", workload: Workload, longer: float, shown_tokens: float = 0.0
+) -> float:
+    """Seconds to read one prompt, `longer` times as long as a question, behind `shown_tokens` that
+    are computed once for all prompts.
+    """
+    tokens = longer * workload.prompt_tokens
+    rate = pace.validation_token_seconds
+    computed = min(tokens, longer * pace.prompt_seconds / rate) if rate else tokens
+    pairs = computed * (tokens + shown_tokens) - computed**2 / 2
+    return longer * pace.prompt_seconds + pairs * pace.pair_seconds
+
+
 @dataclass(frozen=True)
 class ContenderWork:
-    """One contender, or some that are alike: prompts `longer` times as long as a question, and the
-    numbers of answers, unconstrained (`free`) and constrained (`held`), of which `tested` are to
-    test examples and the others to choose on validation.
+    """One contender, or some that are alike.
+
+    Its prompts are, in equal parts, each of `longer` times as long as a question, behind
+    `shown_tokens` of fixed examples. It gives `free` unconstrained and `held` constrained answers,
+    of which `tested` are to test examples and the others to choose on validation.
     """
 
     kind: ContenderKind
-    longer: float
+    longer: tuple[float, ...]
     free: int
     held: int
     tested: int
+    shown_tokens: float = 0.0
 
     @property
     def choice_share(self) -> float:
@@ -135,15 +163,18 @@ def estimate_contender_seconds(
     """Seconds for the choice and the test of one contender, and for its single requests."""
     are_labels, is_tuned = _are_labels(workload, recipe), work.kind.is_trained
     prompts = work.free if are_labels else work.free + work.held
-    one = estimate_generation_seconds(profile, workload, prompts, recipe, work.longer)
+    form = (recipe, work.longer, work.shown_tokens)
+    one = estimate_generation_seconds(profile, workload, prompts, *form)
     # An untuned model's answers are expected halfway between the reference lengths and the limit.
     expected = one.expected if is_tuned else (one.expected + one.high) / 2
     parts = [EstimateInterval(low=one.low, expected=expected, high=one.high)]
     if are_labels:
         parts.append(
-            _estimate_labeling_seconds(profile, workload, work.held, work.longer, is_tuned)
+            _estimate_labeling_seconds(
+                profile, workload, work.held, work.longer, is_tuned, work.shown_tokens
+            )
         )
-    alone = estimate_generation_seconds(profile, workload, 1, recipe, work.longer)
+    alone = estimate_generation_seconds(profile, workload, 1, *form)
     singles = min(MAX_LATENCY_REQUESTS, len(workload.answer_lengths), workload.test_examples)
     return sum_intervals([*parts, scale_interval(alone, singles)])
 
@@ -155,7 +186,7 @@ def estimate_prediction_seconds(
     if not _are_labels(workload, recipe) or not workload.test_examples:
         return make_point_interval(0.0)
     again = _estimate_labeling_seconds(
-        profile, workload, min(MAX_TRAIN_PREDICTIONS, workload.examples), 1.0, is_tuned=True
+        profile, workload, min(MAX_TRAIN_PREDICTIONS, workload.examples), (1.0,), is_tuned=True
     )
     return EstimateInterval(low=0.0, expected=again.expected / 2, high=again.high)
 
@@ -173,7 +204,8 @@ def _are_labels(workload: Workload, recipe: Recipe) -> bool:
 
 def _list_kind_work(kind: ContenderKind, workload: Workload, recipe: Recipe) -> list[ContenderWork]:
     """The work of the contenders of a kind."""
-    forms = 2 if recipe.evaluation.constrained else 1
+    has_form = workload.label_tokens > 0 or workload.format_instructions > 0
+    forms = 2 if recipe.evaluation.constrained and has_form else 1
     tests, validation = workload.test_examples, len(workload.answer_lengths)
     # The calibrated labels are a second constraint, tried for zero-shot and around each best
     # candidate.
@@ -182,10 +214,13 @@ def _list_kind_work(kind: ContenderKind, workload: Workload, recipe: Recipe) -> 
     def count_trials(candidates: int) -> int:
         return count_required_answers(forms * candidates, validation) // forms
 
-    def choose(candidates: int, longer: float = 1.0, more: int = 0) -> ContenderWork:
+    def choose(
+        candidates: int, longer: tuple[float, ...] = (1.0,), more: int = 0, shown: float = 0.0
+    ) -> ContenderWork:
         """A choice among candidates, unconstrained and constrained, and the test."""
         trials = count_trials(candidates) + more
-        return ContenderWork(kind, longer, trials, trials + beside + tests, tests)
+        held = trials + beside if forms == 2 else 0
+        return ContenderWork(kind, longer, trials, held + tests, tests, shown)
 
     if kind.is_external:
         return []
@@ -194,48 +229,56 @@ def _list_kind_work(kind: ContenderKind, workload: Workload, recipe: Recipe) -> 
         workload.custom_prompts,
         recipe.evaluation.trials,
     )
+    example = workload.tokens_read / max(1, workload.examples)
     if kind.uses_retrieval:
-        example = workload.tokens_read / max(1, workload.examples)
-        with_found = 1 + (recipe.retrieval.k or fmean(DEFAULT_KS)) * example / max(
-            1.0, workload.prompt_tokens
-        )
-        ks = 1 if recipe.retrieval.k else len(DEFAULT_KS)
+        ks = (recipe.retrieval.k,) if recipe.retrieval.k else DEFAULT_KS
+        with_found = tuple(1 + k * example / max(1.0, workload.prompt_tokens) for k in ks)
         # the tuned model reads bare questions, as in training; any other is also tried with an
         # instruction
-        return [choose(ks if kind.is_trained else 2 * ks, with_found)]
+        return [choose(len(ks) if kind.is_trained else 2 * len(ks), with_found)]
     if kind.shows_examples:
-        shots = 2 * len(list_powers_of_two(recipe.evaluation.shots))
+        counts = list_powers_of_two(recipe.evaluation.shots)
+        shots, shown_tokens = 2 * len(counts), example * fmean(counts or (0,))
         shown_too = validation if show else 0  # the best shots again, with the format shown
         tested = tests if trials else 0
         searched = count_trials(trials)
+        held = searched + beside if forms == 2 else 0
         return [
-            choose(shots, more=shown_too),
-            ContenderWork(kind, 1.0, searched, searched + beside + tested, tested),
+            choose(shots, more=shown_too, shown=shown_tokens),
+            ContenderWork(kind, (1.0,), searched, held + tested, tested, shown_tokens),
         ]
     tested = tests if forms == 2 else 0
-    bare = [ContenderWork(kind, 1.0, tests, tested + 2 * beside, tests + tested)]
+    bare = [ContenderWork(kind, (1.0,), tests, tested + 2 * beside, tests + tested)]
     if not kind.takes_custom_prompts:
         return bare
     tested = tests if show else 0
-    held = count_trials(show) + (beside + tests if show else 0)
+    held = (count_trials(show) + beside if forms == 2 else 0) if show else 0
     one = choose(1)
     return [
         *bare,
-        ContenderWork(kind, 1.0, count_trials(show), held, tested),
-        ContenderWork(kind, 1.0, own * one.free, own * one.held, own * one.tested),
+        ContenderWork(kind, (1.0,), count_trials(show), held + tested, tested),
+        ContenderWork(kind, (1.0,), own * one.free, own * one.held, own * one.tested),
     ]
 
 
 def _estimate_labeling_seconds(
-    profile: "TrainingProfile", workload: Workload, prompts: int, longer: float, is_tuned: bool
+    profile: "TrainingProfile",
+    workload: Workload,
+    prompts: int,
+    longer: Sequence[float],
+    is_tuned: bool,
+    shown_tokens: float = 0.0,
 ) -> EstimateInterval:
     """Seconds to find the most likely label for some prompts: all labels are read after each
     prompt; a confident (tuned) model needs only a few of them.
     """
+    pace = profile.throughput
     read = workload.label_tokens / max(1.0, workload.prompt_tokens) * LM_HEAD_FACTOR
+    context = workload.prompt_tokens * fmean(longer) + shown_tokens
+    labels = read * pace.prompt_seconds + workload.label_tokens * context * pace.pair_seconds
+    prompt = fmean(estimate_reading_seconds(pace, workload, one, shown_tokens) for one in longer)
     few, usual, all_of_them = (
-        prompts * profile.throughput.prompt_seconds * (longer + share * read)
-        for share in (CONFIDENT_READ_FRACTION, 0.5, 1.0)
+        prompts * (prompt + share * labels) for share in (CONFIDENT_READ_FRACTION, 0.5, 1.0)
     )
     return EstimateInterval(
         low=few, expected=few if is_tuned else all_of_them, high=usual if is_tuned else all_of_them

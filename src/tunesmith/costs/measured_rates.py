@@ -28,7 +28,7 @@ from tunesmith.runs.machine_info import list_versions
 if TYPE_CHECKING:
     from tunesmith.engine.profiling import Rates
 
-FORMAT = 2  # part of the key: increase it when the way of measuring or the names of rates change
+FORMAT = 3  # part of the key: increase it when the way of measuring or the names of rates change
 
 
 class CachedRates(Record):

@@ -1,7 +1,9 @@
 """Measured rates and counted work -> an estimate. Pure arithmetic: this module measures and reads
 nothing.
 
-    tuning = steps * (tokens per step * seconds per token + optimizer) + validation + reference
+    tuning = steps * (tokens per step * seconds per token + attention + optimizer)
+             + validation + reference
+    attention = pairs of tokens * seconds per pair, three times for forward and backward
     a validation pass = validation tokens forward + answers generated (none in the first pass)
 
 The outcome of past estimates corrects this one: actual / expected of the newest runs with a model
@@ -52,6 +54,10 @@ MIN_INTERVAL_FACTOR = 1.25
 """Minimum factor between the expected value and each end of the interval."""
 HALF_LIFE_DAYS = 7.0
 """Days after which a run counts half."""
+BACKWARD_FACTOR = 3
+"""A forward and a backward pass cost as much attention as three forward passes
+(`engine/profiling.py`).
+"""
 MAX_WAITING = 0.9
 """A larger fraction of waiting says that the machine is overloaded, but no longer how much longer
 work takes.
@@ -140,8 +146,15 @@ def forecast(
     lessons = {
         name: fit_correction(past, name, method, conditions) for name in ("seconds", "memory_bytes")
     }
-    step = profile.tokens_per_step * pace.token_seconds + pace.update_seconds
-    reading = (training.evaluations + 1) * profile.validation_tokens * pace.validation_token_seconds
+    step = (
+        profile.tokens_per_step * pace.token_seconds
+        + BACKWARD_FACTOR * profile.step_pairs * pace.pair_seconds
+        + pace.update_seconds
+    )
+    reading = (training.evaluations + 1) * (
+        profile.validation_tokens * pace.validation_token_seconds
+        + profile.validation_pairs * pace.pair_seconds
+    )
     answers = scale_interval(
         estimate_generation_seconds(profile, workload, len(workload.answer_lengths), recipe),
         training.evaluations,
@@ -153,7 +166,10 @@ def forecast(
         looks = EstimateInterval(
             low=min(looks.low, most), expected=min(looks.expected, most), high=min(looks.high, most)
         )
-    reference = profile.reference_tokens * pace.validation_token_seconds
+    reference = (
+        profile.reference_tokens * pace.validation_token_seconds
+        + profile.reference_pairs * pace.pair_seconds
+    )
     per_epoch = ceil(workload.examples / training.batch_size)
     slower, idle = lessons["seconds"].middle, work_share(conditions.waiting)
     if training.minutes is None:

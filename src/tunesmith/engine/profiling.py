@@ -14,6 +14,12 @@ the same for all data: at most `MAX_TIMED_TOKENS` forward and backward, as many 
 `TIMED_NEW_TOKENS` generation passes for several sequences and for one, each 1 + `MAX_REPETITIONS`
 times. The resulting rates are valid for other data too, so known ones can be passed in.
 
+A token also attends to all tokens before it, which counts for long prompts of small models: with
+1,000 tokens and 32 dimensions it is most of the work. Prompts of three lengths through one layer
+give the seconds of a pair of tokens (`compute_pair_seconds`):
+
+    seconds(n tokens) = constant + n * token + n^2 / 2 * pair
+
 The measured code is the code that will train: micro-batches, methods, adapters, generation. The
 memory plan is found by the same search as before a training, where each trial consists of two, one
 per slice.
@@ -23,6 +29,7 @@ import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +74,13 @@ MAX_TIMED_PROMPTS = 8
 TIMED_NEW_TOKENS = 4
 PROMPT_TOKENS = 4
 """Tokens of each timed prompt; short, because reading prompts is not what is timed."""
+TRAINED_PASSES = 3
+"""Forward passes that a forward and a backward pass cost: the backward pass computes two gradients.
+"""
+MAX_ATTENTION_TOKENS = 1024
+"""The longest prompt that is timed through one layer."""
+MIN_ATTENTION_TOKENS = 256
+"""With a shorter context, attention is not worth timing."""
 COUNTED_PROMPTS = 256  # validation prompts whose shared prefixes are counted, at most
 # The float32 copy of each trained weight, where the model computes in another dtype.
 MASTER_BYTES = 4
@@ -78,7 +92,8 @@ class Rates:
 
     `token_seconds`: one token forward and backward. `update_seconds`: one optimizer step.
     `validation_token_seconds`: one token read in validation or evaluation. One more token for n
-    answers takes `pass_seconds` + n * `pass_sequence_seconds`.
+    answers takes `pass_seconds` + n * `pass_sequence_seconds`. `pair_seconds`: a token and one
+    before it, to which it attends, forward.
     """
 
     token_seconds: float
@@ -86,6 +101,7 @@ class Rates:
     update_seconds: float
     pass_seconds: float
     pass_sequence_seconds: float = 0.0
+    pair_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -118,10 +134,11 @@ class Throughput(Rates):
 class TrainingProfile:
     """Everything about model, machine and data that time and memory are computed from.
 
-    Tokens are those that are computed, with shared prefixes once. `base_bytes`: memory of the
-    process without the model. `reference_tokens`: tokens read before the first step by methods with
-    a reference model, else 0. `no_sharing_message`: why examples cannot share prefixes, None where
-    they can.
+    Tokens are those that are computed, with shared prefixes once; `step_pairs`, `validation_pairs`
+    and `reference_pairs` are the pairs in which they attend to each other. `base_bytes`: memory of
+    the process without the model. `reference_tokens`: tokens read before the first step by methods
+    with a reference model, else 0. `no_sharing_message`: why examples cannot share prefixes, None
+    where they can.
     """
 
     throughput: Throughput
@@ -133,6 +150,9 @@ class TrainingProfile:
     base_bytes: int
     accelerator: str | None
     no_sharing_message: str | None = None
+    step_pairs: float = 0.0
+    validation_pairs: float = 0.0
+    reference_pairs: float = 0.0
 
 
 def time_it() -> Rates | None:
@@ -216,12 +236,18 @@ def _profile_slices(
             (weights, trained, loading),
         )
         rates = recall()
+        pair = 0.0
+        if rates is None:
+            pair = all_layers / SLICE_LAYERS[0] * _measure_pair_seconds(slices[0], recipe)
         if rates is None and parameters <= MAX_FULLY_TIMED_PARAMETERS:
             timed = _build_training_step(_build_slice(folder, recipe, all_layers), train, recipe)
-            rates = _rates(timed, train, validation, recipe, prospect)
+            rates = _rates(timed, train, validation, recipe, prospect, pair)
         elif rates is None:
             one, three = (
-                vars(_rates(stepper, train, validation, recipe, prospect)) for stepper in steppers
+                vars(_rates(stepper, train, validation, recipe, prospect, share * pair))
+                for stepper, share in zip(
+                    steppers, (layers / all_layers for layers in SLICE_LAYERS), strict=True
+                )
             )
             rates = Rates(**{name: extrapolate(one[name], three[name]) for name in one})
     return replace(prospect, throughput=prospect.throughput.at(rates))
@@ -243,7 +269,8 @@ def profile_model(
         prospect = _build_profile(
             stepper, stepper.measure_bytes, train, validation, recipe, base_bytes, known
         )
-        rates = _rates(stepper, train, validation, recipe, prospect)
+        pair = _measure_pair_seconds(loaded, recipe)
+        rates = _rates(stepper, train, validation, recipe, prospect, pair)
     return replace(prospect, throughput=prospect.throughput.at(rates))
 
 
@@ -343,6 +370,7 @@ def _build_profile(
     method = training_step.method
     extras = method.prepare(train.select(worst[:1]))
     times_read = 0 if method.reference is None else 1 + len(extras)
+    reference = int(len(train) / recipe.training.batch_size * computed[0]) * times_read
     return TrainingProfile(
         throughput=Throughput(
             0,
@@ -355,11 +383,14 @@ def _build_profile(
         plan=plan,
         tokens_per_step=sum(computed) / len(computed),
         validation_tokens=look_tokens,
-        reference_tokens=int(len(train) / recipe.training.batch_size * computed[0]) * times_read,
+        reference_tokens=reference,
         timed_prompts=min(len(validation), recipe.evaluation.batch_size, MAX_TIMED_PROMPTS),
         base_bytes=base_bytes,
         accelerator=get_accelerator_name(device),
         no_sharing_message=training_step.no_sharing_message,
+        step_pairs=sum(computed) / len(computed) * _count_mean_context(train),
+        validation_pairs=look_tokens * _count_mean_context(validation),
+        reference_pairs=reference * _count_mean_context(train),
     )
 
 
@@ -369,8 +400,13 @@ def _rates(
     validation: TokenArrays,
     recipe: Recipe,
     prospect: TrainingProfile,
+    pair_seconds: float,
 ) -> Rates:
-    """Measured rates: for each kind of work the shortest of some repetitions after a warm-up."""
+    """Measured rates: for each kind of work the shortest of some repetitions after a warm-up.
+
+    The attention among the timed tokens is taken out of the rates per token: `pair_seconds` counts
+    it by length.
+    """
     stepper.set_plan(prospect.plan)
     model = stepper.loaded.model
     batch = next(iterate_batches(len(train), recipe.training.batch_size, recipe.seed))
@@ -408,13 +444,54 @@ def _rates(
 
     all_rows, one_row = pass_seconds(len(prompts)), pass_seconds(1)
     a_row = max(0.0, all_rows - one_row) / max(1, len(prompts) - 1)
+    attention = pair_seconds * _count_mean_context(arrays)
+
+    def per_token(seconds: float, passes: int) -> float:
+        # Noise in the pairs must not take all of it.
+        return max(seconds / tokens - passes * attention, seconds / tokens / 2)
+
     return Rates(
-        token_seconds=step_seconds / tokens,
-        validation_token_seconds=look_seconds / tokens,
+        token_seconds=per_token(step_seconds, TRAINED_PASSES),
+        validation_token_seconds=per_token(look_seconds, 1),
         update_seconds=update_seconds,
         pass_seconds=max(0.0, all_rows - a_row * len(prompts)),
         pass_sequence_seconds=a_row,
+        pair_seconds=pair_seconds,
     )
+
+
+def compute_pair_seconds(seconds: Sequence[float], tokens: Sequence[int]) -> float:
+    """Seconds of one pair of tokens, from prompts of three evenly spaced lengths, at least 0.
+
+    The second difference cancels what grows with the length alone, and what does not grow.
+    """
+    short, middle, long = seconds
+    step = tokens[1] - tokens[0]
+    return max(0.0, (long - 2 * middle + short) / step**2)
+
+
+def _measure_pair_seconds(loaded: LoadedModel, recipe: Recipe) -> float:
+    """Seconds of one pair of tokens in this model; 0 if its context is short."""
+    longest = min(MAX_ATTENTION_TOKENS, loaded.context_length - 2)
+    if longest < MIN_ATTENTION_TOKENS:
+        return 0.0
+    step = 7 * longest // 16
+    lengths = [longest // 8 + i * step for i in range(3)]
+    generator = Generator(loaded, recipe.evaluation.batch_size)
+    prompt = [1] * lengths[-1]  # which token it is does not change the work
+    seconds = [
+        _measure_seconds(partial(generator.generate, [prompt[:length]], 1, set()))
+        for length in lengths
+    ]
+    return compute_pair_seconds(seconds, lengths)
+
+
+def _count_mean_context(arrays: TokenArrays) -> float:
+    """The mean number of tokens that a token attends to: half of its sequence, on average over
+    tokens.
+    """
+    lengths = np.diff(arrays.starts_S1).astype(np.float64)
+    return float((lengths**2).sum() / 2 / max(1.0, lengths.sum()))
 
 
 def _get_master_weight(weight: nn.Parameter) -> nn.Parameter:

@@ -78,6 +78,18 @@ class BudgetPlan(Record):
         """The recipe as it is now."""
         return _with_values(recipe, [(one.key, one.value) for one in self.changes])
 
+    def list_changes(self) -> list[tuple[str, str, str]]:
+        """(what, value, why) of everything that was planned again, for a report."""
+        changed = [
+            (one.key, f"{one.value:g}", f"planned again after {one.after}: {one.reason}")
+            for one in self.changes
+        ]
+        omitted = [
+            ("left out", name, "its answers did not fit into the time") for name in self.left_out
+        ]
+        cut = [("choice ended early", name, "its time was over") for name in self.shortened]
+        return [*changed, *omitted, *cut]
+
     def undo_changes(self, recipe: Recipe) -> Recipe:
         """The recipe as it was when the decision began."""
         return _with_values(recipe, [(one.key, one.before) for one in reversed(self.changes)])

@@ -27,6 +27,7 @@ from tunesmith.providers.embedder import DEFAULT_MODEL, LocalEmbedder
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.records import (
     Analysis,
+    BudgetPlan,
     CostReport,
     Decision,
     Evaluation,
@@ -124,7 +125,10 @@ def conclude(
                 str(folder.path / "recipe.yaml"),
             ]
         ),
-        defaults=[(default.key, f"{default.value:g}", default.source) for default in run.defaults],
+        defaults=[
+            *((default.key, f"{default.value:g}", default.source) for default in run.defaults),
+            *(folder.read(BudgetPlan).list_changes() if folder.has(BudgetPlan) else ()),
+        ],
         power=compute_measured_power(evidence.power, data, evaluation, answers),
         contamination=data.contamination,
         test_set_access=format_access_log(
