@@ -89,7 +89,7 @@ def test_the_choice_of_how_much_to_retrieve_is_estimated_as_it_is() -> None:
     answers = count_required_answers(2 * len(DEFAULT_KS), 24)
     actual = answers * fmean(read(QUESTION + k * EXAMPLE) for k in DEFAULT_KS)
     found = estimate_contender_seconds(profile(), WORK, RECIPE, work)
-    assert found.expected == pytest.approx(actual)
+    assert found.expected == pytest.approx(actual, rel=0.01), "and one token is written"
     alike = estimate_contender_seconds(profile(0.0), WORK, RECIPE, work)
     assert alike.expected < actual / 2
 
