@@ -146,15 +146,8 @@ def forecast(
     lessons = {
         name: fit_correction(past, name, method, conditions) for name in ("seconds", "memory_bytes")
     }
-    step = (
-        profile.tokens_per_step * pace.token_seconds
-        + BACKWARD_FACTOR * profile.step_pairs * pace.pair_seconds
-        + pace.update_seconds
-    )
-    reading = (training.evaluations + 1) * (
-        profile.validation_tokens * pace.validation_token_seconds
-        + profile.validation_pairs * pace.pair_seconds
-    )
+    step, validation, reference = _sum_passes(profile)
+    reading = (training.evaluations + 1) * validation
     answers = scale_interval(
         estimate_generation_seconds(profile, workload, len(workload.answer_lengths), recipe),
         training.evaluations,
@@ -166,10 +159,6 @@ def forecast(
         looks = EstimateInterval(
             low=min(looks.low, most), expected=min(looks.expected, most), high=min(looks.high, most)
         )
-    reference = (
-        profile.reference_tokens * pace.validation_token_seconds
-        + profile.reference_pairs * pace.pair_seconds
-    )
     per_epoch = ceil(workload.examples / training.batch_size)
     slower, idle = lessons["seconds"].middle, work_share(conditions.waiting)
     if training.minutes is None:
@@ -218,6 +207,21 @@ def forecast(
         waiting=conditions.waiting,
         factors={name: lesson.middle for name, lesson in lessons.items()},
         assumptions=_list_assumptions(profile, workload, recipe, lessons, method),
+    )
+
+
+def _sum_passes(profile: "TrainingProfile") -> tuple[float, float, float]:
+    """Seconds of a step, of reading the validation examples, and of the reference model's pass."""
+    pace = profile.throughput
+
+    def read(tokens: float, pairs: float) -> float:
+        return tokens * pace.validation_token_seconds + pairs * pace.pair_seconds
+
+    attention = BACKWARD_FACTOR * profile.step_pairs * pace.pair_seconds
+    return (
+        profile.tokens_per_step * pace.token_seconds + attention + pace.update_seconds,
+        read(profile.validation_tokens, profile.validation_pairs),
+        read(profile.reference_tokens, profile.reference_pairs),
     )
 
 
