@@ -53,7 +53,7 @@ def test_another_file_under_the_same_name_is_refused(index: Path, tmp_path: Path
     with pytest.raises(InputError) as caught:
         fetch_package_file("tiny-thing==1.0", "0" * 64, folder=tmp_path / "cache")
     assert caught.value.code == "input/wrong-file"
-    assert sha256(index / WHEEL) in caught.value.found
+    assert sha256(index / WHEEL) in caught.value.got
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -69,7 +69,7 @@ def test_what_the_index_does_not_have_is_one_clear_message(index: Path, tmp_path
         fetch_package_file("no-such-thing==9.9", "0" * 64, folder=tmp_path / "cache")
     error = caught.value
     assert (error.code, error.exit_code) == ("input/not-fetched", 2)
-    assert "no-such-thing" in str(error) and "network" in error.do and "\n" not in str(error)
+    assert "no-such-thing" in str(error) and "network" in error.hint and "\n" not in error.got
 
 
 def test_a_python_without_pip_is_told_how_to_get_it(
@@ -81,7 +81,7 @@ def test_a_python_without_pip_is_told_how_to_get_it(
     monkeypatch.setattr(package_index.sys, "executable", str(bare))
     with pytest.raises(InputError) as caught:
         fetch_package_file("tiny-thing==1.0", "0" * 64, folder=tmp_path / "cache")
-    assert caught.value.code == "input/no-pip" and "ensurepip" in caught.value.do
+    assert caught.value.code == "input/no-pip" and "ensurepip" in caught.value.hint
 
 
 def test_a_requirement_is_never_read_as_a_flag_or_by_a_shell(index: Path, tmp_path: Path) -> None:
@@ -98,5 +98,5 @@ def test_an_index_that_drips_is_not_waited_for_without_end(
     monkeypatch.setattr(package_index, "FETCH_SECONDS", 0.001)
     with pytest.raises(InputError) as caught:
         fetch_package_file("tiny-thing==1.0", sha256(index / WHEEL), folder=tmp_path / "cache")
-    assert caught.value.code == "input/not-fetched" and "did not end within" in caught.value.found
+    assert caught.value.code == "input/not-fetched" and "did not end within" in caught.value.got
     assert list((tmp_path / "cache").iterdir()) == []

@@ -91,9 +91,9 @@ def _run_pip(arguments: list[str], requirement: str) -> None:
         raise InputError(
             "no-pip",
             f"pip is needed to fetch {requirement}.",
-            where=sys.executable,
-            found="this Python has no pip",
-            do=f"run `{sys.executable} -m ensurepip`, then repeat",
+            at=sys.executable,
+            got="this Python has no pip",
+            hint=f"run `{sys.executable} -m ensurepip`, then repeat",
         )
     if "DO NOT MATCH THE HASHES" in result.stderr:
         got = next(
@@ -107,12 +107,12 @@ def _run_pip(arguments: list[str], requirement: str) -> None:
     raise _not_fetched(requirement, reason.removeprefix("ERROR: ")[:300])
 
 
-def _not_fetched(requirement: str, found: str) -> InputError:
+def _not_fetched(requirement: str, got: str) -> InputError:
     return InputError(
         "not-fetched",
         f"{requirement} could not be fetched from the package index.",
-        found=found,
-        do=(
+        got=got,
+        hint=(
             "check the network and pip's index settings (`pip config list`), then repeat; what is"
             " fetched once is kept"
         ),
@@ -126,10 +126,10 @@ def _check_sha256(path: Path, sha256: str) -> None:
         raise _build_wrong_file_error(path.name, found)
 
 
-def _build_wrong_file_error(what: str, found: str) -> InputError:
+def _build_wrong_file_error(what: str, got: str) -> InputError:
     return InputError(
         "wrong-file",
         f"{what} is not the file that tunesmith was built with; nothing of it was used.",
-        found=f"SHA-256 {found}",
-        do="repeat once; if it stays, ask who runs your package index what they serve",
+        got=f"SHA-256 {got}",
+        hint="repeat once; if it stays, ask who runs your package index what they serve",
     )

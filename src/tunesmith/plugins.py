@@ -104,12 +104,12 @@ class Registry(Generic[Part]):
                 "import-failed", "cannot be imported", self._find_entry_points()[name], found
             ) from error
 
-    def reject(self, name: str, found: str) -> None:
+    def reject(self, name: str, got: str) -> None:
         """Raise `PluginError`: what the plugin of this name provides does not fit the extension
         point.
         """
         raise self._make_error(
-            "wrong-kind", f"is no {self.kind}", self._find_entry_points()[name], found
+            "wrong-kind", f"is no {self.kind}", self._find_entry_points()[name], got
         )
 
     def _find_entry_points(self) -> "dict[str, EntryPoint]":
@@ -124,10 +124,10 @@ class Registry(Generic[Part]):
             found[point.name] = point
         return found
 
-    def _make_error(self, slug: str, what: str, point: "EntryPoint", found: str) -> PluginError:
+    def _make_error(self, slug: str, what: str, point: "EntryPoint", got: str) -> PluginError:
         where = f"{_describe(point)} in {self.group}"
         return PluginError(
-            slug, f"A plugin {what}.", where=where, found=found, do=f"{_GUIDE}, or uninstall it"
+            slug, f"A plugin {what}.", at=where, got=got, hint=f"{_GUIDE}, or uninstall it"
         )
 
     def _make_unknown_error(self, name: str, known: tuple[str, ...]) -> PluginError:
@@ -138,7 +138,7 @@ class Registry(Generic[Part]):
             else f"take one of these, or add one: {_GUIDE}"
         )
         what = f"There is no {self.kind} {name!r}."
-        return PluginError("unknown-name", what, found=f"known are {', '.join(known)}", do=do)
+        return PluginError("unknown-name", what, got=f"known are {', '.join(known)}", hint=do)
 
 
 def import_string(text: str) -> Any:

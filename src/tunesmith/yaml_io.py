@@ -33,9 +33,9 @@ _ALLOWED_TAGS = {
 class InvalidYaml(Exception):
     """A text that cannot be parsed: what was found, and in which line (None: unknown)."""
 
-    def __init__(self, found: str, line: int | None = None) -> None:
-        super().__init__(found)
-        self.found, self.line = found, line
+    def __init__(self, got: str, line: int | None = None) -> None:
+        super().__init__(got)
+        self.got, self.line = got, line
 
 
 class _PlainLoader(yaml.SafeLoader):

@@ -78,12 +78,11 @@ def test_runs_without_evaluation_are_named_together(tunesmith: Door, runs: Runs)
         (one.path / RECORD_FILES[Evaluation]).unlink()
     printed = tunesmith("compare", runs[0].path, runs[1].path)
     assert printed.code == 2
-    assert (
-        printed.err.strip()
-        == "error[run/no-evaluation]: only evaluated runs of `tunesmith decide` can be compared "
-        f"where {runs[0].path} (finished, no evaluation) and {runs[1].path} (finished, no "
-        "evaluation) · do run tunesmith decide; or tunesmith evaluate with both runs on the "
-        "same data"
+    assert printed.err.strip() == (
+        "error[run/no-evaluation]: only evaluated runs of `tunesmith decide` can be "
+        f"compared\n  at: {runs[0].path} (finished, no evaluation) and {runs[1].path} "
+        "(finished, no evaluation)\n  hint: run tunesmith decide; or tunesmith evaluate "
+        "with both runs on the same data"
     )
 
 
@@ -148,7 +147,7 @@ def test_one_seed_twice_is_no_spread(tunesmith: Door, runs: Runs, tmp_path: Path
         assert (
             printed.code == 2
             and "error[usage/same-seed]" in printed.err
-            and "found seed 3" in printed.err
+            and "got: seed 3" in printed.err
         )
 
 

@@ -152,7 +152,7 @@ def test_rows_that_cannot_be_stored_are_refused_by_place(
 ) -> None:
     with pytest.raises(DataError) as caught:
         make()
-    assert caught.value.code == code and caught.value.where == place
+    assert caught.value.code == code and caught.value.at == place
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden"])

@@ -11,7 +11,9 @@ import pytest
 
 from tunesmith.cli.main import run
 
-MESSAGE = re.compile(r"error\[[a-z]+/[a-z0-9-]+\]: \S.* (?:where|found|do) \S.*", re.DOTALL)
+MESSAGE = re.compile(
+    r"error\[[a-z]+/[a-z0-9-]+\]: \S.*?[^.\s](?:\n  (?:at|got|hint):(?: \S.*|(?:\n    .*)+))+"
+)
 
 
 class Printed(NamedTuple):

@@ -257,7 +257,7 @@ def test_wrong_use(tunesmith: Any, world: Path, case: str) -> None:
     before = written_below(world)
     printed = tunesmith(*words)
     assert (printed.code, printed.message.partition(":")[0]) == (2, f"error[{code}]"), printed.err
-    assert " do " in printed.message
+    assert "\n  hint: " in printed.message
     assert written_below(world) == before
 
 
@@ -318,10 +318,8 @@ def test_with_json_the_error_is_a_document(tunesmith: Any, words: tuple[str, ...
     printed = tunesmith(*words, "--json")
     assert printed.code == 2
     error = printed.document["error"]
-    assert (
-        set(error) == {"code", "what", "where", "found", "do"} and error["code"] == "data/missing"
-    )
-    assert printed.message.startswith(f"error[{error['code']}]: {error['what']}")
+    assert set(error) == {"code", "what", "at", "got", "hint"} and error["code"] == "data/missing"
+    assert printed.message.startswith(f"error[{error['code']}]: {error['what'].rstrip('.')}\n")
 
 
 @pytest.mark.parametrize("words", [("check",), ("dekide",), ("check", "x", "--nope")], ids=" ".join)

@@ -74,11 +74,11 @@ def test_what_a_program_reads(tunesmith: Any) -> None:
             "count",
             "lines",
             "message",
-            "do",
+            "hint",
             "file",
             "counted_in",
         }
-        assert problem["message"].rstrip(".") in PRINTED and problem["do"] in PRINTED
+        assert problem["message"].rstrip(".") in PRINTED and problem["hint"] in PRINTED
 
 
 def test_good_data_exits_0_and_says_what_comes_next(tunesmith: Any) -> None:

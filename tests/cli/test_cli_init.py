@@ -94,10 +94,9 @@ def test_nobody_to_ask_is_an_error_that_says_what_to_do(
     monkeypatch.setattr("sys.stdin", io.StringIO())
     shown = tunesmith("init")
     assert shown.code == 2 and not Path("recipe.yaml").exists()
-    assert (
-        shown.message
-        == "error[usage/nobody-to-ask]: cannot prompt for answers found standard input is not a "
-        "terminal · do answer with --set, for example --set "
+    assert shown.message == (
+        "error[usage/nobody-to-ask]: cannot prompt for answers\n  got: standard input is not "
+        "a terminal\n  hint: answer with --set, for example --set "
         "circumstances.requests_per_month=5000"
     )
 

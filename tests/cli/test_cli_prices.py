@@ -50,9 +50,8 @@ def test_a_wrong_row_is_named(tunesmith: Door, world: Path) -> None:
     (world / "here" / "own.toml").write_text('[[price]]\nmodel = "m"\n')
     shown = tunesmith("prices", "own.toml")
     assert shown.code == 2
-    assert (
-        shown.message
-        == "error[input/price-row]: invalid row in the price file where own.toml row 1 · found "
-        "provider: Field required · do a row needs model, provider, usd_per_million_in, "
+    assert shown.message == (
+        "error[input/price-row]: invalid row in the price file\n  at: own.toml row 1\n  got: "
+        "provider: Field required\n  hint: a row needs model, provider, usd_per_million_in, "
         "usd_per_million_out, source and date (2026-05-20)"
     )

@@ -62,7 +62,7 @@ def test_a_flag_that_there_is_not_is_answered_with_the_one_that_was_meant(
 ) -> None:
     with pytest.raises(UsageError, match="unknown flag") as caught:
         expand_recipe_flags(["d", flag, "1"], DECLARED)
-    assert caught.value.do == advice
+    assert caught.value.hint == advice
 
 
 def test_the_advice_for_every_key_of_other_tools_names_a_key_of_ours_or_says_why_none_is_needed() -> (  # noqa: E501

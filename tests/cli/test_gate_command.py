@@ -26,7 +26,7 @@ def advised(changes: list[str]) -> list[str]:
     recipe = load_recipe(None, changes)
     with pytest.raises(GateFailed) as refused:
         report_problems(check_examples(read_examples(recipe)), NULL_LISTENER, recipe)
-    program, *words = shlex.split(refused.value.do.rpartition("numbers: ")[2])
+    program, *words = shlex.split(refused.value.hint.rpartition("numbers: ")[2])
     assert program == "tunesmith"
     return words
 

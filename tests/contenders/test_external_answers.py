@@ -148,13 +148,12 @@ def test_the_words_of_two_refusals(tmp_path: Path) -> None:
     path = written(tmp_path, f"id,answer\n{ONE},a\n{ONE},a\n")
     with pytest.raises(DataError) as raised:
         read_external_answers(path, TASK.examples)
-    assert (
-        str(raised.value)
-        == f"error[data/answered-twice]: two rows answer the same test example where {path} lines "
-        "2, 3 · do keep one answer per test example"
+    assert str(raised.value) == (
+        f"error[data/answered-twice]: two rows answer the same test example\n  at: {path} "
+        "lines 2, 3\n  hint: keep one answer per test example"
     )
     with pytest.raises(DataError) as raised:
         read_external_answers(tmp_path / "absent.csv", TASK.examples)
-    assert "found no such file" in str(raised.value)
+    assert "got: no such file" in str(raised.value)
     with pytest.raises(DataError, match=r"ending in '\.xlsx'"):
         read_external_answers(written(tmp_path, "x", "o.xlsx"), TASK.examples)

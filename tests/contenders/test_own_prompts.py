@@ -123,7 +123,7 @@ def test_what_is_wrong_with_prompts_is_named(
     (tmp_path / name).write_text(text)
     with pytest.raises(RecipeError, match="bad-prompts") as error:
         read_user_prompts(tmp_path / name)
-    assert found in error.value.found
+    assert found in error.value.got
 
 
 def test_all_faults_of_a_file_are_named_together(tmp_path: Path) -> None:
@@ -133,8 +133,8 @@ def test_all_faults_of_a_file_are_named_together(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as error:
         read_user_prompts(tmp_path / "p.yaml")
     assert (
-        "a of p.yaml is empty" in error.value.found
-        and "b of p.yaml has no {input}" in error.value.found
+        "a of p.yaml is empty" in error.value.got
+        and "b of p.yaml has no {input}" in error.value.got
     )
 
 

@@ -78,9 +78,9 @@ def refusal(folder: Path, template: str, *messages: dict[str, Any], **row: Any) 
     except DataError as error:
         (problem,) = found
         assert (error.code, problem.lines) == (problem.code, (2,))
-        assert "line 2" in error.where
-        assert str(error.found) in problem.message
-        return str(error.found)
+        assert "line 2" in error.at
+        assert str(error.got) in problem.message
+        return str(error.got)
     assert not found
     return None
 
@@ -197,7 +197,7 @@ def test_earlier_reasoning_is_left_out_by_the_template_and_that_turn_must_not_be
         load(tmp_path, USER, earlier, USER, DONE), tokenizer=tokenizer_of(tmp_path, THINK)
     )
     (problem,) = [p for p in report.problems if p.code == "data/template-not-prefix-preserving"]
-    assert "weight 0" in problem.do
+    assert "weight 0" in problem.hint
 
 
 def test_a_prompt_that_begins_the_reasoning_itself_is_named(tmp_path: Path) -> None:

@@ -12,4 +12,4 @@ from tunesmith.errors import DataError
 def test_an_address_is_called_one(address: str) -> None:
     with pytest.raises(DataError) as caught:
         read_dataset(address)
-    assert caught.value.code == "data/an-address" and "download" in caught.value.do
+    assert caught.value.code == "data/an-address" and "download" in caught.value.hint

@@ -227,7 +227,7 @@ def test_pain_10_a_template_that_rewrites_earlier_turns_is_refused_with_the_line
     with pytest.raises(DataError) as caught:
         prepare(chat("u: a", "a: b"), thinking, tokenizer=tokenizer)
     assert caught.value.code == "data/template-not-prefix-preserving"
-    assert "7" in caught.value.where
+    assert "7" in caught.value.at
     assert (
         trained_text(prepare(chat("u: a", "a: <think>hm</think>b"), tokenizer=tokenizer))
         == "<think>hm</think>b|"
@@ -240,7 +240,7 @@ def test_a_template_that_forgets_the_end_of_turn_is_refused() -> None:
 
 
 def test_what_a_template_refuses_is_named_with_its_reason() -> None:
-    with pytest.raises(DataError, match=r"data/template-refused.*two user messages in a row"):
+    with pytest.raises(DataError, match=r"(?s)data/template-refused.*two user messages in a row"):
         prepare(chat("u: a", "u: b", "a: c"), tokenizer=FakeTokenizer(rejects_two_users=True))
 
 
@@ -259,8 +259,8 @@ def test_pain_2_an_example_over_the_limit_is_an_error_with_the_share_that_would_
     with pytest.raises(DataError) as caught:
         prepare(chat("u: hi", "a: x"), long, max_tokens=tokens - 40)
     assert caught.value.code == "data/too-long"
-    assert "line 9" in caught.value.where
-    assert "40%" in caught.value.found
+    assert "line 9" in caught.value.at
+    assert "40%" in caught.value.got
 
 
 def test_no_examples_are_an_error() -> None:
@@ -282,7 +282,7 @@ def test_the_proof_looks_at_all_examples_and_shows_the_first() -> None:
     arrays = prepare(*examples)
     assert len(prove_mask(arrays, TOKENIZER, examples, count=2).examples) == 2
     arrays.weights_N[arrays.starts_S1[14] : arrays.starts_S1[15]] = 0
-    with pytest.raises(DataError, match=r"data/no-trained-token.*line 15"):
+    with pytest.raises(DataError, match=r"(?s)data/no-trained-token.*line 15"):
         prove_mask(arrays, TOKENIZER, examples, count=2)
 
 
@@ -304,8 +304,8 @@ def test_pain_3_an_end_of_turn_that_was_masked_away_is_refused(pads_with_end_of_
     with pytest.raises(DataError) as caught:
         prove_mask(arrays, tokenizer, examples)
     assert caught.value.code == "data/end-of-turn-not-trained"
-    assert "lines 4, 5" in caught.value.where
-    assert ("pad token" in caught.value.found) == pads_with_end_of_turn
+    assert "lines 4, 5" in caught.value.at
+    assert ("pad token" in caught.value.got) == pads_with_end_of_turn
 
 
 def test_one_end_of_turn_masked_away_among_several_is_refused() -> None:

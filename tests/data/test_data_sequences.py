@@ -106,11 +106,11 @@ def test_data_that_the_method_cannot_use_is_told_at_once(
 ) -> None:
     with pytest.raises(DataError) as caught:
         build_sequences("train", examples, method)
-    assert caught.value.code == f"data/{slug}" and caught.value.found == found
+    assert caught.value.code == f"data/{slug}" and caught.value.got == found
     assert (
         method in caught.value.what
-        and "method=" in caught.value.do
-        and caught.value.where.startswith("train line")
+        and "method=" in caught.value.hint
+        and caught.value.at.startswith("train line")
     )
 
 
@@ -129,7 +129,7 @@ def test_a_rejected_answer_that_is_too_long_is_refused() -> None:
     long = Example(7, pair(0).messages, rejected=(Message("assistant", "no " * 300),))
     with pytest.raises(DataError) as caught:
         prepare([pair(0), long], "dpo", max_tokens=100)
-    assert caught.value.code == "data/too-long" and "7" in caught.value.where
+    assert caught.value.code == "data/too-long" and "7" in caught.value.at
 
 
 def test_a_pair_is_counted_once_when_both_of_its_answers_are_wrong() -> None:
@@ -138,7 +138,7 @@ def test_a_pair_is_counted_once_when_both_of_its_answers_are_wrong() -> None:
     arrays.weights_N[:] = 0
     with pytest.raises(DataError) as caught:
         prove_mask(arrays, TOKENIZER, examples, method="dpo")
-    assert caught.value.what.startswith("2 of 2 examples") and caught.value.where == "lines 1, 2"
+    assert caught.value.what.startswith("2 of 2 examples") and caught.value.at == "lines 1, 2"
 
 
 # -- reading

@@ -185,13 +185,12 @@ def test_a_question_of_training_in_a_given_test_file_stops_and_shows_the_pair() 
         resolve_contamination(split, train, test=test)
     short = LONG
     assert str(caught.value) == (
-        "error[gate/leak]: 1 of 10 test examples is in the training data too. where test line 3 ·"
-        " found exact 1 "
-        f'(line 3 like train line 7): test line 3 "{short}" ~ train line 7 "{short}" · do take them'
-        " out of one side, "
-        "or allow them: --set 'data.allow_leaks=[exact]' keeps them in training and shows the score"
-        " on the other test "
-        "examples too"
+        f"error[gate/leak]: 1 of 10 test examples is in the training data too\n"
+        f"  at: test line 3\n"
+        f'  got: exact 1 (line 3 like train line 7): test line 3 "{short}" ~ train line 7 '
+        f'"{short}"\n'
+        "  hint: take them out of one side, or allow them: --set 'data.allow_leaks=[exact]' "
+        "keeps them in training and shows the score on the other test examples too"
     )
     assert caught.value.exit_code == 1
     settled, leaks = resolve_contamination(split, train, ["exact"], test=test)

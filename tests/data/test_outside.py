@@ -191,7 +191,7 @@ def test_dangerous_yaml_is_refused(tmp_path: Path, text: str, found: str) -> Non
     with pytest.raises(DataError) as caught:
         read_tool_file(path)
     assert caught.value.code == "data/not-yaml"
-    assert found in caught.value.found
+    assert found in caught.value.got
 
 
 # --- OpenAI Evals

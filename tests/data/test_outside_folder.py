@@ -64,7 +64,7 @@ def test_several_tasks_are_refused_with_their_names(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, a__yaml=CONFIG, b__yaml=CONFIG, rows__csv=ROWS)
     with pytest.raises(DataError) as caught:
         load_data(folder, DataRecipe())
-    assert (caught.value.code, caught.value.found) == ("data/several-tasks", "a.yaml, b.yaml")
+    assert (caught.value.code, caught.value.got) == ("data/several-tasks", "a.yaml, b.yaml")
 
 
 def test_beside_data_of_our_own_a_task_is_a_file_that_is_not_read(tmp_path: Path) -> None:
@@ -78,4 +78,4 @@ def test_where_the_data_beside_it_cannot_be_read_the_task_is_offered(tmp_path: P
     folder = folder_of(tmp_path, config__yaml=CONFIG, rows__csv=ROWS, more__csv=ROWS)
     with pytest.raises(DataError) as caught:
         load_data(folder, DataRecipe())
-    assert str(tmp_path / "config.yaml") in caught.value.do
+    assert str(tmp_path / "config.yaml") in caught.value.hint

@@ -150,7 +150,7 @@ def test_ratings_of_one_kind_teach_kto_nothing(tmp_path: Path) -> None:
             p for p in check_examples(loaded, method="kto").problems if p.severity == "error"
         ]
         assert problem.code == "data/one-sided-ratings"
-        assert advice in problem.do
+        assert advice in problem.hint
 
 
 def test_answers_preferred_both_ways_are_named(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_an_unclosed_quote_says_where_it_begins_and_how_many_lines_it_took_in(
         "the row in line 5 has a quote that is open to the end of the file, over 7 more lines"
         in problem.message
     )
-    assert "close the quote" in problem.do
+    assert "close the quote" in problem.hint
     assert [example.line for example in loaded.examples] == [2, 3]
 
 
@@ -58,7 +58,7 @@ def test_an_unclosed_quote_that_a_later_quote_seems_to_close_names_the_lines(
 
 
 def test_a_file_whose_first_row_opens_a_quote_is_refused_as_that(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"data/unclosed-quote.* line 2 .*over 1 more line "):
+    with pytest.raises(DataError, match=r"(?s)data/unclosed-quote.* line 2 .*over 1 more line"):
         load(tmp_path, b'a,"open\nc,d\n')
 
 

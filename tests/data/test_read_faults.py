@@ -56,7 +56,7 @@ def test_a_bad_line_is_a_problem_with_its_number_and_the_others_are_read(
     loaded = read_dataset(write(tmp_path, b"\n".join([GOOD, bad_line, GOOD, b""])))
     problem = next(problem for problem in loaded.problems if problem.code == code)
     assert (problem.severity, problem.count, problem.lines) == ("error", 1, (2,))
-    assert problem.do
+    assert problem.hint
     assert [example.line for example in loaded.examples] == [1, 3]
 
 
@@ -147,8 +147,8 @@ def test_a_file_that_cannot_be_used_is_one_error(
         read_dataset(path)
     assert caught.value.code == code
     assert caught.value.exit_code == 2
-    assert str(path) in caught.value.where
-    assert caught.value.do
+    assert str(path) in caught.value.at
+    assert caught.value.hint
 
 
 def test_a_missing_file_an_empty_folder_and_no_permission(
@@ -173,13 +173,13 @@ def test_a_missing_file_an_empty_folder_and_no_permission(
 def test_unknown_shape_lists_columns_shapes_and_the_flag(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_dataset(write(tmp_path, b'{"question": "a", "reply": "b"}\n'))
-    assert "question, reply" in caught.value.found
-    assert caught.value.do == "did you mean --columns prompt=question,completion=reply?"
+    assert "question, reply" in caught.value.got
+    assert caught.value.hint == "did you mean --columns prompt=question,completion=reply?"
     with pytest.raises(DataError) as caught:
         read_dataset(write(tmp_path, b'{"foo": "a", "bar": "b"}\n'))
-    assert "--columns prompt=question,completion=answer" in caught.value.do
+    assert "--columns prompt=question,completion=answer" in caught.value.hint
     assert all(
-        shape in caught.value.do
+        shape in caught.value.hint
         for shape in ("messages", "alpaca", "sharegpt", "preference", "text")
     )
 
@@ -225,4 +225,4 @@ def test_any_bytes_under_any_name_are_read_or_refused_clearly(
     try:
         assert read_dataset(path).examples
     except DataError as error:
-        assert error.where and error.do
+        assert error.at and error.hint

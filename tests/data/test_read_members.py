@@ -32,7 +32,7 @@ def told(loaded: LoadedDataset) -> dict[str, str]:
 def refused(path: Path, **asked: Any) -> DataError:
     with pytest.raises(DataError) as caught:
         read_dataset(path, **asked)
-    assert caught.value.do and caught.value.where
+    assert caught.value.hint and caught.value.at
     return caught.value
 
 
@@ -92,7 +92,7 @@ def test_the_mapping_of_usual_names_is_proposed(
     tmp_path: Path, columns: list[str], mapping: str
 ) -> None:
     error = refused(write(tmp_path / "d.jsonl", jsonl([dict.fromkeys(columns, "x")])))
-    assert (error.code, error.do) == ("data/unknown-shape", f"did you mean --columns {mapping}?")
+    assert (error.code, error.hint) == ("data/unknown-shape", f"did you mean --columns {mapping}?")
 
 
 def test_a_mapping_that_fits_no_shape_is_refused(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_mapping_that_fits_no_shape_is_refused(tmp_path: Path) -> None:
         write(tmp_path / "d.jsonl", jsonl(QA)),
         columns={"messages": "prompt", "chosen": "completion"},
     )
-    assert error.code == "data/unknown-shape" and "mapped to messages, chosen" in error.found
+    assert error.code == "data/unknown-shape" and "mapped to messages, chosen" in error.got
 
 
 def test_two_answers_written_as_one_text_are_read_as_turns(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_messages_as_json_text_in_a_table_are_messages_and_those_of_python_are_r
     error = refused(
         write(tmp_path / "p.csv", "prompt,completion\n\"[{'role': 'user', 'content': 'q'}]\",a\n")
     )
-    assert error.code == "data/wrong-type" and "a list of messages as JSON" in error.found
+    assert error.code == "data/wrong-type" and "a list of messages as JSON" in error.got
 
 
 def test_an_answer_that_is_a_json_list_stays_text(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_value_in_a_column_without_a_name_is_an_error_of_its_line(tmp_path: Pa
 
 def test_columns_of_one_name_are_shown_with_their_places(tmp_path: Path) -> None:
     error = refused(write(tmp_path / "d.csv", "prompt,note,prompt,note\na,b,c,d\n"))
-    assert (error.code, error.found) == (
+    assert (error.code, error.got) == (
         "data/bad-header",
         '"prompt" names columns 1, 3; also note',
     )
@@ -310,7 +310,7 @@ def test_what_cannot_be_read_is_called_by_its_name(
     tmp_path: Path, name: str, content: str | bytes, code: str, found: str
 ) -> None:
     error = refused(write(tmp_path / name, content))
-    assert (error.code, found in error.found) == (code, True), error
+    assert (error.code, found in error.got) == (code, True), error
 
 
 def test_a_file_that_unpacks_without_end_is_refused_in_bounded_memory(tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def test_a_file_that_unpacks_without_end_is_refused_in_bounded_memory(tmp_path: 
     path = write(tmp_path / "d.jsonl.zst", zstandard.compress(b"0" * 80 * 2**20))
     assert path.stat().st_size < 10_000
     error = refused(path)
-    assert error.code == "data/damaged-archive" and "far more bytes than any text" in error.found
+    assert error.code == "data/damaged-archive" and "far more bytes than any text" in error.got
 
 
 def test_a_damaged_table_ends_its_own_process_only(
@@ -328,7 +328,7 @@ def test_a_damaged_table_ends_its_own_process_only(
 
     monkeypatch.setattr(parquet_file, "_TRIAL_PROGRAM", "import os; os.abort()")
     error = refused(write(tmp_path / "d.parquet", b"PAR1 and more"))
-    assert error.code == "data/damaged-table" and "more memory than there is" in error.found
+    assert error.code == "data/damaged-table" and "more memory than there is" in error.got
 
 
 # --- folders
@@ -377,7 +377,7 @@ def test_several_subsets_are_refused_with_their_names(
     for name in names:
         write(tmp_path / name, jsonl(QA))
     error = refused(tmp_path)
-    assert (error.code, error.found) == ("data/several-subsets", found)
+    assert (error.code, error.got) == ("data/several-subsets", found)
 
 
 def test_the_subsets_of_a_readme_are_refused_with_their_names(tmp_path: Path) -> None:
@@ -389,7 +389,7 @@ def test_the_subsets_of_a_readme_are_refused_with_their_names(tmp_path: Path) ->
     write(tmp_path / "a.jsonl", jsonl(QA))
     write(tmp_path / "b.jsonl", jsonl(QA))
     error = refused(tmp_path)
-    assert (error.code, error.found) == ("data/several-subsets", "one (1 file), two (1 file)")
+    assert (error.code, error.got) == ("data/several-subsets", "one (1 file), two (1 file)")
     (tmp_path / "b.jsonl").unlink()
     assert len(read_dataset(tmp_path).examples) == 4
 

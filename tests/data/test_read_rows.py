@@ -52,7 +52,7 @@ def test_a_mapped_column_and_a_group_first_seen_at_row_121_are_read(tmp_path: Pa
 
 
 def test_a_column_in_no_row_at_all_names_the_nearest_of_all_rows(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r'data/unknown-column.*did you mean "customer"'):
+    with pytest.raises(DataError, match=r'(?s)data/unknown-column.*did you mean "customer"'):
         load(tmp_path, [QA] * 120 + [{**QA, "customer": "x"}], group="custmer")
 
 

@@ -277,6 +277,6 @@ def test_a_bundle_that_answers_otherwise_is_not_written(labels: RunFolder, tmp_p
     decided = write_verdict(labels, "prompt", "few-shot", tmp_path)
     asking, answers = decided.read_contender("few-shot"), decided.read_answers("few-shot").records
     decided.write_answers(asking, [one.model_copy(update={"text": "other"}) for one in answers])
-    with pytest.raises(GateFailed, match=r"bundle-differs.*0 of 12 stored answers"):
+    with pytest.raises(GateFailed, match=r"(?s)bundle-differs.*0 of 12 stored answers"):
         export(str(decided.path), tmp_path / "bundle")
     assert {path.name for path in tmp_path.iterdir()} == {decided.id}

@@ -159,8 +159,7 @@ def test_pain_8_an_adapter_that_could_not_be_applied_exactly_is_refused(
     with pytest.raises(ModelError) as caught:
         load_model(tiny_folder, "float32", saved)
     assert (
-        caught.value.code == "model/adapter-unsupported"
-        and next(iter(change)) in caught.value.found
+        caught.value.code == "model/adapter-unsupported" and next(iter(change)) in caught.value.got
     )
 
 
@@ -178,7 +177,7 @@ def test_a_dora_adapter_without_its_lengths_is_refused(tiny_folder: Path, saved:
         load_model(tiny_folder, "float32", saved)
     assert (
         caught.value.code == "model/adapter-unsupported"
-        and "lora_magnitude_vector" in caught.value.found
+        and "lora_magnitude_vector" in caught.value.got
     )
 
 
@@ -227,7 +226,7 @@ def test_a_damaged_adapter_is_one_clear_error(
         path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(ModelError) as caught:
         load_model(tiny_folder, "float32", saved)
-    assert str(saved) in caught.value.where
+    assert str(saved) in caught.value.at
 
 
 @pytest.mark.parametrize("change", ["off", "dropout", "dora", "plain"])

@@ -131,7 +131,7 @@ def test_a_long_example_that_never_fits_says_so_before_the_first_step(arrays_of:
     with pytest.raises(TrainingError) as caught:
         find_plan(wish_for(unlike([20] * 15 + [1000], arrays_of)), FakeTrial(saves=1.5), 20_000)
     assert caught.value.code == "training/out-of-memory"
-    assert "999 tokens" in caught.value.found and "about 256 fit" in caught.value.found
+    assert "999 tokens" in caught.value.got and "about 256 fit" in caught.value.got
 
 
 def test_an_allocation_that_fails_in_a_trial_is_a_size_that_does_not_fit(arrays_of: Rows) -> None:
@@ -211,7 +211,7 @@ def test_the_longest_example_is_the_one_of_which_most_is_read(arrays_of: Rows) -
     assert sort_by_length_desc(arrays_of(rows)) == [1, 0]
     with pytest.raises(TrainingError) as caught:
         find_plan(wish_for(arrays_of(rows)), FakeTrial(saves=1.0), budget_bytes=7_000)
-    assert "99 tokens" in caught.value.found
+    assert "99 tokens" in caught.value.got
 
 
 def test_shortened_keeps_the_ends_and_something_to_learn(arrays_of: Rows) -> None:

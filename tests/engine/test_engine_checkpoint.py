@@ -247,8 +247,7 @@ def test_when_all_are_damaged_none_is_taken_for_a_beginning(tmp_path: Path) -> N
         checkpoints.load_latest()
     assert caught.value.code == "run/no-good-checkpoint"
     assert (
-        "step-00000001/weights" in caught.value.found
-        and "step-00000002/weights" in caught.value.found
+        "step-00000001/weights" in caught.value.got and "step-00000002/weights" in caught.value.got
     )
 
 
@@ -369,7 +368,7 @@ def test_room_is_asked_for_before_the_first_step(tmp_path: Path) -> None:
     too_much = shutil.disk_usage(tmp_path).free // 3 + (1 << 30)
     with pytest.raises(DiskFull) as caught:
         checkpoints.check_disk_space(too_much)
-    assert caught.value.required_bytes == 3 * too_much and "--out" in caught.value.do
+    assert caught.value.required_bytes == 3 * too_much and "--out" in caught.value.hint
 
 
 def test_what_a_dead_process_left_is_swept_and_what_a_living_one_writes_stays(

@@ -236,10 +236,10 @@ def test_schemas_that_cannot_be_kept_are_refused(folder: Path, found: str) -> No
 def test_the_words_of_a_refused_schema(folder: Path) -> None:
     with pytest.raises(UsageError) as raised:
         JsonGrammar(folder / "tokenizer.json", {"type": "nope"}, [1])
-    assert (
-        str(raised.value)
-        == "error[usage/form-not-enforced]: Answers cannot be held to this JSON schema. found"
-        " Invalid type: nope · do give a smaller schema, or set evaluation.constrained to false"
+    assert str(raised.value) == (
+        "error[usage/form-not-enforced]: Answers cannot be held to this JSON schema\n  "
+        "got: Invalid type: nope\n  hint: give a smaller schema, or set "
+        "evaluation.constrained to false"
     )
 
 

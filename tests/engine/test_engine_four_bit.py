@@ -82,7 +82,7 @@ def test_without_bitsandbytes_the_error_names_the_extra(
     monkeypatch.setitem(sys.modules, "bitsandbytes.functional", None)
     with pytest.raises(MissingExtraError) as caught:
         load_model(tiny_folder, "float32", four_bits=True)
-    assert caught.value.do == 'pip install "tunesmith[qlora]"'
+    assert caught.value.hint == 'pip install "tunesmith[qlora]"'
 
 
 @pytest.mark.parametrize(("kind", "four_bits"), [("lora", True), ("full", True), ("qlora", False)])

@@ -62,7 +62,7 @@ def test_pickled_weights_are_never_opened(tiny_folder: Path, tmp_path: Path) -> 
     )
     with pytest.raises(ModelError) as caught:
         load_model(tmp_path)
-    assert caught.value.code == "model/pickled-weights" and str(tmp_path) in caught.value.where
+    assert caught.value.code == "model/pickled-weights" and str(tmp_path) in caught.value.at
 
 
 def test_code_in_the_folder_is_never_run(tiny_folder: Path, tmp_path: Path) -> None:
@@ -104,8 +104,8 @@ def test_a_folder_that_is_no_model_is_one_clear_error(
         (tmp_path / "config.json").write_text(content)
     with pytest.raises(ModelError) as caught:
         load_model(tmp_path)
-    assert caught.value.code == code and "\n" not in caught.value.found
-    assert str(tmp_path) in caught.value.where
+    assert caught.value.code == code and "\n" not in caught.value.got
+    assert str(tmp_path) in caught.value.at
 
 
 def test_torn_weights_are_one_clear_error(tiny_folder: Path, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_missing_weights_are_never_made_up(tiny_folder: Path, tmp_path: Path) ->
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError) as caught:
         load_model(folder)
-    assert "model.layers.1.mlp.up_proj.weight" in caught.value.found
+    assert "model.layers.1.mlp.up_proj.weight" in caught.value.got
 
 
 def test_a_model_that_changes_its_logits_in_an_unknown_way_is_refused(
@@ -224,7 +224,7 @@ def test_fewer_layers_than_there_are_weights_for_are_refused(
 ) -> None:
     with pytest.raises(ModelError) as caught:
         load_model(copy_of(tiny_folder, tmp_path / "model", num_hidden_layers=1))
-    assert caught.value.code == "model/unread-weights" and "layers.1" in caught.value.found
+    assert caught.value.code == "model/unread-weights" and "layers.1" in caught.value.got
 
 
 @pytest.mark.parametrize(
@@ -239,4 +239,4 @@ def test_sizes_are_held_against_the_weights_before_memory_is_taken(
         return
     with pytest.raises(ModelError) as caught:
         load_model(folder)
-    assert caught.value.code == "model/wrong-size" and str(folder) in caught.value.where
+    assert caught.value.code == "model/wrong-size" and str(folder) in caught.value.at

@@ -149,7 +149,7 @@ def test_a_model_that_answers_otherwise_is_not_kept(
             PROBES,
             tmp_path / "out" / "merged",
         )
-    assert caught.value.code == "gate/merge-differs" and caught.value.where == "merged in memory"
+    assert caught.value.code == "gate/merge-differs" and caught.value.at == "merged in memory"
     assert not (tmp_path / "out").exists()
 
 
@@ -170,7 +170,7 @@ def test_what_the_disk_gives_back_is_what_counts(
             PROBES,
             tmp_path / "out" / "merged",
         )
-    assert caught.value.where == "read back from the disk"
+    assert caught.value.at == "read back from the disk"
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -416,7 +416,7 @@ def test_a_checkpoint_of_another_training_is_refused(
     other = settings.model_copy(update={"adapter": settings.adapter.model_copy(update={"rank": 2})})
     with pytest.raises(RunError) as caught:
         cut.go(other)
-    assert caught.value.code == "run/checkpoint-misfit" and "lora_A" in caught.value.found
+    assert caught.value.code == "run/checkpoint-misfit" and "lora_A" in caught.value.got
 
 
 def test_ctrl_c_during_a_save_leaves_the_one_before(

@@ -80,7 +80,7 @@ def test_by_name(name: str) -> None:
 
 
 KNOWN = (
-    "found known scorers: auto, exact, normalised, label, number, json, rouge-l, chrf, bleu, "
+    "known scorers: auto, exact, normalised, label, number, json, rouge-l, chrf, bleu, "
     "match, squad, regex, sql, code, similarity, number:..., match:..., squad:..., regex:..., "
     "sql:..., file.py:function"
 )
@@ -103,9 +103,9 @@ KNOWN = (
 def test_an_unknown_name_is_told_the_nearest_and_all(name: str, what: str, do: str) -> None:
     with pytest.raises(RecipeError) as caught:
         choose_scorer(SHORT, name)
-    assert (
-        str(caught.value)
-        == f"error[recipe/unknown-scorer]: {what} where evaluation.scorer · {KNOWN} · do {do}"
+    assert str(caught.value) == (
+        f"error[recipe/unknown-scorer]: {what}\n  at: evaluation.scorer\n  "
+        f"got: {KNOWN}\n  hint: {do}"
     )
 
 
@@ -139,7 +139,7 @@ def test_a_function_of_ones_own_is_known_by_its_content(tmp_path: Path) -> None:
     assert reason == f"Your function fit, as configured ({file}, SHA-256 {digest})."
     with pytest.raises(RecipeError, match="broken-scorer") as caught:
         choose_scorer(SHORT, f"{file}:fits")
-    assert caught.value.found == "it has no function 'fits'; its functions: fit"
+    assert caught.value.got == "it has no function 'fits'; its functions: fit"
 
 
 def test_similarity_names_its_model() -> None:

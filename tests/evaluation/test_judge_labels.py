@@ -75,12 +75,11 @@ def test_everything_wrong_is_told_with_its_line(tmp_path: Path) -> None:
         file.write("{nonsense\n")
     with pytest.raises(DataError) as caught:
         read_human_labels(path)
-    assert (
-        str(caught.value)
-        == f"error[data/bad-labels]: file of human-rated answers has 3 invalid lines where {path} "
-        "lines 2, 3, 4 · found 2: 'question' is empty, 3: 'answer' is not text, 3: no 'label' "
-        "(1 more) · do use question, answer and label, or question, a, b and winner, in every "
-        "row"
+    assert str(caught.value) == (
+        "error[data/bad-labels]: file of human-rated answers has 3 invalid lines\n  at: "
+        f"{path} lines 2, 3, 4\n  got: 2: 'question' is empty, 3: 'answer' is not text, 3: "
+        "no 'label' (1 more)\n  hint: use question, answer and label, or question, a, b and "
+        "winner, in every row"
     )
 
 
@@ -110,7 +109,7 @@ def test_labels_that_cannot_be_used(
 ) -> None:
     with pytest.raises(DataError, match="bad-labels") as caught:
         read_human_labels(written(tmp_path, rows))
-    assert found in caught.value.found
+    assert found in caught.value.got
 
 
 def test_no_such_file(tmp_path: Path) -> None:

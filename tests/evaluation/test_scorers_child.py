@@ -64,7 +64,7 @@ def test_a_reference_on_which_a_pattern_takes_for_ever_judges_nobody() -> None:
 def test_a_broken_pattern_is_refused_at_once() -> None:
     with pytest.raises(RecipeError, match="bad-pattern") as caught:
         RegexScorer("(")
-    assert "missing )" in caught.value.found
+    assert "missing )" in caught.value.got
 
 
 @pytest.mark.parametrize(
@@ -391,11 +391,11 @@ def test_an_answer_on_which_a_function_fails_is_wrong_unless_it_fails_on_the_ref
 def test_a_function_that_cannot_be_used_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as caught:
         function(tmp_path, "import os\n\nimport nonsense_module\n")
-    assert (
-        str(caught.value) == "error[recipe/broken-scorer]: cannot use the scorer file where "
-        f"{tmp_path / 'scorer.py'} · found line 3: ModuleNotFoundError: No module named "
-        "'nonsense_module' · do fix the file; it is run on its own and can import from its "
-        "own folder"
+    assert str(caught.value) == (
+        "error[recipe/broken-scorer]: cannot use the scorer file\n  at: "
+        f"{tmp_path / 'scorer.py'}\n  got: line 3: ModuleNotFoundError: No module named "
+        "'nonsense_module'\n  hint: fix the file; it is run on its own and can import from "
+        "its own folder"
     )
     assert caught.value.exit_code == 2
     with pytest.raises(RecipeError, match="no-scorer-file"):

@@ -36,7 +36,7 @@ def run_once(target: Target, data: bytes, folder: Path) -> str:
         target.run(data, folder)
     except TunesmithError as error:
         is_complete = (
-            error.code.count("/") == 1 and error.what and error.do and (error.where or error.found)
+            error.code.count("/") == 1 and error.what and error.hint and (error.at or error.got)
         )
         if error.exit_code not in EXIT_CODES or not is_complete:
             raise BadError(f"exit code {error.exit_code}: {error}") from error

@@ -34,7 +34,7 @@ def test_the_same_number_gives_the_same_input() -> None:
 
 def test_an_error_that_gives_no_advice_is_a_failure(tmp_path: Path) -> None:
     def refuse(data: bytes, folder: Path) -> None:
-        raise DataError("bad", "This is bad.", where="here")
+        raise DataError("bad", "This is bad.", at="here")
 
     with pytest.raises(BadError):
         run_once(Target("t", refuse, lambda: [b""]), b"", tmp_path)

@@ -63,7 +63,7 @@ def test_tokens_that_only_the_settings_name_are_refused(
 ) -> None:
     with pytest.raises(ModelError, match="tokens-beside") as refused:
         load_tokenizer(folder_with(tmp_path, files=files))
-    assert refused.value.found == "'<tool>'"
+    assert refused.value.got == "'<tool>'"
 
 
 def test_a_pad_token_beside_the_file_harms_nobody_and_known_tokens_may_be_named(

@@ -65,7 +65,7 @@ def test_templates_without_a_default_are_named(make_folder: Make) -> None:
     put_template(folder, "rag", CHATML)
     with pytest.raises(ModelError) as caught:
         load_tokenizer(folder)
-    assert caught.value.code == "model/no-chat-template" and "rag" in caught.value.found
+    assert caught.value.code == "model/no-chat-template" and "rag" in caught.value.got
 
 
 def test_a_template_that_is_not_utf8_is_named(make_folder: Make) -> None:
@@ -73,7 +73,7 @@ def test_a_template_that_is_not_utf8_is_named(make_folder: Make) -> None:
     (folder / "chat_template.jinja").write_bytes(b"\xff\xfe")
     with pytest.raises(ModelError) as caught:
         load_tokenizer(folder)
-    assert caught.value.code == "model/bad-template" and "chat_template.jinja" in caught.value.where
+    assert caught.value.code == "model/bad-template" and "chat_template.jinja" in caught.value.at
 
 
 @pytest.mark.parametrize("found", [1, ["x"], [{"name": 1, "template": "x"}], [{"name": "default"}]])
@@ -140,7 +140,7 @@ def test_examples_with_tokens_past_the_embedding_are_named_by_check_and_refused(
     assert (problem.severity, problem.lines) == ("error", (2,)) and str(beyond) in problem.message
     with pytest.raises(DataError) as caught:
         prepare_split("train", loaded.examples, tokenizer, 100)
-    assert caught.value.code == "data/no-embedding" and "line 2" in caught.value.where
+    assert caught.value.code == "data/no-embedding" and "line 2" in caught.value.at
     first, second = encode_prompts(tokenizer, [ASKED, [Message("user", "a quokka")]])
     assert first.error is None and f"ids {beyond}" in (second.error or "")
 
@@ -151,9 +151,7 @@ def test_an_end_of_turn_past_the_embedding_is_refused(make_folder: Make) -> None
     (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 1}))
     with pytest.raises(ModelError) as caught:
         load_tokenizer(folder)
-    assert (
-        caught.value.code == "model/tokenizer-misfit" and "<|im_end|> (id 1)" in caught.value.found
-    )
+    assert caught.value.code == "model/tokenizer-misfit" and "<|im_end|> (id 1)" in caught.value.got
 
 
 def test_an_embedding_with_more_rows_than_the_tokenizer_has_tokens_is_usual(
@@ -170,4 +168,4 @@ def test_a_folder_with_an_older_vocabulary_only_says_how_to_make_a_tokenizer(
     with pytest.raises(ModelError) as caught:
         load_tokenizer(folder)
     assert caught.value.code == "model/no-tokenizer"
-    assert "vocab.json" in caught.value.found and "save_pretrained" in caught.value.do
+    assert "vocab.json" in caught.value.got and "save_pretrained" in caught.value.hint

@@ -119,8 +119,8 @@ def test_what_is_planted_into_a_run_with_an_adapter_is_refused(
     plant, found = INTO_LORA[kind]
     plant(lora_run, make_adapter("somebody/else", "other"))
     error = refused(lora_run)
-    assert (error.code, error.where, error.found) == ("model/planted", str(lora_run), found)
-    assert refused(lora_run / "adapter").found == found
+    assert (error.code, error.at, error.got) == ("model/planted", str(lora_run), found)
+    assert refused(lora_run / "adapter").got == found
 
 
 @pytest.mark.parametrize("kind", INTO_FULL)
@@ -131,8 +131,8 @@ def test_what_is_planted_into_a_run_with_a_model_is_refused(
     plant, found = INTO_FULL[kind]
     plant(full_run, make_adapter("somebody/else", "other"))
     error = refused(full_run)
-    assert (error.code, error.where, error.found) == ("model/planted", str(full_run), found)
-    assert refused(full_run / "model").found == found
+    assert (error.code, error.at, error.got) == ("model/planted", str(full_run), found)
+    assert refused(full_run / "model").got == found
 
 
 def test_a_scorer_and_notes_in_a_runs_folder_are_no_model(lora_run: Path) -> None:

@@ -31,7 +31,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def code_of(name: str, **options: object) -> tuple[str, InputError]:
     with pytest.raises(InputError) as caught:
         resolve_model(name, **options)
-    assert caught.value.do, "every refusal says what to do"
+    assert caught.value.hint, "every refusal says what to do"
     return caught.value.code, caught.value
 
 
@@ -65,7 +65,7 @@ class TestFolders:
         for name in ("pytorch_model.bin", "weights.pt", "weights.pkl"):
             (folder / name).write_bytes(pickle.dumps(Canary()))
         code, error = code_of(str(folder))
-        assert code == "model/pickled-weights" and "pytorch_model.bin" in error.found
+        assert code == "model/pickled-weights" and "pytorch_model.bin" in error.got
         (folder / "model.safetensors").write_bytes(pickle.dumps(Canary()))
         assert code_of(str(folder))[0] == "model/broken-weights"
         assert not (tmp_path / "canary").exists()
@@ -100,7 +100,7 @@ class TestFolders:
         (folder / "model.safetensors").rename(folder / "model-1.safetensors")
         write_index(folder, {"layers.0.weight": "model-1.safetensors", "b": "model-2.safetensors"})
         code, error = code_of(str(folder))
-        assert code == "model/missing-weights" and "model-2.safetensors" in error.found
+        assert code == "model/missing-weights" and "model-2.safetensors" in error.got
         (folder / "model-1.safetensors").rename(folder / "model.safetensors")
         (folder / "config.json").unlink()
         assert code_of(str(folder))[0] == "model/not-a-model"
@@ -117,7 +117,7 @@ class TestFolders:
         (folder / "model.safetensors").rename(folder / "model-1.safetensors")
         write_index(folder, {"layers.0.weight": "model-1.safetensors", "b": place})
         code, error = code_of(str(folder))
-        assert code == "model/broken-index" and place in error.found
+        assert code == "model/broken-index" and place in error.got
 
     @pytest.mark.parametrize(
         "index", [{"other": "model-1.safetensors"}, {}, {"layers.0.weight": 1}]
@@ -146,7 +146,7 @@ class TestFolders:
 
     def test_a_file_instead_of_a_folder(self, make_folder: Make) -> None:
         code, error = code_of(str(make_folder() / "config.json"))
-        assert code == "model/no-folder" and "a file" in error.found
+        assert code == "model/no-folder" and "a file" in error.got
 
 
 class TestAdapters:
@@ -272,7 +272,7 @@ class TestEmbedded:
 
     def test_without_a_converter_it_says_how_to_fetch_it(self, home: Path) -> None:
         code, error = code_of(EMBEDDED)
-        assert code == "model/not-fetched" and "tunesmith models --fetch" in error.do
+        assert code == "model/not-fetched" and "tunesmith models --fetch" in error.hint
         assert not home.exists()
 
     def test_a_failed_conversion_leaves_nothing(self, package: list[str], home: Path) -> None:
@@ -292,15 +292,15 @@ class TestEmbedded:
         content[-2] ^= 1
         (made / name).write_bytes(content)
         code, error = code_of(EMBEDDED)
-        assert code.startswith("model/") and name in error.found + error.where
+        assert code.startswith("model/") and name in error.got + error.at
 
     def test_a_file_that_is_gone_or_new_is_found(self, made: Path) -> None:
         (made / "tokenizer.json").rename(made / "special_tokens_map.json")
         code, error = code_of(EMBEDDED)
         assert (
             code == "model/changed"
-            and "tokenizer.json" in error.found
-            and "special_tokens_map.json" in error.found
+            and "tokenizer.json" in error.got
+            and "special_tokens_map.json" in error.got
         )
         (made / "manifest.json").write_text("{")
         assert code_of(EMBEDDED)[0] == "model/changed"
@@ -308,8 +308,8 @@ class TestEmbedded:
 
 def test_an_unknown_name_gets_the_nearest_known() -> None:
     code, error = code_of("smolm2-135m-instruct")
-    assert code == "model/unknown" and EMBEDDED in error.do
-    assert "ORG/NAME" in code_of("zzz")[1].do
+    assert code == "model/unknown" and EMBEDDED in error.hint
+    assert "ORG/NAME" in code_of("zzz")[1].hint
 
 
 def test_an_unreadable_weights_file_is_an_input_error(make_folder: Make) -> None:

@@ -89,7 +89,7 @@ def test_everything_else_is_refused(tmp_path: Path, content: bytes, reason: str)
     with pytest.raises(ModelError) as caught:
         read_header(path)
     assert caught.value.code == "model/broken-weights"
-    assert reason in caught.value.found
+    assert reason in caught.value.got
 
 
 def test_a_million_tiny_tensors_are_refused_in_bounded_time(tmp_path: Path) -> None:

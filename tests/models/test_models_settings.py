@@ -53,8 +53,8 @@ def test_what_is_no_file_is_refused_at_once(make_folder: Make, kind: str, name: 
     make(folder / name)
     with pytest.raises(ModelError) as caught:
         resolve_model(str(folder))
-    assert caught.value.code == "model/unreadable" and caught.value.found == f"{found}, not a file"
-    assert caught.value.where == str(folder / name)
+    assert caught.value.code == "model/unreadable" and caught.value.got == f"{found}, not a file"
+    assert caught.value.at == str(folder / name)
 
 
 @pytest.mark.parametrize("kind", SPECIAL)
@@ -94,7 +94,7 @@ def test_settings_that_readers_understand_differently_are_refused(
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ModelError) as caught:
         read_settings(tmp_path / "config.json")
-    assert caught.value.code == "model/broken-settings" and found in caught.value.found
+    assert caught.value.code == "model/broken-settings" and found in caught.value.got
 
 
 def test_settings_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_very_large_settings_are_refused_unread(make_folder: Make) -> None:
         file.truncate(MAX_SETTINGS_BYTES + 1)
     with pytest.raises(ModelError) as caught:
         resolve_model(str(folder))
-    assert caught.value.code == "model/unreadable" and "more than" in caught.value.found
+    assert caught.value.code == "model/unreadable" and "more than" in caught.value.got
 
 
 STEERING = {
@@ -144,7 +144,7 @@ def test_settings_that_select_code_or_weights_are_refused(
     folder = make_folder(**({"text_config": {key: value}} if is_inside else {key: value}))
     with pytest.raises(ModelError) as caught:
         resolve_model(str(folder))
-    assert caught.value.code == code and key in caught.value.found
+    assert caught.value.code == code and key in caught.value.got
 
 
 @pytest.mark.parametrize(
@@ -183,8 +183,8 @@ def test_quantized_weights_are_named_with_their_method(
 ) -> None:
     with pytest.raises(ModelError) as caught:
         resolve_model(str(make_folder(quantization_config=method)))
-    assert caught.value.code == "model/quantized" and found in caught.value.found
-    assert "qlora" in caught.value.do
+    assert caught.value.code == "model/quantized" and found in caught.value.got
+    assert "qlora" in caught.value.hint
 
 
 @pytest.mark.parametrize("layers", [2, 500, 10**9])
@@ -194,7 +194,7 @@ def test_layers_that_no_weight_is_there_for_are_refused(
 ) -> None:
     with pytest.raises(ModelError) as caught:
         resolve_model(str(make_folder(**{key: layers})))
-    assert caught.value.code == "model/wrong-size" and "1 layers" in caught.value.found
+    assert caught.value.code == "model/wrong-size" and "1 layers" in caught.value.got
 
 
 NONSENSE = {
@@ -226,8 +226,8 @@ def test_settings_of_generation_that_cannot_be_are_refused_with_file_and_key(
     with pytest.raises(ModelError) as caught:
         resolve_model(str(folder))
     assert caught.value.code == "model/bad-generation-setting"
-    assert caught.value.where == str(folder / "generation_config.json")
-    assert caught.value.found.startswith(f"{key}: ")
+    assert caught.value.at == str(folder / "generation_config.json")
+    assert caught.value.got.startswith(f"{key}: ")
 
 
 @pytest.mark.parametrize("is_inside", [False, True])
@@ -239,7 +239,7 @@ def test_end_tokens_of_another_type_in_config_json_are_refused(
     with pytest.raises(ModelError) as caught:
         resolve_model(str(folder))
     assert caught.value.code == "model/bad-generation-setting"
-    assert caught.value.where == str(folder / "config.json")
+    assert caught.value.at == str(folder / "config.json")
 
 
 def test_settings_of_generation_as_makers_write_them_are_taken(make_folder: Make) -> None:
@@ -270,7 +270,7 @@ def test_code_that_generation_settings_name_is_refused(make_folder: Make) -> Non
     )
     with pytest.raises(ModelError) as caught:
         resolve_model(str(folder))
-    assert caught.value.code == "model/needs-own-code" and caught.value.found == "custom_generate"
+    assert caught.value.code == "model/needs-own-code" and caught.value.got == "custom_generate"
 
 
 def test_an_adapters_own_settings_of_generation_are_held_to_the_same(
@@ -280,7 +280,7 @@ def test_an_adapters_own_settings_of_generation_are_held_to_the_same(
     (adapter / "generation_config.json").write_text(json.dumps({"eos_token_id": [{}]}))
     with pytest.raises(ModelError) as caught:
         resolve_model(str(adapter))
-    assert caught.value.where == str(adapter / "generation_config.json")
+    assert caught.value.at == str(adapter / "generation_config.json")
 
 
 @pytest.mark.parametrize("name", ["tokenizer_config.json", "special_tokens_map.json"])
@@ -294,5 +294,5 @@ def test_control_tokens_that_are_no_text_are_refused_with_their_file(
     path.write_text(json.dumps(settings | {"pad_token": token}))
     with pytest.raises(ModelError) as caught:
         load_tokenizer(folder)
-    assert caught.value.code == "model/bad-token-setting" and caught.value.where == str(path)
-    assert caught.value.found.startswith("pad_token: ")
+    assert caught.value.code == "model/bad-token-setting" and caught.value.at == str(path)
+    assert caught.value.got.startswith("pad_token: ")

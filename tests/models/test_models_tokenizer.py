@@ -213,4 +213,4 @@ def test_a_folder_that_cannot_be_used_says_why(tmp_path: Path, damage, code: str
     damage(folder)
     with pytest.raises(ModelError) as caught:
         load_tokenizer(folder)
-    assert caught.value.code == code and caught.value.do and str(folder) in caught.value.where
+    assert caught.value.code == code and caught.value.hint and str(folder) in caught.value.at

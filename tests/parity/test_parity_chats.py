@@ -92,7 +92,7 @@ def test_text_ids_and_mask_equal_transformers(
             text = Renderer(ours).render(example).text
         except RenderError as refusal:
             refused += 1
-            assert is_right(refusal, family, chat, whole), (refusal.slug, refusal.found, chat)
+            assert is_right(refusal, family, chat, whole), (refusal.slug, refusal.got, chat)
             continue
         same += 1
         assert whole.startswith(text) and not whole[len(text) :].strip()
@@ -119,7 +119,7 @@ def is_right(refusal: RenderError, family: Family, chat: Chat, whole: str | None
     """Whether transformers' template refuses it too, or does not write what we say it does not
     write."""
     if refusal.slug == "template-refused":
-        return whole is None or "IDs" in refusal.found  # the older form of a call has none
+        return whole is None or "IDs" in refusal.got  # the older form of a call has none
     parts = {
         "tool definitions": "tools" in chat and "tools" not in family.writes,
         "tool calls": (
@@ -137,5 +137,5 @@ def is_right(refusal: RenderError, family: Family, chat: Chat, whole: str | None
     missing = {what for what, is_missing in parts.items() if is_missing}
     return (
         refusal.slug == "template-drops"
-        and {what for what in parts if f"no {what}" in refusal.found} == missing
+        and {what for what in parts if f"no {what}" in refusal.got} == missing
     )

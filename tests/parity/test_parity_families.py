@@ -192,4 +192,4 @@ def test_what_cannot_be_trained_or_asked_is_refused_when_it_is_loaded(
     make, code = REFUSED[family]
     with pytest.raises(ModelError) as caught:
         load_model(written(make, tmp_path / "model"), "float32")
-    assert caught.value.code == code and str(tmp_path / "model") in caught.value.where
+    assert caught.value.code == code and str(tmp_path / "model") in caught.value.at

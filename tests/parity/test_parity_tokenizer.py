@@ -154,7 +154,7 @@ def test_text_and_ids_equal_transformers(
         except TemplateError as error:
             with pytest.raises(ModelError) as caught:
                 ours.render(messages, tools, open_answer=open_answer)
-            assert str(error) in caught.value.found
+            assert str(error) in caught.value.got
             continue
         text = ours.render(messages, tools, open_answer=open_answer)
         assert text == expected

@@ -116,10 +116,9 @@ def test_the_example_is_all_comments_and_its_rows_are_right_without_them(home: P
     assert [row.model for row in read_prices(path)] == ["our-model-*"]
     with pytest.raises(InputError) as caught:
         write_example()
-    assert (
-        str(caught.value)
-        == f"error[input/prices-there]: price file already exists where {path} · do open it in an "
-        "editor"
+    assert str(caught.value) == (
+        f"error[input/prices-there]: price file already exists\n  at: {path}\n  hint: open "
+        "it in an editor"
     )
 
 
@@ -146,12 +145,12 @@ def test_a_wrong_file_is_named_with_its_row(
     get_user_prices_path().write_text(content)
     with pytest.raises(InputError) as caught:
         load_prices()
-    assert caught.value.code == code and found in caught.value.found
-    assert str(home / "prices.toml") in caught.value.where
+    assert caught.value.code == code and found in caught.value.got
+    assert str(home / "prices.toml") in caught.value.at
 
 
 def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"cannot read the price file where .*none.toml · found No such file"
+        InputError, match=r"cannot read the price file\n  at: .*none.toml\n  got: No such file"
     ):
         load_prices(tmp_path / "none.toml")

@@ -98,7 +98,7 @@ def test_a_service_that_never_ends_its_answer_is_left(talk: Callable[[Connection
     with RawService(talk) as service, pytest.raises(ProviderError) as raised:
         completer(service.url).complete([ask("a")])
     assert raised.value.code == "provider/no-answer"
-    assert "ReadTimeout: the answer did not end within 0.4 s (asked 1 time)" in raised.value.found
+    assert "ReadTimeout: the answer did not end within 0.4 s (asked 1 time)" in raised.value.got
 
 
 def test_a_service_that_never_ends_the_tls_handshake_is_left() -> None:
@@ -111,7 +111,7 @@ def test_a_service_that_never_ends_the_tls_handshake_is_left() -> None:
 
     with RawService(talk) as service, pytest.raises(ProviderError) as raised:
         completer(service.url.replace("http:", "https:")).complete([ask("a")])
-    assert "ReadTimeout: the answer did not end within 0.4 s" in raised.value.found
+    assert "ReadTimeout: the answer did not end within 0.4 s" in raised.value.got
 
 
 def test_a_time_limit_that_is_over_closes_the_connection() -> None:

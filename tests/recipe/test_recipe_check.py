@@ -42,8 +42,8 @@ def test_a_contradiction_is_told(overrides: list[str], sentence: str) -> None:
     with pytest.raises(RecipeError, match="contradicts itself") as caught:
         load_recipe(None, overrides)
     assert caught.value.code == "recipe/contradiction"
-    assert sentence in caught.value.found
-    assert caught.value.do
+    assert sentence in caught.value.got
+    assert caught.value.hint
 
 
 FAR, NEAR = "https://api.example.com/v1", "http://127.0.0.1:8000/v1"
@@ -80,7 +80,7 @@ def test_data_go_only_where_they_may(where: str, url: str, usd: float | None, ma
     with pytest.raises(RecipeError) as caught:
         load_recipe(None, overrides)
     assert (
-        caught.value.found
+        caught.value.got
         == "evaluation.remote far would be sent the questions, but circumstances.data_may_go is"
         f' "{where}"'
     )
@@ -90,7 +90,7 @@ def test_all_contradictions_come_together() -> None:
     overrides = [line for lines, _ in BROKEN.values() for line in lines]
     with pytest.raises(RecipeError) as caught:
         load_recipe(None, overrides)
-    told = caught.value.found
+    told = caught.value.got
     # by the given test file, by the later value of the same key, and by the other method
     hidden = {"shares_leave_train", "max_usd", "options_of_another_method"}
     assert all(sentence in told for name, (_, sentence) in BROKEN.items() if name not in hidden)

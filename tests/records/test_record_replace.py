@@ -22,7 +22,7 @@ def test_the_values_are_exchanged_and_the_record_itself_stays() -> None:
 def test_a_name_that_is_no_field_is_an_error_with_the_nearest_one() -> None:
     with pytest.raises(RecordError, match="unknown-field") as caught:
         Recipe().replace(sed=3)
-    assert (caught.value.where, caught.value.found, caught.value.do) == (
+    assert (caught.value.at, caught.value.got, caught.value.hint) == (
         "Recipe",
         "sed",
         "did you mean seed?",
@@ -35,7 +35,7 @@ def test_a_name_that_is_no_field_is_an_error_with_the_nearest_one() -> None:
 def test_a_value_that_does_not_fit_is_an_error(changes: dict[str, object]) -> None:
     with pytest.raises(RecordError, match="invalid-value") as caught:
         USAGE.replace(**changes)
-    assert caught.value.where == next(iter(changes))
+    assert caught.value.at == next(iter(changes))
 
 
 def test_what_the_user_has_set_stays_known() -> None:

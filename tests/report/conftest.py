@@ -302,7 +302,7 @@ def check_of() -> CheckReport:
                 count=9,
                 lines=(88, 91, 140, 2204, 2391, 3001, 3050),
                 message="The same prompt has different answers.",
-                do="keep the correct answer of each, or make the prompts differ",
+                hint="keep the correct answer of each, or make the prompts differ",
             ),
             Problem(
                 code="exact-duplicates",
@@ -310,7 +310,7 @@ def check_of() -> CheckReport:
                 count=611,
                 lines=(12, 17),
                 message="Examples occur more than once; each kept on one side of the split.",
-                do="nothing, or drop them with --drop",
+                hint="nothing, or drop them with --drop",
             ),
         ),
     )

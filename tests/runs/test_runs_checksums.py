@@ -79,7 +79,7 @@ def test_a_flipped_score_is_not_read(folder: RunFolder) -> None:
     failpoints.flip_bit(path, path.read_bytes().index(b"0.0"))
     with pytest.raises(RunError) as caught:
         folder.read_answers("tuned")
-    assert (caught.value.code, caught.value.where) == ("run/damaged", str(path))
+    assert (caught.value.code, caught.value.at) == ("run/damaged", str(path))
     with pytest.raises(RunError, match=r"answers/tuned\.jsonl \(not what was written\)"):
         folder.check_integrity()
     folder.check_integrity("run.json", "adapter")
@@ -102,9 +102,7 @@ def test_a_damaged_list_says_so_itself(folder: RunFolder) -> None:
     failpoints.flip_bit(folder.path / CHECKSUMS_FILE, 40)
     with pytest.raises(RunError) as caught:
         folder.read(Run)
-    assert (
-        caught.value.where == str(folder.path / CHECKSUMS_FILE) and "remove it" in caught.value.do
-    )
+    assert caught.value.at == str(folder.path / CHECKSUMS_FILE) and "remove it" in caught.value.hint
 
 
 Step = Callable[[RunFolder], object]
@@ -214,7 +212,7 @@ def test_what_is_neither_a_file_nor_a_folder_is_named_and_refused(
     run = next((tmp_path / "runs").iterdir())
     with pytest.raises(RunError) as caught:
         RunFolder.open(run)
-    assert (caught.value.code, caught.value.where, caught.value.found) == (
+    assert (caught.value.code, caught.value.at, caught.value.got) == (
         "run/special-file",
         str(path),
         found,
@@ -290,4 +288,4 @@ def test_a_run_of_a_newer_version_is_called_newer_and_its_key_is_named(
     with pytest.raises(RunError) as caught:
         folder.read(Run)
     assert caught.value.code == "run/newer" and "newer version" in caught.value.what
-    assert next(iter(change)) in caught.value.found and "upgrade" in caught.value.do
+    assert next(iter(change)) in caught.value.got and "upgrade" in caught.value.hint

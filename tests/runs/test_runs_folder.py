@@ -166,7 +166,7 @@ def test_a_run_that_is_not_there_is_one_message(tmp_path: Path, run: str) -> Non
 
 def test_a_file_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("x")
-    with pytest.raises(RunError, match="found a file"):
+    with pytest.raises(RunError, match="got: a file"):
         RunFolder.open(tmp_path / "f")
 
 
@@ -175,7 +175,7 @@ def test_a_place_that_takes_no_folder_is_one_message(tmp_path: Path) -> None:
     with pytest.raises(RunError) as caught:
         RunFolder.create(tmp_path / "f" / "runs", "x")
     assert caught.value.code == "run/cannot-create"
-    assert "--out" in caught.value.do
+    assert "--out" in caught.value.hint
 
 
 # --- the lock
@@ -204,7 +204,7 @@ def test_a_second_process_is_refused_at_once_and_a_killed_one_leaves_no_stale_lo
             pass
         assert time.monotonic() - began < 30, "the holder sleeps for 60 seconds"
         assert caught.value.code == "run/in-use"
-        assert caught.value.found == f"pid {holder.pid} on {os.uname().nodename}"
+        assert caught.value.got == f"pid {holder.pid} on {os.uname().nodename}"
         assert folder.is_in_use()
         holder.kill()
         holder.wait()
@@ -325,8 +325,8 @@ def test_a_missing_or_cut_record_is_damage_with_its_file(
         with pytest.raises(RunError) as caught:
             folder.read(kind)
         assert caught.value.code == "run/damaged"
-        assert caught.value.where == str(folder.path / name)
-        assert caught.value.found
+        assert caught.value.at == str(folder.path / name)
+        assert caught.value.got
 
 
 def test_a_full_disk_is_one_message_and_leaves_what_was_there(
@@ -353,7 +353,7 @@ def test_a_full_disk_is_one_message_and_leaves_what_was_there(
         with pytest.raises(RunError) as caught:
             attempt()
         assert caught.value.code == "run/unwritable"
-        assert caught.value.found == "No space left on device"
+        assert caught.value.got == "No space left on device"
     assert {
         path.name: path.read_bytes() for path in folder.path.iterdir() if path.is_file()
     } == before
@@ -366,7 +366,7 @@ def test_a_folder_in_place_of_a_file_is_damage(tmp_path: Path) -> None:
     for attempt in (lambda: folder.read(Run), folder.read_prepared, folder.read_metrics):
         with pytest.raises(RunError) as caught:
             attempt()
-        assert (caught.value.code, caught.value.found) == ("run/damaged", "Is a directory")
+        assert (caught.value.code, caught.value.got) == ("run/damaged", "Is a directory")
 
 
 def test_a_folder_that_nobody_works_on_is_not_in_use_and_stays_untouched(tmp_path: Path) -> None:

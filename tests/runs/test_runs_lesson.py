@@ -121,7 +121,7 @@ def test_a_damaged_lesson_is_an_error_with_its_place(
         path.write_bytes(path.read_bytes()[: -1 if damage == "cut" else 0])
     with pytest.raises(RunError) as caught:
         read_training_data(folder, {"train": prepared_of(arrays)})
-    assert caught.value.code == "run/damaged" and "lesson" in caught.value.where
+    assert caught.value.code == "run/damaged" and "lesson" in caught.value.at
 
 
 def test_lines_after_a_checkpoint_are_taken_away_and_those_before_are_not_missed(
@@ -157,7 +157,7 @@ def test_lines_after_a_checkpoint_are_taken_away_and_those_before_are_not_missed
     (folder.path / "samples.jsonl").unlink()
     with pytest.raises(RunError) as caught:
         folder.rewind(journal)
-    assert caught.value.code == "run/damaged" and "samples.jsonl" in caught.value.where
+    assert caught.value.code == "run/damaged" and "samples.jsonl" in caught.value.at
     folder.rewind({})
     assert folder.read_metrics().records == ()
 
@@ -192,7 +192,7 @@ def test_a_flipped_bit_in_lines_that_a_checkpoint_counts_on_is_found(tmp_path: P
         failpoints.flip_bit(path, offset)
         with pytest.raises(RunError) as caught:
             folder.rewind(journal)
-        assert caught.value.code == "run/damaged" and caught.value.where == str(path)
+        assert caught.value.code == "run/damaged" and caught.value.at == str(path)
         path.write_bytes(whole)
     failpoints.flip_bit(path, counted + 3)
     folder.rewind(journal)
@@ -218,11 +218,11 @@ def test_damaged_prepared_json_is_named_itself(tmp_path: Path) -> None:
     failpoints.flip_bit(path, path.read_bytes().index(b"train"))
     with pytest.raises(RunError) as caught:
         folder.read_prepared()
-    assert caught.value.where == str(path) and "SHA-256" in caught.value.found
+    assert caught.value.at == str(path) and "SHA-256" in caught.value.got
     (folder.path / "checksums.json").unlink()  # of an older version
     with pytest.raises(RunError) as caught:
         read_training_data(folder, folder.read_prepared())
-    assert caught.value.where == str(path) and "different splits" in caught.value.found
+    assert caught.value.at == str(path) and "different splits" in caught.value.got
 
 
 def test_no_room_for_the_lesson_is_the_machines_message(
@@ -239,6 +239,6 @@ def test_no_room_for_the_lesson_is_the_machines_message(
     folder = RunFolder.create_hidden(tmp_path, "x")
     with pytest.raises(RunError) as caught:
         write_training_data(folder, TrainingData({"train": some_arrays([0, 1, 0])}, [], ANSWERS))
-    assert (caught.value.code, caught.value.found) == ("run/unwritable", "No space left on device")
+    assert (caught.value.code, caught.value.got) == ("run/unwritable", "No space left on device")
     folder.discard()
     assert list(tmp_path.iterdir()) == []

@@ -68,7 +68,7 @@ def test_a_damaged_line_that_was_finished_is_an_error_with_its_number(
     with pytest.raises(RunError) as caught:
         read_lines(path, MetricLine)
     assert caught.value.code == "run/damaged"
-    assert caught.value.where == f"{path} line 2"
+    assert caught.value.at == f"{path} line 2"
 
 
 def test_a_validation_line_is_on_the_disk_and_a_step_is_not_waited_for(

@@ -85,7 +85,7 @@ def test_what_is_no_store_is_refused_without_showing_it(url: str) -> None:
     error = refusal(url)
     assert error.code == "store/bad-url"
     assert "hunter2" not in str(error)
-    assert "postgresql://USER@HOST/DATABASE" in error.do
+    assert "postgresql://USER@HOST/DATABASE" in error.hint
 
 
 # --- the tables
@@ -147,8 +147,8 @@ def test_a_place_that_cannot_be_written_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     error = refusal(f"sqlite:///{tmp_path}/file/store.db")
     assert error.code == "store/unwritable"
-    assert error.where == f"{tmp_path}/file/store.db"
-    assert "TUNESMITH_HOME" in error.do
+    assert error.at == f"{tmp_path}/file/store.db"
+    assert "TUNESMITH_HOME" in error.hint
 
 
 def test_a_folder_in_place_of_the_file_is_one_message(tmp_path: Path) -> None:
@@ -184,8 +184,8 @@ def test_what_fails_later_is_one_message_too(
     monkeypatch.setattr("sqlalchemy.engine.base.Connection.execute", fail)
     with pytest.raises(StoreError) as caught:
         store.add_dataset(make_dataset())
-    assert (caught.value.code, caught.value.found) == (f"store/{slug}", said)
-    assert caught.value.do
+    assert (caught.value.code, caught.value.got) == (f"store/{slug}", said)
+    assert caught.value.hint
 
 
 def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_missing_driver_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(MissingExtraError) as caught:
         Store.open("postgresql://h/x")
-    assert caught.value.do == 'pip install "tunesmith[postgres]"'
+    assert caught.value.hint == 'pip install "tunesmith[postgres]"'
 
 
 @pytest.mark.parametrize("damage", ['{"id": ', "", "\x00", "[[[[", "NaN,", "[" * 100_000])
@@ -246,7 +246,7 @@ def test_a_record_that_is_no_json_is_one_message(tmp_path: Path, damage: str) ->
 def test_a_server_that_does_not_answer_is_one_message() -> None:
     error = refusal(NOWHERE.format(password="hunter2") + "?sslpassword=hunter3&options=-cx=hunter4")
     assert error.code == "store/unreachable"
-    assert error.where == "postgresql://tuner:***@127.0.0.1:1/x"
+    assert error.at == "postgresql://tuner:***@127.0.0.1:1/x"
     assert "hunter" not in str(error) + repr(error.as_dict())
 
 
@@ -273,7 +273,7 @@ def test_a_password_that_the_driver_repeats_is_blotted_out(monkeypatch: pytest.M
 
     monkeypatch.setattr("sqlalchemy.engine.Engine.begin", fail)
     error = refusal(NOWHERE.format(password="hunter2") + "?sslpassword=hunter3")
-    assert error.found == "connection failed for *** with ***"
+    assert error.got == "connection failed for *** with ***"
 
 
 def test_a_new_store_is_its_owners_alone(tmp_path: Path) -> None:

@@ -77,11 +77,11 @@ def build_scored_examples(
         raise DataError(
             "other-answers",
             "answers do not match the test examples of this evaluation",
-            found=(
+            got=(
                 f"{len(answers):,} answers, {len(evaluation.examples):,} test examples, "
                 f"{len(by_id):,} examples provided"
             ),
-            do="pass the answers and the test examples of the same run",
+            hint="pass the answers and the test examples of the same run",
         )
     scores = [answer.scores.get(evaluation.metric) for answer in answers]
     limit = choose_min_correct_score([score for score in scores if score is not None])

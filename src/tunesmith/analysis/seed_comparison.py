@@ -28,9 +28,9 @@ def compare_seeds(runs: Sequence[ComparableRun]) -> SeedComparison:
             raise UsageError(
                 "same-seed",
                 "two of the runs have the same seed",
-                where=f"{one.run.id} and {other.run.id}",
-                found=f"seed {one.recipe.seed}",
-                do="pass only one of them",
+                at=f"{one.run.id} and {other.run.id}",
+                got=f"seed {one.recipe.seed}",
+                hint="pass only one of them",
             )
     for other in others:
         changes = find_run_differences(first, other)
@@ -39,9 +39,9 @@ def compare_seeds(runs: Sequence[ComparableRun]) -> SeedComparison:
             raise UsageError(
                 "more-than-seeds",
                 "runs compared as seeds of one recipe differ in more than the seed",
-                where=f"{first.run.id} and {other.run.id}",
-                found=truncate_list(keys, 6),
-                do="compare two runs, or runs that differ only in their seed",
+                at=f"{first.run.id} and {other.run.id}",
+                got=truncate_list(keys, 6),
+                hint="compare two runs, or runs that differ only in their seed",
             )
     metric = first.evaluation.metric
     known = dict.fromkeys(one.name for run in runs for one in run.evaluation.contenders)

@@ -66,9 +66,9 @@ class Dataset:
             raise DataError(
                 "same-column-name",
                 "two columns have the same name",
-                where=f"the table {name}",
-                found=", ".join(twice),
-                do="rename one of them",
+                at=f"the table {name}",
+                got=", ".join(twice),
+                hint="rename one of them",
             )
         # as objects: a column of numbers has no place for None
         present = frame.astype(object).where(frame.notna(), None)
@@ -141,8 +141,8 @@ def locate_data(data: Data) -> str:
     raise UsageError(
         "not-data",
         "data is neither a path nor rows",
-        found=f"a {type(data).__name__} of {library}",
-        do=f"write tunesmith.Dataset.{make}(...)"
+        got=f"a {type(data).__name__} of {library}",
+        hint=f"write tunesmith.Dataset.{make}(...)"
         if make
         else "give a path, a list of dictionaries or a Dataset",
     )
@@ -153,8 +153,8 @@ def _check_name(name: str) -> str:
         raise UsageError(
             "dataset-name",
             "name of the data set cannot be a file's",
-            found=repr(name),
-            do="use a plain word",
+            got=repr(name),
+            hint="use a plain word",
         )
     return name
 
@@ -169,17 +169,17 @@ def _write_rows(split: str, rows: Iterable[Mapping[str, Any]]) -> Iterable[bytes
             raise DataError(
                 "row-not-a-mapping",
                 "a row is no dictionary",
-                where=place,
-                found=f"a {type(row).__name__}",
-                do='write rows as {"prompt": "...", "completion": "..."}',
+                at=place,
+                got=f"a {type(row).__name__}",
+                hint='write rows as {"prompt": "...", "completion": "..."}',
             )
         if odd := [name for name in row if not isinstance(name, str)]:
             raise DataError(
                 "column-name-not-text",
                 "the name of a column is no text",
-                where=place,
-                found=repr(odd[0]),
-                do="rename the column",
+                at=place,
+                got=repr(odd[0]),
+                hint="rename the column",
             )
         parts = (
             f"{json.dumps(name)}: {_dump_value(row[name], name, place)}" for name in sorted(row)
@@ -194,9 +194,9 @@ def _dump_value(value: Any, column: str, place: str) -> str:
         raise DataError(
             "value-not-json",
             f'the value of "{column}" cannot be stored as JSON',
-            where=place,
-            found=str(error),
-            do="convert it to text, a number, a list or a dictionary, or leave the column out",
+            at=place,
+            got=str(error),
+            hint="convert it to text, a number, a list or a dictionary, or leave the column out",
         ) from None
     # half a surrogate pair has no UTF-8: escaped, so that the reader can report its line
     return text if text.isascii() or _is_utf8(text) else json.dumps(value, default=_convert_value)

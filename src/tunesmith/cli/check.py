@@ -117,7 +117,7 @@ def _print_report(report: "CheckReport") -> None:
         print_lines("", f"{problem.severity}[{problem.code}]: {problem.message.rstrip('.')}.")
         print_lines(
             f"  where {problem.file or dataset.name} {problem.format_places(8)}".rstrip(),
-            f"  do {problem.do}",
+            f"  do {problem.hint}",
         )
     print_lines("")
 

@@ -25,15 +25,15 @@ def resolve_recipe_and_data(
         raise UsageError(
             "two-recipes",
             "two recipes were given",
-            found=f"{first}, --recipe {recipe}",
-            do="remove one of them",
+            got=f"{first}, --recipe {recipe}",
+            hint="remove one of them",
         )
     if not is_recipe and data is not None:
         raise UsageError(
             "two-data",
             "two datasets were given and no recipe",
-            found=f"{first}, {data}",
-            do="pass the recipe first, or the data alone; or pass your own test examples with "
+            got=f"{first}, {data}",
+            hint="pass the recipe first, or the data alone; or pass your own test examples with "
             "--test-path",
         )
     return (first, data) if is_recipe else (recipe, Path(first))

@@ -81,9 +81,9 @@ def parse_duration(text: str, flag: str) -> float:
         raise UsageError(
             "duration",
             "invalid duration",
-            where=flag,
-            found=text,
-            do=f"write for example {flag} 15min, {flag} 1h or {flag} 90s",
+            at=flag,
+            got=text,
+            hint=f"write for example {flag} 15min, {flag} 1h or {flag} 90s",
         )
     return float(match[1]) * _SECONDS_PER_UNIT[match[2]]
 
@@ -103,9 +103,9 @@ def parse_columns(text: str | None) -> dict[str, str]:
         raise UsageError(
             "columns",
             "invalid column mapping",
-            where="--columns",
-            found=str(text),
-            do="use FIELD=COLUMN pairs, for example --columns prompt=question,completion=answer",
+            at="--columns",
+            got=str(text),
+            hint="use FIELD=COLUMN pairs, for example --columns prompt=question,completion=answer",
         )
     return {ours.strip(): theirs.strip() for ours, theirs in (pair.split("=") for pair in pairs)}
 
@@ -121,8 +121,8 @@ def _parse_json_columns(text: str) -> dict[str, str]:
         raise UsageError(
             "columns",
             "invalid column mapping",
-            where="--columns",
-            found=text,
-            do='use a JSON object of names: --columns \'{"prompt": "question, in full"}\'',
+            at="--columns",
+            got=text,
+            hint='use a JSON object of names: --columns \'{"prompt": "question, in full"}\'',
         )
     return columns

@@ -123,8 +123,8 @@ def _check_no_new_inputs(flags: Mapping[str, object]) -> None:
         raise UsageError(
             "not-for-a-run",
             "these options cannot be used with an existing run, whose stored answers are reused",
-            found=", ".join(given),
-            do="remove them; or pass the data file instead of the run",
+            got=", ".join(given),
+            hint="remove them; or pass the data file instead of the run",
         )
 
 

@@ -43,8 +43,8 @@ def init(
             raise UsageError(
                 "nobody-to-ask",
                 "cannot prompt for answers",
-                found="standard input is not a terminal",
-                do="answer with --set, for example --set circumstances.requests_per_month=5000",
+                got="standard input is not a terminal",
+                hint="answer with --set, for example --set circumstances.requests_per_month=5000",
             )
         changes = [
             f"{question.key}={answer}"

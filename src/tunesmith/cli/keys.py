@@ -36,8 +36,8 @@ def list_keys(
         raise UsageError(
             "no-such-key",
             f"no recipe key contains {word!r}",
-            found=f"groups: {', '.join(groups)}",
-            do=suggest_flag(f"--{word}", ()) or "list all keys with tunesmith keys",
+            got=f"groups: {', '.join(groups)}",
+            hint=suggest_flag(f"--{word}", ()) or "list all keys with tunesmith keys",
         )
     if json:
         listed = [

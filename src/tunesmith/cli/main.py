@@ -130,7 +130,7 @@ def run(arguments: Sequence[str]) -> int:
         usage = _build_usage_error(error)
         return _fail(usage, usage.exit_code, as_json, debug)
     except (KeyboardInterrupt, typer.Abort):
-        stopped = Interrupted("stopped", f"Interrupted. {describe_saved_work()}")
+        stopped = Interrupted(f"Interrupted. {describe_saved_work()}")
         return _fail(stopped, get_stop_exit_code(), as_json, debug)
     # the reader of a pipe (head, less) has gone; typer leaves by SystemExit
     except (BrokenPipeError, SystemExit):
@@ -145,8 +145,8 @@ def run(arguments: Sequence[str]) -> int:
         defect = TunesmithError(
             "defect",
             "internal error in tunesmith",
-            found=f"{type(error).__name__}: {error}",
-            do="; ".join(
+            got=f"{type(error).__name__}: {error}",
+            hint="; ".join(
                 ["rerun the command with --debug and report the output", *_get_notes(error)]
             ),
         )
@@ -174,9 +174,9 @@ def _build_machine_error(error: OSError) -> InputError:
     return InputError(
         "machine",
         "cannot read or write a file",
-        where=str(error.filename or ""),
-        found=error.strerror or str(error) or type(error).__name__,
-        do="free up disk space or fix the permissions; or set TUNESMITH_HOME or --out to another "
+        at=str(error.filename or ""),
+        got=error.strerror or str(error) or type(error).__name__,
+        hint="free up disk space or fix the permissions; or set TUNESMITH_HOME or --out to another "
         "location",
     )
 
@@ -189,11 +189,11 @@ def _build_usage_error(error: typer.TyperException) -> UsageError:
     if flag is not None and context is not None:
         declared = {name for one in context.command.params for name in one.opts}
         if advice := suggest_flag(flag, declared, with_keys="--set" in declared):
-            return UsageError("arguments", f"unknown flag {flag}", do=advice)
+            return UsageError("arguments", f"unknown flag {flag}", hint=advice)
     return UsageError(
         "arguments",
         message if message.endswith(("?", ".")) else f"{message}.",
-        do=f"see {command} --help",
+        hint=f"see {command} --help",
     )
 
 

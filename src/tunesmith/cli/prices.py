@@ -38,8 +38,8 @@ def prices(
             "two-files",
             "--init creates the file in the tunesmith home folder and cannot be combined with "
             "--prices",
-            found=str(file),
-            do="remove one of the two",
+            got=str(file),
+            hint="remove one of the two",
         )
     if init:
         write_example()

@@ -106,12 +106,12 @@ def _resolve_key(word: str, declared: Collection[str]) -> tuple[str, bool]:
         raise UsageError(
             "two-keys",
             f"{flag} matches several recipe keys",
-            found=", ".join(keys),
-            do=f"write --set {keys[0]}=VALUE",
+            got=", ".join(keys),
+            hint=f"write --set {keys[0]}=VALUE",
         )
     if not keys:
         advice = suggest_flag(flag, declared) or "see --help, and tunesmith keys for recipe keys"
-        raise UsageError("arguments", f"unknown flag {flag}", do=advice)
+        raise UsageError("arguments", f"unknown flag {flag}", hint=advice)
     return keys[0], is_negated
 
 
@@ -138,7 +138,7 @@ def _take_value(word: str, key: str, waiting: list[str]) -> str:
         return waiting.pop(0) if waiting and waiting[0] in ("true", "false") else "true"
     if not waiting or waiting[0].startswith("--"):
         got = waiting[0] if waiting else "no value"
-        raise UsageError("arguments", f"{flag} needs a value", found=got, do=f"{flag} VALUE")
+        raise UsageError("arguments", f"{flag} needs a value", got=got, hint=f"{flag} VALUE")
     return waiting.pop(0)
 
 

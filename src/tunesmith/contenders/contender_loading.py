@@ -165,9 +165,9 @@ def _find_named_config(folder: RunFolder, name: str) -> InferenceConfig:
         raise UsageError(
             "no-such-contender",
             "run has no contender of this name",
-            where=str(folder.path),
-            found=name,
-            do=(
+            at=str(folder.path),
+            got=name,
+            hint=(
                 f"use one of {', '.join(known)}"
                 if known
                 else "remove --contender to use the tuned model"
@@ -177,9 +177,9 @@ def _find_named_config(folder: RunFolder, name: str) -> InferenceConfig:
         raise UsageError(
             "outside-system",
             "answers of this contender came from a file, so it cannot be run",
-            where=str(folder.path),
-            found=name,
-            do="use that system itself; or choose another contender",
+            at=str(folder.path),
+            got=name,
+            hint="use that system itself; or choose another contender",
         )
     return _load_inference_config(folder, name)
 
@@ -205,9 +205,9 @@ def _load_inference_config(folder: RunFolder, name: str) -> InferenceConfig:
     raise RunError(
         "not-kept",
         f"run does not record how {name} was prompted",
-        where=str(folder.path),
-        found="a run of an earlier version of tunesmith",
-        do="run tunesmith decide on the data again; or use --contender tuned",
+        at=str(folder.path),
+        got="a run of an earlier version of tunesmith",
+        hint="run tunesmith decide on the data again; or use --contender tuned",
     )
 
 
@@ -278,9 +278,9 @@ def open_index(folder: RunFolder, serving: InferenceConfig) -> RetrievalIndex:
         raise RunError(
             "damaged",
             f"cannot read {serving.index}.jsonl of this run",
-            where=str(folder.path / "index"),
-            found=f"{type(error).__name__}: {error}",
-            do="restore it from a copy; or repeat the run",
+            at=str(folder.path / "index"),
+            got=f"{type(error).__name__}: {error}",
+            hint="restore it from a copy; or repeat the run",
         ) from None
 
 
@@ -306,8 +306,8 @@ def open_base_model(folder: RunFolder, recipe: Recipe) -> ResolvedModel:
         raise ModelError(
             "changed",
             "base model differs from the one that was evaluated",
-            where=named.identity.folder,
-            found=truncate_list(changed),
-            do="restore the model; or run tunesmith decide again",
+            at=named.identity.folder,
+            got=truncate_list(changed),
+            hint="restore the model; or run tunesmith decide again",
         )
     return named

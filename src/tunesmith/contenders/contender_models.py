@@ -128,7 +128,7 @@ def open_remote_models(
                     raise
                 listener.note(
                     "contender/not-constrained",
-                    f"no constrained answers of {remote.name}: {error.what} {error.found}",
+                    f"no constrained answers of {remote.name}: {error.what} {error.got}",
                     model=remote.name,
                 )
         told = f"{remote.model} at {remote.url}, {_describe_prompt(recipe)}"
@@ -204,7 +204,7 @@ def _build_constrained_completers(
         if error.code != "usage/form-not-enforced":
             raise
         listener.note(
-            "contender/not-constrained", f"no constrained answers: {error.what} {error.found}"
+            "contender/not-constrained", f"no constrained answers: {error.what} {error.got}"
         )
         return ()
 
@@ -235,8 +235,8 @@ def get_remote_price(remote: RemoteRecipe, recipe: Recipe) -> TokenPrice | None:
         raise RecipeError(
             "no-price",
             f"no price for {remote.model}",
-            where=f"evaluation.remote {remote.name}",
-            do=(
+            at=f"evaluation.remote {remote.name}",
+            hint=(
                 "set usd_per_million_in and usd_per_million_out; or add your own price: "
                 "tunesmith prices --init"
             ),

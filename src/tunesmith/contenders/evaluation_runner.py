@@ -145,7 +145,7 @@ class EvaluationRunner:
     def _warn_of_damage(self, name: str, error: RunError) -> None:
         self.session.listener.warn(
             "contender/asked-again",
-            f"running {name} again: {error.what} {error.found}",
+            f"running {name} again: {error.summary}",
             contender=name,
         )
 

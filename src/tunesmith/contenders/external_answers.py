@@ -111,9 +111,9 @@ def read_external_answers(
         raise DataError(
             "no-matching-answers",
             "no row of this file answers a test example",
-            where=str(path),
-            found=f"{len(unknown):,} rows, {len(examples):,} test examples",
-            do="add a column with the id of the test examples; or with their question as in the "
+            at=str(path),
+            got=f"{len(unknown):,} rows, {len(examples):,} test examples",
+            hint="add a column with the id of the test examples; or with their question as in the "
             "data",
         )
     completions = [_build_completion(one) for one in given]
@@ -172,9 +172,9 @@ def _read_table_rows(path: Path) -> Iterator[_NumberedRow]:
         raise DataError(
             "no-answers-file",
             "cannot read the answers of the external system",
-            where=str(path),
-            found="no such file" if reader else f"a file ending in {path.suffix!r}",
-            do=f"use a file that ends in {', '.join(READERS)}",
+            at=str(path),
+            got="no such file" if reader else f"a file ending in {path.suffix!r}",
+            hint=f"use a file that ends in {', '.join(READERS)}",
         )
     for row in reader(path):
         if isinstance(row, Row):
@@ -190,8 +190,8 @@ def _read_log_rows(path: Path) -> tuple[Iterable[_NumberedRow], tuple[str, ...],
         raise DataError(
             "no-answers-in-log",
             f"{found.format} file has questions but no answers",
-            where=str(path),
-            do="use the log of a run",
+            at=str(path),
+            hint="use the log of a run",
         )
     rows = [
         {
@@ -218,9 +218,9 @@ def _map_columns(path: Path, row: Row) -> Mapping[str, Any]:
         raise DataError(
             "no-answers-columns",
             "answers of an external system need a column answer, and id or question",
-            where=f"{path} line {row.line:,}",
-            found=f"columns {truncate_list(sorted(theirs), 8)}",
-            do=(
+            at=f"{path} line {row.line:,}",
+            got=f"columns {truncate_list(sorted(theirs), 8)}",
+            hint=(
                 "name the columns "
                 f"{', '.join(names[0] for names in COLUMN_ALIASES.values())} (the last two "
                 "are optional)"
@@ -260,8 +260,8 @@ def _check_duplicate(
         raise DataError(
             "answered-twice",
             "two rows answer the same test example",
-            where=f"{path} {_get_row_unit(path)} {before.line:,}, {now.line:,}",
-            do="keep one answer per test example",
+            at=f"{path} {_get_row_unit(path)} {before.line:,}, {now.line:,}",
+            hint="keep one answer per test example",
         )
 
 
@@ -274,9 +274,9 @@ def _make_row_error(path: Path, fault: RowError) -> DataError:
     return DataError(
         "bad-answers-row",
         "cannot read a row with an answer of the external system",
-        where=f"{path} line {fault.line:,}",
-        found=f"{fault.found} ({fault.code})",
-        do="fix the file",
+        at=f"{path} line {fault.line:,}",
+        got=f"{fault.got} ({fault.code})",
+        hint="fix the file",
     )
 
 

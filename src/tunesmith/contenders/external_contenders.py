@@ -65,8 +65,8 @@ def _name_files(files: Iterable[str], taken: Iterable[str]) -> Mapping[str, Path
             raise UsageError(
                 "same-name",
                 f"duplicate contender name {name}",
-                where=f"evaluation.answers {file}",
-                do="rename the file; a contender has the name of its file",
+                at=f"evaluation.answers {file}",
+                hint="rename the file; a contender has the name of its file",
             )
         named[name] = path
     return named

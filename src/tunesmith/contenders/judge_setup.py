@@ -99,8 +99,8 @@ def set_up_judge(
         raise RecipeError(
             "judge-without-labels",
             "judge has no human labels to be validated on",
-            where="judge.labels",
-            do="set judge.labels to a file of answers rated by people (columns question, answer, "
+            at="judge.labels",
+            hint="set judge.labels to a file of answers rated by people (columns question, answer, "
             "label)",
         )
     remote = next((one for one in recipe.evaluation.remote if one.name == name), None)

@@ -29,7 +29,7 @@ def infer_output_constraint(answers: Sequence[str]) -> tuple[OutputConstraint | 
         raise DataError(
             "no-answers",
             "cannot infer an output format without answers",
-            do="add training examples with an answer",
+            hint="add training examples with an answer",
         )
     # Parse each distinct answer once: labels repeat thousands of times.
     value_of = {answer: _parse_value(answer) for answer in set(answers)}

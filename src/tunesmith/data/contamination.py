@@ -196,15 +196,15 @@ def _check_allowed(
         format_example_count(len(refused), total, what).replace(
             " ex", f" {' and '.join(names)} ex", 1
         ),
-        where="; ".join(
+        at="; ".join(
             f"{side} {name_places([leak.places[0] for leak in refused if leak.side == side])}"
             for side in names
         ),
-        found=(
+        got=(
             f"{ContaminationReport(found=tuple(refused)).format_summary()}: "
             f"{ContaminationReport(found=tuple(refused)).format_pairs()}"
         ),
-        do=(
+        hint=(
             f"take them out of one side, or allow them: --set 'data.allow_leaks=[{kinds}]' keeps"
             " them in training and shows the score on the other test examples too"
         ),

@@ -60,7 +60,7 @@ def prepare_split(
     """
     if not examples:
         raise DataError(
-            "empty-split", f"The {name} split has no examples.", do="give more examples"
+            "empty-split", f"The {name} split has no examples.", hint="give more examples"
         )
     sequences = build_sequences(name, examples, method)
     conversations = sequences.conversations
@@ -143,9 +143,9 @@ def _check_lengths(
         raise DataError(
             "too-long",
             f"{len(too_long):,} of {total:,} examples have more than {max_tokens:,} tokens.",
-            where=f"{name} {name_places([place for place, _ in too_long])}",
-            found=f"up to {worst:.0%} of the answer would be cut",
-            do="raise max_tokens, or shorten the examples",
+            at=f"{name} {name_places([place for place, _ in too_long])}",
+            got=f"up to {worst:.0%} of the answer would be cut",
+            hint="raise max_tokens, or shorten the examples",
         )
 
 
@@ -156,8 +156,8 @@ def _check_embeddings(beyond: list[tuple[Place, frozenset[int]]], total: int, na
         raise DataError(
             "no-embedding",
             f"{format_example_count(len(beyond), total, what)}.",
-            where=f"{name} {places}",
-            do=do,
+            at=f"{name} {places}",
+            hint=do,
         )
 
 
@@ -191,8 +191,8 @@ def prove_mask(
                 raise DataError(
                     "mask-differs",
                     "The prepared tokens are not those of the examples.",
-                    where=first[len(shown)].named_place,
-                    do="prepare the data again",
+                    at=first[len(shown)].named_place,
+                    hint="prepare the data again",
                 )
             shown.append(_cut_spans(text, one, weights_T > 0))
     raise_rejected(refusals, len(first), "train")
@@ -292,14 +292,14 @@ def _find_sequences_at(tokens: np.ndarray, arrays: TokenArrays) -> np.ndarray:
 
 
 def _raise_for_sequences(
-    wrong_S: np.ndarray, sequences: TrainingSequences, slug: str, what: str, found: str, do: str
+    wrong_S: np.ndarray, sequences: TrainingSequences, slug: str, what: str, got: str, hint: str
 ) -> None:
     if len(wrong_S):
         places = sequences.places(wrong_S.tolist())
         raise DataError(
             slug,
             f"{len(places):,} of {sequences.example_count:,} examples {what}.",
-            where=name_places(places),
-            found=found,
-            do=do,
+            at=name_places(places),
+            got=got,
+            hint=hint,
         )

@@ -54,10 +54,10 @@ class RenderedExample:
 class RenderError(Exception):
     """This example cannot be rendered, for the reason `slug`; the caller merges all errors."""
 
-    def __init__(self, slug: str, found: str) -> None:
-        super().__init__(found)
+    def __init__(self, slug: str, got: str) -> None:
+        super().__init__(got)
         self.slug = slug
-        self.found = found
+        self.got = got
 
 
 class Renderer:
@@ -148,8 +148,8 @@ class Renderer:
         except ResourceLimitExceeded:
             raise
         except TunesmithError as error:  # the template's own refusal, e.g. of two user turns
-            where = f" (chat template {error.where})" if error.where else ""
-            raise RenderError("template-refused", f"{error.found or error.what}{where}") from None
+            where = f" (chat template {error.at})" if error.at else ""
+            raise RenderError("template-refused", f"{error.got or error.what}{where}") from None
 
     def drops_name(self, example: Example) -> bool:
         """Whether the text lacks the name of a message (other than a tool result) that has one.

@@ -173,8 +173,8 @@ def _hold_out(
         raise DataError(
             "too-few",
             "There are too few different examples to split.",
-            found=f"{len(numbers)} different prompts or groups",
-            do=(
+            got=f"{len(numbers)} different prompts or groups",
+            hint=(
                 f"give at least {len(fractions) + 1}; {len(fractions) * 50} and more give an answer"
                 " that can be trusted"
             ),

@@ -75,7 +75,7 @@ class RejectedExample(NamedTuple):
 
     slug: str
     place: Place
-    found: str
+    got: str
 
 
 def iterate_tokenized_batches(
@@ -96,7 +96,7 @@ def iterate_tokenized_batches(
                 rendered.append(renderer.render(example))
                 batch.append(example)
             except RenderError as refused:
-                rejected.append(RejectedExample(refused.slug, example.place, refused.found))
+                rejected.append(RejectedExample(refused.slug, example.place, refused.got))
         if batch:
             yield batch, rendered, _tokenize_batch(batch, rendered, tokenizer, rejected)
 
@@ -224,7 +224,7 @@ def raise_rejected(rejected: Sequence[RejectedExample], total: int, name: str) -
     raise DataError(
         slug,
         f"{format_example_count(len(own), total, what)}.",
-        where=f"{name} {name_places([r.place for r in own])}",
-        found=own[0].found + others,
-        do=do,
+        at=f"{name} {name_places([r.place for r in own])}",
+        got=own[0].got + others,
+        hint=do,
     )

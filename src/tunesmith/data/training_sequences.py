@@ -75,10 +75,14 @@ def find_mismatch(examples: Sequence[Example], method: Method) -> MethodMismatch
 
 
 def _collect_mismatch(
-    examples: Sequence[Example], is_wrong: Callable[[Example], bool], slug: str, what: str, do: str
+    examples: Sequence[Example],
+    is_wrong: Callable[[Example], bool],
+    slug: str,
+    what: str,
+    hint: str,
 ) -> MethodMismatch | None:
     wrong = tuple(i for i, example in enumerate(examples) if is_wrong(example))
-    return MethodMismatch(slug, what, do, wrong) if wrong else None
+    return MethodMismatch(slug, what, hint, wrong) if wrong else None
 
 
 def check_method_fit(name: str, examples: Sequence[Example], method: Method) -> None:
@@ -88,9 +92,9 @@ def check_method_fit(name: str, examples: Sequence[Example], method: Method) -> 
         raise DataError(
             misfit.slug,
             f"{len(wrong):,} of {len(examples):,} examples {misfit.description}.",
-            where=f"{name} {name_places(wrong)}",
-            found=_count_kinds(examples),
-            do=misfit.hint,
+            at=f"{name} {name_places(wrong)}",
+            got=_count_kinds(examples),
+            hint=misfit.hint,
         )
 
 

@@ -173,9 +173,9 @@ def _build_comparison(
             raise RecordError(
                 "not-compared",
                 "contenders were not all compared on the primary metric",
-                where=f"evaluation of {evaluation.task}",
-                found=f"no {evaluation.metric} comparison of {costlier.name} with {simpler.name}",
-                do="evaluate the contenders together",
+                at=f"evaluation of {evaluation.task}",
+                got=f"no {evaluation.metric} comparison of {costlier.name} with {simpler.name}",
+                hint="evaluate the contenders together",
             )
         turned = {"difference": -other.difference, "low": -other.high, "high": -other.low}
         gain = other.replace(a=costlier.name, b=simpler.name, **turned)

@@ -152,9 +152,9 @@ class Checkpoints:
             raise RunError(
                 "no-good-checkpoint",
                 "Every checkpoint of this run is damaged.",
-                where=str(self.folder),
-                found="; ".join(passed_over),
-                do="restore one from a copy, or remove the folder to begin anew",
+                at=str(self.folder),
+                got="; ".join(passed_over),
+                hint="restore one from a copy, or remove the folder to begin anew",
             )
         return None
 
@@ -212,9 +212,9 @@ class Checkpoints:
         return TrainingError(
             "checkpoint-unwritable",
             "A checkpoint cannot be written; those before it are whole.",
-            where=str(error.filename or self.folder),
-            found=error.strerror or str(error),
-            do="mend that, then go on",
+            at=str(error.filename or self.folder),
+            got=error.strerror or str(error),
+            hint="mend that, then go on",
         )
 
 

@@ -37,9 +37,9 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
         raise ModelError(
             "gguf-unreadable",
             "This GGUF file cannot be read.",
-            where=str(gguf),
-            found=next(iter(str(error).splitlines()), type(error).__name__),
-            do="fetch the file again, or use a model in safetensors",
+            at=str(gguf),
+            got=next(iter(str(error).splitlines()), type(error).__name__),
+            hint="fetch the file again, or use a model in safetensors",
         ) from None
 
 

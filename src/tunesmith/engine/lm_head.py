@@ -85,9 +85,9 @@ def check_causal(model: PreTrainedModel) -> None:
                 "not-causal",
                 "In this model a token sees those that come after it, so it cannot be trained to"
                 " predict.",
-                where=type(model).__name__,
-                found=f"model_type {model.config.model_type}",
-                do="choose a decoder-only text model",
+                at=type(model).__name__,
+                got=f"model_type {model.config.model_type}",
+                hint="choose a decoder-only text model",
             )
         cache = DynamicCache(config=model.config)
         for tokens_BT in whole_BT.split(
@@ -98,12 +98,12 @@ def check_causal(model: PreTrainedModel) -> None:
         raise ModelError(
             "no-answers",
             "This architecture answers in a way that is not supported.",
-            where=type(model).__name__,
-            found=(
+            at=type(model).__name__,
+            got=(
                 f"model_type {model.config.model_type}; read token by token it is another model"
                 " than read at once"
             ),
-            do="choose a model with plain attention (docs/guide/models.md lists families)",
+            hint="choose a model with plain attention (docs/guide/models.md lists families)",
         )
 
 
@@ -134,6 +134,6 @@ def check_head(model: PreTrainedModel) -> None:
         raise ModelError(
             "unknown-head",
             "This architecture changes its logits in a way that is not supported.",
-            where=type(model).__name__,
-            do="use another model",
+            at=type(model).__name__,
+            hint="use another model",
         )

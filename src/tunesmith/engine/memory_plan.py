@@ -158,11 +158,11 @@ def find_plan(request: MemoryRequest, trial: MemoryTrial, budget_bytes: int) -> 
         raise TrainingError(
             "out-of-memory",
             "The longest example does not fit into memory.",
-            found=(
+            got=(
                 f"{longest:,} tokens of it are needed; about {max(plain.tokens, saving.tokens):,}"
                 f" fit into {max(budget_bytes, 0) / 1e9:,.1f} GB"
             ),
-            do=(
+            hint=(
                 "lower data.max_tokens, raise training.memory_gb if it is set, or use a smaller"
                 " model"
             ),

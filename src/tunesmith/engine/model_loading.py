@@ -129,9 +129,9 @@ def _check_weights(report: Mapping[str, Any], model: PreTrainedModel, folder: Pa
         raise ModelError(
             "missing-weights",
             "This model folder lacks weights.",
-            where=str(folder),
-            found=f"no {truncate_list(sorted(report['missing_keys']))}",
-            do="fetch or save the model again",
+            at=str(folder),
+            got=f"no {truncate_list(sorted(report['missing_keys']))}",
+            hint="fetch or save the model again",
         )
     buffers = {name for name, _ in model.named_buffers()}
     unread = sorted(
@@ -143,9 +143,9 @@ def _check_weights(report: Mapping[str, Any], model: PreTrainedModel, folder: Pa
         raise ModelError(
             "unread-weights",
             "The folder holds weights that this architecture does not read.",
-            where=str(folder),
-            found=f"{truncate_list(unread)}; model_type {model.config.model_type}",
-            do=(
+            at=str(folder),
+            got=f"{truncate_list(unread)}; model_type {model.config.model_type}",
+            hint=(
                 "check that config.json is the one of these weights; fetch the folder again from"
                 " its source"
             ),

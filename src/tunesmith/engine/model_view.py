@@ -126,13 +126,13 @@ def read_model_config(folder: Path) -> dict[str, Any]:
     return _select_declared(settings, CONFIG_MAPPING[kind])
 
 
-def _build_load_error(folder: Path, found: str) -> ModelError:
+def _build_load_error(folder: Path, got: str) -> ModelError:
     return ModelError(
         "unloadable",
         "This folder cannot be loaded as a causal language model.",
-        where=str(folder),
-        found=found,
-        do="give a folder with config.json and *.safetensors of a text model",
+        at=str(folder),
+        got=got,
+        hint="give a folder with config.json and *.safetensors of a text model",
     )
 
 
@@ -192,20 +192,20 @@ def choose_attention(config: PreTrainedConfig) -> AttentionImplementation:
         raise ModelError(
             "not-causal",
             "This is not a causal language model, and only those are tuned and asked.",
-            where=config.name_or_path or "",
-            found=f"model_type {config.model_type}",
-            do="choose a decoder-only text model",
+            at=config.name_or_path or "",
+            got=f"model_type {config.model_type}",
+            hint="choose a decoder-only text model",
         )
     if config.model_type == "falcon" and config.alibi:
         raise ModelError(
             "unsure-attention",
             "What this model computes is not certain.",
-            where=config.name_or_path or "",
-            found=(
+            at=config.name_or_path or "",
+            got=(
                 "Falcon with ALiBi, for which the two implementations of attention in transformers"
                 " differ"
             ),
-            do="choose a model with rotary positions",
+            hint="choose a model with rotary positions",
         )
     kind = kind[0] if isinstance(kind, tuple) else kind
     return "sdpa" if kind._supports_sdpa else "eager"
@@ -231,12 +231,12 @@ def check_sizes(view: Path) -> AttentionImplementation:
         raise ModelError(
             "wrong-size",
             "The model's settings do not fit its weights.",
-            where=str(view),
-            found=(
+            at=str(view),
+            got=(
                 f"the settings ask for {weights:,} weights and {buffers:,} other numbers, the files"
                 f" hold {stored:,}"
             ),
-            do="fetch the folder again from its source",
+            hint="fetch the folder again from its source",
         )
     return attention
 
@@ -257,11 +257,9 @@ def convert_load_errors(folder: Path) -> Iterator[None]:
             yield
     except ModelError as error:
         # The temporary view is gone when the user reads the message, so its path is left out.
-        found = "; ".join(
-            part for part in (error.found, error.where) if part and VIEW_NAME not in part
-        )
+        found = "; ".join(part for part in (error.got, error.at) if part and VIEW_NAME not in part)
         raise ModelError(
-            error.code.partition("/")[2], error.what, where=str(folder), found=found, do=error.do
+            error.code.partition("/")[2], error.what, at=str(folder), got=found, hint=error.hint
         ) from None
     except MemoryError:
         raise _build_load_error(folder, "not enough memory") from None

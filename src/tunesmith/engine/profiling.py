@@ -293,9 +293,9 @@ def _build_slice_error(folder: str | Path, error: BaseException) -> ModelError:
     return ModelError(
         "no-slice",
         "The first layers of this model cannot be built to measure them.",
-        where=str(folder),
-        found=" ".join(str(error).split())[:300] or type(error).__name__,
-        do="estimate with --measure",
+        at=str(folder),
+        got=" ".join(str(error).split())[:300] or type(error).__name__,
+        hint="estimate with --measure",
     )
 
 

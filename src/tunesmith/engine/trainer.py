@@ -171,9 +171,7 @@ class Trainer:
         # undisturbed run.
         self.progress.step += 1
         self.on_line(
-            self._build_metric_line(
-                "skipped", None, warning=f"left out: {error.found} ({error.where})"
-            )
+            self._build_metric_line("skipped", None, warning=f"left out: {error.got} ({error.at})")
         )
 
     def _fit_validation(self, score: ScoreFunction | None) -> None:

@@ -140,9 +140,9 @@ class TrainerState:
             raise RunError(
                 "checkpoint-misfit",
                 "This checkpoint is not of this training.",
-                where=f"step {state['progress']['step']}",
-                found=f"{len(odd):,} tensors differ, first {odd[0]!r}",
-                do="go on with its own recipe and model",
+                at=f"step {state['progress']['step']}",
+                got=f"{len(odd):,} tensors differ, first {odd[0]!r}",
+                hint="go on with its own recipe and model",
             )
 
 

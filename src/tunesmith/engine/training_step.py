@@ -69,9 +69,9 @@ class TrainingStep:
     def no_sharing_message(self) -> str | None:
         """Why prefixes are not shared, for the user; None where they are."""
         why = self.no_forest_reason
-        return (
-            why
-            and f"what examples have in common at their beginning is computed for each of them, because {why}"  # noqa: E501
+        return why and (
+            "what examples have in common at their beginning is computed for each of "
+            f"them, because {why}"
         )
 
     def set_plan(self, plan: MemoryPlan) -> None:
@@ -171,9 +171,9 @@ class TrainingStep:
             raise TrainingError(
                 "out-of-memory",
                 "Memory ran out with a single example at once.",
-                where=where,
-                found=f"the longest example there has {longest:,} tokens",
-                do="lower data.max_tokens, or use a smaller model",
+                at=where,
+                got=f"the longest example there has {longest:,} tokens",
+                hint="lower data.max_tokens, or use a smaller model",
             ) from None
         self.set_plan(self.plan.replace(most_examples=most // 2))
 
@@ -316,14 +316,14 @@ def _check_finite(partial_loss: Tensor, piece: Sequence[int], step: int) -> floa
 
 
 def _build_non_finite_error(
-    what: Literal["loss", "gradient"], found: float, examples: Sequence[int], step: int
+    what: Literal["loss", "gradient"], got: float, examples: Sequence[int], step: int
 ) -> TrainingError:
     return TrainingError(
         f"{what}-not-finite",
         f"The {what} is not finite; the step was not applied.",
-        where=f"step {step}, train examples number {truncate_list(examples, 8)}",
-        found=f"{'norm' if what == 'gradient' else what} {found}",
-        do="lower training.learning_rate, or set training.precision to float32",
+        at=f"step {step}, train examples number {truncate_list(examples, 8)}",
+        got=f"{'norm' if what == 'gradient' else what} {got}",
+        hint="lower training.learning_rate, or set training.precision to float32",
     )
 
 

@@ -133,7 +133,7 @@ def check_task(task: Task) -> None:
         raise DataError(
             "no-test-examples",
             "no examples to evaluate on",
-            do="use more data or a larger test split",
+            hint="use more data or a larger test split",
         )
     without = [
         example
@@ -144,9 +144,9 @@ def check_task(task: Task) -> None:
         raise DataError(
             "not-a-question",
             f"{len(without):,} test examples have no question and answer",
-            where=format_example_places(without),
-            found="plain text, or a conversation without an answer",
-            do=(
+            at=format_example_places(without),
+            got="plain text, or a conversation without an answer",
+            hint=(
                 "set the question and answer columns with --columns; or remove these examples "
                 "from the test set"
             ),
@@ -156,9 +156,9 @@ def check_task(task: Task) -> None:
         raise DataError(
             "tools-not-scored",
             f"{len(with_tools):,} test examples use tools, which no scorer supports yet",
-            where=format_example_places(with_tools),
-            found="tool definitions, or an answer that is a tool call",
-            do="train on them with tunesmith train; or remove them from the test set",
+            at=format_example_places(with_tools),
+            got="tool definitions, or an answer that is a tool call",
+            hint="train on them with tunesmith train; or remove them from the test set",
         )
     _check_references(task)
 
@@ -180,9 +180,9 @@ def _check_references(task: Task) -> None:
             "unfit-references",
             f"{len(faulty):,} of {len(task.examples):,} test examples have an answer that the "
             f"scorer {task.scorer.name} cannot use",
-            where=format_example_places([example for example, _ in faulty]),
-            found=f"{faulty[0][0].answer[:80]!r}: {faulty[0][1]}",
-            do="fix them; or choose another scorer: --set evaluation.scorer=normalised",
+            at=format_example_places([example for example, _ in faulty]),
+            got=f"{faulty[0][0].answer[:80]!r}: {faulty[0][1]}",
+            hint="fix them; or choose another scorer: --set evaluation.scorer=normalised",
         )
 
 
@@ -303,8 +303,8 @@ def evaluate_answers(answered: Sequence[ContenderAnswers], task: Task) -> Evalua
             raise DataError(
                 "other-answers",
                 f"answers of {contender.name!r} do not match these test examples",
-                found=f"{len(contender.answers):,} answers, {len(expected):,} examples",
-                do="evaluate the contender again on these examples",
+                got=f"{len(contender.answers):,} answers, {len(expected):,} examples",
+                hint="evaluate the contender again on these examples",
             )
     # Fitted once over all contenders; each contender's cost is then computed from its work.
     machine = fit_machine_time(answered)
@@ -372,8 +372,8 @@ def _check_names(names: Sequence[str]) -> None:
         raise UsageError(
             "same-name",
             "duplicate contender names",
-            found=f"{truncate_list(twice)} twice",
-            do="give each contender its own name",
+            got=f"{truncate_list(twice)} twice",
+            hint="give each contender its own name",
         )
 
 

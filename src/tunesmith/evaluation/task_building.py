@@ -73,9 +73,9 @@ def check_custom_scorer(task: Task) -> None:
         raise RecipeError(
             "failing-scorer",
             f"scorer failed on all {len(found):,} reference answers",
-            where="evaluation.scorer",
-            found=faults[0],
-            do="fix the scorer; it is called with an answer and a reference, here the same text "
+            at="evaluation.scorer",
+            got=faults[0],
+            hint="fix the scorer; it is called with an answer and a reference, here the same text "
             "twice",
         )
 

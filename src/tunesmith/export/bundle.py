@@ -249,12 +249,12 @@ def verify_bundle(
         raise GateFailed(
             "bundle-differs",
             "bundle does not reproduce the answers of the run and was not written",
-            where=str(folder.path),
-            found=(
+            at=str(folder.path),
+            got=(
                 f"{proof.sentence}; first difference: expected {first.stored[:80]!r}, got "
                 f"{first.bundle[:80]!r}"
             ),
-            do="report this; or use tunesmith chat RUN, which answers as measured",
+            hint="report this; or use tunesmith chat RUN, which answers as measured",
         )
     return proof
 
@@ -277,18 +277,18 @@ def _run_bundle(to: Path, questions: str, count: int) -> list[str]:
         raise GateFailed(
             "bundle-fails",
             "answer.py of the bundle does not run on this machine; the bundle was not written",
-            where=str(to),
-            found=(
+            at=str(to),
+            got=(
                 f"exit code {done.returncode}, {len(said):,} of {count:,} answers:"
                 f" {done.stderr[-300:].strip()}"
             ),
-            do="report this; or use tunesmith chat RUN, which answers as measured",
+            hint="report this; or use tunesmith chat RUN, which answers as measured",
         )
     try:
         return [json.loads(line)["text"] for line in said]
     except (ValueError, KeyError, TypeError):
         raise RunError(
-            "bundle-unreadable", "cannot read the answers of the bundle", where=str(to)
+            "bundle-unreadable", "cannot read the answers of the bundle", at=str(to)
         ) from None
 
 

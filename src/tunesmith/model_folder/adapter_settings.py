@@ -44,9 +44,9 @@ def read_adapter_settings(folder: Path) -> dict[str, Any]:
         raise ModelError(
             "no-adapter",
             "This folder holds no adapter.",
-            where=str(folder),
-            found=f"no {ADAPTER_SETTINGS}",
-            do="check the path",
+            at=str(folder),
+            got=f"no {ADAPTER_SETTINGS}",
+            hint="check the path",
         )
     if settings.get("peft_type") != "LORA":
         raise build_unsupported_error(folder, f"peft_type {str(settings.get('peft_type'))[:40]!r}")
@@ -70,14 +70,14 @@ def read_adapter_settings(folder: Path) -> dict[str, Any]:
     return settings
 
 
-def build_unsupported_error(folder: Path, found: str) -> ModelError:
+def build_unsupported_error(folder: Path, got: str) -> ModelError:
     """The error for an adapter with settings that our layers do not implement."""
     return ModelError(
         "adapter-unsupported",
         "This adapter is of a kind that cannot be applied exactly.",
-        where=str(folder),
-        found=found,
-        do="use a LoRA or DoRA adapter on linear layers",
+        at=str(folder),
+        got=got,
+        hint="use a LoRA or DoRA adapter on linear layers",
     )
 
 

@@ -71,9 +71,9 @@ def check_config_keys(config: Mapping[str, Any], path: Path) -> None:
             raise ModelError(
                 "steers-loading",
                 "The model's settings select how it is loaded, which is not for a model to say.",
-                where=str(path),
-                found=f"{key}: {str(value)[:80]}",
-                do=(
+                at=str(path),
+                got=f"{key}: {str(value)[:80]}",
+                hint=(
                     "take this key out of config.json if the model works without it, or choose"
                     " another model"
                 ),
@@ -91,20 +91,20 @@ def _reject_custom_code(key: str, value: Any, path: Path) -> None:
         raise ModelError(
             "needs-own-code",
             "This model runs only with Python code from its own folder, which is never run.",
-            where=str(path),
-            found=key,
-            do="choose a model of an architecture that transformers knows by itself",
+            at=str(path),
+            got=key,
+            hint="choose a model of an architecture that transformers knows by itself",
         )
 
 
-def build_quantized_error(path: Path, found: str) -> ModelError:
+def build_quantized_error(path: Path, got: str) -> ModelError:
     """The error for weights stored in a quantized form, which nothing here computes with."""
     return ModelError(
         "quantized",
         "The model's weights are stored quantized, and such weights are not read.",
-        where=str(path),
-        found=found,
-        do=(
+        at=str(path),
+        got=got,
+        hint=(
             "take the model's original weights (bfloat16 or float32); adapter.kind=qlora holds"
             " those in 4 bits"
         ),
@@ -117,9 +117,9 @@ def _walk_keys(value: Any, path: Path, depth: int = 0) -> Iterator[tuple[str, An
         raise ModelError(
             "broken-settings",
             "The model's settings are nested too deeply.",
-            where=str(path),
-            found=f"more than {MAX_DEPTH} levels",
-            do="fetch the file again from its source",
+            at=str(path),
+            got=f"more than {MAX_DEPTH} levels",
+            hint="fetch the file again from its source",
         )
     if isinstance(value, Mapping):
         for key, inner in value.items():

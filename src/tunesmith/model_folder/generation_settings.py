@@ -116,7 +116,7 @@ def check_generation_settings(
             raise ModelError(
                 "bad-generation-setting",
                 "A setting that changes the model's answers has a value that it cannot have.",
-                where=str(path),
-                found=f"{key}: {str(value)[:80]}, where {expected} belongs",
-                do="fetch the file again from its source, or set what the model's makers say",
+                at=str(path),
+                got=f"{key}: {str(value)[:80]}, where {expected} belongs",
+                hint="fetch the file again from its source, or set what the model's makers say",
             )

@@ -84,17 +84,17 @@ def list_weight_files(folder: Path) -> list[Path]:
         raise ModelError(
             "broken-index",
             "The index of the weights names what is no weight file of this folder.",
-            where=str(index),
-            found=truncate_list([repr(name[:80]) for name in outside]),
-            do="fetch the folder again from its source",
+            at=str(index),
+            got=truncate_list([repr(name[:80]) for name in outside]),
+            hint="fetch the folder again from its source",
         )
     if missing or not named:
         raise ModelError(
             "missing-weights",
             "Some of the model's weight files are missing.",
-            where=str(index),
-            found=f"no {truncate_list(missing)}" if missing else "an index without weight_map",
-            do="fetch the missing files",
+            at=str(index),
+            got=f"no {truncate_list(missing)}" if missing else "an index without weight_map",
+            hint="fetch the missing files",
         )
     return [folder / name for name in named]
 
@@ -121,9 +121,9 @@ def _build_no_weights_error(folder: Path) -> ModelError:
         return ModelError(
             "pickled-weights",
             "The weights are pickled: opening them would run whatever program they carry.",
-            where=str(folder),
-            found=truncate_list(pickled),
-            do=(
+            at=str(folder),
+            got=truncate_list(pickled),
+            hint=(
                 "take the safetensors version of the model, or let whoever made it convert it;"
                 " pickles are never opened"
             ),
@@ -132,13 +132,13 @@ def _build_no_weights_error(folder: Path) -> ModelError:
     return ModelError(
         "not-a-model",
         "This folder holds no weights.",
-        where=str(folder),
-        found=(
+        at=str(folder),
+        got=(
             f"neither {SINGLE_WEIGHTS_FILE} nor an index, only {truncate_list(others)}"
             if others
             else "no .safetensors file"
         ),
-        do="give the folder that holds config.json, the safetensors files and tokenizer.json",
+        hint="give the folder that holds config.json, the safetensors files and tokenizer.json",
     )
 
 
@@ -156,7 +156,7 @@ def build_unreadable_error(folder: Path, error: OSError) -> ModelError:
     return ModelError(
         "unreadable",
         "The model folder cannot be read.",
-        where=str(error.filename or folder),
-        found=error.strerror or str(error),
-        do="check the path and its permissions",
+        at=str(error.filename or folder),
+        got=error.strerror or str(error),
+        hint="check the path and its permissions",
     )

@@ -61,14 +61,14 @@ def parse_settings(raw: bytes, path: Path) -> dict[str, Any]:
     return content
 
 
-def build_broken_settings_error(path: Path, found: str) -> ModelError:
+def build_broken_settings_error(path: Path, got: str) -> ModelError:
     """The error for a settings file that is not one well-formed JSON object."""
     return ModelError(
         "broken-settings",
         "A model's settings file is not a JSON object.",
-        where=str(path),
-        found=found,
-        do="fetch it again from its source",
+        at=str(path),
+        got=got,
+        hint="fetch it again from its source",
     )
 
 

@@ -52,13 +52,13 @@ def read_chat_templates(
         raise ModelError(
             "no-chat-template",
             "The model folder has no chat template, so nobody knows how it wants to be asked.",
-            where=str(folder),
-            found=(
+            at=str(folder),
+            got=(
                 f"templates named {', '.join(sorted(named))}, none named default"
                 if named
                 else found
             ),
-            do=(
+            hint=(
                 "take the instruct (chat) variant of the model, or put its chat_template.jinja into"
                 " the folder"
             ),
@@ -74,14 +74,14 @@ def _read_template_files(files: Mapping[str, Path]) -> dict[str, str]:
     return {name: _read_template(path) for name, path in found.items()}
 
 
-def _read_config_templates(found: Any, origin: Path) -> dict[str, str]:
-    if found is None:
+def _read_config_templates(value: Any, origin: Path) -> dict[str, str]:
+    if value is None:
         return {}
-    if isinstance(found, str):
-        return {"default": found}
-    if isinstance(found, dict):
-        found = [{"name": name, "template": text} for name, text in found.items()]
-    entries = found if isinstance(found, list) else [None]
+    if isinstance(value, str):
+        return {"default": value}
+    if isinstance(value, dict):
+        value = [{"name": name, "template": text} for name, text in value.items()]
+    entries = value if isinstance(value, list) else [None]
     # Older files have a list of {name, template}; incomplete entries are refused.
     pairs = [
         (entry.get("name"), entry.get("template")) for entry in entries if isinstance(entry, dict)
@@ -92,9 +92,9 @@ def _read_config_templates(found: Any, origin: Path) -> dict[str, str]:
     raise ModelError(
         "broken-settings",
         "The model's chat template is neither a text nor a list of named texts.",
-        where=str(origin),
-        found=f"chat_template is {str(found)[:80]!r}",
-        do="fetch the file again from its source",
+        at=str(origin),
+        got=f"chat_template is {str(value)[:80]!r}",
+        hint="fetch the file again from its source",
     )
 
 
@@ -107,7 +107,7 @@ def _read_template(path: Path) -> str:
         raise ModelError(
             "bad-template",
             "The model's chat template is not UTF-8 text.",
-            where=str(path),
-            found=f"byte {error.start} cannot be decoded",
-            do="save it as UTF-8, or fetch it again from its source",
+            at=str(path),
+            got=f"byte {error.start} cannot be decoded",
+            hint="save it as UTF-8, or fetch it again from its source",
         ) from None

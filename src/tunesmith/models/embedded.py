@@ -90,8 +90,8 @@ def resolve_embedded_model(name: str, convert_gguf: GgufConverter | None) -> Mod
             raise ModelError(
                 "not-fetched",
                 f"{name} is not on this machine yet.",
-                where=str(folder),
-                do="run `tunesmith models --fetch` once, with a network",
+                at=str(folder),
+                hint="run `tunesmith models --fetch` once, with a network",
             )
         _build_folder(
             model,
@@ -141,9 +141,9 @@ def _verify_files(folder: Path, files: dict[str, str]) -> None:
         raise ModelError(
             "changed",
             "Files of the embedded model are not what they were when it was made.",
-            where=str(folder),
-            found=", ".join(changed),
-            do="delete this folder and repeat; it is fetched and made again",
+            at=str(folder),
+            got=", ".join(changed),
+            hint="delete this folder and repeat; it is fetched and made again",
         )
 
 

@@ -88,9 +88,9 @@ def inspect_adapter_folder(folder: Path) -> tuple[dict[str, str], dict[str, Any]
             raise ModelError(
                 "not-a-model",
                 "This folder holds no adapter weights.",
-                where=str(folder),
-                found=f"no {ADAPTER_WEIGHTS}",
-                do="save the adapter again in PEFT's format",
+                at=str(folder),
+                got=f"no {ADAPTER_WEIGHTS}",
+                hint="save the adapter again in PEFT's format",
             )
         _check_dtypes(folder, read_header(weights))
         settings = read_adapter_settings(folder)
@@ -117,9 +117,9 @@ def _build_no_settings_error(path: Path) -> ModelError:
     return ModelError(
         "not-a-model",
         "A model's settings file is missing.",
-        where=str(path),
-        found="no such file",
-        do="give the folder that holds config.json, the safetensors files and tokenizer.json",
+        at=str(path),
+        got="no such file",
+        hint="give the folder that holds config.json, the safetensors files and tokenizer.json",
     )
 
 
@@ -152,20 +152,20 @@ def _merge_headers(
         raise ModelError(
             "not-a-model",
             "The weight files hold no tensors.",
-            where=str(folder),
-            found=", ".join(headers),
-            do="fetch the folder again from its source",
+            at=str(folder),
+            got=", ".join(headers),
+            hint="fetch the folder again from its source",
         )
     return tensors
 
 
-def _build_index_error(folder: Path, found: str) -> ModelError:
+def _build_index_error(folder: Path, got: str) -> ModelError:
     return ModelError(
         "broken-index",
         "The model's weight files do not belong together.",
-        where=str(folder),
-        found=found[:300],
-        do="fetch the folder again from its source",
+        at=str(folder),
+        got=got[:300],
+        hint="fetch the folder again from its source",
     )
 
 
@@ -253,11 +253,11 @@ def _check_counts(path: Path, settings: Mapping[str, Any], counts: tuple[int, in
             raise _build_size_error(path, f"{key} is {count!r:.40}", there)
 
 
-def _build_size_error(path: Path, found: str, in_weights: str) -> ModelError:
+def _build_size_error(path: Path, got: str, in_weights: str) -> ModelError:
     return ModelError(
         "wrong-size",
         "The model's settings do not fit its weights.",
-        where=str(path),
-        found=f"{found}, with {in_weights} in the weights",
-        do="fetch the folder again from its source",
+        at=str(path),
+        got=f"{got}, with {in_weights} in the weights",
+        hint="fetch the folder again from its source",
     )

@@ -35,30 +35,30 @@ def fetch_from_hub(name: str, revision: str | None) -> Path:
         raise ModelError(
             "gated",
             "The makers of this model ask for consent first.",
-            where=where,
-            do="accept the terms on the model's page, then log in with `hf auth login`",
+            at=where,
+            hint="accept the terms on the model's page, then log in with `hf auth login`",
         ) from None
     except RevisionNotFoundError:
         raise ModelError(
             "no-revision",
             "The hub model has no such revision.",
-            where=where,
-            do="give a branch, a tag or a commit",
+            at=where,
+            hint="give a branch, a tag or a commit",
         ) from None
     except RepositoryNotFoundError:
         raise ModelError(
             "unknown",
             "The hub has no such model, or it is private.",
-            where=where,
-            do="check the name; for a private one run `hf auth login`",
+            at=where,
+            hint="check the name; for a private one run `hf auth login`",
         ) from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise ModelError(
             "offline",
             "The hub model is not on this machine and the hub cannot be reached.",
-            where=where,
-            found=str(error).splitlines()[0][:200],
-            do=(
+            at=where,
+            got=str(error).splitlines()[0][:200],
+            hint=(
                 "check the network, or use a folder or the embedded model (`tunesmith models` lists"
                 " what is here)"
             ),
@@ -80,9 +80,9 @@ def verify_blobs(folder: Path, files: dict[str, str]) -> None:
         raise ModelError(
             "changed",
             "Files of the hub model are not what the hub sent.",
-            where=str(folder),
-            found=", ".join(changed),
-            do="delete this folder; it is fetched again",
+            at=str(folder),
+            got=", ".join(changed),
+            hint="delete this folder; it is fetched again",
         )
 
 

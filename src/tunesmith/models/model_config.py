@@ -23,8 +23,8 @@ def read_context_tokens(folder: Path | str) -> int | None:
         raise ModelError(
             "no-config",
             "The model's settings are missing.",
-            where=str(path),
-            do="fetch the model again",
+            at=str(path),
+            hint="fetch the model again",
         )
     # A multimodal model nests the settings of its language model under text_config.
     inner = settings.get("text_config", settings)

@@ -112,9 +112,9 @@ def _resolve_folder(name: str, convert_gguf: GgufConverter | None) -> ModelIdent
             raise ModelError(
                 "no-folder",
                 "There is no model folder at this path.",
-                where=name[:300],
-                found=found,
-                do=f"check the path; {_suggest_models()}",
+                at=name[:300],
+                got=found,
+                hint=f"check the path; {_suggest_models()}",
             )
         _refuse_planted(folder)
         adapter = _find_adapter_folder(folder)
@@ -166,9 +166,9 @@ def _refuse_planted(folder: Path) -> None:
         raise ModelError(
             "planted",
             "This run's folder holds files of a model that the run did not make.",
-            where=str(folder),
-            found=truncate_list(planted),
-            do="take them out; if you need that model, give it a folder of its own",
+            at=str(folder),
+            got=truncate_list(planted),
+            hint="take them out; if you need that model, give it a folder of its own",
         )
 
 
@@ -187,18 +187,18 @@ def _resolve_adapter(folder: Path, convert_gguf: GgufConverter | None) -> ModelI
         raise ModelError(
             "no-base",
             "The adapter does not say which model it stands on.",
-            where=str(folder / ADAPTER_SETTINGS),
-            found="no base_model_name_or_path",
-            do="write the base model's name or folder there",
+            at=str(folder / ADAPTER_SETTINGS),
+            got="no base_model_name_or_path",
+            hint="write the base model's name or folder there",
         )
     # Checked before resolving, because a base that names its own adapter would recurse forever.
     if is_folder_path(base) and _find_adapter_folder(_expand_path(base)) is not None:
         raise ModelError(
             "adapter-on-adapter",
             "The adapter stands on another adapter.",
-            where=str(folder),
-            found=base,
-            do=(
+            at=str(folder),
+            got=base,
+            hint=(
                 "merge the lower adapter into its model first (tunesmith export), and name that"
                 " model as its base"
             ),
@@ -232,9 +232,9 @@ def _verify_run_files(
         raise ModelError(
             "changed",
             "Files of this run are not what they were when it was made.",
-            where=str(tuned.parent),
-            found=", ".join(changed),
-            do="restore them from a copy, or make the run again",
+            at=str(tuned.parent),
+            got=", ".join(changed),
+            hint="restore them from a copy, or make the run again",
         )
 
 
@@ -248,4 +248,4 @@ def _build_unknown_error(name: str) -> ModelError:
         name, [model.name for model in list_known_models()], n=3, cutoff=0.4
     )
     do = f"did you mean {' or '.join(near)}?" if near else _suggest_models()
-    return ModelError("unknown", "No model has this name.", where=name[:100], do=do)
+    return ModelError("unknown", "No model has this name.", at=name[:100], hint=do)

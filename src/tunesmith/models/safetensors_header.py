@@ -160,11 +160,11 @@ def _check_cover(path: Path, tensors: dict[str, TensorEntry], data_bytes: int) -
         )
 
 
-def _build_broken_error(path: Path, found: str) -> ModelError:
+def _build_broken_error(path: Path, got: str) -> ModelError:
     return ModelError(
         "broken-weights",
         "This is not a sound safetensors file.",
-        where=str(path),
-        found=found,
-        do="fetch the file again from its source; do not use weights of unknown origin",
+        at=str(path),
+        got=got,
+        hint="fetch the file again from its source; do not use weights of unknown origin",
     )

@@ -131,9 +131,9 @@ class FolderTokenizer:
         raise ModelError(
             "template-refused",
             "The model's chat template does not take this conversation.",
-            where=self.origin,
-            found=f"{known}; roles {', '.join(message.role for message in messages)}",
-            do="change the conversation to what the template takes, or choose another model",
+            at=self.origin,
+            got=f"{known}; roles {', '.join(message.role for message in messages)}",
+            hint="change the conversation to what the template takes, or choose another model",
         )
 
     def render_ahead(self, requests: Sequence[RenderRequest]) -> None:
@@ -200,9 +200,9 @@ class FolderTokenizer:
             raise ResourceLimitExceeded(
                 "template-over-limit",
                 "The model's chat template is too costly to be used.",
-                where=self.origin,
-                found=str(over),
-                do="take the template that the model's makers publish",
+                at=self.origin,
+                got=str(over),
+                hint="take the template that the model's makers publish",
             ) from None
 
     def _get_message_format(self, name: str, messages: Sequence[Message]) -> MessageFormat:
@@ -343,9 +343,9 @@ def load_tokenizer(folder: Path | str, adapter: Path | str | None = None) -> Fol
         raise ModelError(
             "no-end-token",
             "Nothing tells where an answer of this model ends.",
-            where=str(folder),
-            found="no control token after the answer in the chat template, and no eos_token",
-            do="set eos_token in tokenizer_config.json to what the model's makers say",
+            at=str(folder),
+            got="no control token after the answer in the chat template, and no eos_token",
+            hint="set eos_token in tokenizer_config.json to what the model's makers say",
         )
     _check_embedding_rows(
         core, beyond & {stop_ids[0], _get_token_id(core, named.get("bos_token"))}, Path(folder)
@@ -379,9 +379,9 @@ def _read_tokenizer(folder: Path, files: Mapping[str, Path]) -> tuple[Tokenizer,
         raise ModelError(
             "no-tokenizer",
             "The model folder has no tokenizer.",
-            where=str(folder / "tokenizer.json"),
-            found=f"no such file, only {', '.join(others)}" if others else "no such file",
-            do=(
+            at=str(folder / "tokenizer.json"),
+            got=f"no such file, only {', '.join(others)}" if others else "no such file",
+            hint=(
                 'make one: python -c "from transformers import AutoTokenizer as T;'
                 ' T.from_pretrained(FOLDER).save_pretrained(FOLDER)"'
                 if others
@@ -396,9 +396,9 @@ def _read_tokenizer(folder: Path, files: Mapping[str, Path]) -> tuple[Tokenizer,
         raise ModelError(
             "broken-tokenizer",
             "The tokenizer cannot be read.",
-            where=str(path),
-            found=str(error)[:200],
-            do="fetch the file again from its source",
+            at=str(path),
+            got=str(error)[:200],
+            hint="fetch the file again from its source",
         ) from None
     check_bounds(core, path)
     core.no_truncation()
@@ -435,12 +435,12 @@ def _read_special_tokens(settings: dict[str, dict[str, Any]], folder: Path) -> d
                 raise ModelError(
                     "bad-token-setting",
                     "A control token of the model is named by something that is no text.",
-                    where=str(folder / f"{place}.json"),
-                    found=(
+                    at=str(folder / f"{place}.json"),
+                    got=(
                         f'{name}: {str(given)[:80]}, where a text or an object with "content"'
                         " belongs"
                     ),
-                    do="fetch the file again from its source, or set what the model's makers say",
+                    hint="fetch the file again from its source, or set what the model's makers say",
                 )
             if isinstance(found, str) and found:
                 named.setdefault(name, found)
@@ -481,9 +481,9 @@ def _check_embedding_rows(core: Tokenizer, beyond: Set[int | None], folder: Path
         raise ModelError(
             "tokenizer-misfit",
             "The tokenizer has tokens that every conversation needs and the model has no row for.",
-            where=str(folder),
-            found=truncate_list(named),
-            do=(
+            at=str(folder),
+            got=truncate_list(named),
+            hint=(
                 "take the tokenizer that belongs to these weights, or the weights whose embedding"
                 " was enlarged for it"
             ),
@@ -548,9 +548,9 @@ def _check_added_tokens(
         raise ModelError(
             "tokens-beside",
             "The tokenizer's settings name tokens that tokenizer.json does not have.",
-            where=str(folder),
-            found=truncate_list([repr(name[:40]) for name in split]),
-            do=(
+            at=str(folder),
+            got=truncate_list([repr(name[:40]) for name in split]),
+            hint=(
                 'write it whole: python -c "from transformers import AutoTokenizer as T;'
                 ' T.from_pretrained(FOLDER).save_pretrained(FOLDER)"; the model needs a row for'
                 " each"
@@ -576,9 +576,9 @@ def _find_end_of_turn(
         raise ModelError(
             "bad-template",
             "The model's chat template cannot render a question with its answer.",
-            where=templates.origin,
-            found=str(text),
-            do="take the template that the model's makers publish",
+            at=templates.origin,
+            got=str(text),
+            hint="take the template that the model's makers publish",
         )
     _, found, after = text.rpartition(PROBE_ANSWER)
     places = {token: after.find(token) for token in controls if token in after} if found else {}

@@ -174,11 +174,11 @@ def _find_class_end(pattern: str, begin: int) -> int:
     return i
 
 
-def _build_unbounded_error(path: Path, found: str) -> ModelError:
+def _build_unbounded_error(path: Path, got: str) -> ModelError:
     return ModelError(
         "unbounded-tokenizer",
         "This tokenizer could need any amount of time or memory.",
-        where=str(path),
-        found=found,
-        do="take the tokenizer that the model's makers publish",
+        at=str(path),
+        got=got,
+        hint="take the tokenizer that the model's makers publish",
     )

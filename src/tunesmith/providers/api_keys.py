@@ -84,17 +84,17 @@ def read_api_key(recipe: RemoteRecipe) -> str:
         raise ProviderError(
             "no-key",
             f"There is no key for {recipe.name}.",
-            where="evaluation.remote",
-            found=f"the environment variable {variable} is empty",
-            do=f"export {variable}=..., or name another with key_variable",
+            at="evaluation.remote",
+            got=f"the environment variable {variable} is empty",
+            hint=f"export {variable}=..., or name another with key_variable",
         )
     if key and not _can_be_sent(variable):
         raise RecipeError(
             "key-not-sent",
             "The recipe names a variable whose value is not sent to a service.",
-            where=f"evaluation.remote {recipe.name}, key_variable",
-            found=f"{variable}, to be sent to {get_host(recipe.url)}",
-            do=(
+            at=f"evaluation.remote {recipe.name}, key_variable",
+            got=f"{variable}, to be sent to {get_host(recipe.url)}",
+            hint=(
                 "put the service's key into a variable like NAME_API_KEY; if it is that key: "
                 f"{ALLOWED_KEYS_VARIABLE}={variable}"
             ),
@@ -104,9 +104,9 @@ def read_api_key(recipe: RemoteRecipe) -> str:
         raise ProviderError(
             "bad-key",
             "The key cannot be sent.",
-            where="evaluation.remote",
-            found=f"{variable} holds characters that no key has",
-            do="copy the key again",
+            at="evaluation.remote",
+            got=f"{variable} holds characters that no key has",
+            hint="copy the key again",
         )
     return key
 

@@ -266,10 +266,10 @@ def _parse_url(url: str) -> Any:
         return None
 
 
-def _make_url_error(found: str, do: str) -> RecipeError:
+def _make_url_error(got: str, hint: str) -> RecipeError:
     """The message omits the URL itself, which may hold a password."""
     return RecipeError(
-        "bad-url", "This URL is not asked.", where="evaluation.remote", found=found, do=do
+        "bad-url", "This URL is not asked.", at="evaluation.remote", got=got, hint=hint
     )
 
 

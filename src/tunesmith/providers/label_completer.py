@@ -55,7 +55,7 @@ class LabelCompleter:
             raise UsageError(
                 "bad-labels",
                 "The labels to choose from must be different texts without spaces at their ends.",
-                found=f"{len(self.labels):,} labels",
+                got=f"{len(self.labels):,} labels",
             )
 
     def complete(

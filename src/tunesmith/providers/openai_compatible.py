@@ -341,7 +341,7 @@ class _RequestRound:
         slug, what, do = _ERROR_TEXTS[kind]
         do = do.format(variable=recipe.key_variable, model=recipe.model)
         return ProviderError(
-            slug, what, where=f"{recipe.name}, {self.session.url}", found=refused.detail, do=do
+            slug, what, at=f"{recipe.name}, {self.session.url}", got=refused.detail, hint=do
         )
 
 

@@ -68,18 +68,18 @@ def read_prices(path: Path) -> tuple[PriceRow, ...]:
         raise InputError(
             "prices-unreadable",
             "cannot read the price file",
-            where=str(path),
-            found=cause,
-            do="fix the file, or create an example with tunesmith prices --init",
+            at=str(path),
+            got=cause,
+            hint="fix the file, or create an example with tunesmith prices --init",
         ) from None
     rows = content.pop("price", [])
     if content or not isinstance(rows, list):
         raise InputError(
             "prices-shape",
             "price file has something other than [[price]] rows",
-            where=str(path),
-            found=", ".join(content) or "price is not a list of rows",
-            do="start each row with [[price]]",
+            at=str(path),
+            got=", ".join(content) or "price is not a list of rows",
+            hint="start each row with [[price]]",
         )
     return tuple(_parse_row(row, number, path) for number, row in enumerate(rows, 1))
 
@@ -94,9 +94,9 @@ def _parse_row(row: object, number: int, path: Path) -> PriceRow:
         raise InputError(
             "price-row",
             "invalid row in the price file",
-            where=f"{path} row {number}",
-            found=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
-            do=(
+            at=f"{path} row {number}",
+            got=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+            hint=(
                 "a row needs model, provider, usd_per_million_in, usd_per_million_out, source and"
                 " date (2026-05-20)"
             ),
@@ -162,8 +162,8 @@ def write_example() -> Path:
         raise InputError(
             "prices-there",
             "price file already exists",
-            where=str(path),
-            do="open it in an editor",
+            at=str(path),
+            hint="open it in an editor",
         )
     write_atomically(path, EXAMPLE_PRICES)
     return path

@@ -77,8 +77,8 @@ def write_usage_context(path: Path, changes: Sequence[str]) -> UsageContext:
             raise UsageError(
                 "other-key",
                 f"init writes only the keys of {SECTION}",
-                found=change,
-                do=(f"edit other keys in {path}; or pass them to a command with --set"),
+                got=change,
+                hint=(f"edit other keys in {path}; or pass them to a command with --set"),
             )
     before = _read_recipe(path)
     circumstances = load_recipe(path if path.exists() else None, changes).circumstances
@@ -133,8 +133,8 @@ def _read_recipe(path: Path) -> Recipe:
         raise UsageError(
             "preset",
             "presets of tunesmith cannot be changed",
-            found=str(path),
-            do="pass your own file, for example tunesmith init recipe.yaml",
+            got=str(path),
+            hint="pass your own file, for example tunesmith init recipe.yaml",
         )
     return load_recipe(path) if path.exists() else Recipe()
 
@@ -155,9 +155,9 @@ def _write_if_equivalent(
         raise RecipeError(
             "section-in-the-way",
             f"cannot update the section {SECTION} of this recipe",
-            where=str(path),
-            found="it is not a block with its own lines; nothing was changed",
-            do=f"write `{SECTION}:` on its own line with its keys indented below; or remove the "
+            at=str(path),
+            got="it is not a block with its own lines; nothing was changed",
+            hint=f"write `{SECTION}:` on its own line with its keys indented below; or remove the "
             "section",
         )
     write_atomically(path, text)

@@ -31,8 +31,8 @@ Tree = dict[str, Any]
 class _RecipeProblem(NamedTuple):
     slug: str
     key: str
-    found: str
-    do: str
+    got: str
+    hint: str
 
 
 def load_recipe(
@@ -97,8 +97,10 @@ def _find_file(source: str | Path) -> Path:
     raise RecipeError(
         "no-such-preset",
         f"There is no recipe named {reprlib.repr(source)}.",
-        found=f"presets: {', '.join(list_presets())}",
-        do=f"did you mean {near[0]}?" if near else "name a preset or give the path of a YAML file",
+        got=f"presets: {', '.join(list_presets())}",
+        hint=f"did you mean {near[0]}?"
+        if near
+        else "name a preset or give the path of a YAML file",
     )
 
 
@@ -108,33 +110,33 @@ def _read_file(path: Path) -> dict[str, Any]:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
             raise RecipeError(
-                "too-large", "This is too large for a recipe.", where=str(path), do="check the path"
+                "too-large", "This is too large for a recipe.", at=str(path), hint="check the path"
             )
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RecipeError(
             "not-text",
             "This recipe is not UTF-8 text.",
-            where=f"{path} byte {error.start}",
-            do="save it as UTF-8",
+            at=f"{path} byte {error.start}",
+            hint="save it as UTF-8",
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         found = getattr(error, "strerror", None) or str(error)
         raise RecipeError(
             "unreadable",
             "The recipe cannot be read.",
-            where=str(path)[:200],
-            found=found,
-            do="check the path",
+            at=str(path)[:200],
+            got=found,
+            hint="check the path",
         ) from None
     tree = parse_yaml(text, str(path))
     if not isinstance(tree, dict) or not tree:
         raise RecipeError(
             "not-a-recipe",
             "A recipe is a list of `key: value` lines.",
-            where=str(path),
-            found="nothing" if tree is None or tree == {} else reprlib.repr(tree),
-            do="start from `model: smollm2-135m-instruct`, or name a preset",
+            at=str(path),
+            got="nothing" if tree is None or tree == {} else reprlib.repr(tree),
+            hint="start from `model: smollm2-135m-instruct`, or name a preset",
         )
     return tree
 
@@ -165,8 +167,8 @@ def _parse_override(override: str) -> tuple[str, Any]:
         raise RecipeError(
             "not-an-override",
             "An override is KEY=VALUE.",
-            found=reprlib.repr(override),
-            do="write training.epochs=2",
+            got=reprlib.repr(override),
+            hint="write training.epochs=2",
         )
     return key.strip(), _parse_value(key.strip(), text)
 
@@ -237,7 +239,7 @@ def _describe_allowed(key: str, kind: str, message: str) -> str:
     return message.replace("Input should be", "give")
 
 
-def _build_recipe_error(problems: Iterable[_RecipeProblem], where: str) -> RecipeError:
+def _build_recipe_error(problems: Iterable[_RecipeProblem], at: str) -> RecipeError:
     """One error for all problems; if there are several, each has its own line."""
     listed = sorted(problems)
     slug = listed[0].slug
@@ -249,10 +251,10 @@ def _build_recipe_error(problems: Iterable[_RecipeProblem], where: str) -> Recip
             else f"{fault.key} has a wrong value."
         )
         return RecipeError(
-            slug, what, where=where, found="" if slug == "unknown-key" else fault.found, do=fault.do
+            slug, what, at=at, got="" if slug == "unknown-key" else fault.got, hint=fault.hint
         )
-    lines = "".join(f"\n  {fault.key}: {fault.found}; {fault.do}" for fault in listed)
+    lines = "\n".join(f"{fault.key}: {fault.got}; {fault.hint}" for fault in listed)
     do = "change each key as its line says"
     return RecipeError(
-        slug, f"{len(listed)} keys of the recipe are wrong.", where=where, found=lines, do=do
+        slug, f"{len(listed)} keys of the recipe are wrong.", at=at, got=lines, hint=do
     )

@@ -7,7 +7,7 @@ from tunesmith.records import Recipe
 from tunesmith.yaml_io import InvalidYaml, dump_plain_yaml, load_plain_yaml
 
 
-def parse_yaml(text: str, where: str) -> Any:
+def parse_yaml(text: str, place: str) -> Any:
     """The value of a YAML text.
 
     Errors: `RecipeError` (`recipe/not-yaml`) with the line; also for a duplicate key.
@@ -15,13 +15,13 @@ def parse_yaml(text: str, where: str) -> Any:
     try:
         return load_plain_yaml(text)
     except InvalidYaml as error:
-        place = f"{where} line {error.line}" if error.line else where
+        place = f"{place} line {error.line}" if error.line else place
         raise RecipeError(
             "not-yaml",
             "This recipe cannot be read as YAML.",
-            where=place,
-            found=error.found,
-            do="mend that line",
+            at=place,
+            got=error.got,
+            hint="mend that line",
         ) from None
 
 

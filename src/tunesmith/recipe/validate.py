@@ -187,7 +187,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def check_recipe(recipe: Recipe, where: str = "recipe") -> None:
+def check_recipe(recipe: Recipe, place: str = "recipe") -> None:
     """Refuse a recipe whose fields contradict each other.
 
     Errors: `RecipeError` (`recipe/contradiction`) with every violated rule.
@@ -198,12 +198,12 @@ def check_recipe(recipe: Recipe, where: str = "recipe") -> None:
     if len(broken) == 1:
         found, _, do = broken[0].partition("; ")
         raise RecipeError(
-            "contradiction", "The recipe contradicts itself.", where=where, found=found, do=do
+            "contradiction", "The recipe contradicts itself.", at=place, got=found, hint=do
         )
     lines = "".join(f"\n  {sentence}" for sentence in broken)
     raise RecipeError(
         "contradiction",
         f"The recipe contradicts itself in {len(broken)} places.",
-        where=where,
-        found=lines,
+        at=place,
+        got=lines,
     )

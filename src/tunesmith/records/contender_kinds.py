@@ -185,9 +185,9 @@ def get_contender_kind(name: str, contender: str = "") -> ContenderKind:
         raise RecordError(
             "unknown-kind",
             "unknown kind of contender",
-            where=contender,
-            found=name,
-            do=f"use one of {', '.join(one.name for one in list_contender_kinds())}",
+            at=contender,
+            got=name,
+            hint=f"use one of {', '.join(one.name for one in list_contender_kinds())}",
         )
     kind = CONTENDER_KINDS.load(name)
     # a stored run finds its kind by that name again

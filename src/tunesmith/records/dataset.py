@@ -2,7 +2,9 @@
 split.
 """
 
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import model_validator
 
 from tunesmith.errors import truncate_list
 from tunesmith.records.origin import CountedIn
@@ -33,7 +35,7 @@ class SourceFile(Record):
 
 class Problem(Record):
     """One kind of problem with all of its places. `lines` count from 1 in `file`, in units of
-    `counted_in`.
+    `counted_in`. `message` and `hint` are what is wrong and what to do, as in an error.
     """
 
     code: str
@@ -41,9 +43,17 @@ class Problem(Record):
     count: int
     lines: tuple[int, ...] = ()
     message: str
-    do: str
+    hint: str
     file: str = ""
     counted_in: CountedIn = "lines"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_earlier_names(cls, values: Any) -> Any:
+        """Earlier versions stored the hint as `do`."""
+        if isinstance(values, dict) and "do" in values and "hint" not in values:
+            return {("hint" if name == "do" else name): value for name, value in values.items()}
+        return values
 
     def format_places(self, limit: int = 3) -> str:
         """For example `line 3`, or `rows 2, 5, 9 (4 more)`; empty if the problem concerns the whole

@@ -59,9 +59,9 @@ class Record(BaseModel):
             raise RecordError(
                 "unknown-field",
                 f"A {type(self).__name__} has no field of this name.",
-                where=type(self).__name__,
-                found=name,
-                do=f"did you mean {near[0]}?" if near else "",
+                at=type(self).__name__,
+                got=name,
+                hint=f"did you mean {near[0]}?" if near else "",
             )
         try:
             made = type(self).model_validate(
@@ -72,9 +72,9 @@ class Record(BaseModel):
             raise RecordError(
                 "invalid-value",
                 f"This value does not fit a {type(self).__name__}.",
-                where=".".join(map(str, first["loc"])),
-                found=first["msg"],
-                do="give a value of the field's type",
+                at=".".join(map(str, first["loc"])),
+                got=first["msg"],
+                hint="give a value of the field's type",
             ) from None
         # the set of explicitly set fields decides what may still be filled in
         # (`workflow/time_budget.py`)
@@ -99,8 +99,8 @@ class Record(BaseModel):
             raise RecordError(
                 "missing",
                 f"There is no {cls.__name__.lower()} record.",
-                where=str(path),
-                do="check the path",
+                at=str(path),
+                hint="check the path",
             ) from None
 
     @classmethod
@@ -121,15 +121,15 @@ class Record(BaseModel):
                     NEWER_RECORD_CODE.partition("/")[2],
                     f"This {cls.__name__.lower()} record was written by a newer version of"
                     " tunesmith.",
-                    where=where,
-                    found=f"{key}: {first['msg']}",
-                    do="pip install --upgrade tunesmith",
+                    at=where,
+                    got=f"{key}: {first['msg']}",
+                    hint="pip install --upgrade tunesmith",
                 ) from None
             raise RecordError(
                 "unreadable",
                 f"This is not a {cls.__name__.lower()} record that this version of tunesmith can"
                 " read.",
-                where=f"{where} {key}".rstrip(),
-                found=first["msg"],
-                do="restore the file, or make the run again",
+                at=f"{where} {key}".rstrip(),
+                got=first["msg"],
+                hint="restore the file, or make the run again",
             ) from None

@@ -145,8 +145,8 @@ class Run(Record):
             raise RecordError(
                 "not-trained",
                 "This run evaluated models and trained none.",
-                found=f"run {self.id}, begun by tunesmith {self.command}",
-                do="name a run of tunesmith train or decide",
+                got=f"run {self.id}, begun by tunesmith {self.command}",
+                hint="name a run of tunesmith train or decide",
             )
         return self.model
 

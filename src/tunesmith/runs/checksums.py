@@ -114,7 +114,7 @@ def find_damage(folder: Path, names: Iterable[str] = ()) -> tuple[str, ...]:
     try:
         checksums = read_checksums(folder)
     except RunError as error:
-        return (f"{CHECKSUMS_FILE} ({error.found})",)
+        return (f"{CHECKSUMS_FILE} ({error.got})",)
     found = []
     for name, hashes in sorted(checksums.files.items() if checksums else ()):
         if asked and not _is_below(name, asked):
@@ -164,7 +164,8 @@ def _build_damage_error(path: Path) -> RunError:
     return RunError(
         "damaged",
         "The checksums of this run cannot be read.",
-        where=str(path),
-        found="not what was written",
-        do="restore the file from a copy, or remove it: then nothing of this run is verified by it",
+        at=str(path),
+        got="not what was written",
+        hint="restore the file from a copy, or remove it: then nothing of this run is "
+        "verified by it",
     )

@@ -98,11 +98,11 @@ def read_index(folder: Path, name: str) -> tuple[list[Any], NDArray[np.float32] 
     return entries, rows_ND
 
 
-def _build_damage_error(path: Path, found: str) -> RunError:
+def _build_damage_error(path: Path, got: str) -> RunError:
     return RunError(
         "damaged",
         f"This run has no {path.name} that can be read.",
-        where=str(path),
-        found=found,
-        do="restore it from a copy, or make the run again",
+        at=str(path),
+        got=got,
+        hint="restore it from a copy, or make the run again",
     )

@@ -53,45 +53,48 @@ def build_interruption(folder: RunFolder, exit_code: int) -> Interrupted:
     """The error that states what an interrupted command leaves behind and how to resume; a hidden
     folder is not left.
     """
-    error = Interrupted("stopped", "Interrupted.")
-    error.exit_code = exit_code
     if folder.is_hidden:
-        error.what, error.do = "Interrupted before anything was written.", "rerun the command"
-        return error
+        return Interrupted(
+            "Interrupted before anything was written.",
+            hint="rerun the command",
+            exit_code=exit_code,
+        )
     has_weights = is_tuned(folder)
     has_checkpoint = folder.checkpoints.is_dir()
     answered = ", ".join(folder.list_contenders())
     unscored = ", ".join(folder.unscored())
-    kept = [
+    saved = [
         *(["the tuned weights and the metrics"] if has_weights else []),
         *(["a checkpoint"] if has_checkpoint else []),
         *([f"the answers of {answered}"] if answered else []),
         *([f"the answers of {unscored}, not scored yet"] if unscored else []),
         *(["the selections"] if folder.read_selections().records else []),
     ]
-    error.where, error.found = (
-        str(folder.path),
-        " and ".join(kept) or "the checked data and the recipe",
-    )
-    go_on = format_command_line("show" if folder.has(Decision) else "resume", folder.path)
-    error.do = go_on if folder.has(Run) else "rerun the command"
+    next_command = format_command_line("show" if folder.has(Decision) else "resume", folder.path)
+    hint = next_command if folder.has(Run) else "rerun the command"
     if has_weights:
-        error.do = (
-            f"{error.do}; or try the tuned weights: {format_command_line('chat', folder.path)}"
-        )
-    return error
+        hint = f"{hint}; or try the tuned weights: {format_command_line('chat', folder.path)}"
+    return Interrupted(
+        "Interrupted.",
+        at=str(folder.path),
+        got=" and ".join(saved) or "the checked data and the recipe",
+        hint=hint,
+        exit_code=exit_code,
+    )
 
 
 def build_immediate_stop(folder: RunFolder, exit_code: int) -> Interrupted:
     """The same after a second signal, without reading the folder."""
-    error = Interrupted("stopped", "Aborted immediately (second interrupt).")
-    error.exit_code = exit_code
+    what = "Aborted immediately (second interrupt)."
     if folder.is_hidden:
-        error.do = "rerun the command"
-        return error
-    error.where, error.found = str(folder.path), "completed work"
-    error.do = format_command_line("resume", folder.path)
-    return error
+        return Interrupted(what, hint="rerun the command", exit_code=exit_code)
+    return Interrupted(
+        what,
+        at=str(folder.path),
+        got="completed work",
+        hint=format_command_line("resume", folder.path),
+        exit_code=exit_code,
+    )
 
 
 def is_tuned(folder: RunFolder) -> bool:

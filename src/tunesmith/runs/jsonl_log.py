@@ -139,8 +139,6 @@ def truncate_to(path: Path, stamp: FileStamp | int) -> None:
             os.close(descriptor)
 
 
-def _build_damage_error(where: str, found: str) -> RunError:
+def _build_damage_error(at: str, got: str) -> RunError:
     do = "restore the file from a copy, or make the run again"
-    return RunError(
-        "damaged", "A file of this run cannot be read.", where=where, found=found, do=do
-    )
+    return RunError("damaged", "A file of this run cannot be read.", at=at, got=got, hint=do)

@@ -47,9 +47,9 @@ def adopt_adapter_recipe(
         raise ModelError(
             "adapter-goes-on",
             "full fine-tuning cannot continue from an adapter",
-            where=where,
-            found=str(folder),
-            do=(
+            at=where,
+            got=str(folder),
+            hint=(
                 f"merge it first (tunesmith export {folder} --to FOLDER), then train with "
                 "model=FOLDER"
             ),
@@ -60,9 +60,9 @@ def adopt_adapter_recipe(
         raise RecipeError(
             "adapter-goes-on",
             "adapter settings differ from those of the adapter to continue from",
-            where=where,
-            found=", ".join(f"adapter.{key} is {getattr(asked, key)}" for key in differing),
-            do="set "
+            at=where,
+            got=", ".join(f"adapter.{key} is {getattr(asked, key)}" for key in differing),
+            hint="set "
             + " ".join(f"adapter.{key}={getattr(before, key)}" for key in differing)
             + "; or remove the adapter section; or, for a new adapter, export the model and "
             "train on that",

@@ -29,9 +29,9 @@ def check_same_data(
         raise RunError(
             "other-data",
             "data has changed since the run started",
-            where=path or "",
-            found="a different split or different test examples",
-            do="restore the data; or start a new run",
+            at=path or "",
+            got="a different split or different test examples",
+            hint="restore the data; or start a new run",
         )
 
 
@@ -50,9 +50,9 @@ def check_same_scorer(folder: RunFolder, before: str | None, now: str | None) ->
         raise RunError(
             "other-scorer",
             "scorer has changed since the run started",
-            where=str(folder.path),
-            found=f"{(before or 'none')[:40]} -> {(now or 'none')[:40]}",
-            do="restore the scorer; or start a new run",
+            at=str(folder.path),
+            got=f"{(before or 'none')[:40]} -> {(now or 'none')[:40]}",
+            hint="restore the scorer; or start a new run",
         )
 
 
@@ -85,9 +85,9 @@ def build_resumed_run(
             "drift",
             "environment differs from that of the original run, so results would not be "
             "reproducible",
-            where=str(folder.path),
-            found="; ".join(drift),
-            do="restore it; or resume anyway with --allow-drift",
+            at=str(folder.path),
+            got="; ".join(drift),
+            hint="restore it; or resume anyway with --allow-drift",
         )
     for difference in drift:
         listener.warn(

@@ -211,9 +211,9 @@ class RunFolder:
         return RunError(
             "cannot-create",
             "The folder of the run cannot be made.",
-            where=str(parent),
-            found=error.strerror or str(error),
-            do="choose a folder you may write to with --out",
+            at=str(parent),
+            got=error.strerror or str(error),
+            hint="choose a folder you may write to with --out",
         )
 
     @classmethod
@@ -257,9 +257,9 @@ class RunFolder:
         raise RunError(
             "missing",
             "There is no such run.",
-            where=str(path)[:200],
-            found=found,
-            do="see `tunesmith runs`",
+            at=str(path)[:200],
+            got=found,
+            hint="see `tunesmith runs`",
         )
 
     @contextmanager
@@ -277,9 +277,9 @@ class RunFolder:
                 raise RunError(
                     "in-use",
                     "Another process is working on this run.",
-                    where=str(self.path),
-                    found=owner or "a process that just began",
-                    do="wait until it is done, or stop it",
+                    at=str(self.path),
+                    got=owner or "a process that just began",
+                    hint="wait until it is done, or stop it",
                 ) from None
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"pid {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
@@ -313,9 +313,9 @@ class RunFolder:
         raise RunError(
             "special-file",
             "The folder of this run holds what is neither a file nor a folder of its own.",
-            where=str(path),
-            found=found,
-            do="remove it, or put the file in its place",
+            at=str(path),
+            got=found,
+            hint="remove it, or put the file in its place",
         )
 
     def is_in_use(self) -> bool:
@@ -398,9 +398,9 @@ class RunFolder:
             raise RunError(
                 "damaged",
                 "Files of this run are not as they were written.",
-                where=str(self.path),
-                found=", ".join(found),
-                do="restore them from a copy, or make the run again",
+                at=str(self.path),
+                got=", ".join(found),
+                hint="restore them from a copy, or make the run again",
             )
 
     def finalize_checksums(self) -> None:
@@ -460,7 +460,7 @@ class RunFolder:
             raise (
                 _build_newer_error(error)
                 if error.code == NEWER_RECORD_CODE
-                else _build_damage_error(path, error.found)
+                else _build_damage_error(path, error.got)
             ) from None
         except OSError as error:
             raise _build_damage_error(path, error.strerror or str(error)) from None
@@ -636,8 +636,8 @@ def _get_answers_path(contender: str, where: str = "answers") -> str:
         raise RunError(
             "bad-name",
             "This is no name for a contender.",
-            found=repr(contender[:80]),
-            do="use letters, digits, dots, + and - (at most 64)",
+            got=repr(contender[:80]),
+            hint="use letters, digits, dots, + and - (at most 64)",
         )
     return f"{where}/{contender}.jsonl"
 
@@ -647,21 +647,21 @@ def build_unwritable_error(path: Path, error: OSError) -> RunError:
     return RunError(
         "unwritable",
         "The folder of the run cannot be written; what was written before is whole.",
-        where=str(path),
-        found=error.strerror or str(error),
-        do="make room, or make the folder writable, and run the command again",
+        at=str(path),
+        got=error.strerror or str(error),
+        hint="make room, or make the folder writable, and run the command again",
     )
 
 
 def _build_newer_error(error: RecordError) -> RunError:
-    return RunError("newer", error.what, where=error.where, found=error.found, do=error.do)
+    return RunError("newer", error.what, at=error.at, got=error.got, hint=error.hint)
 
 
-def _build_damage_error(path: Path, found: str) -> RunError:
+def _build_damage_error(path: Path, got: str) -> RunError:
     return RunError(
         "damaged",
         f"This run has no {path.name} that can be read.",
-        where=str(path),
-        found=found or "no such file",
-        do="restore it from a copy, or make the run again",
+        at=str(path),
+        got=got or "no such file",
+        hint="restore it from a copy, or make the run again",
     )

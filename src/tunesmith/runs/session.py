@@ -162,11 +162,9 @@ def work_on_run(
                 with suppress(RunError):  # on a full disk: the original error is more informative
                     session.finish("interrupted" if is_interruption(error) else "failed")
             if not is_interruption(error) and is_resumable(folder):
-                _add_resume_hint(error, format_command_line("resume", folder.path))
+                command = format_command_line("resume", folder.path)
+                error.add_note(f"resume with {command}")
+                if isinstance(error, TunesmithError):
+                    hint = f"{error.hint}; then resume with {command}".removeprefix("; then ")
+                    raise error.replace(hint=hint) from error
             raise
-
-
-def _add_resume_hint(error: BaseException, command: str) -> None:
-    if isinstance(error, TunesmithError):
-        error.do = f"{error.do}; then resume with {command}".removeprefix("; then ")
-    error.add_note(f"resume with {command}")

@@ -131,7 +131,7 @@ class StoreIndex:
                 self._is_unavailable = is_last or error.code in NON_RETRIED_ERROR_CODES
                 if self._is_unavailable and not self._is_reported:
                     self._is_reported = True
-                    found = f" ({error.found})" if error.found else ""
+                    found = f" ({error.got})" if error.got else ""
                     self._listener.warn(
                         "store/left-out",
                         f"run not recorded in the store: {error.what}{found}; the run folder "

@@ -142,11 +142,11 @@ def _from_tensors(tensors: "Mapping[str, np.ndarray]", sequences_per_example: in
     )
 
 
-def _build_damage_error(place: Path, found: str) -> RunError:
+def _build_damage_error(place: Path, got: str) -> RunError:
     return RunError(
         "damaged",
         "What this run was given to learn cannot be read.",
-        where=str(place),
-        found=found,
-        do="run the command that began it again",
+        at=str(place),
+        got=got,
+        hint="run the command that began it again",
     )

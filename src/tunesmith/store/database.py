@@ -86,7 +86,7 @@ class Database:
     def __init__(self, url: str | None, lock_seconds: float) -> None:
         self._url = _parse_url(url or os.environ.get("TUNESMITH_STORE") or None)
         self._lock_seconds = lock_seconds
-        self.where = _hide_password(self._url)
+        self.location = _hide_password(self._url)
         self.engine = self._create_engine()
         try:
             with self._translate_errors():
@@ -204,9 +204,9 @@ class Database:
             raise StoreError(
                 "newer",
                 "This store was written by a newer version of tunesmith.",
-                where=self.where,
-                found=f"schema {present}, this version knows up to {HEAD_REVISION}",
-                do="pip install --upgrade tunesmith, or set TUNESMITH_STORE to another store",
+                at=self.location,
+                got=f"schema {present}, this version knows up to {HEAD_REVISION}",
+                hint="pip install --upgrade tunesmith, or set TUNESMITH_STORE to another store",
             )
         command.upgrade(config, "head")
 
@@ -250,7 +250,7 @@ class Database:
             "check the place and its free space, then try again",
         )
 
-    def _make_error(self, slug: str, what: str, error: Exception, do: str) -> StoreError:
+    def _make_error(self, slug: str, what: str, error: Exception, hint: str) -> StoreError:
         said = (
             error.orig
             if isinstance(error, DBAPIError)
@@ -260,9 +260,9 @@ class Database:
         return StoreError(
             slug,
             what,
-            where=self.where,
-            found=_remove_secrets(found[0] if found else "", self._url),
-            do=do,
+            at=self.location,
+            got=_remove_secrets(found[0] if found else "", self._url),
+            hint=hint,
         )
 
 
@@ -299,12 +299,12 @@ def _parse_url(url: str | None) -> URL:
     refused = StoreError(
         "bad-url",
         "This is no URL of a store.",
-        found=(
+        got=(
             f"a {url.partition(':')[0][:20]!r} URL"
             if "://" in url
             else "no scheme such as postgresql://"
         ),
-        do="use postgresql://USER@HOST/DATABASE or sqlite:////absolute/path.db",
+        hint="use postgresql://USER@HOST/DATABASE or sqlite:////absolute/path.db",
     )
     try:
         parsed = make_url(url)

@@ -154,9 +154,9 @@ class Store:
         raise StoreError(
             "ambiguous",
             f"{len(found):,} runs begin with {id_or_prefix!r}.",
-            where=self._database.where,
-            found=truncate_list([row.id for row in found]),
-            do="give more of the id",
+            at=self._database.location,
+            got=truncate_list([row.id for row in found]),
+            hint="give more of the id",
         )
 
     def add_evaluation(self, evaluation: Evaluation, run: str) -> None:
@@ -246,8 +246,8 @@ class Store:
         return StoreError(
             "no-such-run",
             f"The store has no run {id_or_prefix[:80]!r}.",
-            where=self._database.where,
-            do="see `tunesmith runs`",
+            at=self._database.location,
+            hint="see `tunesmith runs`",
         )
 
 
@@ -265,7 +265,7 @@ def _build_stored_run(row: Row[Any]) -> StoredRun | UnreadableRun:
     try:
         return StoredRun(run=_validate_record(Run, row.record), folder=row.folder)
     except StoreError as error:
-        return UnreadableRun(id=row.id, created=row.created, folder=row.folder, found=error.found)
+        return UnreadableRun(id=row.id, created=row.created, folder=row.folder, got=error.got)
 
 
 def _validate_record(kind: type[RecordT], record: dict[str, Any]) -> RecordT:
@@ -276,8 +276,8 @@ def _validate_record(kind: type[RecordT], record: dict[str, Any]) -> RecordT:
             "unreadable-record",
             f"The store holds a {kind.__name__.lower()} that this version of tunesmith cannot"
             " read.",
-            found=f"{'.'.join(map(str, error.errors()[0]['loc']))}: {error.errors()[0]['msg']}",
-            do=(
+            got=f"{'.'.join(map(str, error.errors()[0]['loc']))}: {error.errors()[0]['msg']}",
+            hint=(
                 "use the version that wrote it, or move the store away: `tunesmith runs` enters the"
                 " run folders again"
             ),

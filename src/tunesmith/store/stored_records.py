@@ -18,7 +18,7 @@ class UnreadableRun(Record):
     id: str
     created: str
     folder: str
-    found: str
+    got: str
 
 
 class Artifact(Record):

@@ -56,7 +56,7 @@ class CheckConformance:
         for problem in problems:
             assert isinstance(problem, Problem)
             assert re.fullmatch(r"data/[a-z0-9-]+", problem.code), problem.code
-            assert problem.file == FILE and problem.count > 0 and problem.message and problem.do
+            assert problem.file == FILE and problem.count > 0 and problem.message and problem.hint
             assert set(problem.lines) <= {example.line for example in bad}
 
     def test_it_changes_nothing_and_finds_the_same_again(self) -> None:

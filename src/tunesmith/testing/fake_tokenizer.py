@@ -62,7 +62,7 @@ class FakeTokenizer:
                 raise ModelError(
                     "template-refused",
                     "The template refuses this.",
-                    found="two user messages in a row",
+                    got="two user messages in a row",
                 )
             parts.append(f"<|im_start|>{message.role}\n{self._build_content(messages, i)}")
             parts.append(

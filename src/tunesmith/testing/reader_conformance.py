@@ -69,7 +69,7 @@ class ReaderConformance:
         try:
             found = list(self.get_reader()(path))
         except DataError as error:
-            assert str(path) in error.where and error.do
+            assert str(path) in error.at and error.hint
             return
         assert all(isinstance(row, Row | RowError) for row in found)
         assert {row.code for row in found if isinstance(row, RowError)} <= ROW_ERROR_KINDS.keys()

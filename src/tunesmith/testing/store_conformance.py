@@ -335,7 +335,7 @@ class StoreConformance:
                 other.put_run(make_run(status="failed"), Path("/runs/a"))
             assert 0.2 < time.monotonic() - began < 5
             assert caught.value.code == "store/locked"
-            assert caught.value.do
+            assert caught.value.hint
         assert store.get_run(make_run().id).run.status == "running"
 
     def test_a_lock_that_ends_in_time_is_waited_for(self, url: str, store: Store) -> None:
@@ -362,8 +362,8 @@ class StoreConformance:
         with pytest.raises(StoreError) as caught:
             Store.open(url)
         assert caught.value.code == "store/newer"
-        assert "9999" in caught.value.found
-        assert "upgrade" in caught.value.do
+        assert "9999" in caught.value.got
+        assert "upgrade" in caught.value.hint
         with database.open_read_transaction() as connection:
             assert connection.execute(text("SELECT count(*) FROM datasets")).scalar_one() == 1
         database.close()

@@ -62,8 +62,8 @@ class ChatSession:
             raise ModelError(
                 "cannot-answer",
                 "cannot answer this message",
-                found=completion.error,
-                do="shorten the message",
+                got=completion.error,
+                hint="shorten the message",
             )
         yield completion.text
 
@@ -104,9 +104,9 @@ def _serve_model(
         raise UsageError(
             "not-a-run",
             "only a run has contenders",
-            where=name,
-            found=f"--contender {contender}",
-            do="pass a run of tunesmith decide; or remove --contender",
+            at=name,
+            got=f"--contender {contender}",
+            hint="pass a run of tunesmith decide; or remove --contender",
         )
     named = ResolvedModel.open(name)
     _check_limit(named, max_new_tokens)
@@ -121,7 +121,7 @@ def _check_limit(named: ResolvedModel, max_new_tokens: int) -> None:
         raise InputError(
             "too-long",
             "answer limit exceeds the context length of the model",
-            where="--max-new-tokens",
-            found=f"{max_new_tokens:,}",
-            do=f"use a value below {named.context_tokens:,}",
+            at="--max-new-tokens",
+            got=f"{max_new_tokens:,}",
+            hint=f"use a value below {named.context_tokens:,}",
         )

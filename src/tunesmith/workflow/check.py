@@ -115,9 +115,9 @@ def resolve_token_limit(max_tokens: int | None, named: ResolvedModel | None) -> 
         raise RecipeError(
             "past-the-context",
             "data.max_tokens exceeds the context length of the model",
-            where="data.max_tokens",
-            found=f"{max_tokens:,} tokens, context length {context:,}",
-            do=f"lower it to {context:,}; or use a model with a longer context",
+            at="data.max_tokens",
+            got=f"{max_tokens:,} tokens, context length {context:,}",
+            hint=f"lower it to {context:,}; or use a model with a longer context",
         )
     return max_tokens or context
 
@@ -172,9 +172,9 @@ def report_problems(report: CheckReport, listener: ProgressListener, recipe: Rec
         raise GateFailed(
             "data",
             f"data has errors: {kinds}",
-            where=first.file or report.dataset.name,
-            found=first.message,
-            do=(
+            at=first.file or report.dataset.name,
+            got=first.message,
+            hint=(
                 "list all of them with line numbers: "
                 f"{format_command_line(*build_check_command(recipe))}"
             ),

@@ -45,8 +45,8 @@ def _load_run_facts(names: Sequence[str]) -> list[ComparableRun]:
         raise UsageError(
             "same-run",
             "cannot compare a run with itself",
-            found=" and ".join(names),
-            do="pass different runs",
+            got=" and ".join(names),
+            hint="pass different runs",
         )
     unfit = [
         f"{folder.path} ({missing})"
@@ -57,8 +57,8 @@ def _load_run_facts(names: Sequence[str]) -> list[ComparableRun]:
         raise RunError(
             "no-evaluation",
             "only evaluated runs of `tunesmith decide` can be compared",
-            where=" and ".join(unfit),
-            do=("run tunesmith decide; or tunesmith evaluate with both runs on the same data"),
+            at=" and ".join(unfit),
+            hint=("run tunesmith decide; or tunesmith evaluate with both runs on the same data"),
         )
     for folder in folders:
         folder.check_integrity()

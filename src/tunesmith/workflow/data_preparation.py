@@ -192,8 +192,8 @@ def read_examples(recipe: Recipe) -> LoadedDataset:
         raise RecipeError(
             "no-data",
             "recipe has no data",
-            where="data.path",
-            do="set data.path, for example with --set data.path=FILE",
+            at="data.path",
+            hint="set data.path, for example with --set data.path=FILE",
         )
     return load_data(recipe.data.path, recipe.data, recipe.method)
 
@@ -209,9 +209,9 @@ def _check_has_answers(recipe: Recipe) -> None:
         raise DataError(
             "no-answers-but-checks",
             "task has answer checks but no answers to train on",
-            where=path,
-            found="patterns in place of answers",
-            do=(
+            at=path,
+            got="patterns in place of answers",
+            hint=(
                 "evaluate models on it (tunesmith evaluate MODEL --data FILE); or use it as "
                 "test set with --test-path FILE"
             ),
@@ -328,8 +328,8 @@ def select_desirable(name: str, examples: Sequence[Example]) -> list[Example]:
         raise DataError(
             "nothing-wanted",
             f"all answers of the {name} examples are labeled undesirable",
-            found=f"{len(examples):,} examples",
-            do="add desirable answers, which are the references in the evaluation",
+            got=f"{len(examples):,} examples",
+            hint="add desirable answers, which are the references in the evaluation",
         )
     return wanted
 

@@ -176,8 +176,8 @@ def report_power(data: PreparedData, listener: ProgressListener) -> PowerStateme
         raise GateFailed(
             "too-few-tests",
             power.sentence,
-            where="test examples",
-            found=f"{n:,} of {power.needed:,}",
-            do=" ".join(power.options) or "add test examples",
+            at="test examples",
+            got=f"{n:,} of {power.needed:,}",
+            hint=" ".join(power.options) or "add test examples",
         )
     return power

@@ -186,7 +186,7 @@ def report_estimate(
         found = estimate_run(data, index, known=known)
     # The estimate is a service: a model that cannot be sliced can still be trained.
     except ModelError as error:
-        listener.note("estimate/none", f"no estimate: {error.found or error.what}")
+        listener.note("estimate/none", f"no estimate: {error.got or error.what}")
         return None
     listener.note("estimate/made", summarize_estimate(found, decides=decides))
     for line in found.assumptions:
@@ -198,9 +198,9 @@ def report_estimate(
             raise GateFailed(
                 "too-short-tuning",
                 warning,
-                where="training.minutes",
-                found=format_training_length(found),
-                do="allow more training time; or turn off strict",
+                at="training.minutes",
+                got=format_training_length(found),
+                hint="allow more training time; or turn off strict",
             )
     return found
 

@@ -123,8 +123,8 @@ def name_models(models: Sequence[str]) -> dict[str, str]:
         raise UsageError(
             "same-name",
             "two of the models have the same name",
-            found=", ".join(models),
-            do="pass each model once",
+            got=", ".join(models),
+            hint="pass each model once",
         )
     return places
 
@@ -146,7 +146,7 @@ def prepare_evaluation_inputs(
         raise UsageError(
             "no-contender",
             "nothing to evaluate",
-            do=(
+            hint=(
                 "pass a model, a run, a file of answers (--answers FILE) or a remote model"
                 " (evaluation.remote)"
             ),

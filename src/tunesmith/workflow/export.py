@@ -83,8 +83,8 @@ def export(
         raise ModelError(
             "target-exists",
             "output path already exists",
-            where=str(to),
-            do="use another folder",
+            at=str(to),
+            hint="use another folder",
         )
     if not (place / "run.json").is_file():
         return _export_adapter(given, to)
@@ -118,8 +118,8 @@ def _export_adapter(given: str, to: Path) -> ExportResult:
         raise ModelError(
             "nothing-tuned",
             "nothing to merge: this is a base model",
-            where=given,
-            do="pass a run or an adapter",
+            at=given,
+            hint="pass a run or an adapter",
         )
     probes = build_probes(None, named.tokenizer, named.context_tokens)
     proof = export_merged(Path(identity.folder), Path(identity.adapter), probes, to)

@@ -65,9 +65,9 @@ def _load_changed_recipe(folder: RunFolder, changes: Sequence[str]) -> Recipe:
         raise RecipeError(
             "other-answers",
             "change requires new model outputs",
-            where=str(folder.path),
-            found=f"changes in {', '.join(others)}",
-            do=f"change only {', '.join(CHANGEABLE_SECTIONS)}; or run tunesmith decide on the "
+            at=str(folder.path),
+            got=f"changes in {', '.join(others)}",
+            hint=f"change only {', '.join(CHANGEABLE_SECTIONS)}; or run tunesmith decide on the "
             "data again",
         )
     return changed
@@ -79,9 +79,9 @@ def fail_on_warnings(decision: Decision, where: str) -> None:
         raise GateFailed(
             "warned",
             "verdict has warnings and strict is set",
-            where=where,
-            found=" ".join(decision.warnings),
-            do="fix the cause; or turn off strict",
+            at=where,
+            got=" ".join(decision.warnings),
+            hint="fix the cause; or turn off strict",
         )
 
 
@@ -91,8 +91,8 @@ def _load_answers(folder: RunFolder, name: str, test: TestSet) -> ContenderAnswe
         raise RunError(
             "damaged",
             f"stored answers of {name} are incomplete",
-            where=str(folder.path / "answers" / f"{name}.jsonl"),
-            found=f"{len(stored.answers):,} answers for {len(test.examples):,} examples",
-            do="restore the file from a copy; or repeat the run",
+            at=str(folder.path / "answers" / f"{name}.jsonl"),
+            got=f"{len(stored.answers):,} answers for {len(test.examples):,} examples",
+            hint="restore the file from a copy; or repeat the run",
         )
     return stored

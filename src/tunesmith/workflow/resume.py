@@ -96,7 +96,7 @@ def _complete_finished_run(
         "evaluate": ("evaluation is finished; nothing to resume", "show"),
     }[run.command]
     raise RunError(
-        "finished", what, where=str(folder.path), do=format_command_line(then, folder.path)
+        "finished", what, at=str(folder.path), hint=format_command_line(then, folder.path)
     )
 
 

@@ -136,14 +136,14 @@ def fit_recipe_to_budget(
         raise GateFailed(
             "budget-too-short",
             "time budget is too short",
-            where="--budget",
-            found=(
+            at="--budget",
+            got=(
                 f"{format_duration(budget_seconds)}; estimated minimum "
                 f"{format_duration(needed)}: evaluation "
                 f"{format_duration(least.evaluation_seconds)}, one epoch "
                 f"{format_duration(least.pass_seconds)}"
             ),
-            do=f"use --budget {ceil(needed / 60)}min or more; or a smaller model; or fewer "
+            hint=f"use --budget {ceil(needed / 60)}min or more; or a smaller model; or fewer "
             "examples",
         )
     fitted = with_training_minutes(taken, budget_seconds - spent)

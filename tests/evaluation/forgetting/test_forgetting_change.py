@@ -79,11 +79,10 @@ def test_lapses_are_of_all_kinds_in_turn() -> None:
 def test_other_probes_and_other_tokens_are_refused() -> None:
     with pytest.raises(RecordError) as error:
         compute_forgetting(ability(set()), ability(set(), probe="q"))
-    assert (
-        str(error.value)
-        == "error[record/other-probe]: general ability was measured with two different probes "
-        "and cannot be compared found p before, q after · do measure both with the same "
-        "version of tunesmith"
+    assert str(error.value) == (
+        "error[record/other-probe]: general ability was measured with two different probes "
+        "and cannot be compared\n  got: p before, q after\n  hint: measure both with the "
+        "same version of tunesmith"
     )
     longer = ability(set()).model_copy(update={"texts": (TextLoss(nats=1.0, tokens=7),)})
     with pytest.raises(RecordError, match="two different tokenizers"):

@@ -73,9 +73,9 @@ def read_user_prompts(path: Path) -> list[UserPrompt]:
         raise RecipeError(
             "bad-prompts",
             "no usable prompts",
-            where=f"evaluation.prompts {path}",
-            found=truncate_list(faults),
-            do=(
+            at=f"evaluation.prompts {path}",
+            got=truncate_list(faults),
+            hint=(
                 "write {input} where the question belongs; or use {name, system} in a YAML "
                 "list (docs/guide/recipes.md)"
             ),
@@ -106,13 +106,13 @@ def _list_files(path: Path) -> list[Path]:
     return found
 
 
-def _make_read_error(path: Path, found: str) -> RecipeError:
+def _make_read_error(path: Path, got: str) -> RecipeError:
     return RecipeError(
         "no-prompts",
         "cannot read the prompts",
-        where=f"evaluation.prompts {path}",
-        found=found,
-        do=(
+        at=f"evaluation.prompts {path}",
+        got=got,
+        hint=(
             f"use a file that ends in {', '.join((*TEXT_SUFFIXES, *LIST_SUFFIXES))}; or a "
             "folder of such files"
         ),
@@ -153,7 +153,7 @@ def _read_list(file: Path, text: str, faults: list[str]) -> Iterator[UserPrompt]
                 else load_plain_yaml(text)
             )
     except InvalidRow as bad:
-        raise _make_read_error(file, bad.found) from None
+        raise _make_read_error(file, bad.got) from None
     except InvalidYaml as error:
         raise _make_read_error(
             file, f"{error}, line {error.line}" if error.line else str(error)
@@ -211,7 +211,7 @@ def check_name_conflicts(prompts: Sequence[UserPrompt], taken: Sequence[str]) ->
         raise RecipeError(
             "same-name",
             "duplicate contender name",
-            where="evaluation.prompts",
-            found=truncate_list(same),
-            do="rename the prompt (its name in the YAML list, or its file)",
+            at="evaluation.prompts",
+            got=truncate_list(same),
+            hint="rename the prompt (its name in the YAML list, or its file)",
         )

@@ -73,9 +73,9 @@ def load_documents(recipe: Recipe, listener: ProgressListener) -> DocumentCollec
         raise GateFailed(
             "documents-missing",
             "some documents were skipped",
-            where=str(folder),
-            found=truncate_list(warnings),
-            do="move these files out of the folder; or convert them; or turn off strict",
+            at=str(folder),
+            got=truncate_list(warnings),
+            hint="move these files out of the folder; or convert them; or turn off strict",
         )
     return collection
 

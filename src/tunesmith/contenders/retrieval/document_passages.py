@@ -131,14 +131,14 @@ def read_documents(
     )
 
 
-def _make_no_documents_error(folder: Path, what: str, found: str) -> DataError:
+def _make_no_documents_error(folder: Path, what: str, got: str) -> DataError:
     endings = ", ".join(sorted(KIND_BY_SUFFIX))
     return DataError(
         "no-documents",
         what,
-        where=str(folder),
-        found=found,
-        do=f"use a folder with files that end in {endings}",
+        at=str(folder),
+        got=got,
+        hint=f"use a folder with files that end in {endings}",
     )
 
 

@@ -82,7 +82,7 @@ class CheckContext:
         return detect_labels(self.examples)
 
     def report_problems(
-        self, code: str, severity: Severity, found: Sequence[int], message: str, do: str
+        self, code: str, severity: Severity, indices: Sequence[int], message: str, hint: str
     ) -> Iterator[Problem]:
         """One problem for each file that has examples in `found` (indices into `examples`).
 
@@ -90,7 +90,7 @@ class CheckContext:
         """
         for part in self.loaded.spans:
             # Line numbers restart in each file, so every file gets a problem of its own.
-            lines = [self.examples[i].line for i in found if part.begin <= i < part.end]
+            lines = [self.examples[i].line for i in indices if part.begin <= i < part.end]
             if lines:
                 yield Problem(
                     code=f"data/{code}",
@@ -98,7 +98,7 @@ class CheckContext:
                     count=len(lines),
                     lines=tuple(lines[:MAX_STORED_LINES]),
                     message=format_example_count(len(lines), part.end - part.begin, message),
-                    do=do,
+                    hint=hint,
                     file=part.file,
                     counted_in=part.position_unit,
                 )

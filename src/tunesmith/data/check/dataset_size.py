@@ -27,6 +27,6 @@ def check_size(context: CheckContext) -> Iterator[Problem]:
                 f"The number of different prompts is only {different:,}; "
                 f"intervals will be wide below {MIN_RECOMMENDED_EXAMPLES}."
             ),
-            do=f"give at least {MIN_EXAMPLES}, better {MIN_RECOMMENDED_EXAMPLES} or more",
+            hint=f"give at least {MIN_EXAMPLES}, better {MIN_RECOMMENDED_EXAMPLES} or more",
             file=context.loaded.spans[0].file,
         )

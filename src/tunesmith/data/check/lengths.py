@@ -47,7 +47,7 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
             # Both answers of a pair may be refused: count the example once.
             refused[error.slug] += [i] if i not in refused[error.slug][-1:] else []
             if len(reasons[error.slug]) < MAX_REASONS:
-                reasons[error.slug][error.found] = None
+                reasons[error.slug][error.got] = None
             continue
         if renderer.drops_name(example):
             nameless.append(i)

@@ -33,7 +33,8 @@ def load_data(path: str | Path, data: DataRecipe, method: Method | None = None) 
         return read_dataset(path, data.columns, data.group, method)
     except DataError as error:
         if tasks := list_other_tasks(Path(path)):
-            error.do = f"{error.do}; or give a task of another tool that stands there: {tasks}"
+            hint = f"{error.hint}; or give a task of another tool that stands there: {tasks}"
+            raise error.replace(hint=hint) from None
         raise
 
 
@@ -76,7 +77,7 @@ def load_imported_task(path: str | Path) -> tuple[LoadedDataset, ImportedTask]:
                 severity="warning",
                 count=1,
                 message=f"{task.format}: {sentence}",
-                do="say it in a recipe, or leave it",
+                hint="say it in a recipe, or leave it",
                 file=str(path),
             )
             for sentence in task.unsupported

@@ -96,7 +96,7 @@ def _read_json_log(path: Path) -> dict[str, Any]:
     try:
         value = parse_json(read_regular_file(path))
     except InvalidRow as bad:
-        raise _build_log_error(path, bad.found, "make the log again") from None
+        raise _build_log_error(path, bad.got, "make the log again") from None
     if not is_inspect_log(value):
         raise _build_log_error(path, "no eval with a model", "give a log that inspect_ai wrote")
     return dict(value)
@@ -109,7 +109,7 @@ def _read_header(path: Path, archive: JsonArchive) -> dict[str, Any]:
             try:
                 head = archive.read(name)
             except InvalidRow as bad:
-                raise _build_log_error(path, f"{name}: {bad.found}", "make the log again") from None
+                raise _build_log_error(path, f"{name}: {bad.got}", "make the log again") from None
             if is_inspect_log(head):
                 return dict(head)
     raise _build_log_error(path, "no header.json with an eval", "give a log that inspect_ai wrote")
@@ -121,7 +121,7 @@ def _iterate_archive_samples(archive: JsonArchive, unread: UnsupportedFeatures) 
             try:
                 sample = archive.read(name)
             except InvalidRow as bad:
-                unread.add(f"a sample that cannot be read: {bad.found}", name)
+                unread.add(f"a sample that cannot be read: {bad.got}", name)
                 continue
             if isinstance(sample, dict):
                 yield name, sample
@@ -355,7 +355,7 @@ def _read_scores(
     return found
 
 
-def _build_log_error(path: Path, found: str, do: str) -> DataError:
+def _build_log_error(path: Path, got: str, hint: str) -> DataError:
     return DataError(
-        "bad-log", "This log of inspect_ai cannot be read.", where=str(path), found=found, do=do
+        "bad-log", "This log of inspect_ai cannot be read.", at=str(path), got=got, hint=hint
     )

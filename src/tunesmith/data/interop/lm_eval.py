@@ -48,7 +48,7 @@ def read_lm_eval(path: Path) -> ImportedAnswers:
     scores: dict[str, dict[str, float]] = {}
     for row in read_jsonl(path):
         if isinstance(row, RowError):
-            unread.add(f"a line that cannot be read: {row.found}", f"line {row.line}")
+            unread.add(f"a line that cannot be read: {row.got}", f"line {row.line}")
             continue
         first_filter = first_filter or row.values.get("filter")
         if row.values.get("filter") != first_filter:

@@ -123,9 +123,9 @@ def _find_samples_file(path: Path, samples: Any) -> Path:
     raise DataError(
         "no-samples",
         "The samples of this eval are not there.",
-        where=str(path),
-        found=f"samples_jsonl {samples!r:.200}",
-        do=f"put the file into {path.parent}, or give the samples file itself",
+        at=str(path),
+        got=f"samples_jsonl {samples!r:.200}",
+        hint=f"put the file into {path.parent}, or give the samples file itself",
     )
 
 
@@ -133,7 +133,7 @@ def _read_samples(path: Path, unread: UnsupportedFeatures) -> list[Sample]:
     samples: list[Sample] = []
     for row in read_jsonl(path):
         if isinstance(row, RowError):
-            unread.add(f"a line that cannot be read: {row.found}", f"line {row.line}")
+            unread.add(f"a line that cannot be read: {row.got}", f"line {row.line}")
             continue
         # Rows of hosted evals nest the columns under "item", next to a "sample" with the output.
         values = row.values["item"] if isinstance(row.values.get("item"), dict) else row.values

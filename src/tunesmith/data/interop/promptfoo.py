@@ -286,7 +286,7 @@ def _read_tests(tests: Any, folder: Path, unread: UnsupportedFeatures) -> Iterat
         elif path.suffix in (".csv", ".jsonl"):
             for row in read_csv(path) if path.suffix == ".csv" else read_jsonl(path):
                 if isinstance(row, RowError):
-                    unread.add(f"a row that cannot be read: {row.found}", f"{test} {row.line}")
+                    unread.add(f"a row that cannot be read: {row.got}", f"{test} {row.line}")
                 else:
                     yield _parse_csv_test(row.values) if path.suffix == ".csv" else row.values
         else:

@@ -51,9 +51,9 @@ def find_task_file(path: str | Path) -> TaskFile | None:
         raise DataError(
             "several-tasks",
             "This folder holds several tasks of other evaluation tools.",
-            where=str(path),
-            found=truncate_list([_below(file, path) for file in tasks]),
-            do=f"give one of them, for example {tasks[0]}",
+            at=str(path),
+            got=truncate_list([_below(file, path) for file in tasks]),
+            hint=f"give one of them, for example {tasks[0]}",
         )
     if not tasks:
         return None

@@ -74,9 +74,9 @@ def read_tool_file(path: str | Path) -> ImportedTask | ImportedAnswers:
         raise DataError(
             "nothing-understood",
             f"Nothing in this {task.format} file can be used.",
-            where=str(path),
-            found="; ".join(task.unsupported) or "no examples",
-            do="give a file with questions and their answers",
+            at=str(path),
+            got="; ".join(task.unsupported) or "no examples",
+            hint="give a file with questions and their answers",
         )
     return found
 
@@ -87,9 +87,9 @@ def _build_unknown_error(path: Path) -> DataError:
     return DataError(
         "unknown-outside-format",
         "This is no file of another evaluation tool that tunesmith reads.",
-        where=str(path),
-        found="no such file" if not path.is_file() else "none of the formats",
-        do=(
+        at=str(path),
+        got="no such file" if not path.is_file() else "none of the formats",
+        hint=(
             "give promptfoo YAML, OpenAI Evals JSONL or registry YAML, an inspect_ai log, or"
             " lm-eval samples"
         ),

@@ -20,7 +20,7 @@ def read_yaml(path: Path) -> Any:
             )
         return load_plain_yaml(read_text_file(path), number_keys=True)
     except InvalidYaml as error:
-        place, found = f"{path} line {error.line}" if error.line else str(path), error.found
+        place, found = f"{path} line {error.line}" if error.line else str(path), error.got
     except UnicodeDecodeError as error:
         place, found = str(path), f"no UTF-8 at byte {error.start:,}"
     except OSError as error:
@@ -28,7 +28,7 @@ def read_yaml(path: Path) -> Any:
     raise DataError(
         "not-yaml",
         "This file cannot be read as YAML.",
-        where=place,
-        found=found,
-        do="mend that line",
+        at=place,
+        got=found,
+        hint="mend that line",
     )

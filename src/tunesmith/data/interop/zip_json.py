@@ -125,13 +125,13 @@ class JsonArchive:
             if entry.flag_bits & 1:
                 yield f"{name[:80]!r}, which is encrypted"
 
-    def _build_error(self, found: str) -> DataError:
+    def _build_error(self, got: str) -> DataError:
         return DataError(
             "bad-archive",
             "This archive is not read.",
-            where=str(self._path),
-            found=found,
-            do="make the log again, or convert it: inspect log convert --to json",
+            at=str(self._path),
+            got=got,
+            hint="make the log again, or convert it: inspect log convert --to json",
         )
 
 

@@ -112,9 +112,9 @@ class ColumnMapping:
             raise DataError(
                 "column-used-twice",
                 f'The column "{twice[0]}" is mapped twice.',
-                where="--columns",
-                found=truncate_list([f"{ours}={name}" for ours, name in columns.items()]),
-                do="map it once",
+                at="--columns",
+                got=truncate_list([f"{ours}={name}" for ours, name in columns.items()]),
+                hint="map it once",
             )
         self._source_by_own = dict(columns)
         self._own_by_source = {theirs: ours for ours, theirs in columns.items()}
@@ -145,9 +145,9 @@ def check_column_names(columns: Iterable[str]) -> None:
             raise DataError(
                 "unknown-column-name",
                 f'tunesmith has no column "{name}".',
-                where="--columns",
-                found=f"known are {', '.join(COLUMN_NAMES)}",
-                do=suggest_name(name, COLUMN_NAMES) or "write OURS=THEIRS, ours first",
+                at="--columns",
+                got=f"known are {', '.join(COLUMN_NAMES)}",
+                hint=suggest_name(name, COLUMN_NAMES) or "write OURS=THEIRS, ours first",
             )
 
 

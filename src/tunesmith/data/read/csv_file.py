@@ -44,7 +44,7 @@ def read_csv(path: Path) -> Iterator[Row | RowError]:
         while first and not first.strip():
             first = next(lines, "")
     except InvalidRow as bad:
-        raise _build_header_error(path, bad.found, bad.code) from None
+        raise _build_header_error(path, bad.got, bad.code) from None
     separator = separator or _guess_separator(first, path)
     csv.field_size_limit(
         MAX_LINE_BYTES
@@ -113,7 +113,7 @@ def _read_next_row(
     except StopIteration:
         return None
     except InvalidRow as bad:
-        return RowError(bad.code, begin, bad.found + _format_span(begin, lines.lines_read))
+        return RowError(bad.code, begin, bad.got + _format_span(begin, lines.lines_read))
     except csv.Error as error:
         return _build_quoting_error(_translate_csv_error(error), begin, lines.lines_read)
 
@@ -150,7 +150,7 @@ def _read_header(path: Path, reader: Iterator[list[str]]) -> _Header:
     except csv.Error as error:
         raise _build_header_error(path, _translate_csv_error(error)) from None
     except InvalidRow as bad:
-        raise _build_header_error(path, bad.found, bad.code) from None
+        raise _build_header_error(path, bad.got, bad.code) from None
     for name in cells:
         if _has_broken_bytes(name):
             raise _build_header_error(path, "bytes that are not UTF-8", "broken-utf8")
@@ -169,20 +169,20 @@ def _check_unique_names(path: Path, cells: Sequence[str]) -> None:
         raise DataError(
             "bad-header",
             "Two columns have the same name.",
-            where=str(path),
-            found=f'"{twice[0]}" names columns {places}'
+            at=str(path),
+            got=f'"{twice[0]}" names columns {places}'
             + (f"; also {truncate_list(twice[1:])}" if twice[1:] else ""),
-            do="rename one of them",
+            hint="rename one of them",
         )
 
 
-def _build_header_error(path: Path, found: str, slug: str = "bad-header") -> DataError:
+def _build_header_error(path: Path, got: str, slug: str = "bad-header") -> DataError:
     return DataError(
         slug,
         "The first row cannot be read.",
-        where=str(path),
-        found=found,
-        do=(
+        at=str(path),
+        got=got,
+        hint=(
             "write one row of column names, close every quote, and save as UTF-8 with lines that"
             " end in LF or CRLF"
         ),

@@ -240,7 +240,7 @@ def _read_source(
             for fault in beside.check_row(row.line, row.values):
                 log.add(fault)
         except InvalidRow as bad:
-            log.add(RowError(bad.code, row.line, bad.found))
+            log.add(RowError(bad.code, row.line, bad.got))
         # Also of refused rows: a column that the file has is not missing because a row is wrong.
         present.update(name for name in rule.columns if values.get(name) not in (None, ""))
     present.update(plain_columns)
@@ -273,9 +273,9 @@ def _check_columns_present(source: Source, first: list[Row], requested: list[str
             raise DataError(
                 "unknown-column",
                 f'There is no column "{name}".',
-                where=str(source.path),
-                found=f"columns {truncate_list(list(names), MAX_SHOWN_NAMES)}",
-                do=suggest_name(name, names) or "name one of them",
+                at=str(source.path),
+                got=f"columns {truncate_list(list(names), MAX_SHOWN_NAMES)}",
+                hint=suggest_name(name, names) or "name one of them",
             )
 
 
@@ -300,9 +300,9 @@ def _choose_format(
         raise DataError(
             "unknown-shape",
             "The columns fit no shape that tunesmith knows.",
-            where=str(path),
-            found=f"columns {truncate_list(names, MAX_SHOWN_NAMES)}{asked}",
-            do=(
+            at=str(path),
+            got=f"columns {truncate_list(names, MAX_SHOWN_NAMES)}{asked}",
+            hint=(
                 f"did you mean {likely}?"
                 if likely
                 else (
@@ -326,9 +326,9 @@ def _check_same_format(path: Path, rules: list[FormatRule]) -> None:
         raise DataError(
             "mixed-shapes",
             "The files of this folder have different shapes.",
-            where=str(path),
-            found=", ".join(shapes),
-            do="put each shape in a folder of its own",
+            at=str(path),
+            got=", ".join(shapes),
+            hint="put each shape in a folder of its own",
         )
 
 
@@ -336,7 +336,7 @@ def _build_no_examples_error(path: Path, problems: list[Problem]) -> DataError:
     errors = [problem for problem in problems if problem.severity == "error"]
     if not errors:
         return DataError(
-            "no-rows", "The file has no rows.", where=str(path), do="give a file with examples"
+            "no-rows", "The file has no rows.", at=str(path), hint="give a file with examples"
         )
     # The most frequent error is most likely the cause that all rows share.
     worst = max(errors, key=lambda problem: problem.count)
@@ -345,7 +345,7 @@ def _build_no_examples_error(path: Path, problems: list[Problem]) -> DataError:
     return DataError(
         slug,
         "No example can be read.",
-        where=place,
-        found=worst.message,
-        do=ROW_ERROR_KINDS[slug].hint,
+        at=place,
+        got=worst.message,
+        hint=ROW_ERROR_KINDS[slug].hint,
     )

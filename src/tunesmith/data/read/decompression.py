@@ -49,9 +49,9 @@ def open_decompressed(path: Path) -> Iterator[BinaryIO]:
             raise DataError(
                 "damaged-archive",
                 "This packed file cannot be unpacked.",
-                where=str(path),
-                found=f"{packing}: {str(error)[:200] or 'its end is missing'}",
-                do="copy or pack the file again",
+                at=str(path),
+                got=f"{packing}: {str(error)[:200] or 'its end is missing'}",
+                hint="copy or pack the file again",
             ) from None
 
 

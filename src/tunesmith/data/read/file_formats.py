@@ -107,9 +107,9 @@ def choose_reader(path: Path) -> FileReader:
     raise DataError(
         "unknown-format",
         "It is not clear what this file is.",
-        where=str(path),
-        found=f"starts with {start[:16]!r}",
-        do=f"known are {KNOWN_FORMATS}",
+        at=str(path),
+        got=f"starts with {start[:16]!r}",
+        hint=f"known are {KNOWN_FORMATS}",
     )
 
 
@@ -128,15 +128,15 @@ def _check_signature(path: Path, start: bytes) -> None:
     """Errors: `DataError` for files that are never read, whatever their name."""
     if not start:
         raise DataError(
-            "empty-file", "The file is empty.", where=str(path), do="give a file with examples"
+            "empty-file", "The file is empty.", at=str(path), hint="give a file with examples"
         )
     if start.startswith(b"version https://git-lfs.github.com/spec/"):
         raise DataError(
             "lfs-pointer",
             "This is a pointer of Git LFS, not the file itself.",
-            where=str(path),
-            found="a text of a few lines with the file's hash",
-            do="fetch the file: git lfs pull",
+            at=str(path),
+            got="a text of a few lines with the file's hash",
+            hint="fetch the file: git lfs pull",
         )
     for magic, name in _REJECTED_SIGNATURES.items():
         if start.startswith(magic):
@@ -155,13 +155,13 @@ def _check_signature(path: Path, start: bytes) -> None:
         raise _build_format_error(path, "UTF-16 text", _UTF8_HINT)
 
 
-def _build_format_error(path: Path, found: str, do: str) -> DataError:
+def _build_format_error(path: Path, got: str, hint: str) -> DataError:
     return DataError(
         "wrong-format",
         "This kind of file is not read.",
-        where=str(path),
-        found=found,
-        do=f"{do}; known are {KNOWN_FORMATS}",
+        at=str(path),
+        got=got,
+        hint=f"{hint}; known are {KNOWN_FORMATS}",
     )
 
 

@@ -29,8 +29,8 @@ def read_json(path: Path) -> Iterator[Row | RowError]:
         raise DataError(
             "array-too-large",
             "A JSON document is read whole and may have at most 256 MiB.",
-            where=str(path),
-            do="write JSON Lines: jq -c '.[]' FILE > FILE.jsonl",
+            at=str(path),
+            hint="write JSON Lines: jq -c '.[]' FILE > FILE.jsonl",
         )
     if raw.startswith(UTF8_BOM):
         yield RowError("bom", 0, "the bytes EF BB BF")
@@ -40,9 +40,9 @@ def read_json(path: Path) -> Iterator[Row | RowError]:
         raise DataError(
             bad.code,
             "This JSON file cannot be read.",
-            where=str(path),
-            found=bad.found,
-            do="correct the file, or write JSON Lines, where one bad line spoils only itself",
+            at=str(path),
+            got=bad.got,
+            hint="correct the file, or write JSON Lines, where one bad line spoils only itself",
         ) from None
     if (
         len(documents) == 1
@@ -72,9 +72,9 @@ def _find_row_list(path: Path, document: Mapping[str, Any]) -> tuple[str, list[A
         raise DataError(
             "several-lists",
             "This JSON file holds several lists of examples.",
-            where=str(path),
-            found=found,
-            do="write each into a file of its own; a name such as train or test gives the split",
+            at=str(path),
+            got=found,
+            hint="write each into a file of its own; a name such as train or test gives the split",
         )
     # pandas' default to_json() writes {column: {index: value}}.
     are_columns = (
@@ -87,13 +87,13 @@ def _find_row_list(path: Path, document: Mapping[str, Any]) -> tuple[str, list[A
             if are_columns
             else "This JSON file holds no list of examples."
         ),
-        where=str(path),
-        found=(
+        at=str(path),
+        got=(
             f"an object with the keys {truncate_list(list(document), 8)}"
             if document
             else "an empty object"
         ),
-        do=_ROWS_HINT,
+        hint=_ROWS_HINT,
     )
 
 

@@ -40,7 +40,7 @@ def read_jsonl(path: Path) -> Iterator[Row | RowError]:
                 if bad.code == "unreadable-line" and not end.endswith(b"\n")
                 else bad.code
             )
-            yield RowError(code, number, bad.found)
+            yield RowError(code, number, bad.got)
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def read_parquet(path: Path) -> Iterator[Row | RowError]:
                 values[name] = _get_class_name(values[name], labels, name)
             yield Row(number, values)
         except InvalidRow as bad:
-            yield RowError(bad.code, number, bad.found)
+            yield RowError(bad.code, number, bad.got)
 
 
 def _try_in_child(path: Path) -> None:
@@ -107,13 +107,13 @@ def _try_in_child(path: Path) -> None:
         raise _build_damaged_error(path, said or "reading it takes more memory than there is")
 
 
-def _build_damaged_error(path: Path, found: str) -> DataError:
+def _build_damaged_error(path: Path, got: str) -> DataError:
     return DataError(
         "damaged-table",
         "This table cannot be read.",
-        where=str(path),
-        found=found,
-        do="write the file again; it is damaged or not what its first bytes say",
+        at=str(path),
+        got=got,
+        hint="write the file again; it is damaged or not what its first bytes say",
     )
 
 

@@ -35,16 +35,16 @@ class RowError(NamedTuple):
 
     code: str
     line: int
-    found: str
+    got: str
 
 
 class InvalidRow(Exception):
     """Raised while one row is parsed and caught by the file's reader, which logs a `RowError`."""
 
-    def __init__(self, code: str, found: str) -> None:
-        super().__init__(found)
+    def __init__(self, code: str, got: str) -> None:
+        super().__init__(got)
         self.code = code
-        self.found = found
+        self.got = got
 
 
 class _ErrorKind(NamedTuple):
@@ -263,7 +263,7 @@ ROW_ERROR_KINDS: dict[str, _ErrorKind] = {
 class _Tally:
     count: int = 0
     lines: list[int] = field(default_factory=list)
-    found: dict[str, int] = field(default_factory=dict)
+    values: dict[str, int] = field(default_factory=dict)
 
 
 class RowErrorLog:
@@ -279,12 +279,12 @@ class RowErrorLog:
         tally = self._tallies.setdefault(error.code, _Tally())
         tally.count += 1
         # Bounded: a file with a million different errors keeps a few of them as text.
-        if not tally.found or (
-            ROW_ERROR_KINDS[error.code].lists_all_values and len(tally.found) < MAX_FOUND_VALUES
+        if not tally.values or (
+            ROW_ERROR_KINDS[error.code].lists_all_values and len(tally.values) < MAX_FOUND_VALUES
         ):
-            tally.found.setdefault(error.found, 0)
-        if error.found in tally.found:
-            tally.found[error.found] += 1
+            tally.values.setdefault(error.got, 0)
+        if error.got in tally.values:
+            tally.values[error.got] += 1
         # Errors arrive in file order, so comparing with the last line is enough to skip repeats.
         if (
             error.line
@@ -305,16 +305,16 @@ class RowErrorLog:
                 severity=severity,
                 count=tally.count,
                 lines=tuple(tally.lines),
-                message=f"{message}: {tally.count:,}. {_describe_values(tally.found, names_all)}",
-                do=do,
+                message=f"{message}: {tally.count:,}. {_describe_values(tally.values, names_all)}",
+                hint=do,
                 file=self._file,
                 counted_in=self._counted_in,
             )
 
 
-def _describe_values(found: dict[str, int], names_all: bool) -> str:
+def _describe_values(values: dict[str, int], names_all: bool) -> str:
     if not names_all:
-        return f"First: {next(iter(found))}"
+        return f"First: {next(iter(values))}"
     return ", ".join(
-        f"{what} (in {count:,} row{'s' * (count > 1)})" for what, count in found.items()
+        f"{what} (in {count:,} row{'s' * (count > 1)})" for what, count in values.items()
     )

@@ -99,20 +99,20 @@ def find_sources(path: Path) -> Sources:
             raise DataError(
                 "an-address",
                 "Data is read from files of this machine, and this is an address.",
-                where=str(path),
-                do="download it, and give the file or folder",
+                at=str(path),
+                hint="download it, and give the file or folder",
             )
         if not path.exists():
             raise DataError(
-                "missing", "There is no such file or folder.", where=str(path), do="check the path"
+                "missing", "There is no such file or folder.", at=str(path), hint="check the path"
             )
         if not path.is_file():  # opening a pipe may block forever, and it can be read only once
             raise DataError(
                 "not-a-file",
                 "This is neither a file nor a folder.",
-                where=str(path),
-                found="a pipe or a device",
-                do="save the examples in a file",
+                at=str(path),
+                got="a pipe or a device",
+                hint="save the examples in a file",
             )
         return Sources((Source(path, choose_reader(path), None),))
     except OSError as error:
@@ -126,16 +126,16 @@ def build_read_error(path: Path, error: OSError) -> DataError:
         return DataError(
             "unreadable",
             "This cannot be read.",
-            where=str(path)[:300],
-            found=found,
-            do="check the path",
+            at=str(path)[:300],
+            got=found,
+            hint="check the path",
         )
     return DataError(
         "no-permission",
         "This may not be read.",
-        where=str(error.filename or path),
-        found="permission denied",
-        do="give yourself the right to read it (chmod u+r)",
+        at=str(error.filename or path),
+        got="permission denied",
+        hint="give yourself the right to read it (chmod u+r)",
     )
 
 
@@ -162,9 +162,9 @@ def _find_sources_in(folder: Path) -> Sources:
         raise DataError(
             "no-data-files",
             "This folder holds nothing that can be read.",
-            where=str(folder),
-            found=truncate_list(sorted({*passed_over, *companions})) or "an empty folder",
-            do=f"give {KNOWN_FORMATS}",
+            at=str(folder),
+            got=truncate_list(sorted({*passed_over, *companions})) or "an empty folder",
+            hint=f"give {KNOWN_FORMATS}",
         )
     _check_single_subset(folder, files)
     _check_split_names(folder, files)
@@ -258,7 +258,7 @@ def _choose_subset(folder: Path, paths: Sequence[Path], problems: list[Problem])
     try:
         named = read_subsets(folder)
     except InvalidYaml as error:
-        problems.append(_build_problem("unreadable-card", folder / "README.md", error.found))
+        problems.append(_build_problem("unreadable-card", folder / "README.md", error.got))
         return None
     below = [path.relative_to(folder).as_posix() for path in paths if _is_data(path)]
     here = {subset.name: sum(subset.find_split(path)[1] for path in below) for subset in named}
@@ -306,9 +306,9 @@ def _classify_file(path: Path, relative_path: str, subset: Subset | None) -> _Fo
         raise DataError(
             "unclear-split",
             "The name of this file says two splits.",
-            where=str(path),
-            found=" and ".join(sorted(sides)),
-            do="name only one of train, validation or test",
+            at=str(path),
+            got=" and ".join(sorted(sides)),
+            hint="name only one of train, validation or test",
         )
     is_datasets_own = shard == "data"  # save_to_disk calls every shard data-00000-of-00002.arrow
     key = tuple(rest for rest in rests if rest and not (is_datasets_own and rest == "data"))
@@ -348,9 +348,9 @@ def _build_subsets_error(
     return DataError(
         "several-subsets",
         what,
-        where=str(folder),
-        found=truncate_list(found, MAX_SHOWN_NAMES),
-        do=f"{one}; to use all as one data set, put the files side by side",
+        at=str(folder),
+        got=truncate_list(found, MAX_SHOWN_NAMES),
+        hint=f"{one}; to use all as one data set, put the files side by side",
     )
 
 
@@ -361,9 +361,9 @@ def _check_split_names(folder: Path, files: Sequence[_FolderFile]) -> None:
         raise DataError(
             "unclear-split",
             "Some files of this folder say which split they are, others do not.",
-            where=str(folder),
-            found=f"{truncate_list(without)} without a split in the name",
-            do="name them train, validation or test, or take them out",
+            at=str(folder),
+            got=f"{truncate_list(without)} without a split in the name",
+            hint="name them train, validation or test, or take them out",
         )
 
 
@@ -392,13 +392,13 @@ def _report_problems(
         )
 
 
-def _build_problem(code: str, place: Path, found: str, count: int = 1) -> Problem:
+def _build_problem(code: str, place: Path, got: str, count: int = 1) -> Problem:
     kind = ROW_ERROR_KINDS[code]
     return Problem(
         code=f"data/{code}",
         severity=kind.severity,
         count=count,
-        message=f"{kind.message}: {found}",
-        do=kind.hint,
+        message=f"{kind.message}: {got}",
+        hint=kind.hint,
         file=str(place),
     )

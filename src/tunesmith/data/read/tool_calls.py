@@ -55,7 +55,7 @@ def _parse_call(value: Any, name: str) -> Any:
     try:
         return parse_if_json(value)
     except InvalidRow as bad:
-        raise InvalidRow("broken-call", f'"{name}" is not valid JSON: {bad.found}') from None
+        raise InvalidRow("broken-call", f'"{name}" is not valid JSON: {bad.got}') from None
 
 
 def _normalize_call(call: Any, name: str) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def _read_arguments(function: Mapping[str, Any], called: str) -> dict[str, Any]:
             value = parse_json(value.encode("utf-8", "surrogatepass"))
         except InvalidRow as bad:
             raise InvalidRow(
-                "broken-call", f'the arguments of "{called}" are not valid JSON: {bad.found}'
+                "broken-call", f'the arguments of "{called}" are not valid JSON: {bad.got}'
             ) from None
     if value is None or (isinstance(value, str) and not value.strip()):
         return {}

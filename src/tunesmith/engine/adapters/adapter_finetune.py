@@ -75,7 +75,7 @@ class ContinuedAdapterFinetune(AdapterFinetune):
             raise ModelError(
                 "base-is-gone",
                 "The adapter was trained further, so the model cannot answer as it did before.",
-                do="load the earlier adapter beside it",
+                hint="load the earlier adapter beside it",
             )
         yield
 

@@ -72,7 +72,7 @@ class FullFinetune:
             raise ModelError(
                 "base-is-gone",
                 "The model's own weights were trained, so it cannot answer as its base.",
-                do="load the base model beside it",
+                hint="load the base model beside it",
             )
         yield
 

@@ -74,7 +74,7 @@ def read_model(model: PreTrainedModel, folder: Path) -> None:
         raise ModelError(
             "model-misfit",
             "The written model cannot be read back.",
-            where=str(folder),
-            found=" ".join(str(error).split())[:300] or type(error).__name__,
-            do="make the run again",
+            at=str(folder),
+            got=" ".join(str(error).split())[:300] or type(error).__name__,
+            hint="make the run again",
         ) from None

@@ -196,7 +196,7 @@ def attach_lora(
         raise ModelError(
             "no-linear-layers",
             "This model has no linear layer that LoRA could adapt.",
-            do="use another model",
+            hint="use another model",
         )
     model.requires_grad_(False)
     options: dict[str, Any] = {
@@ -216,7 +216,9 @@ def check_no_adapter(model: nn.Module) -> None:
     """Errors: `ModelError` when an adapter is attached to the model."""
     if find_lora_layers(model):
         raise ModelError(
-            "adapter-attached", "This model carries an adapter already.", do="load the model again"
+            "adapter-attached",
+            "This model carries an adapter already.",
+            hint="load the model again",
         )
 
 

@@ -84,8 +84,8 @@ def export_merged(
         raise ModelError(
             "target-exists",
             "There is something at this place already.",
-            where=str(to),
-            do="choose another folder",
+            at=str(to),
+            hint="choose another folder",
         )
     model = load_model(folder, "float32", adapter).model
     from_four_bits = has_four_bit_layers(model)
@@ -140,8 +140,8 @@ def merge(model: PreTrainedModel) -> None:
             raise ModelError(
                 "tied-head",
                 "The adapter changes the output head, whose weight is the embedding too.",
-                where=name,
-                do="serve the adapter beside its model; it cannot be merged",
+                at=name,
+                hint="serve the adapter beside its model; it cannot be merged",
             )
         replace_layer(model, name, build_plain_layer(layer.frozen, layer.compute_merged_OI()))
     # 4-bit layers without an adapter are dequantized as well: the result is an ordinary float
@@ -191,9 +191,9 @@ def _measure_adapter_shift(
         raise ModelError(
             "adapter-inert",
             "The adapter changes nothing that could be merged.",
-            where=str(adapter),
-            found=f"log-probabilities of {len(tuned_KV):,} places move by at most {moved:.1e} nats",
-            do="train it first, or use the base model",
+            at=str(adapter),
+            got=f"log-probabilities of {len(tuned_KV):,} places move by at most {moved:.1e} nats",
+            hint="train it first, or use the base model",
         )
     return moved
 
@@ -205,12 +205,12 @@ def _check_same_answers(tuned_KV: Tensor, merged_KV: Tensor, where: str) -> floa
         raise GateFailed(
             "merge-differs",
             "The merged model does not answer as the model with its adapter; it was not kept.",
-            where=where,
-            found=(
+            at=where,
+            got=(
                 f"a log-probability moved by {difference:.1e} nats; rounding is at most"
                 f" {TOLERANCE_NATS:.0e}"
             ),
-            do="serve the adapter beside its model, and report this",
+            hint="serve the adapter beside its model, and report this",
         )
     return difference
 

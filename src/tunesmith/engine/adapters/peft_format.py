@@ -214,17 +214,17 @@ def _build_unreadable_error(folder: Path, error: Exception) -> ModelError:
     return ModelError(
         "adapter-unreadable",
         "The adapter's weights cannot be read (pickled weights are never opened).",
-        where=str(folder / WEIGHTS_FILE),
-        found=str(error),
-        do="restore the file, or train again",
+        at=str(folder / WEIGHTS_FILE),
+        got=str(error),
+        hint="restore the file, or train again",
     )
 
 
-def _build_misfit_error(folder: Path, found: str) -> ModelError:
+def _build_misfit_error(folder: Path, got: str) -> ModelError:
     return ModelError(
         "adapter-misfit",
         "This adapter was made for another model.",
-        where=str(folder),
-        found=found,
-        do="load the model it was trained on",
+        at=str(folder),
+        got=got,
+        hint="load the model it was trained on",
     )

@@ -23,7 +23,9 @@ def quantize_to_four_bits(model: PreTrainedModel, device: torch.device) -> None:
     layers = find_linear_layers(model)
     if not layers:
         raise ModelError(
-            "no-linear-layers", "This model has no layer to hold in 4 bits.", do="use another model"
+            "no-linear-layers",
+            "This model has no layer to hold in 4 bits.",
+            hint="use another model",
         )
     for name, layer in layers.items():
         if not isinstance(layer, FourBitLinear):
@@ -41,6 +43,6 @@ def check_quantization(model: nn.Module, *, is_expected: bool) -> None:
         raise ModelError(
             "four-bits",
             "QLoRA and only QLoRA trains on weights held in 4 bits.",
-            found=f"the model is held {'whole' if is_expected else 'in 4 bits'}",
-            do="load the model again for this recipe",
+            got=f"the model is held {'whole' if is_expected else 'in 4 bits'}",
+            hint="load the model again for this recipe",
         )

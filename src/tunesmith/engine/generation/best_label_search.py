@@ -149,7 +149,7 @@ def build_label_trie(labels: Sequence[Sequence[int]]) -> LabelTrieNode:
     """
     if not all(labels):
         raise UsageError(
-            "empty-label", "A label has no tokens.", found=f"label {labels.index([]) + 1}"
+            "empty-label", "A label has no tokens.", got=f"label {labels.index([]) + 1}"
         )
     root = LabelTrieNode(())
     for a, label in enumerate(labels):

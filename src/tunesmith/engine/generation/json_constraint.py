@@ -122,10 +122,10 @@ def _check_matcher(matcher: LLMatcher) -> None:
         )
 
 
-def _build_unenforceable_error(found: str) -> UsageError:
+def _build_unenforceable_error(got: str) -> UsageError:
     return UsageError(
         "form-not-enforced",
         "Answers cannot be held to this JSON schema.",
-        found=found,
-        do="give a smaller schema, or set evaluation.constrained to false",
+        got=got,
+        hint="give a smaller schema, or set evaluation.constrained to false",
     )

@@ -48,7 +48,7 @@ class Sampling:
             raise UsageError(
                 "bad-sampling",
                 "Sampling needs a temperature of at least 0 and a top_p above 0 and at most 1.",
-                found=f"temperature {self.temperature}, top_p {self.top_p}",
+                got=f"temperature {self.temperature}, top_p {self.top_p}",
             )
 
 
@@ -148,8 +148,8 @@ def _apply_constraints(logits_BV: Tensor, sequences: Sequence[SequenceState]) ->
             raise UsageError(
                 "nothing-allowed",
                 "A constraint allows no token to follow.",
-                found=f"after {row.tokens}",
-                do="allow a stop token where an answer may end",
+                got=f"after {row.tokens}",
+                hint="allow a stop token where an answer may end",
             )
     return logits_BV.masked_fill(forbidden_BV, float("-inf"))
 

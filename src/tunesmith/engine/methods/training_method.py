@@ -160,9 +160,9 @@ def prepare_arrays(method: TrainingMethod, arrays: TokenArrays) -> TokenArrays:
         raise TrainingError(
             "no-column",
             f"The data has no column {missing[0]!r}, which the method reads.",
-            where=type(method).__name__,
-            found=f"columns: {', '.join(arrays.columns_E) or 'none'}",
-            do="name the kind of data that has it in the method's spec",
+            at=type(method).__name__,
+            got=f"columns: {', '.join(arrays.columns_E) or 'none'}",
+            hint="name the kind of data that has it in the method's spec",
         )
     return replace(arrays, extras=method.prepare(arrays))
 

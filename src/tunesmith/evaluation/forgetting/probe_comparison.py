@@ -45,8 +45,8 @@ def compute_forgetting(before: GeneralAbility, after: GeneralAbility) -> Forgett
         raise RecordError(
             "other-probe",
             "general ability was measured with two different probes and cannot be compared",
-            found=f"{before.probe[:12]} before, {after.probe[:12]} after",
-            do="measure both with the same version of tunesmith",
+            got=f"{before.probe[:12]} before, {after.probe[:12]} after",
+            hint="measure both with the same version of tunesmith",
         )
     pairs = list(zip(before.answers, after.answers, strict=True))
     whole = _compute_change("all", pairs)
@@ -134,8 +134,8 @@ def _compute_text_change(
         raise RecordError(
             "other-tokens",
             "losses per token of two different tokenizers cannot be compared",
-            found=f"{int(tokens_N.sum()):,} and {sum(text.tokens for text in after):,} tokens",
-            do="measure forgetting on a model and on a model tuned from it",
+            got=f"{int(tokens_N.sum()):,} and {sum(text.tokens for text in after):,} tokens",
+            hint="measure forgetting on a model and on a model tuned from it",
         )
     before_N = np.array([text.nats for text in before])
     after_N = np.array([text.nats for text in after])

@@ -74,14 +74,14 @@ def read_human_labels(path: Path) -> RatedAnswers | RatedPairs:
         raise DataError(
             "no-labels",
             "file of human-rated answers not found",
-            where=str(path),
-            do="check judge.labels",
+            at=str(path),
+            hint="check judge.labels",
         )
     table = path.suffix.lower() in (".csv", ".tsv")
     found = list(read_csv(path) if table else read_jsonl(path))
     rows = [one for one in found if isinstance(one, Row)]
     faults = [
-        (one.line, one.found) for one in found if isinstance(one, RowError) and one.code != "bom"
+        (one.line, one.got) for one in found if isinstance(one, RowError) and one.code != "bom"
     ]
     wanted = _PREFERENCE_COLUMNS if rows and "winner" in rows[0].values else _RATING_COLUMNS
     faults += [(row.line, fault) for row in rows for fault in _find_row_errors(row, wanted)]
@@ -206,7 +206,7 @@ def _raise_label_error(path: Path, faults: Sequence[tuple[int, str]]) -> None:
             if lines
             else "file of human-rated answers is empty"
         ),
-        where=f"{path} lines {truncate_list(lines)}" if lines else str(path),
-        found=truncate_list([f"{line}: {fault}" for line, fault in faults]),
-        do="use question, answer and label, or question, a, b and winner, in every row",
+        at=f"{path} lines {truncate_list(lines)}" if lines else str(path),
+        got=truncate_list([f"{line}: {fault}" for line, fault in faults]),
+        hint="use question, answer and label, or question, a, b and winner, in every row",
     )

@@ -43,9 +43,9 @@ class FunctionScorer:
             raise RecipeError(
                 "no-scorer-file",
                 "scorer file not found",
-                where="evaluation.scorer",
-                found=str(file),
-                do="write file.py:function, with the path relative to the working directory",
+                at="evaluation.scorer",
+                got=str(file),
+                hint="write file.py:function, with the path relative to the working directory",
             )
         self.name = f"{file.name}:{function}"
         self.metric = function
@@ -94,9 +94,9 @@ class FunctionScorer:
             raise RecipeError(
                 "broken-scorer",
                 "cannot use the scorer file",
-                where=self._setup["file"],
-                found=str(broken),
-                do="fix the file; it is run on its own and can import from its own folder",
+                at=self._setup["file"],
+                got=str(broken),
+                hint="fix the file; it is run on its own and can import from its own folder",
             ) from None
 
     def _check_result(

@@ -64,9 +64,9 @@ class MatchScorer:
             raise RecipeError(
                 "bad-match",
                 "scorer match takes one position and flags, joined by +",
-                where="evaluation.scorer",
-                found=words,
-                do=(
+                at="evaluation.scorer",
+                got=words,
+                hint=(
                     f"one of {', '.join(POSITIONS)}; any of {', '.join(FLAGS)}, as in"
                     " match:begin+case"
                 ),

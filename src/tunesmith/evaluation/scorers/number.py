@@ -186,8 +186,8 @@ def _parse_tolerance(text: str) -> float:
         raise RecipeError(
             "bad-tolerance",
             "tolerance of the scorer number must be a fraction of the reference",
-            where="evaluation.scorer",
-            found=text,
-            do="write a number of at least 0 and below 1, as in number:0.01",
+            at="evaluation.scorer",
+            got=text,
+            hint="write a number of at least 0 and below 1, as in number:0.01",
         )
     return tolerance

@@ -46,9 +46,9 @@ class RegexScorer:
             raise RecipeError(
                 "bad-pattern",
                 "pattern of the scorer is not a regular expression",
-                where="evaluation.scorer",
-                found=fault,
-                do="use the syntax of Python's re module",
+                at="evaluation.scorer",
+                got=fault,
+                hint="use the syntax of Python's re module",
             )
         self._pattern, self._limits = pattern, limits
 

@@ -109,8 +109,8 @@ def score_one(scorer: BatchScorer, answer: str, reference: str) -> dict[str, flo
         raise DataError(
             "unscored",
             "answer could not be scored",
-            found=scored.reason,
-            do="inspect the answer",
+            got=scored.reason,
+            hint="inspect the answer",
         )
     return scored
 

@@ -98,7 +98,7 @@ def choose_scorer(
         raise DataError(
             "no-answers",
             "cannot choose a scorer without answers",
-            do="add training examples that have an answer",
+            hint="add training examples that have an answer",
         )
     finals = [extract_final_answer(reference) for reference in references]
     reasoning = explain_reasoning(references)
@@ -147,9 +147,9 @@ def _make_unknown_error(name: str) -> RecipeError:
             if name != "similarity"
             else "scorer similarity needs an embedding model"
         ),
-        where="evaluation.scorer",
-        found=f"known scorers: {', '.join([*known, *options])}, file.py:function",
-        do=do,
+        at="evaluation.scorer",
+        got=f"known scorers: {', '.join([*known, *options])}, file.py:function",
+        hint=do,
     )
 
 

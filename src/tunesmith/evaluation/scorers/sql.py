@@ -51,9 +51,9 @@ class SqlScorer:
             raise RecipeError(
                 "no-schema",
                 "cannot read the script that creates the database",
-                where=str(path),
-                found=str(error),
-                do="check the path in evaluation.scorer: sql:FILE",
+                at=str(path),
+                got=str(error),
+                hint="check the path in evaluation.scorer: sql:FILE",
             ) from None
 
     def find_reference_error(self, reference: str) -> str | None:

@@ -47,9 +47,9 @@ class SquadScorer:
             raise RecipeError(
                 "bad-squad",
                 "scorer squad takes f1 or exact",
-                where="evaluation.scorer",
-                found=deciding,
-                do="write squad, or squad:exact",
+                at="evaluation.scorer",
+                got=deciding,
+                hint="write squad, or squad:exact",
             )
         self.metric = f"squad_{deciding}"
 

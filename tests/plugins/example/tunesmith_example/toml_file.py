@@ -14,11 +14,14 @@ def read_toml(path: Path) -> Iterator[Row | RowError]:
         rows = tomllib.loads(path.read_text(encoding="utf-8")).get("examples")
     except ValueError as error:
         raise DataError(
-            "not-toml", "This is no TOML.", where=str(path), found=str(error), do="correct it"
+            "not-toml", "file is not valid TOML", at=str(path), got=str(error), hint="fix the file"
         ) from None
     if not isinstance(rows, list):
         raise DataError(
-            "no-examples", "There are no examples.", where=str(path), do="write tables [[examples]]"
+            "no-examples",
+            "file contains no examples",
+            at=str(path),
+            hint="write tables [[examples]]",
         )
     for number, row in enumerate(rows, start=1):
         if isinstance(row, dict):
