@@ -244,7 +244,7 @@ def _count(
     for i in planted:
         copied = dice.choice(train)
         test[i] = _example(i + 1, dice.choice(edits)(copied.question, dice), copied.answer)
-    found = {leak.held_out_line - 1 for leak in find_contamination(train, test).found}
+    found = {leak.held_out_line - 1 for leak in find_contamination(train, test).examples}
     return len(planted), len(found & planted), len(found)
 
 
@@ -283,7 +283,7 @@ def _banking77(folder: Path, repeats: int) -> Iterable[Row]:
         yield _row(
             f"banking77 as it is: share of the test examples that leak, {kind}", count / len(test)
         )
-    alike = {leak.held_out_line for leak in leaks.found}
+    alike = {leak.held_out_line for leak in leaks.examples}
     others = [example for example in test if example.line not in alike]
 
     def draw(dice: random.Random) -> tuple[list[Example], list[Example]]:

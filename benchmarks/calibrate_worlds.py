@@ -249,7 +249,7 @@ def _contender(name: str, kind: str, score: Quantity) -> Contender:
     return Contender(
         name=name,
         kind=kind,
-        given="",
+        description="",
         metrics={"exact": score},
         seconds_per_request=0.1,
         tokens_in_per_request=1,

@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 
 HERE = Path(__file__).resolve().parent
 SIZES = {"banking77": (3000, 400), "gsm8k": (400, 200)}
-LEAKS = "data.allow_leaks=[normalised,13-gram,near]"
+LEAKS = "data.allow_contamination=[normalised,13-gram,near]"
 TUNING = {"banking77": ["--minutes", "6"], "gsm8k": ["--minutes", "4"]}
 
 

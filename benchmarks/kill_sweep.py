@@ -91,11 +91,11 @@ def some_recipe() -> Recipe:
     """
     training = TrainingRecipe(
         learning_rate=0.1,
-        decay="constant",
+        lr_scheduler="constant",
         epochs=2.0,
         batch_size=4,
-        micro_batch=2,
-        evaluations=3,
+        micro_batch_size=2,
+        num_evals=3,
         checkpoint_minutes=0.0,
     )
     return Recipe(adapter=AdapterRecipe(rank=2, alpha=4, dropout=0.1), training=training)

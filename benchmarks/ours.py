@@ -33,6 +33,10 @@ from tunesmith.records import (
 Job = dict[str, Any]
 
 
+DTYPES = {"auto": "auto", "float32": "float32", "bf16": "bfloat16"}
+"""The peer's word for a number format -> the recipe's."""
+
+
 def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text())
     report = generate(job) if job["method"] == "generate" else train(job)
@@ -43,7 +47,7 @@ def train(job: Job) -> dict[str, Any]:
     """Seconds and loss of each step. What stands before the first step (memory plan, base model's
     loss) is told apart; the reference of DPO is part of the cost, and counted with all that stood
     before it."""
-    loaded = load_model(job["model"], job["precision"], four_bits=job["kind"] == "qlora")
+    loaded = load_model(job["model"], DTYPES[job["precision"]], four_bits=job["kind"] == "qlora")
     given = Arrays.read(Path(job["data"]))
     arrays = token_arrays(given, job["method"])
     clock = Clock(job["save_initial"], loaded.model)
@@ -105,9 +109,11 @@ class Clock:
 
 
 def recipe_of(job: Job) -> Recipe:
-    adapter = AdapterRecipe(kind=job["kind"])
+    adapter = AdapterRecipe(kind="full")
     if job["kind"] != "full":
-        adapter = AdapterRecipe(kind=job["kind"], rank=job["rank"], alpha=job["alpha"])
+        adapter = AdapterRecipe(
+            rank=job["rank"], alpha=job["alpha"], load_in_4bit=job["kind"] == "qlora"
+        )
     return Recipe(
         method=job["method"],
         seed=job["seed"],
@@ -117,10 +123,10 @@ def recipe_of(job: Job) -> Recipe:
             learning_rate=job["learning_rate"],
             batch_size=job["batch_size"],
             epochs=1,
-            warmup_share=0,
-            decay="constant",
-            evaluations=1,
-            precision=job["precision"],
+            warmup_ratio=0,
+            lr_scheduler="constant",
+            num_evals=1,
+            dtype=DTYPES[job["precision"]],
         ),
     )
 
@@ -132,7 +138,9 @@ def token_arrays(given: Arrays, method: str) -> TokenArrays:
 
 def generate(job: Job) -> dict[str, Any]:
     """Seconds of all answers; loading and one warm-up batch are not counted."""
-    generator = Generator(load_model(job["model"], job["precision"]), EvaluationRecipe().batch_size)
+    generator = Generator(
+        load_model(job["model"], DTYPES[job["precision"]]), EvaluationRecipe().batch_size
+    )
     prompts, stop_ids = json.loads(Path(job["data"]).read_text()), set(job["stop_ids"])
     generator.generate(prompts[:8], job["max_new_tokens"], stop_ids)
     began, began_cpu = time.perf_counter(), time.process_time()

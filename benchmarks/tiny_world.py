@@ -38,17 +38,17 @@ from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
 SHORT = (
     "training.epochs=1",
     "training.learning_rate=0.01",
-    "training.precision=float32",
+    "training.dtype=float32",
     "training.batch_size=8",
-    "training.evaluations=2",
+    "training.num_evals=2",
     "training.checkpoint_minutes=0",
     "adapter.rank=4",
-    "evaluation.test_limit=12",
-    "evaluation.validation_limit=4",
+    "evaluation.max_test_examples=12",
+    "evaluation.max_validation_examples=4",
     "evaluation.max_new_tokens=8",
-    "evaluation.shots=2",
-    "evaluation.trials=2",
-    "retrieval.k=2",
+    "evaluation.max_shots=2",
+    "evaluation.prompt_trials=2",
+    "retrieval.top_k=2",
 )
 
 
@@ -219,7 +219,7 @@ def outcome_of(folder: Path) -> dict[str, Any]:
         ]
         for name in opened.list_contenders()
     }
-    found["choices"] = {one.what: one.trials for one in opened.read_selections().records}
+    found["choices"] = {one.purpose: one.trials for one in opened.read_selections().records}
     if opened.has(Evaluation):
         evaluation = opened.read(Evaluation)
         found["metrics"] = {one.name: one.metrics for one in evaluation.contenders}

@@ -57,18 +57,18 @@ def facts(
                 tokens_in=5,
                 tokens_out=1,
                 seconds=0.2,
-                finished=True,
+                is_complete=True,
             )
             for one, text in zip(test, texts, strict=True)
         ]
         kind = "tuned" if contender == "tuned" else "zero-shot"
         asked.append(
             ContenderAnswers(
-                ContenderSpec(name=contender, kind=kind, given="the question"), answers
+                ContenderSpec(name=contender, kind=kind, description="the question"), answers
             )
         )
     dataset = DatasetInfo(
-        name="numbers", shape="messages", files=(), columns={}, examples=900, content=content
+        name="numbers", format="messages", files=(), columns={}, examples=900, content=content
     )
     return ComparableRun(
         run=Run(
@@ -111,6 +111,8 @@ def stored(facts: ComparableRun, parent: Path) -> RunFolder:
         folder.write(record)
     folder.write_recipe(facts.recipe)
     for contender in facts.evaluation.contenders:
-        profile = ContenderSpec(name=contender.name, kind=contender.kind, given=contender.given)
-        folder.write_answers(ContenderRecord(profile=profile), facts.answers[contender.name])
+        profile = ContenderSpec(
+            name=contender.name, kind=contender.kind, description=contender.description
+        )
+        folder.write_answers(ContenderRecord(spec=profile), facts.answers[contender.name])
     return folder

@@ -21,10 +21,10 @@ from tunesmith.records import Analysis, Example
 
 def test_each_failure_has_its_nearest_train_examples(label_world: World) -> None:
     analysis = analyze_errors(*label_world, "tuned")
-    failure = next(one for one in analysis.failures if one.wanted == "refund")
-    assert len(failure.neighbours) == 3 and failure.said == "return"
-    assert failure.taught + failure.misled <= 3
-    assert {one.answer for one in failure.neighbours} <= {"refund", "return"}
+    failure = next(one for one in analysis.failures if one.expected == "refund")
+    assert len(failure.neighbors) == 3 and failure.predicted == "return"
+    assert failure.neighbors_with_reference + failure.neighbors_with_prediction <= 3
+    assert {one.answer for one in failure.neighbors} <= {"refund", "return"}
 
 
 class SortedLetters:
@@ -57,10 +57,12 @@ def test_planted_wrong_labels_are_found_where_words_and_meaning_agree(label_worl
     evaluation, answers, test, _ = label_world
     train, planted = mislabeled()
     analysis = analyze_errors(evaluation, answers, test, train, "tuned", embedder=SortedLetters())
-    found = {one.example for one in analysis.suspects}
+    found = {one.example for one in analysis.label_issues}
     assert len(found & planted) >= 8 and not found - planted
-    assert analysis.suspects_by == "nearest neighbors by words, nearest neighbors by meaning"
-    assert {one.signals for one in analysis.suspects} == {2}
+    assert (
+        analysis.label_issue_signals == "nearest neighbors by words, nearest neighbors by meaning"
+    )
+    assert {one.n_signals for one in analysis.label_issues} == {2}
 
 
 def test_with_one_signal_nothing_is_suspected(label_world: World) -> None:
@@ -68,7 +70,7 @@ def test_with_one_signal_nothing_is_suspected(label_world: World) -> None:
     evaluation, answers, test, _ = label_world
     train, _ = mislabeled()
     analysis = analyze_errors(evaluation, answers, test, train, "tuned")
-    assert (analysis.suspects, analysis.suspected, analysis.suspects_among) == ((), 0, 0)
+    assert (analysis.label_issues, analysis.n_label_issues, analysis.n_checked_labels) == ((), 0, 0)
     assert not [one for one in analysis.suggestions if one.text.startswith("Check")]
 
 
@@ -89,7 +91,7 @@ def test_what_the_confident_model_contradicts_is_suspect_only_where_the_neighbor
         right[1].id: ("arrival", 0.99),
     }
     analysis = analyze_errors(evaluation, answers, test, train, "tuned", beliefs)
-    found = {one.example for one in analysis.suspects}
+    found = {one.example for one in analysis.label_issues}
     assert len(found & planted) >= 7 and not found - {one.id for one in wrong[:-1]}
     count = len(found)
     assert (
@@ -104,7 +106,7 @@ def test_a_signal_that_speaks_for_the_answer_acquits_it() -> None:
         "words": {one.id: LabelSignal("bill_due", "w")},
         "meaning": {one.id: LabelSignal("bill_due", "m")},
     }
-    assert [found.why for found in find_label_issues([one], against)] == ["w; m"]
+    assert [found.reason for found in find_label_issues([one], against)] == ["w; m"]
     assert not find_label_issues(
         [one], {**against, "model": {one.id: LabelSignal("calendar", "model")}}
     )
@@ -124,10 +126,10 @@ def test_no_sentence_calls_a_suspicion_sure(label_world: World, tmp_path: Path) 
         for row in csv.DictReader((tmp_path / "to_label.csv").open(newline=""))
         if row["task"] == "check"
     ]
-    assert len(rows) == len(analysis.suspects)
-    for row, one in zip(rows, analysis.suspects, strict=True):
+    assert len(rows) == len(analysis.label_issues)
+    for row, one in zip(rows, analysis.label_issues, strict=True):
         assert re.fullmatch(
-            rf"may be wrong: [45] of 5 nearest neighbors by words have {one.instead}; "
+            rf"may be wrong: [45] of 5 nearest neighbors by words have {one.predicted}; "
             r"[45] of 5 nearest neighbors by meaning have .*",
             row["why"],
         )
@@ -136,7 +138,7 @@ def test_no_sentence_calls_a_suspicion_sure(label_world: World, tmp_path: Path) 
 
 def test_where_no_answer_repeats_neighbours_say_nothing(json_world: World) -> None:
     analysis = analyze_errors(*json_world, "tuned")
-    assert (analysis.suspects, analysis.suspects_among) == ((), 0)
+    assert (analysis.label_issues, analysis.n_checked_labels) == ((), 0)
 
 
 def test_suggestions_are_ranked_by_what_they_promise(label_world: World) -> None:
@@ -147,11 +149,11 @@ def test_suggestions_are_ranked_by_what_they_promise(label_world: World) -> None
         "refund was predicted as return in 18 of 30 cases; the training data has 50 of refund "
         "and 50 of "
     )
-    assert first.expected_gain == pytest.approx(18 / 120) and first.most_gain == pytest.approx(
+    assert first.expected_gain == pytest.approx(18 / 120) and first.max_gain == pytest.approx(
         18 / 120
     )
-    assert not first.may_be_chance and first.answers == ("refund", "return")
-    told = [one for one in analysis.suggestions if not one.may_be_chance]
+    assert not first.is_uncertain and first.answers == ("refund", "return")
+    told = [one for one in analysis.suggestions if not one.is_uncertain]
     gains = [one.expected_gain or 0 for one in told]
     assert gains == sorted(gains, reverse=True) and len(analysis.suggestions) <= 10
     assert (
@@ -198,7 +200,7 @@ def test_the_file_to_fill_in_holds_train_examples_and_never_a_test_example(
 
 def test_nothing_to_do_writes_no_file(label_world: World, tmp_path: Path) -> None:
     analysis = analyze_errors(*label_world, "tuned").model_copy(
-        update={"suggestions": (), "suspects": ()}
+        update={"suggestions": (), "label_issues": ()}
     )
     assert write_labeling_sheet(analysis, tmp_path / "to_label.csv") == 0 and not list(
         tmp_path.iterdir()

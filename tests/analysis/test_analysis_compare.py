@@ -25,10 +25,10 @@ def test_the_same_examples_are_compared_in_pairs() -> None:
     assert (tuned.difference.value, tuned.difference.low, tuned.difference.high) == pytest.approx(
         expected[:3]
     )
-    assert tuned.p == pytest.approx(min(1, 2 * expected.p)) and tuned.is_beyond_noise
+    assert tuned.p == pytest.approx(min(1, 2 * expected.p)) and tuned.is_significant
     assert tuned.method.startswith("paired on the 100 examples that both answered")
     assert tuned.gained is not None and len(tuned.gained) == 15 and tuned.lost == (TEST[98].id,)
-    assert same.difference.value == 0 and not same.is_beyond_noise
+    assert same.difference.value == 0 and not same.is_significant
     assert comparison.notes == () and comparison.recipe == ()
     assert RunComparison.model_validate_json(comparison.model_dump_json()) == comparison
 
@@ -41,7 +41,7 @@ def test_other_examples_are_compared_unpaired_and_it_is_said() -> None:
     (tuned,) = comparison.scores
     assert tuned.method == "unpaired, different examples: Newcombe's interval, Fisher's exact test"
     assert tuned.gained is tuned.lost is None and tuned.difference.low < -0.1
-    assert comparison.same_test_examples == 0
+    assert comparison.n_shared_test_examples == 0
     assert comparison.notes == ("Different test sets: 100 and 100 examples, 0 of them in common.",)
 
 
@@ -54,7 +54,9 @@ def test_examples_that_are_mostly_the_same_are_paired_where_they_are() -> None:
 
 
 def test_what_was_done_differently_is_named() -> None:
-    changed = Recipe.model_validate({"training": {"epochs": 2.0}, "bar": {"min_gain": 0.05}})
+    changed = Recipe.model_validate(
+        {"training": {"epochs": 2.0}, "requirements": {"min_gain": 0.05}}
+    )
     first = facts({"tuned": HALF, "rag": HALF}, TEST, "first")
     second = facts(
         {"tuned": HALF, "few-shot": HALF},
@@ -68,7 +70,7 @@ def test_what_was_done_differently_is_named() -> None:
     comparison = compare_runs(first, second)
     assert {change.key: (change.first, change.second) for change in comparison.recipe} == {
         "training.epochs": ("null", "2.0"),
-        "bar.min_gain": ("0.0", "0.05"),
+        "requirements.min_gain": ("0.0", "0.05"),
     }
     assert [change.key for change in comparison.data] == ["content"]
     assert [change.key for change in comparison.model] == ["name", "files"]
@@ -82,8 +84,8 @@ def test_runs_that_differ_in_the_seed_only_show_the_spread_between_seeds() -> No
     first = facts({"zero-shot": HALF, "tuned": HALF}, TEST, "first")
     second = facts({"zero-shot": HALF, "tuned": other}, TEST, "second", Recipe(seed=1))
     comparison = compare_runs(first, second)
-    assert comparison.only_seed_differs and set(comparison.seed_spread) == {"tuned"}
-    assert comparison.seed_spread["tuned"] == pytest.approx(0.04 / 2**0.5)
+    assert comparison.only_seed_differs and set(comparison.seed_standard_deviation) == {"tuned"}
+    assert comparison.seed_standard_deviation["tuned"] == pytest.approx(0.04 / 2**0.5)
     assert comparison.notes[-1].startswith("Only the seed differs: ")
 
 

@@ -21,17 +21,17 @@ def test_a_planted_confusion_of_labels_is_beyond_noise_and_a_stray_one_is_not(
     label_world: World,
 ) -> None:
     analysis = analyze_errors(*label_world, "tuned")
-    assert (analysis.n, analysis.wrong, analysis.unanswered) == (120, 20, 0)
+    assert (analysis.n, analysis.n_wrong, analysis.n_unanswered) == (120, 20, 0)
     pairs = groups(analysis, "labels")
     planted, stray = pairs["refund → return"], pairs["login → arrival"]
-    assert (planted.errors, planted.of, planted.is_beyond_noise) == (18, 30, True)
+    assert (planted.errors, planted.n, planted.is_significant) == (18, 30, True)
     assert (
-        planted.share == pytest.approx(0.9)
-        and planted.lift is not None
-        and planted.lift.value == 0.6
+        planted.fraction == pytest.approx(0.9)
+        and planted.excess_rate is not None
+        and planted.excess_rate.value == 0.6
     )
-    assert (stray.errors, stray.of, stray.is_beyond_noise) == (1, 30, False)
-    assert groups(analysis, "label")["refund"].is_beyond_noise
+    assert (stray.errors, stray.n, stray.is_significant) == (1, 30, False)
+    assert groups(analysis, "label")["refund"].is_significant
     assert groups(analysis, "form")["no known label"].errors == 1
     assert all(len(group.examples) <= 3 for group in analysis.groups)
     assert Analysis.model_validate_json(analysis.model_dump_json()) == analysis
@@ -40,12 +40,10 @@ def test_a_planted_confusion_of_labels_is_beyond_noise_and_a_stray_one_is_not(
 def test_planted_defects_of_fields_are_found(json_world: World) -> None:
     fields = groups(analysis := analyze_errors(*json_world, "tuned"), "field")
     missing = fields["suffix: missing"]
-    assert (missing.errors, missing.of, missing.is_beyond_noise) == (15, 30, True)
-    assert (fields["surname: wrong"].errors, fields["surname: wrong"].of) == (1, 59)
-    assert (fields["title: extra"].errors, fields["title: extra"].of) == (1, 59)
-    assert (
-        not fields["surname: wrong"].is_beyond_noise and not fields["title: extra"].is_beyond_noise
-    )
+    assert (missing.errors, missing.n, missing.is_significant) == (15, 30, True)
+    assert (fields["surname: wrong"].errors, fields["surname: wrong"].n) == (1, 59)
+    assert (fields["title: extra"].errors, fields["title: extra"].n) == (1, 59)
+    assert not fields["surname: wrong"].is_significant and not fields["title: extra"].is_significant
     assert groups(analysis, "form")["invalid JSON"].errors == 1
 
 
@@ -65,7 +63,7 @@ def test_long_questions_that_go_wrong_are_found() -> None:
         analyze_errors(*judged(test, texts, "label", train), test, train, "tuned"), "length"
     )
     (name, group), *others = lengths.items()
-    assert others == [] and group.errors == 15 and group.is_beyond_noise
+    assert others == [] and group.errors == 15 and group.is_significant
     assert name.endswith("characters")
 
 
@@ -78,7 +76,7 @@ def test_a_topic_that_goes_wrong_is_found_and_named_by_its_words() -> None:
         analyze_errors(*judged(test, texts, "label", train), test, train, "tuned"), "topic"
     )
     worst = max(topics.values(), key=lambda group: group.errors)
-    assert worst.is_beyond_noise and worst.errors == 20
+    assert worst.is_significant and worst.errors == 20
     assert set(worst.name.split(", ")) & {"password", "account", "page", "open", "any", "more"}
 
 
@@ -109,18 +107,18 @@ def test_errors_that_are_spread_evenly_make_no_group_stand_out() -> None:
         ]
         evaluation, answers = judged(test, texts, "label", train)
         analysis = analyze_errors(evaluation, answers, test, train, "tuned")
-        false_alarms += any(group.is_beyond_noise for group in analysis.groups)
+        false_alarms += any(group.is_significant for group in analysis.groups)
     assert false_alarms <= 10  # four sorts of groups, each at 5 %: 7.4 expected at most
 
 
 def test_cut_and_unanswered_are_forms_and_counts() -> None:
     train, test = label_examples(20, seed=1), label_examples(8, seed=2)
     evaluation, answers = judged(test, ["nonsense"] * 8, "label", train)
-    answers[0] = answers[0].model_copy(update={"finished": False})
+    answers[0] = answers[0].model_copy(update={"is_complete": False})
     answers[1] = answer_to(test[1], "", {}, error="timed out", finished=False)
     answers[2] = answer_to(test[2], "hm", {}, unscored="the judge failed")
     analysis = analyze_errors(evaluation, answers, test, train, "tuned")
-    assert (analysis.n, analysis.wrong, analysis.unanswered) == (6, 6, 2)
+    assert (analysis.n, analysis.n_wrong, analysis.n_unanswered) == (6, 6, 2)
     assert {name: group.errors for name, group in groups(analysis, "form").items()} == {
         "no known label": 5,
         "cut at the token limit": 1,
@@ -144,7 +142,7 @@ def test_all_right_is_an_analysis_without_groups() -> None:
     train, test = label_examples(40, seed=1), label_examples(40, seed=2)
     evaluation, answers = judged(test, [one.answer for one in test], "label", train)
     analysis = analyze_errors(evaluation, answers, test, train, "tuned")
-    assert (analysis.wrong, analysis.groups, analysis.failures, analysis.suggestions) == (
+    assert (analysis.n_wrong, analysis.groups, analysis.failures, analysis.suggestions) == (
         0,
         (),
         (),

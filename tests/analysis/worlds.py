@@ -42,7 +42,7 @@ def answer_to(one: Example, text: str, scores: dict[str, float], **more: object)
         "tokens_out": 2,
         "seconds": 0.1,
     }
-    return Answer(**{**fields, "finished": True, **more})
+    return Answer(**{**fields, "is_complete": True, **more})
 
 
 def judged(
@@ -56,7 +56,7 @@ def judged(
     ]
     task = Task("support", examples, made, "as named", 0.1)
     asked = ContenderAnswers(
-        ContenderSpec(name="tuned", kind="tuned", given="the question"), answers
+        ContenderSpec(name="tuned", kind="tuned", description="the question"), answers
     )
     return evaluate_answers([asked], task), answers
 

@@ -49,7 +49,7 @@ def play(callback: TrackerCallback, folder: Path) -> None:
         winner="zero-shot+labels",
         reasons=(),
         warnings=(),
-        bar=Requirements(),
+        requirements=Requirements(),
         metric="accuracy",
         evaluation="e" * 64,
     )

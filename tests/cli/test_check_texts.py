@@ -76,7 +76,7 @@ def test_what_a_program_reads(tunesmith: Any) -> None:
             "message",
             "hint",
             "file",
-            "counted_in",
+            "position_unit",
         }
         assert problem["message"].rstrip(".") in PRINTED and problem["hint"] in PRINTED
 

@@ -17,11 +17,11 @@ RECIPE = """\
 # our recipe
 model: smollm2-135m-instruct   # the small one
 
-circumstances:   # asked in May
-  task_changes: weekly
+usage:   # asked in May
+  task_change_frequency: weekly
 
   # of the team
-  used: ongoing
+  recurrence: ongoing
 
 # how long
 training:
@@ -47,16 +47,16 @@ def test_answers_by_number_by_word_or_enter(tunesmith: Door, typed: Callable[...
     shown = tunesmith("init")
     assert shown.code == 0, shown.err
     assert load_recipe(Path("recipe.yaml")) == Recipe(
-        circumstances=UsageContext(
-            task_changes="weekly",
-            used="ongoing",
+        usage=UsageContext(
+            task_change_frequency="weekly",
+            recurrence="ongoing",
             requests_per_month=12_000,
-            data_may_go="this machine",
-            longest_wait_seconds=2.5,
+            data_residency="local",
+            max_wait_seconds=2.5,
         )
     )
     assert "1 never  2 yearly  3 monthly  4 weekly  5 daily  (Enter: unknown)" in shown.err
-    assert "facts_change: unknown" in shown.out
+    assert "fact_change_frequency: unknown" in shown.out
     assert shown.out.splitlines()[-1] == "next: tunesmith decide DATA --recipe recipe.yaml"
 
 
@@ -67,17 +67,15 @@ def test_it_asks_once(tunesmith: Door, typed: Callable[..., None]) -> None:
     assert tunesmith("init").err.count("?") == 1  # only what was left open
     typed("", "", "", "", "", "")
     assert tunesmith("init", "--again").err.count("?") == len(QUESTIONS)
-    assert (
-        load_recipe(Path("recipe.yaml")).circumstances.longest_wait_seconds == 3
-    )  # Enter changes nothing
+    assert load_recipe(Path("recipe.yaml")).usage.max_wait_seconds == 3  # Enter changes nothing
 
 
 def test_what_is_no_answer_is_asked_again(tunesmith: Door, typed: Callable[..., None]) -> None:
     typed("9", "often", "daily", "", "", "-3", "many", "1e99", "7", "", "")
     shown = tunesmith("init")
     assert shown.err.count("please choose one of the listed options") == 5
-    said = load_recipe(Path("recipe.yaml")).circumstances
-    assert (said.task_changes, said.requests_per_month) == ("daily", 7)
+    said = load_recipe(Path("recipe.yaml")).usage
+    assert (said.task_change_frequency, said.requests_per_month) == ("daily", 7)
 
 
 def test_an_input_that_ends_leaves_the_rest_unknown(
@@ -85,7 +83,7 @@ def test_an_input_that_ends_leaves_the_rest_unknown(
 ) -> None:
     typed("5")
     assert tunesmith("init").code == 0
-    assert load_recipe(Path("recipe.yaml")).circumstances == UsageContext(task_changes="daily")
+    assert load_recipe(Path("recipe.yaml")).usage == UsageContext(task_change_frequency="daily")
 
 
 def test_nobody_to_ask_is_an_error_that_says_what_to_do(
@@ -97,25 +95,23 @@ def test_nobody_to_ask_is_an_error_that_says_what_to_do(
     assert shown.message == (
         "error[usage/nobody-to-ask]: cannot prompt for answers\n  got: standard input is not "
         "a terminal\n  hint: answer with --set, for example --set "
-        "circumstances.requests_per_month=5000"
+        "usage.requests_per_month=5000"
     )
 
 
 def test_set_keeps_every_other_line_as_it_was_written(tunesmith: Door) -> None:
     Path("r.yaml").write_text(RECIPE)
-    shown = tunesmith("init", "r.yaml", "--set", "circumstances.data_may_go=own cloud", "--json")
-    assert shown.document["circumstances"]["data_may_go"] == "own cloud"
+    shown = tunesmith("init", "r.yaml", "--set", "usage.data_residency=own cloud", "--json")
+    assert shown.document["usage"]["data_residency"] == "private_cloud"
     text = Path("r.yaml").read_text()
-    assert text.startswith(
-        "# our recipe\nmodel: smollm2-135m-instruct   # the small one\n\ncircumstances:"
-    )
+    assert text.startswith("# our recipe\nmodel: smollm2-135m-instruct   # the small one\n\nusage:")
     assert text.endswith("\n\n# how long\ntraining:\n  epochs: 2   # enough\n")
     found = load_recipe(Path("r.yaml"))
     assert found.training.epochs == 2
-    assert found.circumstances == UsageContext(
-        task_changes="weekly", used="ongoing", data_may_go="own cloud"
+    assert found.usage == UsageContext(
+        task_change_frequency="weekly", recurrence="ongoing", data_residency="private_cloud"
     )
-    tunesmith("init", "r.yaml", "--set", "circumstances.used=once")
+    tunesmith("init", "r.yaml", "--set", "usage.recurrence=once")
     assert len(Path("r.yaml").read_text().splitlines()) == len(text.splitlines())
     assert sorted(path.name for path in Path().iterdir()) == ["r.yaml"]
 
@@ -124,10 +120,10 @@ def test_set_keeps_every_other_line_as_it_was_written(tunesmith: Door) -> None:
     ("change", "code"),
     [
         ("training.epochs=2", "usage/other-key"),
-        ("circumstances=null", "usage/other-key"),
-        ("circumstances.task_changes=often", "recipe/wrong-value"),
-        ("circumstances.task_change=weekly", "recipe/unknown-key"),
-        ("circumstances.requests_per_month=-1", "recipe/wrong-value"),
+        ("usage=null", "usage/other-key"),
+        ("usage.task_change_frequency=often", "recipe/wrong-value"),
+        ("usage.task_change=weekly", "recipe/unknown-key"),
+        ("usage.requests_per_month=-1", "recipe/wrong-value"),
     ],
 )
 def test_other_keys_and_wrong_values_change_nothing(
@@ -140,7 +136,7 @@ def test_other_keys_and_wrong_values_change_nothing(
 
 
 def test_a_preset_is_not_written(tunesmith: Door) -> None:
-    shown = tunesmith("init", "quick", "--set", "circumstances.used=once")
+    shown = tunesmith("init", "quick", "--set", "usage.recurrence=once")
     assert shown.code == 2 and "error[usage/preset]" in shown.message and not Path("quick").exists()
 
 
@@ -148,13 +144,13 @@ def test_a_preset_is_not_written(tunesmith: Door) -> None:
     "text",
     [
         "{model: m, seed: 1}\n",
-        "circumstances: {used: once,\ntask_changes: daily}\n",
-        "'circumstances':\n  used: once\n",
+        "usage: {recurrence: once,\ntask_change_frequency: daily}\n",
+        "'usage':\n  recurrence: once\n",
     ],
 )
 def test_a_section_that_cannot_be_replaced_alone_is_left(tunesmith: Door, text: str) -> None:
     Path("r.yaml").write_text(text)
-    shown = tunesmith("init", "r.yaml", "--set", "circumstances.used=ongoing")
+    shown = tunesmith("init", "r.yaml", "--set", "usage.recurrence=ongoing")
     assert shown.code == 2 and "error[recipe/section-in-the-way]" in shown.message
     assert Path("r.yaml").read_text() == text
     assert sorted(path.name for path in Path().iterdir()) == ["r.yaml"]
@@ -166,16 +162,16 @@ def test_a_section_that_cannot_be_replaced_alone_is_left(tunesmith: Door, text: 
         "",
         "model: m\n",
         "model: m",
-        "circumstances:\n",
-        "circumstances: {used: once}\n",
-        "circumstances:\n  used: once\nmodel: m\n",
-        "model: m\ncircumstances:\n  used: once\n\n\n# end\n",
+        "usage:\n",
+        "usage: {recurrence: once}\n",
+        "usage:\n  recurrence: once\nmodel: m\n",
+        "model: m\nusage:\n  recurrence: once\n\n\n# end\n",
     ],
 )
 def test_the_section_is_replaced_wherever_it_stands(tmp_path: Path, text: str) -> None:
-    said = UsageContext(task_changes="never", longest_wait_seconds=0.5)
+    said = UsageContext(task_change_frequency="never", max_wait_seconds=0.5)
     path = tmp_path / "r.yaml"
     path.write_text(replace_section(text, format_section(said)))
     found = load_recipe(path)
-    assert found.circumstances == said and path.read_text().count("circumstances:") == 1
+    assert found.usage == said and path.read_text().count("usage:") == 1
     assert found.model == ("m" if "model" in text else Recipe().model)

@@ -11,7 +11,7 @@ def test_failed_answers_are_counted_only_where_there_are_any(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     whole = contender("zero-shot", 0.5)
-    score = whole.metrics["exact"].model_copy(update={"n": 390, "failed": 10})
+    score = whole.metrics["exact"].model_copy(update={"n": 390, "n_failed": 10})
     print_contenders(
         evaluation(
             [whole.model_copy(update={"metrics": {"exact": score}}), contender("tuned", 0.8)]
@@ -34,7 +34,7 @@ def test_what_nobody_knows_is_said_to_be_unknown(capsys: pytest.CaptureFixture[s
 
 def test_nothing_scored_is_no_score_of_zero(capsys: pytest.CaptureFixture[str]) -> None:
     silent = contender("zero-shot", 0.0)
-    score = silent.metrics["exact"].model_copy(update={"n": 0, "failed": 400})
+    score = silent.metrics["exact"].model_copy(update={"n": 0, "n_failed": 400})
     print_contenders(evaluation([silent.model_copy(update={"metrics": {"exact": score}})]))
     assert "no score" in capsys.readouterr().out
 

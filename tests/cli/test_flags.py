@@ -19,22 +19,28 @@ DECLARED = {"--set", "--out", "--json", "--minutes", "--help"}
     ("typed", "given"),
     [
         ("data.csv --json", "data.csv --json"),
-        ("--min-gain 0.02 data.csv", "data.csv --set bar.min_gain=0.02"),
-        ("data.csv --min-gain=0.02", "data.csv --set bar.min_gain=0.02"),
-        ("data.csv --max-latency 2", "data.csv --set bar.max_latency_seconds=2"),
-        ("data.csv --strict --out x", "data.csv --out x --set strict=true"),
-        ("data.csv --strict=false", "data.csv --set strict=false"),
-        ("d --answers a.csv --answers b.csv", 'd --set evaluation.answers=["a.csv", "b.csv"]'),
-        ("d --allow-leaks near", 'd --set data.allow_leaks=["near"]'),
+        ("--min-gain 0.02 data.csv", "data.csv --set requirements.min_gain=0.02"),
+        ("data.csv --min-gain=0.02", "data.csv --set requirements.min_gain=0.02"),
+        ("data.csv --max-latency 2", "data.csv --set requirements.max_latency_seconds=2"),
+        ("data.csv --fail-on-warning --out x", "data.csv --out x --set fail_on_warning=true"),
+        ("data.csv --fail-on-warning=false", "data.csv --set fail_on_warning=false"),
+        (
+            "d --external-answers a.csv --external-answers b.csv",
+            'd --set evaluation.external_answers=["a.csv", "b.csv"]',
+        ),
+        ("d --allow-contamination near", 'd --set data.allow_contamination=["near"]'),
         ("d --minutes 3", "d --minutes 3"),
-        ("d --no-strict", "d --set strict=false"),
+        ("d --no-fail-on-warning", "d --set fail_on_warning=false"),
         ("d --constrained false x.csv", "d x.csv --set evaluation.constrained=false"),
         ("d --constrained x.csv", "d x.csv --set evaluation.constrained=true"),
         (
             "d --columns prompt=question,completion=answer",
             'd --set data.columns={"prompt": "question", "completion": "answer"}',
         ),
-        ("d --strict -- --strict", "d --set strict=true -- --strict"),
+        (
+            "d --fail-on-warning -- --fail-on-warning",
+            "d --set fail_on_warning=true -- --fail-on-warning",
+        ),
     ],
 )
 def test_a_flag_that_names_a_key_is_spelled_out(typed: str, given: str) -> None:
@@ -49,10 +55,10 @@ def test_a_flag_that_names_a_key_is_spelled_out(typed: str, given: str) -> None:
         ("--no-constraned", "did you mean --no-constrained?"),
         ("--mintes", "did you mean --minutes?"),
         ("--lr", "did you mean --learning-rate?"),
-        ("--max-grad-norm", "did you mean --clip-norm?"),
+        ("--clip-grad-norm", "did you mean --max-grad-norm?"),
         ("--num_train_epochs", "did you mean --epochs?"),
         ("--lora-r", "did you mean --rank?"),
-        ("--max-seq-length", "did you mean --max-tokens?"),
+        ("--max-seq-length", "did you mean --max-length?"),
         ("--no-minutes", "did you mean --minutes?"),
         ("--zzqq", "see --help, and tunesmith keys for recipe keys"),
     ],
@@ -114,7 +120,7 @@ def test_keys_lists_each_key_with_its_flag_in_its_group(capsys: pytest.CaptureFi
     assert run(["keys", "--json"]) == 0
     rows = {row["key"]: row for row in json.loads(capsys.readouterr().out)["keys"]}
     assert rows.keys() == {key for key in get_known_keys() if not is_section(key)}
-    assert rows["bar.min_gain"]["flag"] == "--min-gain"
+    assert rows["requirements.min_gain"]["flag"] == "--min-gain"
     assert rows["training.batch_size"]["flag"] == "--set training.batch_size="
     assert run(["keys", "lora_alpha"]) == 0
     assert "--alpha" in capsys.readouterr().out

@@ -38,7 +38,9 @@ def test_the_advised_check_has_the_columns_of_the_recipe(tunesmith: Any, questio
         [[question, "reply", "customer"], *([f"q {i}", "a" if i else "", "c"] for i in range(12))],
     )
     columns = '{"prompt": "' + question.strip() + '", "completion": "reply"}'
-    words = advised(["data.path=my data.csv", f"data.columns={columns}", "data.group=customer"])
+    words = advised(
+        ["data.path=my data.csv", f"data.columns={columns}", "data.group_column=customer"]
+    )
     assert words[:2] == ["check", "my data.csv"] and words[-2:] == ["--group", "customer"]
     printed = tunesmith(*words)
     assert (

@@ -18,7 +18,7 @@ def test_a_training_that_ended_early_says_so(
         seconds=3.0,
         best_step=6,
         best_validation_loss=0.5,
-        ended_early=ended_early,
+        stopped_early=ended_early,
     )
     print_training_result(
         Run.model_construct(id="r1", result=result), Path("runs/r1"), as_json=False

@@ -13,9 +13,19 @@ from tunesmith.records import Recipe
         ({}, None, True, 4),  # tuned-constrained
         ({"constrained": False}, None, True, 3),
         ({}, "docs", True, 6),  # rag-documents, tuned+rag-documents
-        ({"remote": [{"name": "big", "url": "http://x", "model": "m"}]}, None, False, 4),  # big+rag
-        ({"answers": ["today.csv"]}, None, False, 6),  # zero-shot, few-shot, searched
-        ({"answers": ["today.csv"], "trials": 0}, None, True, 8),  # shown the labels
+        (
+            {"remote": [{"name": "big", "base_url": "http://x", "model": "m"}]},
+            None,
+            False,
+            4,
+        ),  # big+rag
+        ({"external_answers": ["today.csv"]}, None, False, 6),  # zero-shot, few-shot, searched
+        (
+            {"external_answers": ["today.csv"], "prompt_trials": 0},
+            None,
+            True,
+            8,
+        ),  # shown the labels
     ],
 )
 def test_rivals_are_those_that_will_be_asked(

@@ -63,9 +63,11 @@ def entrants(
     more: Sequence[Example] = (),
     prompts: Sequence[UserPrompt] = (),
 ) -> dict[str, RunnableContender]:
-    recipe = Recipe(retrieval=RetrievalRecipe(search="bm25", k=2))
+    recipe = Recipe(retrieval=RetrievalRecipe(search="bm25", top_k=2))
     recipe = recipe.model_copy(
-        update={"evaluation": recipe.evaluation.model_copy(update={"trials": 0, "shots": 2})}
+        update={
+            "evaluation": recipe.evaluation.model_copy(update={"prompt_trials": 0, "max_shots": 2})
+        }
     )
     scorer, _ = choose_scorer([one.answer for one in EXAMPLES])
     chooser = CandidateSelector(
@@ -126,5 +128,5 @@ def test_prompts_of_the_users_own_are_contenders_with_their_names(tmp_path: Path
     ]
     found = entrants(tmp_path, None, RecordingListener(), prompts=own)
     assert list(found) == ["zero-shot", "zero-shot+labels", "mine", "role", "few-shot", "rag"]
-    assert found["mine"].spec.given == 'base model, your own prompt "mine"'
+    assert found["mine"].spec.description == 'base model, your own prompt "mine"'
     assert [one.text for one in found["role"].completer.complete([EXAMPLES[1].prompt])] == ["tool"]

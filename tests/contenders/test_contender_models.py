@@ -27,7 +27,7 @@ def service() -> Iterator[FakeOpenAI]:
 
 def remote(name: str, url: str, usd: float | None = 2.0) -> RemoteRecipe:
     return RemoteRecipe(
-        name=name, url=url, model="fake", usd_per_million_in=usd, usd_per_million_out=usd
+        name=name, base_url=url, model="fake", usd_per_million_in=usd, usd_per_million_out=usd
     )
 
 
@@ -100,7 +100,9 @@ def test_judging_has_its_bill() -> None:
     price = TokenPrice(usd_per_million_in=1.0, usd_per_million_out=4.0, source="", date="")
     scorer = choose_scorer(["a", "b"] * 9)[0]
     earlier = [
-        ContenderAnswers(ContenderSpec(name="a", kind="zero-shot", given=""), [], None, judge.usage)
+        ContenderAnswers(
+            ContenderSpec(name="a", kind="zero-shot", description=""), [], None, judge.usage
+        )
     ]
 
     def bill(judging: JudgeSetup, recalled: list[ContenderAnswers]) -> float:

@@ -240,7 +240,7 @@ def test_a_document_without_permission_is_named(
 
 def recipe(folder: Path, **changes: object) -> Recipe:
     return Recipe.model_validate(
-        {"retrieval": {"documents": str(folder), "words": 8, "overlap": 2}, **changes}
+        {"retrieval": {"documents": str(folder), "chunk_size": 8, "chunk_overlap": 2}, **changes}
     )
 
 
@@ -263,7 +263,7 @@ def test_what_was_read_is_told_and_kept_with_the_run(tmp_path: Path) -> None:
         '".json files are not supported"' in (run.path / "index" / "rag-documents.json").read_text()
     )
     with pytest.raises(GateFailed, match="documents-missing"):
-        load_documents(recipe(docs, strict=True), RecordingListener())
+        load_documents(recipe(docs, fail_on_warning=True), RecordingListener())
 
 
 def test_an_index_of_one_passage_is_warned_of(tmp_path: Path) -> None:

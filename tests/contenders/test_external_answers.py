@@ -40,7 +40,7 @@ def test_answers_by_id_are_a_contender(tmp_path: Path) -> None:
     assert [answer.seconds for answer in asked.answers] == [1.5, 0.5, 1.0, 1.0]
     assert (asked.spec.name, asked.spec.kind) == ("other", "outside")
     assert (
-        asked.spec.given
+        asked.spec.description
         == f"answers of another system, read from other.csv (SHA-256 {compute_sha256(path)})"
     )
     assert asked.usage is not None
@@ -72,11 +72,11 @@ def test_what_is_missing_has_no_answer_and_what_is_unknown_is_told(tmp_path: Pat
         written(tmp_path, "\n".join(map(json.dumps, rows)), "o.jsonl"), TASK.examples
     ).score_with(TASK)
     assert [answer.error for answer in asked.answers] == [None] + ["no answer provided"] * 3
-    assert asked.spec.given.endswith(
+    assert asked.spec.description.endswith(
         "; 5 of its rows do not match a test example (lines 3, 4, 5 (2 more))"
     )
     quantity = evaluate_answers([asked], TASK).contenders[0].metrics["accuracy"]
-    assert (quantity.n, quantity.failed) == (1, 3)
+    assert (quantity.n, quantity.n_failed) == (1, 3)
 
 
 def test_what_is_not_understood_of_a_log_is_told(tmp_path: Path) -> None:
@@ -97,7 +97,9 @@ def test_what_is_not_understood_of_a_log_is_told(tmp_path: Path) -> None:
         written(tmp_path, "\n".join(map(json.dumps, rows)), "samples_log.jsonl"), TASK.examples
     ).score_with(TASK)
     assert asked.answers[0].text == "a"
-    assert asked.spec.given.endswith("; lm-eval: the filter 'loose', beside 'strict' (line 2)")
+    assert asked.spec.description.endswith(
+        "; lm-eval: the filter 'loose', beside 'strict' (line 2)"
+    )
 
 
 def test_an_empty_cell_is_an_empty_answer(tmp_path: Path) -> None:

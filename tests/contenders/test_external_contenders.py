@@ -29,7 +29,7 @@ def test_a_name_becomes_one_that_a_file_may_have(name: str, called: str) -> None
 
 
 def test_every_name_that_decide_can_give_may_be_a_files(tmp_path: Path) -> None:
-    remote = RemoteRecipe(name="r" * 32, url="https://x.example/v1", model="m")
+    remote = RemoteRecipe(name="r" * 32, base_url="https://x.example/v1", model="m")
     recipe = Recipe(evaluation=Recipe().evaluation.model_copy(update={"remote": (remote,)}))
     names = [*list_contender_names(recipe), make_contender_name("x y" * 99)]
     assert len(names) == len(set(names)) == 21
@@ -42,7 +42,10 @@ def test_the_longest_name_of_a_remote_model_is_taken_and_a_longer_one_refused() 
     def loaded(name: str) -> Recipe:
         return load_recipe(
             None,
-            [f'evaluation.remote=[{{"name": "{name}", "url": "https://x.example", "model": "m"}}]'],
+            [
+                f'evaluation.remote=[{{"name": "{name}", "model": "m",'
+                ' "base_url": "https://x.example"}]'
+            ],
         )
 
     assert loaded("gpt-4.1").evaluation.remote[0].name == "gpt-4.1"

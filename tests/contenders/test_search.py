@@ -52,7 +52,7 @@ def test_nothing_in_common_finds_nothing() -> None:
     assert Bm25Index(["alpha", "beta"]).find_nearest(["###", "", "xyz"], 2) == [[], [], []]
 
 
-@pytest.mark.parametrize("kind", ["bm25", "dense", "both"])
+@pytest.mark.parametrize("kind", ["bm25", "dense", "hybrid"])
 class TestEverySearch:
     @pytest.fixture
     def make(self, kind: Any) -> Any:
@@ -87,7 +87,8 @@ class TestEverySearch:
 
 def test_names_tell_how_it_is_searched() -> None:
     assert [
-        get_search_factory(kind, LetterEmbedder())(["x"]).name for kind in ("bm25", "dense", "both")
+        get_search_factory(kind, LetterEmbedder())(["x"]).name
+        for kind in ("bm25", "dense", "hybrid")
     ] == [
         "BM25",
         "vectors of letters",

@@ -95,6 +95,6 @@ def test_the_choice_of_how_much_to_retrieve_is_estimated_as_it_is() -> None:
 
 
 def test_attention_counts_three_times_in_a_training_step() -> None:
-    recipe = Recipe(training=TrainingRecipe(epochs=1, batch_size=16, evaluations=1))
+    recipe = Recipe(training=TrainingRecipe(epochs=1, batch_size=16, num_evals=1))
     found = forecast(profile(), WORK, recipe, [], "quick")
-    assert found.parts["steps"] == pytest.approx(10 * 16 * 3 * read(EXAMPLE))
+    assert found.breakdown["steps"] == pytest.approx(10 * 16 * 3 * read(EXAMPLE))

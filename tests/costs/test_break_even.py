@@ -34,12 +34,15 @@ def cost(
     return ContenderCost(
         name=name,
         kind=name,
-        correct=exactly(correct),
+        accuracy=exactly(correct),
         usd_per_1000_correct=None,
         parts=(
-            CostPart(what="tuning", per="once", usd=exactly(once)),
+            CostPart(name="tuning", unit="once", usd=exactly(once)),
             CostPart(
-                what="inference", per="request", usd=spread, moves_with="pace" if pace else ""
+                name="inference",
+                unit="request",
+                usd=spread,
+                uncertainty_source="pace" if pace else "",
             ),
         ),
     )
@@ -81,7 +84,7 @@ def test_two_lines_meet_where_a_root_finder_finds_it(
 def test_dearer_to_set_up_and_cheaper_to_run_wins_from_a_volume_on() -> None:
     zero, tuned = cost("zero-shot", 0, 0.01), cost("tuned", 120, 0.005)
     first, second = find_break_even_points([zero, tuned], 12)
-    assert (first.name, second.name, second.before) == ("zero-shot", "tuned", "zero-shot")
+    assert (first.name, second.name, second.previous) == ("zero-shot", "tuned", "zero-shot")
     assert second.requests.expected == pytest.approx(120 / 12 / 0.005)
     assert first.sentence == "With few requests per month, zero-shot is the cheapest."
     assert (
@@ -114,7 +117,7 @@ def test_a_right_answer_is_as_doubtful_as_the_scores() -> None:
         name: str, once: float, request: float, low: float, middle: float, high: float
     ) -> ContenderCost:
         right = EstimateInterval(low=low, expected=middle, high=high)
-        return cost(name, once, request).model_copy(update={"correct": right})
+        return cost(name, once, request).model_copy(update={"accuracy": right})
 
     cheap, good = (
         scored("zero-shot", 0, 0.01, 0.1, 0.2, 0.3),
@@ -157,7 +160,7 @@ def test_no_sample_of_the_causes_lies_outside_the_doubt(data: st.DataObject) -> 
             low, middle, high = sorted(size * rng.uniform(0.3, 3, 3))
             spread = EstimateInterval(low=low, expected=middle, high=high)
             return CostPart.model_validate(
-                {"what": what, "per": per, "usd": spread, "moves_with": cause}
+                {"name": what, "unit": per, "usd": spread, "uncertainty_source": cause}
             )
 
         parts = (
@@ -169,7 +172,7 @@ def test_no_sample_of_the_causes_lies_outside_the_doubt(data: st.DataObject) -> 
         low, middle, high = sorted(rng.uniform(0.2, 1, 3))
         correct = EstimateInterval(low=low, expected=middle, high=high)
         return ContenderCost(
-            name=name, kind=name, parts=parts, correct=correct, usd_per_1000_correct=None
+            name=name, kind=name, parts=parts, accuracy=correct, usd_per_1000_correct=None
         )
 
     pair = [uncertain("a", 1), uncertain("b", 100)]
@@ -178,7 +181,7 @@ def test_no_sample_of_the_causes_lies_outside_the_doubt(data: st.DataObject) -> 
     if len(steps) < 2:
         return
     before, after = (
-        next(one for one in pair if one.name == name) for name in (steps[1].before, steps[1].name)
+        next(one for one in pair if one.name == name) for name in (steps[1].previous, steps[1].name)
     )
     share = {cause: rng.uniform() for cause in ("examples", "changes", "pace", "a", "b")}
 
@@ -187,15 +190,18 @@ def test_no_sample_of_the_causes_lies_outside_the_doubt(data: st.DataObject) -> 
             part.model_copy(
                 update={
                     "usd": exactly(
-                        part.usd.low + share[part.moves_with] * (part.usd.high - part.usd.low)
+                        part.usd.low
+                        + share[part.uncertainty_source] * (part.usd.high - part.usd.low)
                     )
                 }
             )
             for part in one.parts
         )
-        right = exactly(one.correct.low + rng.uniform() * (one.correct.high - one.correct.low))
+        right = exactly(one.accuracy.low + rng.uniform() * (one.accuracy.high - one.accuracy.low))
         return build_cost_line(
-            one.model_copy(update={"parts": parts, "correct": right}), 12, each_correct=each_correct
+            one.model_copy(update={"parts": parts, "accuracy": right}),
+            12,
+            each_correct=each_correct,
         )
 
     at = intersect_lines(sampled(before), sampled(after))
@@ -224,16 +230,16 @@ def test_requests_that_this_machine_answers_with_the_same_work_are_no_reason_for
 
     def local(name: str, once: float, request: float) -> ContenderCost:
         parts = (
-            CostPart(what="tuning", per="once", usd=exactly(once)),
+            CostPart(name="tuning", unit="once", usd=exactly(once)),
             CostPart(
-                what="inference",
-                per="request",
+                name="inference",
+                unit="request",
                 usd=exactly(request),
-                moves_with="the machine's pace",
+                uncertainty_source="the machine's pace",
             ),
         )
         return ContenderCost(
-            name=name, kind=name, parts=parts, correct=exactly(1.0), usd_per_1000_correct=None
+            name=name, kind=name, parts=parts, accuracy=exactly(1.0), usd_per_1000_correct=None
         )
 
     some = [
@@ -242,7 +248,7 @@ def test_requests_that_this_machine_answers_with_the_same_work_are_no_reason_for
         local("tuned", 10.0, 0.0050),
     ]
     found = find_break_even_points(some, 12.0, uncertainty=0.2)
-    assert [(one.name, one.before) for one in found] == [("rag", None), ("tuned", "rag")]
+    assert [(one.name, one.previous) for one in found] == [("rag", None), ("tuned", "rag")]
     alone = find_break_even_points(some[:2], 12.0, uncertainty=0.2)
     assert [one.sentence for one in alone] == [
         "With few requests per month, rag is the cheapest. rag and tuned+rag cost the same "

@@ -85,7 +85,7 @@ class World:
     def build(self, pacer: BudgetReplanner, *, trained: bool) -> Iterator[RunnableContender]:
         """As the contender factory: a choice is made when its contender's turn comes."""
         for name, (kind, choice, _) in CONTENDERS.items():
-            spec = ContenderSpec(name=name, kind=kind, given="")
+            spec = ContenderSpec(name=name, kind=kind, description="")
             if spec.traits.is_trained != trained:
                 continue
             if choice:
@@ -190,8 +190,8 @@ def test_all_contenders_after_a_cut_answer_the_same_number_of_examples_and_it_is
     assert changes[0].before is None and changes[-1].value == world.size
     assert folder.read(BudgetPlan).changes == pacer.plan.changes
     recipe = pacer.plan.apply_changes(Recipe())
-    assert recipe.evaluation.test_limit == world.size
-    assert pacer.plan.undo_changes(recipe).evaluation.test_limit is None
+    assert recipe.evaluation.max_test_examples == world.size
+    assert pacer.plan.undo_changes(recipe).evaluation.max_test_examples is None
 
 
 def test_keys_that_the_user_set_stay_as_they_are(folder: RunFolder) -> None:
@@ -250,7 +250,8 @@ def test_contenders_that_answered_in_an_earlier_session_count_once(folder: RunFo
         (folder.path / "answers" / f"{name}.jsonl").touch()
     resumed = World(folder).create(folder.read(BudgetPlan), is_tuned=True)
     specs = [
-        ContenderSpec(name=name, kind=CONTENDERS[name][0], given="") for name, _ in world.asked
+        ContenderSpec(name=name, kind=CONTENDERS[name][0], description="")
+        for name, _ in world.asked
     ]
     assert len(list(resumed.pace(RunnableContender(one, FakeCompleter({})) for one in specs))) == 6
     assert resumed.plan.spent_by_kind == first.plan.spent_by_kind
@@ -261,5 +262,7 @@ def test_without_a_time_nothing_is_limited() -> None:
     pacer = UnlimitedTime()
     assert not pacer.start_choice("rag")()
     assert pacer.choose_training_minutes() is None
-    one = RunnableContender(ContenderSpec(name="rag", kind="rag", given=""), FakeCompleter({}))
+    one = RunnableContender(
+        ContenderSpec(name="rag", kind="rag", description=""), FakeCompleter({})
+    )
     assert list(pacer.pace([one])) == [one]

@@ -51,12 +51,12 @@ def contender(
     price: TokenPrice | None = None,
 ) -> Contender:
     quantity = Quantity(
-        value=score, low=score / 2, high=min(1.0, score + 0.1), n=N - failed, failed=failed
+        value=score, low=score / 2, high=min(1.0, score + 0.1), n=N - failed, n_failed=failed
     )
     return Contender(
         name=name,
         kind=kind or name,
-        given="the question",
+        description="the question",
         metrics={"exact": quantity},
         seconds_per_request=0.36 * 36,
         tokens_in_per_request=100,
@@ -82,7 +82,7 @@ def evaluation(*contenders: Contender, hourly: float = 0.1) -> Evaluation:
 
 
 def recipe(cost: CostRecipe | None = None, **said: object) -> Recipe:
-    return Recipe(cost=cost or CostRecipe(), circumstances=UsageContext.model_validate(said))
+    return Recipe(cost=cost or CostRecipe(), usage=UsageContext.model_validate(said))
 
 
 def report(*contenders: Contender, of: Recipe | None = None, judge_usd: float = 0.0) -> CostReport:
@@ -98,7 +98,7 @@ def report(*contenders: Contender, of: Recipe | None = None, judge_usd: float = 
 
 
 def pieces(one: ContenderCost) -> dict[str, float]:
-    return {part.what: part.usd.expected for part in one.parts}
+    return {part.name: part.usd.expected for part in one.parts}
 
 
 def test_once_is_split_into_data_tuning_search_evaluation_and_judge() -> None:
@@ -142,7 +142,7 @@ def test_examples_are_paid_by_what_needs_them(
         contender(kind),
         of=of.model_copy(update={"retrieval": RetrievalRecipe(documents=documents)}),
     )
-    (data,) = [part.usd for part in costs.contenders[0].parts if part.what == "data"]
+    (data,) = [part.usd for part in costs.contenders[0].parts if part.name == "data"]
     assert (data.expected, data.high) == examples
 
 
@@ -156,10 +156,10 @@ def test_a_right_answer_costs_more_by_the_score_and_its_interval() -> None:
 
 def test_failed_answers_are_paid_for_and_not_right() -> None:
     (one,) = report(contender("zero-shot", 0.8, failed=50)).contenders
-    assert (one.correct.low, one.correct.high) == pytest.approx((0.4 * 0.75, 0.9 * 0.75))
-    assert "50 of 200 requests have no answer that could be scored" in str(one.excluded)
+    assert (one.accuracy.low, one.accuracy.high) == pytest.approx((0.4 * 0.75, 0.9 * 0.75))
+    assert "50 of 200 requests have no answer that could be scored" in str(one.exclusion_reason)
     assert (
-        one.correct.expected == pytest.approx(0.8 * 150 / 200)
+        one.accuracy.expected == pytest.approx(0.8 * 150 / 200)
         and one.usd_per_1000_correct is not None
     )
     assert one.usd_per_1000_correct.expected == pytest.approx(0.36 / 0.6)
@@ -191,7 +191,7 @@ def test_a_provider_is_as_sure_as_its_tokens_and_its_charges_are_in_the_evaluati
             tokens_in=100 + (i % 2) * 100,
             tokens_out=25,
             seconds=1,
-            finished=True,
+            is_complete=True,
         )
         for i in range(N)
     ]
@@ -261,7 +261,9 @@ def test_what_is_used_once_counts_once() -> None:
     assert costs.contenders[0].compute_usd_per_month(5000, 1).expected == pytest.approx(
         1.0 + 0.1 + 5 * 0.36
     )
-    assert costs.cheapest[0].sentence == "With few requests in total, tuned is the cheapest."
+    assert (
+        costs.break_even_points[0].sentence == "With few requests in total, tuned is the cheapest."
+    )
 
 
 def test_hosting_is_a_tuned_models() -> None:
@@ -280,29 +282,29 @@ def test_what_the_bar_forbids_and_what_nobody_knows_is_not_compared() -> None:
         contender("few-shot", 0.3, usd=0.001),
         contender("old", kind="outside", usd=0.0),
         contender("tuned"),
-        of=recipe().model_copy(update={"bar": Requirements(min_score=0.5)}),
+        of=recipe().model_copy(update={"requirements": Requirements(min_score=0.5)}),
     )
-    assert "below your minimum of 50.0 %" in str(costs.get_contender("few-shot").excluded)
+    assert "below your minimum of 50.0 %" in str(costs.get_contender("few-shot").exclusion_reason)
     assert (
         not costs.get_contender("old").has_request_cost
         and costs.get_contender("old").usd_per_1000_correct is None
     )
-    assert [step.name for step in costs.cheapest] == ["tuned"]
+    assert [step.name for step in costs.break_even_points] == ["tuned"]
 
 
 def foreseen(*, high: float) -> Estimate:
     """Tuning at about 0.8 USD, the whole decision at 1 USD and `high` at most."""
     none = EstimateInterval(low=0, expected=0, high=0)
     return Estimate(
-        how="quick",
+        method="quick",
         steps=1,
         tokens_read=1,
         tokens_trained=1,
         tokens_computed=1,
         plan=MemoryPlan(),
         seconds=none,
-        parts={},
-        asking_seconds=none,
+        breakdown={},
+        evaluation_seconds=none,
         memory_bytes=none,
         usd=EstimateInterval(low=0.4, expected=0.8, high=1.1),
         decide_usd=EstimateInterval(low=0.5, expected=1.0, high=high),
@@ -351,11 +353,11 @@ def test_an_outside_system_that_tells_its_price_is_compared_by_it() -> None:
     told = Usage(requests=N, tokens_in=0, tokens_out=0, seconds=0, usd_charged=0.004)
     old = contender("old", kind="outside", usd=0.02).model_copy(update={"usage": told})
     costs = report(old, contender("tuned"), of=recipe(task_changes="never"))
-    assert costs.get_contender("old").excluded is None
+    assert costs.get_contender("old").exclusion_reason is None
     assert costs.get_contender("old").compute_usd("request") == EstimateInterval(
         low=0.02 / 1000, expected=0.02 / 1000, high=0.02 / 1000
     )
-    assert [step.name for step in costs.cheapest] == ["old"]
+    assert [step.name for step in costs.break_even_points] == ["old"]
     assert any(
         "old costs as much per request as its file states" in line for line in costs.assumptions
     )
@@ -366,8 +368,8 @@ def test_a_service_that_counts_no_tokens_costs_nobody_knows_what() -> None:
         update={"tokens_in_per_request": 0.0}
     )
     costs = report(silent, contender("tuned"))
-    assert "no tokens were counted" in str(costs.get_contender("far").excluded)
-    assert [step.name for step in costs.cheapest] == ["tuned"]
+    assert "no tokens were counted" in str(costs.get_contender("far").exclusion_reason)
+    assert [step.name for step in costs.break_even_points] == ["tuned"]
 
 
 def test_a_price_says_where_it_comes_from() -> None:
@@ -388,7 +390,7 @@ def test_the_default_price_of_a_machine_says_why_and_unknowns_are_named() -> Non
         line.partition(" (")[2].rstrip(")")
         for line in lines
         if line.startswith("the number of requests per month is not specified")
-    ] == ["circumstances.requests_per_month"]
+    ] == ["usage.requests_per_month"]
 
 
 def test_the_record_survives_its_own_json() -> None:
@@ -397,7 +399,7 @@ def test_the_record_survives_its_own_json() -> None:
 
 
 def test_a_busy_machine_is_named_and_widens_the_range_of_machine_time() -> None:
-    busy = MachineTime(seconds={"read": 0.01}, uncertainty=0.3, waiting=0.4)
+    busy = MachineTime(seconds={"read": 0.01}, uncertainty=0.3, waiting_fraction=0.4)
     asked = evaluation(contender("zero-shot")).model_copy(update={"machine": busy})
     costs = build_cost_report(
         asked, recipe(), data_examples=N, tuning=None, evaluation_seconds=3600
@@ -410,7 +412,7 @@ def test_a_busy_machine_is_named_and_widens_the_range_of_machine_time() -> None:
         "times and costs are uncertain"
     )
     assert said in costs.assumptions
-    calm = asked.model_copy(update={"machine": busy.model_copy(update={"waiting": 0.02})})
+    calm = asked.model_copy(update={"machine": busy.model_copy(update={"waiting_fraction": 0.02})})
     quiet = build_cost_report(calm, recipe(), data_examples=N, tuning=None, evaluation_seconds=3600)
     assert not [one for one in quiet.assumptions if "busy" in one]
 
@@ -425,11 +427,11 @@ def test_what_is_shown_to_be_worse_than_the_winner_is_cheapest_from_nowhere() ->
     costs = build_cost_report(
         asked, recipe(), data_examples=N, tuning=None, evaluation_seconds=0, winner="rag"
     )
-    assert costs.get_contender("zero-shot").excluded == "it is significantly worse than rag"
-    assert [one.name for one in costs.cheapest] == ["rag"]
+    assert costs.get_contender("zero-shot").exclusion_reason == "it is significantly worse than rag"
+    assert [one.name for one in costs.break_even_points] == ["rag"]
     even = pair.model_copy(update={"high": 0.01})
     open_ = asked.model_copy(update={"comparisons": (even,)})
     costs = build_cost_report(
         open_, recipe(), data_examples=N, tuning=None, evaluation_seconds=0, winner="rag"
     )
-    assert next(one.name for one in costs.cheapest) == "zero-shot"
+    assert next(one.name for one in costs.break_even_points) == "zero-shot"

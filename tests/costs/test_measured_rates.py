@@ -58,8 +58,7 @@ def test_other_threads_and_another_dtype_are_other_rates(home: Path) -> None:
         torch.set_num_threads(threads)
     training = Recipe().training
     dtypes = [
-        Recipe(training=training.model_copy(update={"precision": name}))
-        for name in ("float32", "bf16")
+        Recipe(training=training.model_copy(update={"dtype": name})) for name in ("float32", "bf16")
     ]
     assert len({RatesFile.of(model("a"), MACHINE, one) for one in dtypes}) == 2
 

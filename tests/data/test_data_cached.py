@@ -31,7 +31,7 @@ GIVEN: dict[str, Any] = {
     "examples": EXAMPLES,
     "tokenizer": FakeTokenizer(),
     "max_tokens": 500,
-    "train_on": "answers",
+    "train_on_prompts": False,
     "method": "sft",
 }
 
@@ -96,7 +96,7 @@ def test_preferences_and_ratings_come_back_whole(work: list[int]) -> None:
         {"tokenizer": FakeTokenizer(template_sha256="ab" * 32)},
         {"tokenizer": FakeTokenizer(tokenizer_sha256="ab" * 32)},
         {"max_tokens": 501},
-        {"train_on": "everything"},
+        {"train_on_prompts": True},
         {"name": "validation"},
     ],
 )
@@ -192,7 +192,7 @@ def test_whatever_a_report_follows_from_makes_another(tmp_path: Path, checked: l
     path = write_rows(tmp_path / "rows.jsonl", 8)
     report_of(path)
     report_of(path, max_tokens=400)
-    report_of(path, instruction="Answer.")
+    report_of(path, system_prompt="Answer.")
     write_rows(path, 9)
     assert report_of(path).dataset.examples == 9
     assert checked == [8, 8, 8, 9]

@@ -37,7 +37,7 @@ def clean(count: int = 240) -> list[tuple[Message, ...]]:
 def loaded(conversations: list[tuple[Message, ...]]) -> LoadedDataset:
     examples = [Example(line, messages) for line, messages in enumerate(conversations, start=1)]
     dataset = DatasetInfo(
-        name="d", shape="messages", files=(), columns={}, examples=len(examples), content="0" * 64
+        name="d", format="messages", files=(), columns={}, examples=len(examples), content="0" * 64
     )
     return LoadedDataset(dataset, examples, [], (SourceSpan("d.jsonl", None, 0, len(examples)),))
 

@@ -65,7 +65,7 @@ def test_a_message_weight_of_0_is_respected_and_others_are_kept() -> None:
 
 
 def test_everything_is_trained_when_asked_but_not_the_first_token() -> None:
-    arrays = prepare(chat("u: hi", "a: hello"), train_on="everything")
+    arrays = prepare(chat("u: hi", "a: hello"), train_on_prompts=True)
     assert arrays.weights_N.tolist() == [0] + [1] * (len(arrays.tokens_N) - 1)
     prove_mask(arrays, TOKENIZER, [chat("u: hi", "a: hello")])
 
@@ -79,7 +79,7 @@ def test_everything_leaves_out_an_answer_of_weight_0() -> None:
             *chat("u: r", "a: yes").messages,
         ),
     )
-    arrays = prepare(example, train_on="everything")
+    arrays = prepare(example, train_on_prompts=True)
     assert "no" not in trained_text(arrays)
     assert "yes|" in trained_text(arrays)
     prove_mask(arrays, TOKENIZER, [example])
@@ -111,7 +111,7 @@ def test_arrays_and_record_agree() -> None:
     assert prepared.tokens_trained == len("hello|") + len("yes|")
     again, _ = prepare_split("test", examples, TOKENIZER, 500)
     other, _ = prepare_split("test", examples[::-1], TOKENIZER, 500)
-    assert again.content == prepared.content != other.content
+    assert again.content_sha256 == prepared.content_sha256 != other.content_sha256
 
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="\ue000\ue001"), min_size=1).filter(
@@ -135,7 +135,7 @@ def test_for_any_conversation_the_trained_text_is_exactly_the_answers(
     runs = tokenizer.decode(arrays.tokens_N[arrays.weights_N > 0].tolist())
     assert runs == "".join(answer for _, answer in turns)
     proof = prove_mask(arrays, tokenizer, [example])
-    assert [piece.text for piece in proof.examples[0] if piece.trained] == [
+    assert [piece.text for piece in proof.examples[0] if piece.is_trained] == [
         f"{answer}<|im_end|>" for _, answer in turns
     ]
 
@@ -299,7 +299,7 @@ def test_pain_3_an_end_of_turn_that_was_masked_away_is_refused(pads_with_end_of_
     tokenizer = FakeTokenizer(pads_with_end_of_turn=pads_with_end_of_turn)
     examples = [chat("u: hi", "a: hello", line=4), chat("u: hi", "a: x", "u: y", "a: z", line=5)]
     arrays = prepare(*examples, tokenizer=tokenizer)
-    assert prove_mask(arrays, tokenizer, examples).end_of_turn_trained
+    assert prove_mask(arrays, tokenizer, examples).is_end_of_turn_trained
     arrays.weights_N[arrays.tokens_N == tokenizer.end_of_turn_id] = 0
     with pytest.raises(DataError) as caught:
         prove_mask(arrays, tokenizer, examples)

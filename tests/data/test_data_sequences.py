@@ -154,7 +154,7 @@ def load(folder: Path, *rows: dict[str, Any]) -> LoadedDataset:
 @pytest.mark.parametrize("label", [True, False])
 def test_rated_answers(tmp_path: Path, label: bool) -> None:
     loaded = load(tmp_path, {"prompt": "q", "completion": "a", "label": label})
-    assert loaded.dataset.shape == "rated" and not loaded.problems
+    assert loaded.dataset.format == "rated" and not loaded.problems
     assert loaded.examples[0].is_desirable is label and loaded.examples[0].answer == "a"
 
 
@@ -166,7 +166,7 @@ def test_rated_answers_in_csv(tmp_path: Path) -> None:
 @pytest.mark.parametrize("label", [0, 1, "spam", None])
 def test_a_label_that_is_no_rating_is_another_column(tmp_path: Path, label: Any) -> None:
     loaded = load(tmp_path, {"prompt": "q", "completion": "a", "label": label})
-    assert loaded.dataset.shape == "prompt-completion" and loaded.examples[0].is_desirable is None
+    assert loaded.dataset.format == "prompt-completion" and loaded.examples[0].is_desirable is None
     assert [problem.code for problem in loaded.problems] == ["data/unused-columns"]
 
 

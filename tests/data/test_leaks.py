@@ -73,10 +73,10 @@ def test_each_kind_is_told_from_the_others(asked: str, kind: ContaminationKind |
         [*others(), example(7, LONG)], [example(1, sentence()), example(2, asked)]
     )
     assert leaks.count_by_kind() == ({kind: 1} if kind else {})
-    assert [(leak.held_out_line, leak.train_line) for leak in leaks.found] == (
+    assert [(leak.held_out_line, leak.train_line) for leak in leaks.examples] == (
         [(2, 7)] if kind else []
     )
-    assert [leak.train_line for leak in leaks.in_training] == ([7] if kind else [])
+    assert [leak.train_line for leak in leaks.train_examples] == ([7] if kind else [])
 
 
 @pytest.mark.parametrize(
@@ -189,14 +189,19 @@ def test_a_question_of_training_in_a_given_test_file_stops_and_shows_the_pair() 
         f"  at: test line 3\n"
         f'  got: exact 1 (line 3 like train line 7): test line 3 "{short}" ~ train line 7 '
         f'"{short}"\n'
-        "  hint: take them out of one side, or allow them: --set 'data.allow_leaks=[exact]' "
+        "  hint: take them out of one side, or allow them: --set"
+        " 'data.allow_contamination=[exact]' "
         "keeps them in training and shows the score on the other test examples too"
     )
     assert caught.value.exit_code == 1
     settled, leaks = resolve_contamination(split, train, ["exact"], test=test)
     assert settled == split
-    assert set(leaks.leaked) == {test[0].id, test[1].id}
-    assert (leaks.allowed, leaks.left_out, leaks.templated) == (("exact",), (), False)
+    assert set(leaks.contaminated_test_ids) == {test[0].id, test[1].id}
+    assert (leaks.allowed_kinds, leaks.removed_train_ids, leaks.is_templated) == (
+        ("exact",),
+        (),
+        False,
+    )
     assert describe_contamination(leaks, len(split.train)) == [
         "2 test examples resemble training (exact 1 (line 3 like train line 7); near 1"
         " (line 4 like train "
@@ -223,7 +228,7 @@ def test_the_same_template_with_another_word_stops_no_run(train_asks: str, test_
     train = [*others(), example(7, train_asks)]
     test = [example(3, test_asks), *others(8, 20)]
     settled, leaks = resolve_contamination(split_examples(train, test=test), train, test=test)
-    assert set(leaks.count_by_kind()) <= {"near", "13-gram"} and not leaks.left_out
+    assert set(leaks.count_by_kind()) <= {"near", "13-gram"} and not leaks.removed_train_ids
     for note in describe_contamination(leaks, len(settled.train)):
         assert note.startswith(
             "1 test example resembles training (near 1 (line 3 like train line 7)). The"
@@ -259,13 +264,14 @@ def test_in_our_own_split_the_train_copies_are_left_out() -> None:
     ]
     split = split_examples([*examples, *copies])
     settled, leaks = resolve_contamination(split, [*examples, *copies])
-    assert 0 < len(leaks.left_out) <= 12 and not leaks.leaked
-    assert settled.train == tuple(id_ for id_ in split.train if id_ not in leaks.left_out)
+    assert 0 < len(leaks.removed_train_ids) <= 12 and not leaks.contaminated_test_ids
+    assert settled.train == tuple(id_ for id_ in split.train if id_ not in leaks.removed_train_ids)
     assert (settled.test, settled.validation) == (split.test, split.validation)
     assert resolve_contamination(settled, [*examples, *copies])[1].count_by_kind() == {}
     [note] = describe_contamination(leaks, len(split.train))
     assert note.startswith(
-        f"{len(leaks.left_out)} of {len(split.train)} train examples were left out because a"
+        f"{len(leaks.removed_train_ids)} of {len(split.train)} train examples were left out"
+        " because a"
         " held-out one is nearly "
     )
 
@@ -296,16 +302,24 @@ def test_data_written_on_forms_is_left_whole_and_told() -> None:
     examples = [example(i, f"{base} {DICE.choice(WORDS)}") for i, base in enumerate(bases * 5)]
     split = split_examples(examples)
     settled, leaks = resolve_contamination(split, examples)
-    assert settled == split and leaks.templated and not leaks.left_out
-    assert set(leaks.leaked) <= set(split.test) and len(leaks.leaked) > len(split.test) / 2
-    assert "data.group" in describe_contamination(leaks, len(split.train))[0]
+    assert settled == split and leaks.is_templated and not leaks.removed_train_ids
+    assert (
+        set(leaks.contaminated_test_ids) <= set(split.test)
+        and len(leaks.contaminated_test_ids) > len(split.test) / 2
+    )
+    assert "data.group_column" in describe_contamination(leaks, len(split.train))[0]
 
 
 def test_nothing_that_leaks_changes_nothing() -> None:
     examples = others(60)
     split = split_examples(examples)
     settled, leaks = resolve_contamination(split, examples)
-    assert (settled, leaks.found, leaks.leaked, describe_contamination(leaks, 40)) == (
+    assert (
+        settled,
+        leaks.examples,
+        leaks.contaminated_test_ids,
+        describe_contamination(leaks, 40),
+    ) == (
         split,
         (),
         (),

@@ -95,7 +95,7 @@ def given_of(path: Path) -> str:
     found = answers(path)
     scorer, _ = choose_scorer(["x"], found.task.scorer)
     task = Task("t", found.task.examples, scorer, "", 0.0)
-    return read_external_answers(path, found.task.examples).score_with(task).spec.given
+    return read_external_answers(path, found.task.examples).score_with(task).spec.description
 
 
 def test_scores_that_differ_from_the_logs_are_counted(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_every_format_gives_the_same_examples(tmp_path: Path, name: str) -> None
     is_table = name in ("d.csv", "d.tsv")  # whose third row spans two lines
     assert [example.line for example in loaded.examples] == ([2, 3, 4] if is_table else [1, 2, 3])
     assert [example.group for example in loaded.examples] == ["a", "b", "a"]
-    assert loaded.dataset.shape == "prompt-completion"
+    assert loaded.dataset.format == "prompt-completion"
     assert not loaded.problems
     reference = read_dataset(write_as(tmp_path / "reference.jsonl"), group="customer")
     assert loaded.dataset.content == reference.dataset.content

@@ -64,11 +64,11 @@ def test_rows_that_fit_several_shapes_are_read_as_the_method_learns(tmp_path: Pa
     other = [chat[0], {"role": "assistant", "content": "b"}]
     row = {"prompt": "q", "prompt_id": "1", "chosen": chat, "rejected": other, "messages": chat}
     path = write(tmp_path / "d.jsonl", jsonl([row] * 3))
-    assert read_dataset(path, method="dpo").dataset.shape == "preference"
-    assert read_dataset(path, method="sft").dataset.shape == "messages"
-    assert read_dataset(path, method="kto").dataset.shape == "preference"
+    assert read_dataset(path, method="dpo").dataset.format == "preference"
+    assert read_dataset(path, method="sft").dataset.format == "messages"
+    assert read_dataset(path, method="kto").dataset.format == "preference"
     by_name = read_dataset(path, {"chosen": "chosen", "rejected": "rejected"})
-    assert by_name.dataset.shape == "preference"
+    assert by_name.dataset.format == "preference"
     assert "--method dpo reads the pairs" in told(read_dataset(path))["data/unused-columns"]
 
 

@@ -67,39 +67,39 @@ def test_unused_columns_are_counted_over_all_rows(tmp_path: Path) -> None:
 def test_one_odd_row_does_not_change_the_shape_of_all(tmp_path: Path, odd_row: int) -> None:
     rows = [QA] * 12
     loaded = load(tmp_path, [*rows[:odd_row], CHAT, *rows[odd_row:]])
-    assert (loaded.dataset.shape, len(loaded.examples)) == ("prompt-completion", 12)
+    assert (loaded.dataset.format, len(loaded.examples)) == ("prompt-completion", 12)
     missing = problem_of(loaded, "data/missing-column")
     assert (missing.severity, missing.lines) == ("error", (odd_row + 1,))
 
 
 def test_a_row_that_has_both_shapes_is_read_like_the_others(tmp_path: Path) -> None:
     loaded = load(tmp_path, [*[QA] * 12, {**QA, **CHAT}])
-    assert (loaded.dataset.shape, len(loaded.examples)) == ("prompt-completion", 13)
+    assert (loaded.dataset.format, len(loaded.examples)) == ("prompt-completion", 13)
 
 
 def test_a_text_beside_prompt_and_completion_does_not_win_by_a_row_without_completion(
     tmp_path: Path,
 ) -> None:
     loaded = load(tmp_path, [{**QA, "text": "t"}] * 12 + [{"prompt": "q", "text": "t"}])
-    assert loaded.dataset.shape == "prompt-completion"
+    assert loaded.dataset.format == "prompt-completion"
     assert problem_of(loaded, "data/missing-column").lines == (13,)
 
 
 def test_of_equally_many_the_documented_order_decides(tmp_path: Path) -> None:
-    assert load(tmp_path, [QA, CHAT]).dataset.shape == "messages"
-    assert load(tmp_path, [CHAT, QA]).dataset.shape == "messages"
+    assert load(tmp_path, [QA, CHAT]).dataset.format == "messages"
+    assert load(tmp_path, [CHAT, QA]).dataset.format == "messages"
 
 
 def test_a_mapping_decides_even_where_most_rows_have_another_shape(tmp_path: Path) -> None:
     loaded = load(
         tmp_path, [CHAT] * 5 + [{"q": "q", "a": "a"}], columns={"prompt": "q", "completion": "a"}
     )
-    assert (loaded.dataset.shape, len(loaded.examples)) == ("prompt-completion", 1)
+    assert (loaded.dataset.format, len(loaded.examples)) == ("prompt-completion", 1)
 
 
 def test_a_column_of_a_table_that_is_almost_always_empty_does_not_decide(tmp_path: Path) -> None:
     """In a table every row has every column: `datasets` fills the absent ones with nulls."""
     polars.DataFrame([*[QA] * 12, CHAT]).write_parquet(tmp_path / "d.parquet")
     loaded = read_dataset(tmp_path / "d.parquet")
-    assert loaded.dataset.shape == "prompt-completion"
+    assert loaded.dataset.format == "prompt-completion"
     assert [example.answer for example in loaded.examples[:12]] == ["a"] * 12

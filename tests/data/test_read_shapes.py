@@ -68,7 +68,7 @@ def test_shapes_are_found_by_looking(
     tmp_path: Path, row: dict[str, Any], shape: str, turns: list[str]
 ) -> None:
     loaded = load(tmp_path, row)
-    assert loaded.dataset.shape == shape
+    assert loaded.dataset.format == shape
     assert [
         f"{message.role}: {message.content}" for message in loaded.examples[0].messages
     ] == turns
@@ -153,7 +153,7 @@ USER, YES, NO = (
 def test_preference_pairs(tmp_path: Path, row: dict[str, Any], shape: str) -> None:
     loaded = load(tmp_path, row)
     example = loaded.examples[0]
-    assert loaded.dataset.shape == shape
+    assert loaded.dataset.format == shape
     assert example.messages == (Message("user", "q"), Message("assistant", "yes"))
     assert example.rejected == (Message("assistant", "no"),)
 
@@ -171,7 +171,7 @@ def test_columns_are_mapped_ours_to_theirs(tmp_path: Path) -> None:
 def test_a_mapping_goes_before_the_shapes_that_are_there_already(tmp_path: Path) -> None:
     row = {"messages": [{"role": "user", "content": "x"}], "q": "q", "a": "a"}
     assert (
-        load(tmp_path, row, columns={"prompt": "q", "completion": "a"}).dataset.shape
+        load(tmp_path, row, columns={"prompt": "q", "completion": "a"}).dataset.format
         == "prompt-completion"
     )
 

@@ -41,7 +41,7 @@ def contender(
     return Contender(
         name=name or kind,
         kind=kind,
-        given="the question",
+        description="the question",
         metrics={"exact": quantity},
         seconds_per_request=seconds,
         tokens_in_per_request=10,
@@ -118,9 +118,9 @@ def tuned_for(steps: int, fall: float | None = None) -> TrainingLength:
         train_examples=359,
         seconds=10.0 * steps,
         step_seconds=10.0,
-        wanted_passes=3.0,
-        steps_per_pass=23,
-        fall=fall,
+        default_epochs=3.0,
+        steps_per_epoch=23,
+        remaining_loss_drop=fall,
     )
 
 

@@ -31,7 +31,7 @@ def remote(usd_per_million: float) -> Contender:
 def test_data_that_may_not_go_rule_a_provider_out(
     where: str | None, usd: float, is_in: bool
 ) -> None:
-    said = UsageContext.model_validate({"data_may_go": where})
+    said = UsageContext.model_validate({"data_residency": where})
     decision = verdict([remote(usd), contender("tuned", 0.5)], circumstances=said)
     assert decision.winner == ("remote" if is_in else "tuned")
     assert (
@@ -44,7 +44,7 @@ def test_data_that_may_not_go_rule_a_provider_out(
 
 
 def test_the_longest_wait_is_a_limit_like_that_of_the_bar() -> None:
-    said = UsageContext(longest_wait_seconds=0.05)
+    said = UsageContext(max_wait_seconds=0.05)
     assert verdict({"zero-shot": 0.8}, circumstances=said).verdict == "stop"
     assert verdict({"zero-shot": 0.8}, Requirements(max_latency_seconds=0.05)).verdict == "stop"
     assert (
@@ -60,12 +60,16 @@ def test_the_longest_wait_is_a_limit_like_that_of_the_bar() -> None:
     [
         (UsageContext(), "cannot tell"),
         (
-            UsageContext(task_changes="monthly", facts_change="monthly", used="ongoing"),
+            UsageContext(
+                task_change_frequency="monthly",
+                fact_change_frequency="monthly",
+                recurrence="ongoing",
+            ),
             "cannot tell",
         ),
-        (UsageContext(task_changes="weekly"), "prompt"),
-        (UsageContext(facts_change="daily"), "prompt"),
-        (UsageContext(used="once"), "prompt"),
+        (UsageContext(task_change_frequency="weekly"), "prompt"),
+        (UsageContext(fact_change_frequency="daily"), "prompt"),
+        (UsageContext(recurrence="once"), "prompt"),
     ],
 )
 def test_a_leaning_settles_what_the_data_leave_open(said: UsageContext, settled: str) -> None:
@@ -75,9 +79,9 @@ def test_a_leaning_settles_what_the_data_leave_open(said: UsageContext, settled:
 @pytest.mark.parametrize(
     "said",
     [
-        UsageContext(task_changes="daily"),
-        UsageContext(facts_change="weekly"),
-        UsageContext(used="once"),
+        UsageContext(task_change_frequency="daily"),
+        UsageContext(fact_change_frequency="weekly"),
+        UsageContext(recurrence="once"),
     ],
 )
 def test_a_leaning_never_overturns_what_the_data_prove_and_warns(said: UsageContext) -> None:
@@ -93,14 +97,16 @@ def test_a_leaning_never_overturns_what_the_data_prove_and_warns(said: UsageCont
 def test_no_leaning_settles_what_too_few_examples_hide() -> None:
     assert (
         verdict(
-            {"zero-shot": 0.5, "tuned": 0.5}, half=0.3, circumstances=UsageContext(used="once")
+            {"zero-shot": 0.5, "tuned": 0.5},
+            half=0.3,
+            circumstances=UsageContext(recurrence="once"),
         ).verdict
         == "cannot tell"
     )
 
 
 def test_changing_facts_speak_against_tuning_alone_not_against_tuning_with_retrieval() -> None:
-    said = UsageContext(facts_change="daily")
+    said = UsageContext(fact_change_frequency="daily")
     both = verdict({"zero-shot": 0.3, "tuned": 0.5, "tuned+rag": 0.8}, circumstances=said)
     assert (both.verdict, both.warnings) == ("fine-tune+rag", ())
     assert (
@@ -110,7 +116,7 @@ def test_changing_facts_speak_against_tuning_alone_not_against_tuning_with_retri
 
 
 def test_what_was_settled_by_a_leaning_is_said() -> None:
-    decision = verdict(OPEN, half=0.075, circumstances=UsageContext(task_changes="weekly"))
+    decision = verdict(OPEN, half=0.075, circumstances=UsageContext(task_change_frequency="weekly"))
     assert (
         "Because the task changes weekly and each change requires retraining, prompting is "
         "preferred, which settles the inconclusive comparison with tuned." in decision.reasons
@@ -126,11 +132,11 @@ def test_what_nobody_said_is_named_once() -> None:
         "init)."
     ]
     said = UsageContext(
-        task_changes="never",
-        facts_change="never",
-        used="ongoing",
+        task_change_frequency="never",
+        fact_change_frequency="never",
+        recurrence="ongoing",
         requests_per_month=5000,
-        data_may_go="anywhere",
+        data_residency="any",
     )
     told = verdict(PROVEN, Requirements(max_latency_seconds=9.0), circumstances=said).reasons
     assert not any(reason.startswith("Not specified") for reason in told)
@@ -142,22 +148,23 @@ def test_cannot_tell_names_the_answers_that_would_settle_it() -> None:
     assert decision.reasons[1:6] == (
         "About 939 test examples would settle this, 539 more than the current 400.",
         (
-            "If a gain of 7.0 points is not worth it to you (bar.min_gain=0.07), the verdict "
+            "If a gain of 7.0 points is not worth it to you (requirements.min_gain=0.07), the"
+            " verdict "
             "is: prompt."
         ),
         (
-            "If the task changes every week (circumstances.task_changes=weekly), the verdict "
+            "If the task changes every week (usage.task_change_frequency=weekly), the verdict "
             "is: prompt."
         ),
         (
-            "If the facts change every day (circumstances.facts_change=daily), the verdict "
+            "If the facts change every day (usage.fact_change_frequency=daily), the verdict "
             "is: prompt."
         ),
-        "If it is used only once (circumstances.used=once), the verdict is: prompt.",
+        "If it is used only once (usage.recurrence=once), the verdict is: prompt.",
     )
     unsure = verdict({"zero-shot": 0.8}, Requirements(min_score=0.78))
     assert (
-        "If 75.0 % is good enough for you (bar.min_score=0.75), the verdict is: prompt."
+        "If 75.0 % is good enough for you (requirements.min_score=0.75), the verdict is: prompt."
         in unsure.reasons
     )
 
@@ -171,7 +178,8 @@ def test_too_much_forgotten_is_a_warning_and_leaves_the_verdict() -> None:
     assert decision.warnings == (
         (
             "Tuning reduces general ability by 7.0 points (95 % interval 1.0 to 13.0, n = "
-            "200), more than the allowed 5.0 points (bar.max_forgetting); the excess is not "
+            "200), more than the allowed 5.0 points (requirements.max_forgetting); the excess is"
+            " not "
             "significant, but the limit applies to the point estimate."
         ),
     )
@@ -202,13 +210,13 @@ def test_no_warning_where_nothing_is_exceeded(
 def test_beyond_noise_is_said_without_a_doubt() -> None:
     sure = Quantity(value=0.2, low=0.1, high=0.3, n=200)
     (warning,) = decide(evaluation(PROVEN), Requirements(), forgetting=sure).warnings
-    assert warning.endswith("more than the allowed 5.0 points (bar.max_forgetting).")
+    assert warning.endswith("more than the allowed 5.0 points (requirements.max_forgetting).")
 
 
 def test_a_decision_can_be_made_again_from_what_it_holds() -> None:
     judged = evaluation(PROVEN)
-    said = UsageContext(task_changes="weekly", requests_per_month=10)
+    said = UsageContext(task_change_frequency="weekly", requests_per_month=10)
     once = decide(judged, Requirements(min_gain=0.02), said, DROP)
     read = Decision.model_validate_json(once.model_dump_json(), strict=False)
     assert read == once
-    assert decide(judged, read.bar, read.circumstances, read.forgetting) == once
+    assert decide(judged, read.requirements, read.usage_context, read.forgetting) == once

@@ -29,7 +29,7 @@ def test_a_hardly_tuned_model_that_loses_means_cannot_tell_with_the_minutes_that
     None
 ):
     decision = verdict(LOSER, training=THREE_STEPS)
-    assert (decision.verdict, decision.winner, decision.needed_test_examples) == (
+    assert (decision.verdict, decision.winner, decision.required_test_examples) == (
         "cannot tell",
         None,
         None,
@@ -54,7 +54,7 @@ def test_a_hardly_tuned_model_that_loses_means_cannot_tell_with_the_minutes_that
     assert not any(
         "is out" in reason or "test examples would settle" in reason for reason in decision.reasons
     )
-    assert decision.training == THREE_STEPS
+    assert decision.training_length == THREE_STEPS
 
 
 def test_the_same_scores_after_one_pass_are_a_verdict_that_says_how_long_the_tuning_was() -> None:
@@ -92,7 +92,12 @@ def test_a_hardly_tuned_model_that_wins_anyway_wins() -> None:
             "prompt",
         ),  # no gain worth waiting for is possible
         ({"zero-shot": 0.7, "tuned": 0.5}, Requirements(min_gain=0.4), UsageContext(), "prompt"),
-        ({"zero-shot": 0.5, "tuned": 0.0}, Requirements(), UsageContext(used="once"), "prompt"),
+        (
+            {"zero-shot": 0.5, "tuned": 0.0},
+            Requirements(),
+            UsageContext(recurrence="once"),
+            "prompt",
+        ),
         (
             {"zero-shot": 0.0, "tuned": 0.0},
             Requirements(),
@@ -122,7 +127,7 @@ def test_each_row_for_a_model_that_was_tuned_too_little(
 
 def test_where_the_circumstances_settle_it_the_warning_stays() -> None:
     decision = verdict(
-        LOSER, circumstances=UsageContext(task_changes="daily"), training=THREE_STEPS
+        LOSER, circumstances=UsageContext(task_change_frequency="daily"), training=THREE_STEPS
     )
     assert (decision.verdict, len(decision.warnings)) == ("rag", 1)
     assert any(
@@ -179,7 +184,7 @@ def test_passes_are_counted_in_examples_and_the_last_batch_of_a_pass_may_be_smal
     found = extent(
         FLAT_LOSSES, [2.0, 1.5, 1.0], train_examples=100
     )  # 7 steps a pass, the seventh of 4 examples
-    assert (found.steps, found.steps_per_pass, found.examples) == (44, 7, 6 * 100 + 2 * 16)
+    assert (found.steps, found.steps_per_epoch, found.examples) == (44, 7, 6 * 100 + 2 * 16)
     assert found.step_seconds == pytest.approx(1.0)
     assert extent(FLAT_LOSSES[:3], [2.0, 1.5]).epochs == pytest.approx(48 / 640)
 

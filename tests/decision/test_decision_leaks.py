@@ -14,7 +14,7 @@ def leaky(clean: dict[str, float], leaked: int = 100) -> Evaluation:
     made = [
         contender(kind, score).model_copy(
             update={
-                "clean": Quantity(
+                "score_without_contaminated": Quantity(
                     value=clean[kind],
                     low=clean[kind] - 0.06,
                     high=clean[kind] + 0.06,
@@ -24,7 +24,7 @@ def leaky(clean: dict[str, float], leaked: int = 100) -> Evaluation:
         )
         for kind, score in (("zero-shot", 0.5), ("tuned", 0.8))
     ]
-    return evaluation(made).model_copy(update={"leaked": tuple(map(str, range(leaked)))})
+    return evaluation(made).model_copy(update={"contaminated": tuple(map(str, range(leaked)))})
 
 
 def test_a_verdict_that_rests_on_leaks_is_warned_of() -> None:
@@ -73,6 +73,6 @@ def test_clean_comparisons_are_reckoned_from_clean_scores_with_wider_intervals()
 def test_nothing_is_reckoned_where_nothing_leaked_or_everything_did() -> None:
     assert exclude_contaminated(evaluation({"zero-shot": 0.5})) is None
     everything = evaluation({"zero-shot": 0.5, "tuned": 0.8}).model_copy(
-        update={"leaked": tuple(map(str, range(400)))}
+        update={"contaminated": tuple(map(str, range(400)))}
     )
     assert exclude_contaminated(everything) is None

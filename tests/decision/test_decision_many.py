@@ -98,7 +98,7 @@ def test_the_best_prompt_answers_for_all_prompts() -> None:
 
 def test_more_examples_are_needed_where_more_is_in_play() -> None:
     few, many = (
-        verdict([contender("zero-shot", 0.5), *tuned(k, 0.57)], half=0.075).needed_test_examples
+        verdict([contender("zero-shot", 0.5), *tuned(k, 0.57)], half=0.075).required_test_examples
         for k in (1, 2)
     )
     assert few is not None and many is not None
@@ -203,7 +203,7 @@ def test_a_limit_is_passed_by_what_is_known_to_keep_it() -> None:
 
 
 def test_a_system_in_use_whose_wait_is_not_known_is_accepted_by_its_users() -> None:
-    said = UsageContext(longest_wait_seconds=1.0)
+    said = UsageContext(max_wait_seconds=1.0)
     assert (
         verdict([told(0, 0.001), contender("zero-shot", 0.7)], circumstances=said).winner == "old"
     )

@@ -43,24 +43,26 @@ def test_it_says_what_was_asked_what_can_be_shown_and_what_is_needed() -> None:
 
 def test_its_numbers_are_those_of_the_test_that_will_be_used() -> None:
     told = build_power_statement(200, Requirements())
-    assert told.discordant == DEFAULT_DISCORDANT_RATE and told.is_assumed
-    assert told.shows == minimum_detectable_difference(200, DEFAULT_DISCORDANT_RATE)
-    assert told.needed == compute_required_n(0.05, DEFAULT_DISCORDANT_RATE)
-    assert compute_power(told.needed, 0.05, DEFAULT_DISCORDANT_RATE) == pytest.approx(0.8, abs=0.01)
-    assert compute_power(200, told.shows or 0, DEFAULT_DISCORDANT_RATE) == pytest.approx(
+    assert told.disagreement_rate == DEFAULT_DISCORDANT_RATE and told.is_assumed
+    assert told.min_detectable_gain == minimum_detectable_difference(200, DEFAULT_DISCORDANT_RATE)
+    assert told.required_n == compute_required_n(0.05, DEFAULT_DISCORDANT_RATE)
+    assert compute_power(told.required_n, 0.05, DEFAULT_DISCORDANT_RATE) == pytest.approx(
         0.8, abs=0.01
     )
+    assert compute_power(
+        200, told.min_detectable_gain or 0, DEFAULT_DISCORDANT_RATE
+    ) == pytest.approx(0.8, abs=0.01)
 
 
 @pytest.mark.parametrize(
     ("n", "gain"),
-    [(build_power_statement(1, Requirements(min_gain=0.08)).needed, 0.16), (150, None)],
+    [(build_power_statement(1, Requirements(min_gain=0.08)).required_n, 0.16), (150, None)],
 )
 def test_what_it_promises_is_what_the_rule_does(n: int, gain: float | None) -> None:
     """The rule: the whole interval above min_gain. Simulated at what is wanted, and at what the
     examples show."""
     told = build_power_statement(n, Requirements(min_gain=0.08))
-    gain = gain or told.shows or 0.0
+    gain = gain or told.min_detectable_gain or 0.0
     chances = (
         (DEFAULT_DISCORDANT_RATE + gain) / 2,
         (DEFAULT_DISCORDANT_RATE - gain) / 2,
@@ -73,7 +75,7 @@ def test_what_it_promises_is_what_the_rule_does(n: int, gain: float | None) -> N
 
 def test_enough_is_enough() -> None:
     told = build_power_statement(5000, Requirements(min_gain=0.05))
-    assert told.is_enough and told.options == () and told.wanted == 0.1
+    assert told.is_enough and told.options == () and told.target_gain == 0.1
     assert (
         "to exceed your minimum gain of 5 points (80 % power); this is enough to detect 10 points."
         in told.sentence
@@ -82,13 +84,13 @@ def test_enough_is_enough() -> None:
 
 def test_where_no_gain_was_asked_for_five_points_are_worth_waiting_for() -> None:
     told = build_power_statement(100, Requirements())
-    assert told.wanted == 0.05
+    assert told.target_gain == 0.05
     assert "Detecting 5 points (min_gain is not set) needs about" in told.sentence
 
 
 def test_a_handful_shows_nothing() -> None:
     told = build_power_statement(3, Requirements())
-    assert told.shows is None and not told.is_enough
+    assert told.min_detectable_gain is None and not told.is_enough
     assert told.sentence.startswith(
         "With 3 test examples, no gain can be detected (80 % power). Detecting 5 points"
     )
@@ -103,8 +105,10 @@ def test_several_comparisons_need_more() -> None:
         build_power_statement(400, Requirements(), comparisons=8),
     )
     harder = compute_required_standard_errors(8) / compute_required_standard_errors()
-    assert one.shows is not None and eight.shows == pytest.approx(one.shows * harder)
-    assert eight.needed == pytest.approx(one.needed * harder**2, rel=0.01)
+    assert one.min_detectable_gain is not None and eight.min_detectable_gain == pytest.approx(
+        one.min_detectable_gain * harder
+    )
+    assert eight.required_n == pytest.approx(one.required_n * harder**2, rel=0.01)
 
 
 def test_groups_show_less_and_it_says_so() -> None:
@@ -114,11 +118,13 @@ def test_groups_show_less_and_it_says_so() -> None:
     )
     effect = 1 + 9 * DEFAULT_GROUP_CORRELATION
     assert (
-        alone.shows
-        and grouped.shows
-        and effect**0.5 < grouped.shows / alone.shows < 1.1 * effect**0.5
+        alone.min_detectable_gain
+        and grouped.min_detectable_gain
+        and effect**0.5
+        < grouped.min_detectable_gain / alone.min_detectable_gain
+        < 1.1 * effect**0.5
     )
-    assert effect * alone.needed < grouped.needed < 1.1 * effect * alone.needed
+    assert effect * alone.required_n < grouped.required_n < 1.1 * effect * alone.required_n
     assert grouped.sentence.startswith("With 400 test examples in 40 groups, only gains of ")
     assert grouped.sentence.endswith(
         "Assumed: the correlation within a group is 0.1, so 400 examples carry as much "
@@ -128,23 +134,25 @@ def test_groups_show_less_and_it_says_so() -> None:
         build_power_statement(400, Requirements(), groups=3),
         build_power_statement(400, Requirements(), groups=1),
     )
-    assert few.shows is None or few.shows > 2 * grouped.shows
-    assert one.shows is None and not one.is_enough and one.needed > 400
+    assert (
+        few.min_detectable_gain is None or few.min_detectable_gain > 2 * grouped.min_detectable_gain
+    )
+    assert one.min_detectable_gain is None and not one.is_enough and one.required_n > 400
 
 
 def test_needed_and_shown_are_one_question_with_groups_too() -> None:
     """At the needed number, in groups of the same size, what is wanted is just shown."""
     plan = build_power_statement(300, Requirements(), groups=60)
-    there = build_power_statement(plan.needed, Requirements(), groups=plan.needed // 5)
-    assert there.shows == pytest.approx(0.05, rel=0.01)
+    there = build_power_statement(plan.required_n, Requirements(), groups=plan.required_n // 5)
+    assert there.min_detectable_gain == pytest.approx(0.05, rel=0.01)
 
 
 def test_graded_scores_go_by_their_measured_spread() -> None:
     told = build_power_statement(200, Requirements(), Disagreement(0.9, 0.2))
-    assert told.shows == minimum_detectable_mean_difference(
+    assert told.min_detectable_gain == minimum_detectable_mean_difference(
         200, 0.2
-    ) and told.needed == compute_required_n_for_means(0.05, 0.2)
-    assert told.deviation == 0.2 and "by 20 points (standard deviation)" in told.sentence
+    ) and told.required_n == compute_required_n_for_means(0.05, 0.2)
+    assert told.standard_deviation == 0.2 and "by 20 points (standard deviation)" in told.sentence
 
 
 def evaluation_of(
@@ -161,7 +169,7 @@ def evaluation_of(
             Contender(
                 name=name,
                 kind=kind,
-                given="",
+                description="",
                 metrics={"m": quantity},
                 seconds_per_request=1,
                 tokens_in_per_request=1,
@@ -177,7 +185,7 @@ def evaluation_of(
                 tokens_in=1,
                 tokens_out=1,
                 seconds=1,
-                finished=True,
+                is_complete=True,
             )
             for i, score in enumerate(found)
         ]
@@ -225,12 +233,12 @@ def test_what_is_there_already_comes_before_what_must_be_made() -> None:
     assert [option.split()[0] for option in options] == ["Use", "Move", "Label", "Continue"]
     assert (
         options[0]
-        == "Use the 300 test examples that evaluation.test_limit leaves out: 399 more would "
+        == "Use the 300 test examples that evaluation.max_test_examples leaves out: 399 more would "
         "still be needed."
     )
     assert (
         options[1]
-        == "Move 399 of the 5,000 training examples to the test split (data.test_share=0.15 of "
+        == "Move 399 of the 5,000 training examples to the test split (data.test_fraction=0.15 of "
         "train and test together)."
     )
     assert (
@@ -245,6 +253,7 @@ def test_what_is_there_already_comes_before_what_must_be_made() -> None:
 
 def test_contenders_disagree_at_least_where_they_differ() -> None:
     assert (
-        build_power_statement(80, Requirements(min_gain=0.3), Disagreement(0.1)).discordant == 0.6
+        build_power_statement(80, Requirements(min_gain=0.3), Disagreement(0.1)).disagreement_rate
+        == 0.6
     )
-    assert build_power_statement(80, Requirements(min_gain=0.9)).wanted == pytest.approx(0.95)
+    assert build_power_statement(80, Requirements(min_gain=0.9)).target_gain == pytest.approx(0.95)

@@ -34,7 +34,7 @@ def test_what_the_user_has_is_what_a_gain_is_counted_from() -> None:
         "mine",
         0.2,
     )
-    assert decision.beside == (
+    assert decision.key_contenders == (
         ("verdict", "rag"),
         ("current system", "mine"),
         ("runner-up", "zero-shot"),
@@ -49,7 +49,10 @@ def test_where_what_the_user_has_wins_nothing_is_gained_over_itself() -> None:
     ]
     decision = verdict(made)
     assert (decision.verdict, format_verdict(decision.verdict)) == ("stop", "keep what you have")
-    assert decision.gain is None and decision.beside == (("verdict", "mine"), ("runner-up", "rag"))
+    assert decision.gain is None and decision.key_contenders == (
+        ("verdict", "mine"),
+        ("runner-up", "rag"),
+    )
     assert decision.summary[0] == "Keep what you have: mine scores 90.0 % in exact match."
 
 
@@ -62,9 +65,9 @@ def test_no_verdict_names_the_one_to_beat_and_what_is_missing() -> None:
     )
     assert (
         decision.summary[1]
-        == f"400 test examples are too few: about {decision.needed_test_examples:,} are needed."
+        == f"400 test examples are too few: about {decision.required_test_examples:,} are needed."
     )
-    assert decision.beside[0][0] == "best so far"
+    assert decision.key_contenders[0][0] == "best so far"
 
 
 def test_the_listed_order_changes_neither_gain_nor_runner_up() -> None:
@@ -87,4 +90,4 @@ def test_pairs_of_one_verdict_are_not_corrected_and_others_are_by_their_family()
     compared = {(one.b, one.a): one.p for one in evaluation(made).comparisons}
     assert told["few-shot", "zero-shot"].p == compared["few-shot", "zero-shot"]
     assert told["rag", "zero-shot"].p > compared["rag", "zero-shot"]
-    assert told["rag", "zero-shot"].needed_n is None or told["rag", "zero-shot"].p > 0.05
+    assert told["rag", "zero-shot"].required_n is None or told["rag", "zero-shot"].p > 0.05

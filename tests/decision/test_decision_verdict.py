@@ -153,7 +153,7 @@ def test_the_bar_excludes_a_simple_one_for_sure_and_tuning_wins() -> None:
 def test_an_unsure_simple_contender_that_nothing_beats_means_cannot_tell() -> None:
     decision = verdict({"zero-shot": 0.8, "tuned": 0.81}, Requirements(min_score=0.78))
     assert decision.verdict == "cannot tell"
-    assert decision.needed_test_examples is not None and decision.needed_test_examples > N
+    assert decision.required_test_examples is not None and decision.required_test_examples > N
 
 
 def test_an_unsure_simple_contender_that_is_beaten_does_not_stand_in_the_way() -> None:
@@ -186,7 +186,7 @@ def test_noise_between_two_prompts_stops_no_verdict() -> None:
 def test_equal_scores_on_a_handful_of_examples_are_no_verdict(right: int, n: int) -> None:
     decision = decide(small(dict.fromkeys(KINDS, right), n), Requirements())
     assert (decision.verdict, decision.winner) == ("cannot tell", None)
-    assert decision.needed_test_examples is not None and decision.needed_test_examples >= 20
+    assert decision.required_test_examples is not None and decision.required_test_examples >= 20
 
 
 def test_too_few_examples_are_said_to_be_too_few_with_the_number_that_would_do() -> None:
@@ -245,9 +245,9 @@ def test_nobody_pays_more_for_less() -> None:
 
 def test_the_needed_examples_come_from_the_comparison() -> None:
     open_one = evaluation({"zero-shot": 0.5, "tuned": 0.56}, half=0.07)
-    told = open_one.comparisons[0].model_copy(update={"needed_n": 1234})
+    told = open_one.comparisons[0].model_copy(update={"required_n": 1234})
     decision = decide(open_one.model_copy(update={"comparisons": (told,)}), Requirements())
-    assert decision.needed_test_examples == 1234
+    assert decision.required_test_examples == 1234
     assert any(
         "About 1,234 test examples would settle this, 834 more than the current 400." in one
         for one in decision.reasons
@@ -257,7 +257,8 @@ def test_the_needed_examples_come_from_the_comparison() -> None:
 def test_the_needed_examples_grow_when_a_gain_is_asked_for() -> None:
     scores = {"zero-shot": 0.5, "tuned": 0.57}
     asked, more = (
-        verdict(scores, Requirements(min_gain=gain)).needed_test_examples for gain in (0.03, 0.032)
+        verdict(scores, Requirements(min_gain=gain)).required_test_examples
+        for gain in (0.03, 0.032)
     )
     # half 0.05 means a standard error of 0.02551 at 400; (1.96 + 0.8416)^2 * (se / 0.04)^2 * 400 =
     # 1277.03
@@ -284,7 +285,7 @@ def test_a_verdict_without_a_tuned_contender_says_so() -> None:
 
 
 def test_failed_answers_are_told() -> None:
-    score = Quantity(value=0.5, low=0.4, high=0.6, n=390, failed=10)
+    score = Quantity(value=0.5, low=0.4, high=0.6, n=390, n_failed=10)
     shaky = contender("zero-shot", 0.5).model_copy(update={"metrics": {"exact": score}})
     assert (
         "zero-shot has no score for 10 of 400 requests (failed or could not be judged); if "
@@ -329,7 +330,7 @@ def test_a_verdict_agrees_with_its_own_numbers(
     assert decision.evaluation == judged.fingerprint
     assert decision.reasons
     if decision.verdict != "cannot tell":
-        assert decision.needed_test_examples is None
+        assert decision.required_test_examples is None
     if decision.winner is None:
         return
     winner = judged.get_contender(decision.winner)
@@ -421,7 +422,7 @@ def test_useless_contenders_that_join_never_make_a_dearer_verdict_win(
 
 def failing(one: Contender, failed: int, asked: int = 400) -> Contender:
     """The same score, on what it answered."""
-    score = one.metrics["exact"].model_copy(update={"n": asked - failed, "failed": failed})
+    score = one.metrics["exact"].model_copy(update={"n": asked - failed, "n_failed": failed})
     return one.model_copy(update={"metrics": {"exact": score}})
 
 

@@ -86,8 +86,8 @@ def test_what_it_needs_stands_in_the_reasons() -> None:
 def test_a_use_that_speaks_against_training_speaks_against_its_verdict(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert find_disfavored_verdicts(UsageContext(facts_change="daily")) == {"fine-tune"}
-    assert find_disfavored_verdicts(UsageContext(used="once")) == {
+    assert find_disfavored_verdicts(UsageContext(fact_change_frequency="daily")) == {"fine-tune"}
+    assert find_disfavored_verdicts(UsageContext(recurrence="once")) == {
         "rag",
         "fine-tune",
         "fine-tune+rag",
@@ -97,7 +97,7 @@ def test_a_use_that_speaks_against_training_speaks_against_its_verdict(
         "outside",
         ContenderKind("outside", 0, "stop", "", "test", is_trained=True),
     )
-    assert "stop" in find_disfavored_verdicts(UsageContext(task_changes="daily"))
+    assert "stop" in find_disfavored_verdicts(UsageContext(task_change_frequency="daily"))
 
 
 def test_its_costs_follow_from_its_columns() -> None:
@@ -107,7 +107,7 @@ def test_its_costs_follow_from_its_columns() -> None:
     costs = build_cost_report(
         evaluation(made), recipe, data_examples=1000, tuning=tuning, evaluation_seconds=0
     )
-    parts = {one.name: {part.what: part.usd for part in one.parts} for one in costs.contenders}
+    parts = {one.name: {part.name: part.usd for part in one.parts} for one in costs.contenders}
     assert parts["distilled"]["tuning"].expected == pytest.approx(0.1)
     assert parts["distilled"]["hosting"].expected == 7.0
     assert "tuning" not in parts["cached"] and "hosting" not in parts["cached"]
@@ -118,7 +118,9 @@ def test_its_costs_follow_from_its_columns() -> None:
     )  # the test, at most all
     assert parts["zero-shot"]["data"].high == 400.0
     assert parts["rented"] == {}  # nobody said what it costs
-    said = Recipe(circumstances=UsageContext(task_changes="yearly", facts_change="monthly"))
+    said = Recipe(
+        usage=UsageContext(task_change_frequency="yearly", fact_change_frequency="monthly")
+    )
     months = {kind: estimate_months_between_changes(kind, said) for kind in ("distilled", "cached")}
     assert months == {"distilled": (12, 12, 1), "cached": (12, 12, 12)}
 
@@ -133,7 +135,7 @@ def test_an_external_kind_costs_what_its_file_says_and_is_not_timed_here() -> No
 
     def is_local(kind: str) -> bool:
         return is_run_locally(
-            ContenderAnswers(ContenderSpec(name="x", kind=kind, given=""), [], None)
+            ContenderAnswers(ContenderSpec(name="x", kind=kind, description=""), [], None)
         )
 
     assert [is_local(kind) for kind in ("rented", "distilled", "cached")] == [False, True, True]
@@ -169,7 +171,7 @@ def test_its_contenders_are_counted_forecast_and_their_names_are_taken() -> None
 
 
 def test_a_remote_model_may_not_be_called_as_a_trained_kind() -> None:
-    remote = [{"name": "distilled", "url": "http://localhost", "model": "m"}]
+    remote = [{"name": "distilled", "base_url": "http://localhost", "model": "m"}]
     recipe = Recipe.model_validate({"evaluation": {"remote": remote}})
     with pytest.raises(RecipeError, match="not the word tuned or distilled"):
         check_recipe(recipe)

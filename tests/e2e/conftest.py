@@ -35,15 +35,15 @@ THINGS = (
 TINY = (
     "training.epochs=1",
     "training.learning_rate=0.01",
-    "training.precision=float32",
+    "training.dtype=float32",
     "training.batch_size=8",
-    "training.evaluations=2",
+    "training.num_evals=2",
     "adapter.rank=4",
-    "evaluation.test_limit=12",
-    "evaluation.validation_limit=4",
+    "evaluation.max_test_examples=12",
+    "evaluation.max_validation_examples=4",
     "evaluation.max_new_tokens=8",
-    "evaluation.shots=2",
-    "retrieval.k=2",
+    "evaluation.max_shots=2",
+    "retrieval.top_k=2",
 )
 """A recipe that a tiny model runs through in a second or two. Epochs and float32: the same seed
 gives the same bits."""

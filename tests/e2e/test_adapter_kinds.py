@@ -1,6 +1,7 @@
 """Every kind of adapter through the program: train, chat, evaluate, export, and the exported folder
 again."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,10 @@ from door import Door
 
 from tunesmith.records import Run
 from tunesmith.runs.run_folder import RunFolder
+from tunesmith.testing.adapter_recipes import ADAPTER_OPTIONS
 
 
-@pytest.mark.parametrize("kind", ["rslora", "dora", "qlora", "full"])
+@pytest.mark.parametrize("kind", ["rslora", "dora", "qlora", "qdora", "full"])
 def test_a_kind_from_recipe_to_exported_model(
     kind: str, tunesmith: Door, fields_jsonl: Path, settings: list[str], tmp_path: Path
 ) -> None:
@@ -21,7 +23,9 @@ def test_a_kind_from_recipe_to_exported_model(
         if (word, after) != ("--set", "--set")
     ]
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(f"data: {{path: {fields_jsonl}}}\nadapter: {{kind: {kind}}}\n")
+    recipe.write_text(
+        f"data: {{path: {fields_jsonl}}}\nadapter: {json.dumps(dict(ADAPTER_OPTIONS[kind]))}\n"
+    )
     printed = tunesmith("train", recipe, "--out", tmp_path / "runs", *ours)
     assert printed.code == 0, printed.err
     (folder,) = (tmp_path / "runs").iterdir()
@@ -40,7 +44,7 @@ def test_a_kind_from_recipe_to_exported_model(
     exported = tunesmith("export", folder, "--to", tmp_path / "merged")
     assert exported.code == 0, exported.err
     assert "maximum log-probability difference" in exported.out
-    assert ("4-bit" in exported.out) == (kind == "qlora")
+    assert ("4-bit" in exported.out) == (kind in ("qlora", "qdora"))
     assert (
         exported.out.splitlines()[-1]
         == f"next: echo 'your question' | python {tmp_path / 'merged'}/answer.py"

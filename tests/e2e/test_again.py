@@ -37,8 +37,8 @@ def trained(
 def test_the_recipe_of_a_run_repeats_its_material(trained: RunFolder) -> None:
     again = prepare_data(load_recipe(trained.path / "recipe.yaml"))
     assert again.split == trained.read(Split)
-    assert {name: one.content for name, one in again.prepared.items()} == {
-        name: one.content for name, one in trained.read_prepared().items()
+    assert {name: one.content_sha256 for name, one in again.prepared.items()} == {
+        name: one.content_sha256 for name, one in trained.read_prepared().items()
     }
     assert again.recipe == trained.read_recipe()
 
@@ -82,7 +82,7 @@ def test_a_given_test_file_that_leaks_stops_the_run(tmp_path: Path, tiny_model: 
     changes = [
         f"data.path={data}",
         f"data.test_path={test}",
-        "data.group=customer",
+        "data.group_column=customer",
         f"model={tiny_model}",
     ]
     with pytest.raises(GateFailed, match="gate/leak") as caught:
@@ -102,13 +102,15 @@ def test_a_leak_that_is_allowed_by_name_is_told_and_marked(
     changes = [
         f"data.path={data}",
         f"data.test_path={test}",
-        "data.instruction=Say yes.",
+        "data.system_prompt=Say yes.",
         f"model={tiny_model}",
     ]
-    material = prepare_data(load_recipe(None, [*changes, "data.allow_leaks=[exact]"]))
+    material = prepare_data(load_recipe(None, [*changes, "data.allow_contamination=[exact]"]))
     codes = {problem.code: problem.count for problem in material.check.problems}
     assert codes["data/test-leak"] == 4
-    assert set(material.contamination.leaked) == {example.id for example in material.test}
+    assert set(material.contamination.contaminated_test_ids) == {
+        example.id for example in material.test
+    }
 
 
 def test_evaluate_asks_each_example_once_and_tells_what_was_trained_on(
@@ -122,7 +124,7 @@ def test_evaluate_asks_each_example_once_and_tells_what_was_trained_on(
         "--data",
         twice,
         "--set",
-        "evaluation.test_limit=20",
+        "evaluation.max_test_examples=20",
         "--set",
         "evaluation.max_new_tokens=4",
     )

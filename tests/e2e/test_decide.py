@@ -103,7 +103,7 @@ def test_the_document_has_the_promised_fields(decided: Decided, data: Path) -> N
         "report",
         "winner",
         "metric",
-        "needed_test_examples",
+        "required_test_examples",
         "warnings",
         "power",
         "leaks",
@@ -165,8 +165,8 @@ def test_how_wrong_the_prediction_of_the_cost_was_is_kept_in_the_run_and_in_the_
 def test_the_decision_follows_from_the_evaluation(decided: Decided) -> None:
     evaluation, decision = decided.folder.read(Evaluation), decided.folder.read(Decision)
     recipe = decided.folder.read_recipe()
-    known = (decision.forgetting, decision.training)
-    assert decide_by_rules(evaluation, recipe.bar, recipe.circumstances, *known) == decision
+    known = (decision.forgetting, decision.training_length)
+    assert decide_by_rules(evaluation, recipe.requirements, recipe.usage, *known) == decision
 
 
 def test_an_earlier_run_is_decided_again_the_same(decided: Decided, tunesmith: Door) -> None:
@@ -184,10 +184,10 @@ def test_another_bar_asks_what_if_and_other_answers_are_refused(
     strict = tunesmith("decide", decided.folder.path, "--json", "--min-score", "0.99")
     assert (
         strict.code == 0
-        and strict.document["bar"]["min_score"] == 0.99
+        and strict.document["requirements"]["min_score"] == 0.99
         and not strict.document["is_same"]
     )
-    refused = tunesmith("decide", decided.folder.path, "--shots", "7")
+    refused = tunesmith("decide", decided.folder.path, "--max-shots", "7")
     assert (
         refused.code == 2
         and "error[recipe/other-answers]" in refused.err
@@ -214,12 +214,12 @@ def test_the_evaluation_follows_from_the_answers(decided: Decided, data: Path) -
     scorer, reason = choose_scorer(
         [example.answer for example in select_examples(examples, split.train)]
     )
-    test = select_examples(examples, split.test[: recipe.evaluation.test_limit])
+    test = select_examples(examples, split.test[: recipe.evaluation.max_test_examples])
     task = Task(stored.task, test, scorer, reason, stored.machine_usd_per_hour, recipe.seed)
     folder = decided.folder
     askings = [folder.read_contender(one.name) for one in stored.contenders]
     asked = [
-        ContenderAnswers(one.profile, folder.read_answers(one.profile.name).records, one.usage)
+        ContenderAnswers(one.spec, folder.read_answers(one.spec.name).records, one.usage)
         for one in askings
     ]
     assert evaluate_answers(asked, task) == stored

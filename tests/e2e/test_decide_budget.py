@@ -37,19 +37,19 @@ def test_a_decision_with_a_time_ends_in_a_verdict_and_its_model_is_timed_once(
         tiny_model,
         "--budget",
         "2h",
-        "--test-limit",
+        "--max-test-examples",
         "10",
-        "--validation-limit",
+        "--max-validation-examples",
         "8",
-        "--shots",
+        "--max-shots",
         "1",
-        "--trials",
+        "--prompt-trials",
         "0",
         "--max-forgetting",
         "null",
         "--minutes",
         "0.05",
-        "--precision",
+        "--dtype",
         "float32",
         "--k",
         "1",
@@ -59,7 +59,7 @@ def test_a_decision_with_a_time_ends_in_a_verdict_and_its_model_is_timed_once(
         tmp_path / "runs",
     )
     assert printed.code == 0, printed.err
-    assert "chosen to fit: training.evaluations 4" in printed.err, "all else was set"
+    assert "chosen to fit: training.num_evals 4" in printed.err, "all else was set"
     assert "estimated total time" in printed.err and "verdict: " in printed.out
     (path,) = (tmp_path / "runs").iterdir()
     run = RunFolder.open(path).read(Run)
@@ -80,9 +80,10 @@ def test_a_decision_that_runs_out_of_time_compares_all_on_fewer_examples_also_wh
     monkeypatch.setattr(budget_replanning, "MIN_TEST_EXAMPLES", 6)
     monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path / "home"))
     flags = (
-        "--model", tiny_model, "--budget", "9h", "--validation-limit", "8", "--shots", "1",
-        "--trials", "0", "--max-forgetting", "null", "--precision", "float32", "--k", "1",
-        "--search", "bm25", "--checkpoint-minutes", "0", "--out", tmp_path / "runs",
+        "--model", tiny_model, "--budget", "9h", "--max-validation-examples", "8",
+        "--max-shots", "1", "--prompt-trials", "0", "--max-forgetting", "null",
+        "--dtype", "float32", "--top-k", "1", "--search", "bm25", "--checkpoint-minutes", "0",
+        "--out", tmp_path / "runs",
     )  # fmt: skip
     failpoints.arm("train.step:3:raise")
     assert tunesmith("decide", labels_csv, *flags).code == 70
@@ -95,7 +96,7 @@ def test_a_decision_that_runs_out_of_time_compares_all_on_fewer_examples_also_wh
     assert resumed.code == 0, resumed.err
     plan, evaluation = folder.read(BudgetPlan), folder.read(Evaluation)
     assert plan.changes[: len(before.changes)] == before.changes
-    size = int(plan.find_value("evaluation.test_limit") or 0)
+    size = int(plan.find_value("evaluation.max_test_examples") or 0)
     assert 6 <= size < planned == plan.test_examples
     assert [one.id for one in folder.read(TestSet).examples] == list(evaluation.examples) and len(
         evaluation.examples
@@ -103,9 +104,12 @@ def test_a_decision_that_runs_out_of_time_compares_all_on_fewer_examples_also_wh
     assert {one.metrics[evaluation.metric].n for one in evaluation.contenders} == {size}
     assert set(evaluation.examples) == set(folder.read(Split).test[:size])
     recipe = folder.read_recipe()
-    assert recipe.evaluation.test_limit == size and folder.read(Run).recipe == recipe.fingerprint
+    assert (
+        recipe.evaluation.max_test_examples == size
+        and folder.read(Run).recipe == recipe.fingerprint
+    )
     minutes = plan.find_value("training.minutes") or plan.training_minutes
     assert recipe.training.minutes == minutes
     again = tunesmith("decide", path)
     assert again.code == 0 and "the same as when it was made" in again.out, again.err
-    assert "evaluation.test_limit" in (path / "report.md").read_text()
+    assert "evaluation.max_test_examples" in (path / "report.md").read_text()

@@ -17,11 +17,11 @@ def recipe(tiny_model: Path, labels_csv: Path, tmp_path_factory: pytest.TempPath
     path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
     path.write_text(f"""
         model: {tiny_model}
-        data: {{path: {labels_csv}, instruction: Name the colour.}}
+        data: {{path: {labels_csv}, system_prompt: Name the colour.}}
         adapter: {{rank: 4}}
-        training: {{epochs: 1, learning_rate: 0.01, precision: float32, batch_size: 8, evaluations: 2}}
-        evaluation: {{validation_limit: 4, max_new_tokens: 8}}
-    """)  # noqa: E501
+        training: {{epochs: 1, learning_rate: 0.01, dtype: float32, batch_size: 8, num_evals: 2}}
+        evaluation: {{max_validation_examples: 4, max_new_tokens: 8}}
+    """)
     return path
 
 
@@ -74,8 +74,8 @@ def test_rag_reads_the_documents(
     assert printed.code == 0, printed.err
     contenders = {one["name"]: one for one in printed.document["contenders"]}
     assert (
-        "passages of" in contenders["rag-documents"]["given"]
-        and str(documents) in contenders["rag-documents"]["given"]
+        "passages of" in contenders["rag-documents"]["description"]
+        and str(documents) in contenders["rag-documents"]["description"]
     )
     assert (
         contenders["rag-documents"]["tokens_in_per_request"]
@@ -130,7 +130,7 @@ def test_evaluate_compares_the_base_model_with_a_run(
         "--out",
         out,
         "--set",
-        "evaluation.test_limit=10",
+        "evaluation.max_test_examples=10",
     )
     assert printed.code == 0, printed.err
     (folder,) = out.iterdir()
@@ -196,7 +196,7 @@ def test_show_finds_a_run(
     printed = tunesmith("show", name(trained), "--json")
     assert printed.code == 0, printed.err
     assert printed.document["run"]["id"] == trained.id
-    assert printed.document["recipe"]["data"]["instruction"] == "Name the colour."
+    assert printed.document["recipe"]["data"]["system_prompt"] == "Name the colour."
     assert [artifact["kind"] for artifact in printed.document["artifacts"]] == ["adapter"]
     assert next_command(tunesmith("show", name(trained))) == f"next: tunesmith chat {trained.path}"
 

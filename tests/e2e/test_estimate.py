@@ -44,10 +44,10 @@ def recipe(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path.write_text(f"""
         model: {tiny_model}
         adapter: {{rank: 4}}
-        training: {{epochs: 2, learning_rate: 0.01, precision: float32, batch_size: 8, evaluations: 2}}
-        evaluation: {{validation_limit: 4, max_new_tokens: 8}}
+        training: {{epochs: 2, learning_rate: 0.01, dtype: float32, batch_size: 8, num_evals: 2}}
+        evaluation: {{max_validation_examples: 4, max_new_tokens: 8}}
         machine_usd_per_hour: 3600
-    """)  # noqa: E501
+    """)
     return path
 
 
@@ -58,14 +58,14 @@ def test_estimate_tells_low_expected_and_high(
     printed = tunesmith("estimate", recipe, labels_csv, "--json", *how)
     assert printed.code == 0, printed.err
     found = Estimate.model_validate_json(printed.out)
-    assert found.how == ("measured" if how else "quick")
+    assert found.method == ("measured" if how else "quick")
     assert found.steps == 18, "69 train examples in steps of 8, twice"
     for one in (found.seconds, found.memory_bytes, found.usd, found.decide_usd):
         assert 0 < one.low < one.expected < one.high
     assert found.usd.expected == pytest.approx(found.seconds.expected), "a dollar a second"
     assert found.decide_usd.expected > found.usd.expected
     assert found.tokens_trained < found.tokens_computed <= found.tokens_read
-    assert found.plan.most_tokens == 1024 and found.plan.bytes_per_token > 0
+    assert found.plan.max_tokens == 1024 and found.plan.bytes_per_token > 0
     assert found.assumptions
 
 
@@ -103,19 +103,19 @@ def test_pain_11_a_run_keeps_its_estimate_and_what_came_of_it(
         run.estimate.steps == run.result.steps
         and run.estimate.tokens_read == run.result.tokens_read
     )
-    assert run.estimate.plan.most_tokens == run.result.plan.most_tokens
+    assert run.estimate.plan.max_tokens == run.result.plan.max_tokens
     idle = work_share(run.result.waiting) / work_share(run.estimate.waiting)
     ratio = run.result.seconds / run.estimate.seconds.expected
     assert run.estimate_error["seconds"] == pytest.approx(ratio * idle, rel=0.01), (
         "both as on an idle machine"
     )
     assert 0.3 < run.estimate_error["memory_bytes"] < 3
-    early = run.model_copy(update={"result": run.result.model_copy(update={"ended_early": True})})
+    early = run.model_copy(update={"result": run.result.model_copy(update={"stopped_early": True})})
     assert set(compute_estimate_ratios(early)) == {"memory_bytes"}, (
         "a training that ended early says nothing about its time"
     )
     again = Estimate.model_validate_json(tunesmith("estimate", recipe, labels_csv, "--json").out)
-    assert again.factors["seconds"] != 1.0, "the run is in the store, and was learned from"
+    assert again.corrections["seconds"] != 1.0, "the run is in the store, and was learned from"
 
 
 def test_a_training_keeps_the_energy_that_the_machine_tells(
@@ -155,19 +155,19 @@ def a_run(
     days: float = 0.0,
 ) -> Run:
     estimate = Estimate(
-        how=how,
+        method=how,
         steps=10,
         tokens_read=1,
         tokens_trained=1,
         tokens_computed=1,
         plan=MemoryPlan(),
         seconds=EstimateInterval(low=1, expected=1, high=1),
-        parts={},
-        asking_seconds=EstimateInterval(low=0, expected=0, high=0),
+        breakdown={},
+        evaluation_seconds=EstimateInterval(low=0, expected=0, high=0),
         memory_bytes=EstimateInterval(low=1, expected=1, high=1),
         usd=EstimateInterval(low=0, expected=0, high=0),
         decide_usd=EstimateInterval(low=0, expected=0, high=0),
-        factors={"seconds": factor, "memory_bytes": 1.0},
+        corrections={"seconds": factor, "memory_bytes": 1.0},
         load=load,
     )
     model = ModelIdentity(
@@ -215,7 +215,7 @@ WORK = Workload(
     max_new_tokens=20,
 )
 RECIPE = Recipe(
-    training=TrainingRecipe(epochs=1, batch_size=16, evaluations=2), machine_usd_per_hour=3.6
+    training=TrainingRecipe(epochs=1, batch_size=16, num_evals=2), machine_usd_per_hour=3.6
 )
 
 
@@ -223,7 +223,7 @@ def test_a_forecast_is_the_sum_of_its_pieces() -> None:
     found = forecast(prospect(), WORK, RECIPE, [], "quick")
     steps = 10 * (1500 * 0.001 + 0.5)
     looks = 3 * 2000 * 0.0005 + 2 * (10 * 0.1 + 5 * 0.2)
-    assert found.steps == 10 and found.parts == pytest.approx(
+    assert found.steps == 10 and found.breakdown == pytest.approx(
         {"steps": steps, "looks": looks, "reference": 0}
     )
     assert found.seconds.expected == pytest.approx(steps + looks)
@@ -237,31 +237,31 @@ def test_a_forecast_is_the_sum_of_its_pieces() -> None:
 
 def test_a_time_budget_is_kept_and_the_steps_are_estimated() -> None:
     timed = RECIPE.model_copy(
-        update={"training": TrainingRecipe(minutes=1, batch_size=16, evaluations=2)}
+        update={"training": TrainingRecipe(minutes=1, batch_size=16, num_evals=2)}
     )
     found = forecast(prospect(), WORK, timed, [], "quick")
     assert (found.seconds.low, found.seconds.expected, found.seconds.high) == pytest.approx(
         (57, 60, 66)
     )
     assert found.steps == int((60 - 7) / 2)
-    assert found.extent is not None and found.extent.epochs == pytest.approx(2.6)
+    assert found.training_length is not None and found.training_length.epochs == pytest.approx(2.6)
 
 
 def test_validation_is_foreseen_to_take_no_more_than_a_fifth_of_a_time_budget() -> None:
     """21 passes would take 61 of 60 s: 12 s are left for them, as the engine leaves them, and no
     more is told."""
     timed = RECIPE.model_copy(
-        update={"training": TrainingRecipe(minutes=1, batch_size=16, evaluations=20)}
+        update={"training": TrainingRecipe(minutes=1, batch_size=16, num_evals=20)}
     )
     found = forecast(prospect(), WORK, timed, [], "quick")
-    assert found.parts["looks"] == 12 and found.steps == 24 and found.seconds.high <= 66
+    assert found.breakdown["looks"] == 12 and found.steps == 24 and found.seconds.high <= 66
 
 
 def test_a_budget_for_less_than_a_pass_says_before_it_is_spent_what_would_be_enough() -> None:
     """8 s leave three steps of 2 s: 48 of 160 examples; three passes are 30 steps, 60 s and a
     quarter more."""
     timed = RECIPE.model_copy(
-        update={"training": TrainingRecipe(minutes=8 / 60, batch_size=16, evaluations=1)}
+        update={"training": TrainingRecipe(minutes=8 / 60, batch_size=16, num_evals=1)}
     )
     found = forecast(prospect(), WORK, timed, [], "quick")
     assert (
@@ -274,7 +274,7 @@ def test_a_budget_for_less_than_a_pass_says_before_it_is_spent_what_would_be_eno
 
 def test_a_decision_is_foreseen_with_its_total_first() -> None:
     found = forecast(prospect(), replace(WORK, test_examples=100), RECIPE, [], "quick")
-    whole = found.seconds.expected + found.asking_seconds.expected
+    whole = found.seconds.expected + found.evaluation_seconds.expected
     assert summarize_estimate(found, decides=True).startswith(
         f"estimated total time {format_duration(whole)} ("
     )
@@ -288,11 +288,14 @@ def test_labels_are_read_after_each_question() -> None:
     question does."""
     work = replace(WORK, test_examples=100, label_tokens=300)
     recipe = RECIPE.model_copy(
-        update={"bar": Requirements(max_forgetting=None), "retrieval": RetrievalRecipe(k=1)}
+        update={
+            "requirements": Requirements(max_forgetting=None),
+            "retrieval": RetrievalRecipe(top_k=1),
+        }
     )
     free = recipe.model_copy(update={"evaluation": EvaluationRecipe(constrained=False)})
     with_labels, without = (
-        forecast(prospect(), work, one, [], "measured").asking_seconds for one in (recipe, free)
+        forecast(prospect(), work, one, [], "measured").evaluation_seconds for one in (recipe, free)
     )
     held = 4 * 100 * 0.1 * (1 + 4.5) + 2 * 100 * 0.1 * (1 + 0.1 * 4.5)  # four ways, then tuned
     assert with_labels.expected - without.expected == pytest.approx(held, rel=0.5), (
@@ -303,9 +306,9 @@ def test_labels_are_read_after_each_question() -> None:
 
 def test_general_ability_is_foreseen_unless_it_is_switched_off() -> None:
     work = replace(WORK, test_examples=100)
-    off = RECIPE.model_copy(update={"bar": Requirements(max_forgetting=None)})
+    off = RECIPE.model_copy(update={"requirements": Requirements(max_forgetting=None)})
     asked, not_asked = (
-        forecast(prospect(), work, one, [], "measured").asking_seconds for one in (RECIPE, off)
+        forecast(prospect(), work, one, [], "measured").evaluation_seconds for one in (RECIPE, off)
     )
     assert asked.expected - not_asked.expected > 2 * MAX_PROBE_TOKENS * 0.2, (
         "passes before and after"

@@ -36,9 +36,9 @@ CANARY = "sk-canary-7f3a91c0"
 LABELS = ("red", "green", "<b>x</b>")
 HOSTILE = "<img src=x onerror=alert(1)>\u202e"
 SHORT = (
-    "bar.max_forgetting=null",
-    "evaluation.trials=0",
-    "evaluation.shots=1",
+    "requirements.max_forgetting=null",
+    "evaluation.prompt_trials=0",
+    "evaluation.max_shots=1",
     "evaluation.constrained=false",
 )
 """What a test is not about is left out."""
@@ -125,10 +125,10 @@ def hostile(question: str) -> str:
 def remotes(service: FakeOpenAI, name: str = "acme", **parts: object) -> list[str]:
     remote = {
         "name": name,
-        "url": service.url,
+        "base_url": service.url,
         "model": "fake",
-        "key_variable": "ACME_KEY",
-        "at_once": 8,
+        "api_key_env": "ACME_KEY",
+        "max_concurrency": 8,
     }
     priced = {"usd_per_million_in": 1, "usd_per_million_out": 2}
     return sets(f"evaluation.remote={json.dumps([{**remote, **priced, **parts}])}")
@@ -174,7 +174,7 @@ def rich(
             settings,
             "--documents",
             documents,
-            "--answers",
+            "--external-answers",
             other,
             *remotes(service),
             ACME_KEY=CANARY,
@@ -192,7 +192,8 @@ def test_a_remote_model_takes_part_in_every_way_that_the_base_model_does(rich: D
     ]
     first = rich.contenders["acme+zero-shot"]
     assert (
-        first["metrics"]["accuracy"]["value"] > 0.4 and "fake at http://127.0.0.1" in first["given"]
+        first["metrics"]["accuracy"]["value"] > 0.4
+        and "fake at http://127.0.0.1" in first["description"]
     )
     price = first["tokens_in_per_request"] * 1e-6 + first["tokens_out_per_request"] * 2e-6
     assert (
@@ -210,7 +211,7 @@ def test_the_key_of_a_remote_model_is_in_no_file_and_in_no_output(
 
 def test_answers_of_another_system_are_a_contender_called_as_their_file(rich: Decided) -> None:
     other = rich.contenders["i-their-answers"]
-    assert other["kind"] == "outside" and "<i>their answers.csv" in other["given"]
+    assert other["kind"] == "outside" and "<i>their answers.csv" in other["description"]
     assert 0 < other["metrics"]["accuracy"]["value"] < 1 and other["metrics"]["accuracy"]["n"] == 12
     with Store.open() as store:
         assert store.get_run(rich.folder.id).run.status == "finished"
@@ -219,9 +220,11 @@ def test_answers_of_another_system_are_a_contender_called_as_their_file(rich: De
 def test_documents_are_read_before_and_after_tuning(rich: Decided) -> None:
     for name in ("rag-documents", "tuned+rag-documents", "acme+rag-documents"):
         contender = rich.contenders[name]
-        assert "passages of" in contender["given"] and contender["retrieval_hits"]["n"] == 12
+        assert (
+            "passages of" in contender["description"] and contender["retrieval_hit_rate"]["n"] == 12
+        )
     assert rich.contenders["rag"]["retrieval_hits"]["value"] > 0
-    assert "documents" in rich.contenders["tuned+rag-documents"]["given"]
+    assert "documents" in rich.contenders["tuned+rag-documents"]["description"]
     assert (
         "What was retrieved held the correct answer"
         in (rich.folder.path / "report.html").read_text()
@@ -295,12 +298,12 @@ def leaky(short: list[str], tmp_path_factory: pytest.TempPathFactory) -> Decided
         short,
         "--test-path",
         test,
-        "--answers",
+        "--external-answers",
         other,
-        "--strict",
+        "--fail-on-warning",
         "--min-gain",
         0.3,
-        *sets("data.allow_leaks=[exact, near]", "evaluation.test_limit=80"),
+        *sets("data.allow_contamination=[exact, near]", "evaluation.max_test_examples=80"),
         code=1,
     )
     for path in (data, test, other):
@@ -321,7 +324,7 @@ def test_a_strict_run_ends_with_1_when_the_verdict_has_a_warning_and_the_report_
 
 
 def test_the_score_without_leaks_stands_beside_the_whole_one(leaky: Decided) -> None:
-    assert len(leaky.folder.read(ContaminationReport).leaked) == 72
+    assert len(leaky.folder.read(ContaminationReport).contaminated_test_ids) == 72
     today = leaky.contenders["today"]
     assert (
         today["metrics"]["accuracy"]["value"] == 0.9
@@ -424,7 +427,7 @@ def judged(
             coloured,
             short,
             *remotes(service, "referee"),
-            *sets("judge.model=referee", f"judge.labels={labelled}"),
+            *sets("judge.model=referee", f"judge.human_labels={labelled}"),
             ACME_KEY=CANARY,
         )
 
@@ -453,7 +456,7 @@ def test_a_judge_that_qualified_decides(
             coloured,
             short,
             *remotes(service, "referee"),
-            *sets("judge.model=referee", f"judge.labels={labelled}"),
+            *sets("judge.model=referee", f"judge.human_labels={labelled}"),
         )
     assert decided.folder.read(JudgeQualification).is_qualified
     assert (
@@ -471,7 +474,7 @@ def test_a_judge_that_qualified_decides(
         part.usd.expected
         for one in decided.folder.read(CostReport).contenders
         for part in one.parts
-        if part.what == "judge"
+        if part.name == "judge"
     ]
     assert bills and all(bill > 0 for bill in bills)
     for name in ("report.html", "report.md"):
@@ -487,9 +490,9 @@ def test_a_judge_is_examined_and_asked_once_also_when_the_run_goes_on(
     with FakeOpenAI(honest_judge) as service:
         words = [
             *remotes(service, "referee"),
-            "--answers",
+            "--external-answers",
             str(other),
-            *sets("judge.model=referee", f"judge.labels={labelled}"),
+            *sets("judge.model=referee", f"judge.human_labels={labelled}"),
         ]
         whole = decide(tmp_path / "whole", coloured, short, *words)
         needed = len(service.requests)
@@ -518,7 +521,7 @@ def test_evaluate_counts_what_its_judge_took(
     coloured: Path, tiny_model: Path, labelled: Path, tmp_path: Path
 ) -> None:
     small = sets(
-        "evaluation.test_limit=4", "evaluation.max_new_tokens=4", "training.precision=float32"
+        "evaluation.max_test_examples=4", "evaluation.max_new_tokens=4", "training.dtype=float32"
     )
 
     def reply(request: dict[str, Any]) -> Reply:
@@ -529,7 +532,7 @@ def test_evaluate_counts_what_its_judge_took(
         words = [
             *small,
             *remotes(service, "referee"),
-            *sets("judge.model=referee", f"judge.labels={labelled}"),
+            *sets("judge.model=referee", f"judge.human_labels={labelled}"),
         ]
         printed = call(
             "evaluate", tiny_model, "--data", coloured, "--out", tmp_path, "--json", *words
@@ -549,7 +552,7 @@ def test_evaluate_counts_what_its_judge_took(
 
 def _judging(cost: CostReport) -> float:
     return next(
-        part.usd.expected for one in cost.contenders for part in one.parts if part.what == "judge"
+        part.usd.expected for one in cost.contenders for part in one.parts if part.name == "judge"
     )
 
 
@@ -634,7 +637,7 @@ def test_a_service_that_counts_no_tokens_has_no_known_cost(
         decided = decide(tmp_path, coloured, short, *remotes(service))
     assert (
         "how many tokens a request took; they are estimated"
-        in decided.contenders["acme+zero-shot"]["given"]
+        in decided.contenders["acme+zero-shot"]["description"]
     )
     assert decided.contenders["acme+zero-shot"]["usd_per_1000"] > 0
 
@@ -648,8 +651,8 @@ def test_a_service_that_refuses_the_key_in_the_middle_leaves_the_other_work(
     ) as service:
         decided = decide(tmp_path, coloured, short, *remotes(service), ACME_KEY=CANARY)
     score = decided.contenders["acme+zero-shot"]["metrics"]["accuracy"]
-    assert score["failed"] >= 9 and score["n"] + score["failed"] == 12
-    assert decided.contenders["tuned"]["metrics"]["accuracy"]["failed"] == 0
+    assert score["n_failed"] >= 9 and score["n"] + score["n_failed"] == 12
+    assert decided.contenders["tuned"]["metrics"]["accuracy"]["n_failed"] == 0
     assert without_key(tmp_path, home) and CANARY not in decided.printed.out + decided.printed.err
 
 
@@ -686,14 +689,14 @@ REFUSED: dict[str, tuple[int, str, Refusing]] = {
     "may not leave": (
         2,
         "recipe/contradiction",
-        lambda _, service: [*remotes(service), *sets("circumstances.data_may_go=this machine")],
+        lambda _, service: [*remotes(service), *sets("usage.data_residency=this machine")],
     ),
     "a bad name": (2, "recipe/contradiction", lambda _, service: remotes(service, "<b>x</b>")),
     "the name of another": (
         2,
         "usage/same-name",
         lambda place, _: [
-            "--answers",
+            "--external-answers",
             str(written(place / "few-shot.csv", rows(96), "question,answer")),
         ],
     ),
@@ -702,14 +705,14 @@ REFUSED: dict[str, tuple[int, str, Refusing]] = {
         "usage/same-name",
         lambda place, service: [
             *remotes(service),
-            "--answers",
+            "--external-answers",
             str(written(place / "acme+rag.csv", rows(96), "question,answer")),
         ],
     ),
     "no such answers": (
         2,
         "data/no-answers-file",
-        lambda place, _: ["--answers", str(place / "none.csv")],
+        lambda place, _: ["--external-answers", str(place / "none.csv")],
     ),
     "no labels": (
         2,
@@ -734,7 +737,11 @@ REFUSED: dict[str, tuple[int, str, Refusing]] = {
         "recipe/broken-scorer",
         lambda place, _: ["--scorer", f"{own_scorer(place, 'return (')}:first_letter"],
     ),
-    "too few": (1, "gate/too-few-tests", lambda _, service: [*remotes(service), "--strict"]),
+    "too few": (
+        1,
+        "gate/too-few-tests",
+        lambda _, service: [*remotes(service), "--fail-on-warning"],
+    ),
 }
 
 
@@ -824,7 +831,7 @@ def test_a_task_of_promptfoo_and_a_log_of_answers_are_read_by_evaluate(
         "--json",
         "--out",
         tmp_path / "kept",
-        "--answers",
+        "--external-answers",
         log,
         *sets("evaluation.max_new_tokens=4"),
     )
@@ -851,7 +858,9 @@ def test_evaluate_asks_a_judge_that_has_qualified(
     coloured: Path, tiny_model: Path, labelled: Path, tmp_path: Path
 ) -> None:
     other = written(tmp_path / "today.csv", rows(96), "question,answer")
-    judge = sets("judge.model=referee", f"judge.labels={labelled}", "evaluation.test_limit=12")
+    judge = sets(
+        "judge.model=referee", f"judge.human_labels={labelled}", "evaluation.max_test_examples=12"
+    )
     with FakeOpenAI(honest_judge) as service:
         printed = call(
             "evaluate",
@@ -859,7 +868,7 @@ def test_evaluate_asks_a_judge_that_has_qualified(
             "--data",
             coloured,
             "--json",
-            "--answers",
+            "--external-answers",
             other,
             "--out",
             tmp_path / "kept",
@@ -881,7 +890,9 @@ def test_answers_called_as_a_model_are_refused_by_evaluate_before_it_is_asked(
     coloured: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     other = written(tmp_path / f"{tiny_model.name}.csv", rows(96), "question,answer")
-    printed = call("evaluate", tiny_model, "--data", coloured, "--json", "--answers", other)
+    printed = call(
+        "evaluate", tiny_model, "--data", coloured, "--json", "--external-answers", other
+    )
     assert (
         "rename the file" in refused(printed, 2, "usage/same-name") and "asking" not in printed.err
     )
@@ -892,7 +903,7 @@ def test_evaluate_asks_remote_models_beside_local_ones(
 ) -> None:
     monkeypatch.setenv("ACME_KEY", CANARY)
     with FakeOpenAI(colour_in) as service:
-        words = ["--set", "evaluation.test_limit=20", "--set", "evaluation.max_new_tokens=4"]
+        words = ["--set", "evaluation.max_test_examples=20", "--set", "evaluation.max_new_tokens=4"]
         printed = call(
             "evaluate", tiny_model, "--data", coloured, "--json", *words, *remotes(service)
         )
@@ -903,4 +914,6 @@ def test_evaluate_asks_remote_models_beside_local_ones(
         and acme["metrics"]["accuracy"]["value"] == 1.0
         and acme["usd_per_1000"] > 0
     )
-    assert acme["given"].startswith("fake at http://127.0.0.1") and tiny["kind"] == "zero-shot"
+    assert (
+        acme["description"].startswith("fake at http://127.0.0.1") and tiny["kind"] == "zero-shot"
+    )

@@ -88,7 +88,7 @@ def test_a_run_goes_on_from_the_weights_of_a_run(
     assert RunFolder.open(second).read_recipe().adapter.rank == 4
     assert tunesmith("chat", second, "--message", "1 a red boat").code == 0
     assert tunesmith("export", second, "--to", tmp_path / "merged").code == 0
-    few = ("--set", "evaluation.test_limit=4")
+    few = ("--set", "evaluation.max_test_examples=4")
     scored = tunesmith("evaluate", second, tmp_path / "merged", "--data", fields_jsonl, *few)
     assert scored.code == 0
     assert "was trained on" in scored.err

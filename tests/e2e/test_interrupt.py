@@ -22,7 +22,7 @@ from tunesmith.testing.fake_openai import make_chat_completion
 from tunesmith.testing.raw_service import Connection, RawService
 
 Start = Callable[..., "subprocess.Popen[str]"]
-LONG = ("--set", "training.epochs=100000", "--set", "training.evaluations=1")
+LONG = ("--set", "training.epochs=100000", "--set", "training.num_evals=1")
 
 
 def folder_when_tuning(
@@ -157,7 +157,7 @@ def test_one_signal_leaves_a_service_that_never_answers(
         remote = [
             {
                 "name": "far",
-                "url": service.url,
+                "base_url": service.url,
                 "model": "m",
                 "usd_per_million_in": 0,
                 "usd_per_million_out": 0,
@@ -167,9 +167,9 @@ def test_one_signal_leaves_a_service_that_never_answers(
             "--set",
             f"evaluation.remote={json.dumps(remote)}",
             "--set",
-            "bar.max_forgetting=null",
+            "requirements.max_forgetting=null",
         )
-        quick = ("--set", "evaluation.trials=0", "--set", "evaluation.constrained=false")
+        quick = ("--set", "evaluation.prompt_trials=0", "--set", "evaluation.constrained=false")
         process = start(
             "decide", labels_csv, "--out", tmp_path / "o u$t", *settings, *words, *quick
         )
@@ -205,8 +205,13 @@ def test_while_a_scorers_child_is_at_work_and_the_answers_are_not_asked_for_agai
     """The first signal was acted upon when all was scored, which may take an hour."""
     flag, scorer = tmp_path / "slow", tmp_path / "own.py"
     scorer.write_text(SLOW_SCORER.format(flag=str(flag)))
-    words = ("--set", f"evaluation.scorer={scorer}:own", "--set", "bar.max_forgetting=null")
-    quick = ("--set", "evaluation.trials=0", "--set", "evaluation.constrained=false")
+    words = (
+        "--set",
+        f"evaluation.scorer={scorer}:own",
+        "--set",
+        "requirements.max_forgetting=null",
+    )
+    quick = ("--set", "evaluation.prompt_trials=0", "--set", "evaluation.constrained=false")
     (tmp_path / "runs").mkdir()
     process = start("decide", labels_csv, "--out", tmp_path / "runs", *settings, *words, *quick)
     assert process.stderr is not None
@@ -261,7 +266,7 @@ def test_while_a_judge_that_is_examined_never_replies(
         remote = [
             {
                 "name": "far",
-                "url": service.url,
+                "base_url": service.url,
                 "model": "m",
                 "usd_per_million_in": 0,
                 "usd_per_million_out": 0,
@@ -278,7 +283,7 @@ def test_while_a_judge_that_is_examined_never_replies(
             *settings,
             *words,
             "--set",
-            f"judge.labels={people}",
+            f"judge.human_labels={people}",
         )
         assert is_asked.wait(120)
         process.send_signal(signal.SIGINT)

@@ -45,13 +45,17 @@ def test_run_verdict_and_reports_say_how_much_the_tuning_was(
 ) -> None:
     _, folder = told_and_folder
     result, decision = folder.read(Run).result, folder.read(Decision)
-    assert result is not None and result.extent is not None
-    assert (result.extent.steps, result.extent.examples, result.extent.train_examples) == (
+    assert result is not None and result.training_length is not None
+    assert (
+        result.training_length.steps,
+        result.training_length.examples,
+        result.training_length.train_examples,
+    ) == (
         4,
         32,
         67,
     )
-    assert decision.training == result.extent and decision.training.is_short
+    assert decision.training_length == result.training_length and decision.training_length.is_short
     assert decision.verdict == "cannot tell" or decision.winner in (
         "tuned",
         "tuned-constrained",
@@ -94,13 +98,13 @@ def test_strict_refuses_before_anything_is_spent(
         "training.epochs=0.4",
         "--set",
         f"data.test_path={test}",
-        "--test-limit",
+        "--max-test-examples",
         "300",
         "--min-gain",
         "0.5",
-        "--allow-leaks",
+        "--allow-contamination",
         "near",
-        "--strict",
+        "--fail-on-warning",
         "--out",
         tmp_path / "runs",
     )

@@ -21,7 +21,7 @@ from tunesmith.runs.run_folder import RunFolder
 
 Start = Callable[..., "subprocess.Popen[str]"]
 Failing = Callable[[str], RunFolder]
-EVERY_STEP = ("--set", "training.checkpoint_minutes=0", "--set", "training.evaluations=2")
+EVERY_STEP = ("--set", "training.checkpoint_minutes=0", "--set", "training.num_evals=2")
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,14 @@ def outcome(folder: RunFolder) -> Any:
     result = folder.read(Run).result
     assert result is not None
     ended = result.model_dump(
-        exclude={"seconds", "validation_seconds", "peak_memory_bytes", "plan", "extent", "waiting"}
+        exclude={
+            "seconds",
+            "validation_seconds",
+            "peak_memory_bytes",
+            "plan",
+            "training_length",
+            "waiting",
+        }
     )
     return json.dumps(
         [lines, [sample.model_dump() for sample in folder.read_samples().records], adapter, ended]
@@ -119,7 +126,7 @@ def test_killed_and_gone_on_with(killed: Failing, tunesmith: Door, clean: Any, p
     assert resumed.code == 0, resumed.err
     assert resumed.out.splitlines()[-1] == f"next: tunesmith chat {folder.path}"
     assert outcome(folder) == clean
-    assert (folder.read(Run).status, folder.read(Run).resumed) == ("finished", 1)
+    assert (folder.read(Run).status, folder.read(Run).resume_count) == ("finished", 1)
     assert not folder.checkpoints.exists() and not list(folder.path.rglob(".tmp-*"))
     again = tunesmith("resume", folder.path)
     assert again.code == 2 and "error[run/finished]" in again.err
@@ -134,7 +141,7 @@ def test_failed_again_and_again(failed: Failing, tunesmith: Door, clean: Any) ->
     failpoints.arm(None)
     assert tunesmith("resume", folder.id, "--json").document["status"] == "finished"
     assert outcome(folder) == clean
-    assert folder.read(Run).resumed == 3
+    assert folder.read(Run).resume_count == 3
 
 
 @pytest.mark.parametrize(
@@ -191,7 +198,13 @@ def test_what_differs_is_named_and_may_be_allowed(failed: Failing, tunesmith: Do
     before = folder.read(Run)
     folder.write(
         before.model_copy(
-            update={"identity": {**before.identity, "torch": "2.12.1", "threads": "64"}}
+            update={
+                "reproducibility_key": {
+                    **before.reproducibility_key,
+                    "torch": "2.12.1",
+                    "threads": "64",
+                }
+            }
         )
     )
     recipe = folder.path / "recipe.yaml"
@@ -205,7 +218,11 @@ def test_what_differs_is_named_and_may_be_allowed(failed: Failing, tunesmith: Do
     )
     allowed = tunesmith("resume", folder.path, "--allow-drift")
     assert allowed.code == 0 and "resuming despite a difference: threads: 64" in allowed.err
-    assert [entry.split()[0] for entry in folder.read(Run).drift] == ["recipe", "threads", "torch"]
+    assert [entry.split()[0] for entry in folder.read(Run).environment_changes] == [
+        "recipe",
+        "threads",
+        "torch",
+    ]
 
 
 def test_a_damaged_checkpoint_is_named_and_passed_over(

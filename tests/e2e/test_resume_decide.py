@@ -31,7 +31,7 @@ CONTENDERS = (
     "tuned-constrained",
     "tuned+rag",
 )
-QUICK = ("--set", "training.checkpoint_minutes=0", "--set", "evaluation.trials=2")
+QUICK = ("--set", "training.checkpoint_minutes=0", "--set", "evaluation.prompt_trials=2")
 Failing = Callable[[str], RunFolder]
 
 
@@ -91,10 +91,11 @@ def told(folder: RunFolder) -> Any:
     }
     document = json.loads((folder.path / "report.json").read_text())
     adapter = {path.name: compute_sha256(path) for path in folder.adapter.iterdir()}
-    choices = {one.what: one.trials for one in folder.read_selections().records}
+    choices = {one.purpose: one.trials for one in folder.read_selections().records}
     defaults = folder.read(Run).defaults
     measured = [
-        (one.name, one.given, one.metrics, one.retrieval_hits) for one in evaluation.contenders
+        (one.name, one.description, one.metrics, one.retrieval_hit_rate)
+        for one in evaluation.contenders
     ]
     told = [document[name] for name in ("verdict", "winner", "forgetting")]
     return answers, measured, *told, adapter, choices, defaults
@@ -140,7 +141,7 @@ def test_twice_cut_short(
     assert folder.read(Run).status == "finished", "its tuning is"
     ended = tunesmith("resume", folder.id, "--json")
     assert ended.document["verdict"] == clean[2] and told(folder) == clean
-    assert folder.read(Run).resumed == 2
+    assert folder.read(Run).resume_count == 2
 
 
 def test_other_data_are_refused(failed: Failing, tunesmith: Door, labels_csv: Path) -> None:
@@ -158,7 +159,11 @@ def test_other_data_are_refused(failed: Failing, tunesmith: Door, labels_csv: Pa
 def test_what_differs_is_named(failed: Failing, tunesmith: Door) -> None:
     folder = failed("rag")
     before = folder.read(Run)
-    folder.write(before.model_copy(update={"identity": {**before.identity, "torch": "2.12.1"}}))
+    folder.write(
+        before.model_copy(
+            update={"reproducibility_key": {**before.reproducibility_key, "torch": "2.12.1"}}
+        )
+    )
     refused = tunesmith("resume", folder.path)
     assert (
         refused.code == 2

@@ -36,8 +36,8 @@ def words(
     (today := place / "today.csv").write_text(f"question,answer\n{answers}\n")
     return [
         *("evaluate", str(tiny_model), str(second), "--data", str(labels_csv)),
-        *("--set", "evaluation.test_limit=12", "--set", "evaluation.max_new_tokens=4"),
-        *("--set", "training.precision=float32", "--answers", str(today)),
+        *("--set", "evaluation.max_test_examples=12", "--set", "evaluation.max_new_tokens=4"),
+        *("--set", "training.dtype=float32", "--external-answers", str(today)),
     ]
 
 
@@ -53,7 +53,7 @@ def get_outcome(folder: RunFolder) -> Any:
         name: [one.model_dump(exclude={"seconds"}) for one in folder.read_answers(name).records]
         for name in folder.list_contenders()
     }
-    metrics = [(one.name, one.given, one.metrics) for one in evaluation.contenders]
+    metrics = [(one.name, one.description, one.metrics) for one in evaluation.contenders]
     return answers, metrics, evaluation.comparisons, folder.read(TestSet)
 
 
@@ -96,7 +96,7 @@ def test_it_continues_to_the_same_comparison(
     for name in ("tiny", "second")[: failing_call + 1]:
         assert f"{name}: " in resumed.err
     assert get_outcome(folder) == clean
-    assert folder.read(Run).status == "finished" and folder.read(Run).resumed == 1
+    assert folder.read(Run).status == "finished" and folder.read(Run).resume_count == 1
     assert not folder.find_damage()
     again = tunesmith("resume", folder.id)
     assert again.code == 2 and "error[run/finished]" in again.err
@@ -135,7 +135,7 @@ def test_it_is_a_run_of_the_store_and_every_contender_used_the_test_set_once(
         accesses = [one for one in store.list_test_set_accesses(test) if one.run == folder.id]
         assert store.list_evaluations(folder.id) == [folder.read(Evaluation)]
     assert sorted(one.contender for one in accesses) == sorted(NAMES)
-    assert {one.why for one in accesses} == {"evaluate"}
+    assert {one.purpose for one in accesses} == {"evaluate"}
     shown = tunesmith("show", folder.id)
     assert shown.code == 0 and "models tiny, second" in shown.out
     assert shown.out.splitlines()[-1] == "next: tunesmith runs"
@@ -181,7 +181,9 @@ def test_other_data_and_another_model_are_refused(
         labels_csv.write_text(text)
     assert refused.code == 2 and "error[run/other-data]" in refused.err
     before = folder.read(Run)
-    folder.write(before.replace(identity={**before.identity, "model tiny": "0" * 64}))
+    folder.write(
+        before.replace(reproducibility_key={**before.reproducibility_key, "model tiny": "0" * 64})
+    )
     refused = tunesmith("resume", folder.path)
     assert refused.code == 2 and "error[run/drift]" in refused.err
     assert "model tiny: 000000000000 -> " in refused.err
@@ -202,7 +204,7 @@ def test_a_paid_answer_is_not_asked_for_again(
         remotes = [
             {
                 "name": name,
-                "url": service.url,
+                "base_url": service.url,
                 "model": name,
                 "usd_per_million_in": 1,
                 "usd_per_million_out": 1,
@@ -210,7 +212,7 @@ def test_a_paid_answer_is_not_asked_for_again(
             for name in ("first", "later")
         ]
         changes = ("--set", f"evaluation.remote={json.dumps(remotes)}")
-        data = [words[words.index("--data") + 1], "--set", "evaluation.test_limit=12"]
+        data = [words[words.index("--data") + 1], "--set", "evaluation.max_test_examples=12"]
         failpoints.arm("files.renamed:16:raise")
         try:
             tunesmith("evaluate", "--data", *data, *changes, "--out", tmp_path)

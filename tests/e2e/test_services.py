@@ -17,10 +17,10 @@ from tunesmith.testing.fake_openai import FakeOpenAI, Reply, make_chat_completio
 
 KEY = "sk-canary-123456789"
 SMALL = (
-    "bar.max_forgetting=null",
-    "evaluation.trials=2",
+    "requirements.max_forgetting=null",
+    "evaluation.prompt_trials=2",
     "evaluation.constrained=false",
-    "evaluation.test_limit=8",
+    "evaluation.max_test_examples=8",
     "retrieval.search=bm25",
 )
 
@@ -37,7 +37,12 @@ def decide(
     monkeypatch.setenv("ACME_KEY", KEY)
 
     def decided(service: FakeOpenAI, *words: str) -> Any:
-        remote = {"name": "acme", "url": service.url, "model": "fake", "key_variable": "ACME_KEY"}
+        remote = {
+            "name": "acme",
+            "base_url": service.url,
+            "model": "fake",
+            "api_key_env": "ACME_KEY",
+        }
         prices = {"usd_per_million_in": 1.0, "usd_per_million_out": 4.0}
         changes = (*SMALL, f"evaluation.remote={json.dumps([{**remote, **prices}])}")
         flags = [word for change in changes for word in ("--set", change)]
@@ -69,8 +74,8 @@ def test_half_characters_nul_and_the_key_in_answers_end_no_decision(
         printed = tunesmith("resume", folder.path)
     assert printed.code == 0, printed.err
     contender = folder.read(Evaluation).get_contender("acme+zero-shot")
-    assert contender.metrics["accuracy"].failed == 0 and contender.metrics["accuracy"].n == 8
-    told = contender.given
+    assert contender.metrics["accuracy"].n_failed == 0 and contender.metrics["accuracy"].n == 8
+    told = contender.description
     assert (
         "each is now U+FFFD" in told
         and "The service repeated the key in an answer; it was taken out." in told
@@ -99,7 +104,7 @@ def test_a_service_that_dies_is_left_alone_and_told(
     assert "acme: sends the value of $ACME_KEY to 127.0.0.1" in printed.err
     assert not (folder.read(Decision).winner or "").startswith("acme")
     scores = folder.read(Evaluation).get_contender("acme+few-shot").metrics["accuracy"]
-    assert (scores.n, scores.failed) == (0, 8)
+    assert (scores.n, scores.n_failed) == (0, 8)
 
 
 def test_evaluate_tells_what_a_service_did_in_silence(
@@ -120,9 +125,9 @@ def test_evaluate_tells_what_a_service_did_in_silence(
     with FakeOpenAI(str, reply=lambda request: Reply(body=body)) as service:
         remote = {
             "name": "acme",
-            "url": service.url,
+            "base_url": service.url,
             "model": "gpt-large",
-            "key_variable": "ACME_KEY",
+            "api_key_env": "ACME_KEY",
         }
         prices = {"usd_per_million_in": 1.0, "usd_per_million_out": 4.0}
         change = f"evaluation.remote={json.dumps([{**remote, **prices}])}"
@@ -134,5 +139,5 @@ def test_evaluate_tells_what_a_service_did_in_silence(
         UNNAMED_TOKENS_NOTE,
         f"{OTHER_MODEL_NOTE}'gpt-small' for 'gpt-large'.",
     ):
-        assert note in contender["given"] and note in printed.err
+        assert note in contender["description"] and note in printed.err
     assert contender["tokens_out_per_request"] == 105

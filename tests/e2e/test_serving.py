@@ -84,7 +84,7 @@ def decide_and_forget(data: Path, settings: list[str], folder: Path, *more: str)
                 str(folder / "runs"),
                 "--json",
                 *settings,
-                "--instruction",
+                "--system-prompt",
                 "Say it briefly.",
                 "--prompts",
                 str(files / "prompts.json"),
@@ -249,7 +249,7 @@ def test_a_bundle_answers_without_tunesmith_as_the_contender_was_measured(
     alone: Callable[[Path, RunFolder], list[str]],
 ) -> None:
     folder: RunFolder = request.getfixturevalue(kind)
-    nothing = bundle.AnswersProof(contender=contender, asked=0, same=0)
+    nothing = bundle.AnswersProof(contender=contender, compared=0, matching=0)
     monkeypatch.setattr(
         "tunesmith.workflow.export.verify_bundle", lambda *_, **__: nothing
     )  # the lines below are one

@@ -235,7 +235,13 @@ def test_a_decision_whose_store_is_lost_keeps_every_look(
 ) -> None:
     harmed_at_the_first_line(harm)
     decided = tunesmith(
-        "decide", labels_csv, *settings, "--set", "evaluation.trials=0", "--out", tmp_path / "runs"
+        "decide",
+        labels_csv,
+        *settings,
+        "--set",
+        "evaluation.prompt_trials=0",
+        "--out",
+        tmp_path / "runs",
     )
     assert decided.code == 0, decided.err
     folder = only_run(tmp_path / "runs")

@@ -103,7 +103,7 @@ def test_an_evaluation_killed_before_its_folder_is_whole_is_not_there(
         "--data",
         labels_csv,
         "--set",
-        "evaluation.test_limit=4",
+        "evaluation.max_test_examples=4",
         "--out",
         tmp_path,
     ]
@@ -196,7 +196,7 @@ def test_kept_answers_can_be_read_by_themselves(
     """In the order of the file, each with its question and the answer that is right."""
     words = [
         "--set",
-        "evaluation.test_limit=10",
+        "evaluation.max_test_examples=10",
         "--set",
         "evaluation.max_new_tokens=4",
         "--out",

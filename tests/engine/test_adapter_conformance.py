@@ -8,6 +8,7 @@ from tunesmith.engine.adapters.adapter_registry import build_trainable
 from tunesmith.engine.model_loading import LoadedModel
 from tunesmith.records import AdapterRecipe
 from tunesmith.testing.adapter_conformance import AdapterConformance
+from tunesmith.testing.adapter_recipes import ADAPTER_OPTIONS
 
 
 class TestBuiltInAdapters(AdapterConformance):
@@ -18,4 +19,4 @@ class TestBuiltInAdapters(AdapterConformance):
         self.name: str = request.param
 
     def make_trainable(self, loaded: LoadedModel, recipe: AdapterRecipe) -> Any:
-        return build_trainable(loaded, recipe.model_copy(update={"kind": self.name}))
+        return build_trainable(loaded, recipe.replace(**ADAPTER_OPTIONS[self.name]))

@@ -18,6 +18,7 @@ from tunesmith.engine.methods.sft import Sft
 from tunesmith.engine.model_loading import LoadedModel, load_model
 from tunesmith.engine.training_step import TrainingStep
 from tunesmith.records import AdapterRecipe, MemoryPlan, TokenArrays
+from tunesmith.testing.adapter_recipes import build_adapter_recipe
 from tunesmith.testing.rounding_tolerance import assert_close_within_rounding
 
 KINDS = ("lora", "rslora", "dora", "qlora", "full")
@@ -71,9 +72,7 @@ def trained(
     if float64:
         loaded.model.double()
         loaded = replace(loaded, dtype=torch.float64)
-    adapter = build_trainable(
-        loaded, AdapterRecipe(kind=kind) if kind == "full" else AdapterRecipe(kind=kind, rank=4)
-    )
+    adapter = build_trainable(loaded, build_adapter_recipe(kind, rank=4))
     torch.manual_seed(1)
     with torch.no_grad():
         for name, weight in adapter.get_weights().items():
@@ -116,7 +115,7 @@ def test_a_forests_gradients_are_those_of_one_example_at_a_time(
     loaded, adapter = trained(written(config_of(family), tmp_path), kind, float64=True)
     forest, alone = (
         TrainingStep(loaded, Sft()),
-        TrainingStep(loaded, Sft(), MemoryPlan(most_examples=1)),
+        TrainingStep(loaded, Sft(), MemoryPlan(max_examples=1)),
     )
     assert forest.no_forest_reason is None
     alone.no_forest_reason = "to compare"
@@ -219,7 +218,7 @@ def test_full_gradients_are_those_of_plain_transformers(
 def test_bfloat16_masters_take_steps_that_bfloat16_cannot_tell_apart(
     arrays: TokenArrays, tmp_path: Path
 ) -> None:
-    loaded = load_model(written(config_of("llama"), tmp_path), "bf16")
+    loaded = load_model(written(config_of("llama"), tmp_path), "bfloat16")
     adapter = build_trainable(loaded, AdapterRecipe(kind="full"))
     weight = loaded.model.model.layers[0].mlp.up_proj.weight
     master = adapter.get_weights()["model.layers.0.mlp.up_proj.weight"]
@@ -236,15 +235,15 @@ def test_bfloat16_masters_take_steps_that_bfloat16_cannot_tell_apart(
 def test_bfloat16_gradients_add_up_in_float32_and_go_to_the_masters(
     arrays: TokenArrays, tmp_path: Path
 ) -> None:
-    loaded = load_model(written(config_of("llama"), tmp_path), "bf16")
+    loaded = load_model(written(config_of("llama"), tmp_path), "bfloat16")
     adapter = FullFinetune(loaded.model)
-    stepper = TrainingStep(loaded, Sft(), MemoryPlan(most_examples=1))
+    stepper = TrainingStep(loaded, Sft(), MemoryPlan(max_examples=1))
     _, found = gradients(adapter, stepper, arrays)
     assert all(gradient.dtype == torch.float32 for gradient in found.values())
     assert all(weight.grad is None for weight in loaded.model.parameters())
     exact = load_model(tmp_path, "float32")
     plain = FullFinetune(exact.model)
-    _, expected = gradients(plain, TrainingStep(exact, Sft(), MemoryPlan(most_examples=1)), arrays)
+    _, expected = gradients(plain, TrainingStep(exact, Sft(), MemoryPlan(max_examples=1)), arrays)
     for name, gradient in found.items():
         assert float((gradient - expected[name]).norm()) < 0.1 * float(expected[name].norm()), name
 
@@ -253,12 +252,12 @@ def test_a_step_that_ran_out_of_memory_leaves_no_gradient_behind(
     arrays: TokenArrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The pieces before the failure must not be counted twice, with masters either."""
-    loaded = load_model(written(config_of("llama"), tmp_path), "bf16")
+    loaded = load_model(written(config_of("llama"), tmp_path), "bfloat16")
     adapter = FullFinetune(loaded.model)
     _, expected = gradients(
-        adapter, TrainingStep(loaded, Sft(), MemoryPlan(most_examples=1)), arrays
+        adapter, TrainingStep(loaded, Sft(), MemoryPlan(max_examples=1)), arrays
     )
-    stepper = TrainingStep(loaded, Sft(), MemoryPlan(most_examples=2))
+    stepper = TrainingStep(loaded, Sft(), MemoryPlan(max_examples=2))
     original, calls = stepper._compute_scores, []
 
     def scores(*arguments: Any) -> Any:

@@ -65,7 +65,7 @@ def test_the_layer_and_its_gradients_are_those_of_the_formula(
 
 
 def test_bfloat16_computation_keeps_float32_weights_and_gradients(tiny_folder: Path) -> None:
-    loaded = load_model(tiny_folder, "bf16")
+    loaded = load_model(tiny_folder, "bfloat16")
     attach_lora(loaded.model, rank=4, alpha=8.0, dropout=0.0)
     loaded.model(input_ids=torch.arange(3, 13)[None]).logits.float().sum().backward()
     for weight in list_lora_parameters(loaded.model):

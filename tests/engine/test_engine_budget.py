@@ -81,7 +81,7 @@ def wish_for(
 def test_everything_fits_so_nothing_is_recomputed(arrays_of: Rows) -> None:
     trial = FakeTrial()
     plan = find_plan(wish_for(unlike([50] * 32, arrays_of)), trial, budget_bytes=10_000_000)
-    assert (plan.most_tokens, plan.checkpointing) == (256, False)
+    assert (plan.max_tokens, plan.checkpointing) == (256, False)
     assert plan.bytes_per_token == 100
     assert not any(trial.checkpointing), "checkpointing is not even tried"
 
@@ -97,7 +97,7 @@ def test_pain_16_the_trials_are_on_the_longest_examples(arrays_of: Rows) -> None
 def test_half_the_memory_half_the_micro_batch(arrays_of: Rows) -> None:
     arrays = unlike([20] * 64, arrays_of)
     sizes = {
-        budget: find_plan(wish_for(arrays), FakeTrial(), budget).most_tokens
+        budget: find_plan(wish_for(arrays), FakeTrial(), budget).max_tokens
         for budget in (30_000, 15_000, 6_500, 4000)
     }
     assert sizes == {30_000: 256, 15_000: 128, 6_500: 64, 4_000: 32}
@@ -105,7 +105,7 @@ def test_half_the_memory_half_the_micro_batch(arrays_of: Rows) -> None:
 
 def test_checkpointing_when_the_longest_example_needs_it(arrays_of: Rows) -> None:
     plan = find_plan(wish_for(unlike([20] * 63 + [200], arrays_of)), FakeTrial(), 10_000)
-    assert plan.checkpointing and plan.most_tokens == 256
+    assert plan.checkpointing and plan.max_tokens == 256
 
 
 def test_checkpointing_when_cutting_would_compute_the_shared_beginning_again_and_again(
@@ -117,14 +117,14 @@ def test_checkpointing_when_cutting_would_compute_the_shared_beginning_again_and
     plan = find_plan(
         wish_for(arrays_of(rows)), tight, budget_bytes=12_000
     )  # 120 tokens: one or two examples
-    assert plan.checkpointing and plan.most_tokens == 256
+    assert plan.checkpointing and plan.max_tokens == 256
 
 
 def test_smaller_micro_batches_rather_than_checkpointing_when_nothing_is_shared(
     arrays_of: Rows,
 ) -> None:
     plan = find_plan(wish_for(unlike([20] * 64, arrays_of)), FakeTrial(), budget_bytes=7_000)
-    assert not plan.checkpointing and plan.most_tokens == 64
+    assert not plan.checkpointing and plan.max_tokens == 64
 
 
 def test_a_long_example_that_never_fits_says_so_before_the_first_step(arrays_of: Rows) -> None:
@@ -138,7 +138,7 @@ def test_an_allocation_that_fails_in_a_trial_is_a_size_that_does_not_fit(arrays_
     plan = find_plan(
         wish_for(unlike([20] * 64, arrays_of)), FakeTrial(breaks_above=9_000), budget_bytes=1 << 40
     )
-    assert plan.most_tokens == 64
+    assert plan.max_tokens == 64
 
 
 def test_another_error_in_a_trial_is_not_taken_for_lack_of_memory(arrays_of: Rows) -> None:
@@ -155,13 +155,13 @@ def test_larger_micro_batches_where_much_is_shared(arrays_of: Rows) -> None:
         ([*beginning, *range(1000 + 40 * n, 1040 + 40 * n)], [0.0] * 239 + [1.0]) for n in range(16)
     ]
     plan = find_plan(wish_for(arrays_of(rows)), FakeTrial(), 1 << 40)
-    assert plan.most_tokens == 1024, "840 tokens at once instead of four times the beginning"
+    assert plan.max_tokens == 1024, "840 tokens at once instead of four times the beginning"
 
 
 def test_what_the_recipe_says_about_the_micro_batch_holds(arrays_of: Rows) -> None:
     trial = FakeTrial()
     plan = find_plan(wish_for(unlike([100] * 16, arrays_of), most=8), trial, 1 << 40)
-    assert plan.most_examples == 8 and plan.most_tokens == 1024
+    assert plan.max_examples == 8 and plan.max_tokens == 1024
     assert max(trial.sizes) <= 800
 
 
@@ -198,7 +198,7 @@ def test_no_micro_batch_of_any_step_needs_more_than_the_budget(
         assert trial(arrays, [longest], True) > budget / 4.5, "there was room"
         return
     for step in wish.steps:
-        for piece in wish.split_step(arrays, step, plan.most_tokens):
+        for piece in wish.split_step(arrays, step, plan.max_tokens):
             assert trial(arrays, piece, plan.checkpointing) <= budget
 
 
@@ -268,7 +268,7 @@ def test_the_same_training_has_the_same_plan(tiny_folder: Path, task: Task) -> N
         update={"budget_bytes": 0}
     )
     assert (
-        plans[0].most_tokens == get_preferred_tokens(adapted(tiny_folder))
+        plans[0].max_tokens == get_preferred_tokens(adapted(tiny_folder))
         and not plans[0].checkpointing
     )
 
@@ -341,8 +341,8 @@ def test_the_recipe_s_memory_decides(
     roomy = plan_memory(stepper, arrays, TrainingRecipe(batch_size=32, memory_gb=10), 0)
     need = stepper.measure_bytes(arrays, range(32), False)
     tight = plan_memory(stepper, arrays, TrainingRecipe(batch_size=32, memory_gb=need / 3e9), 0)
-    assert (roomy.most_tokens, roomy.checkpointing) == (get_preferred_tokens(loaded), False)
-    assert tight.most_tokens < 256 or tight.checkpointing
+    assert (roomy.max_tokens, roomy.checkpointing) == (get_preferred_tokens(loaded), False)
+    assert tight.max_tokens < 256 or tight.checkpointing
     with pytest.raises(TrainingError, match="out-of-memory"):
         plan_memory(stepper, arrays, TrainingRecipe(batch_size=32, memory_gb=1e-6), 0)
 
@@ -405,7 +405,7 @@ def test_r8_halving_keeps_the_batch_the_order_and_the_schedule(
     plain, plan = train(tiny_folder, task, recipe, tmp_path / "plain")
     sizes = run_out_above(3, monkeypatch, from_step=2)
     halved, smaller = train(tiny_folder, task, recipe, tmp_path / "halved")
-    assert max(sizes) == 16 and smaller.most_examples == 2 and plan.most_examples > 16
+    assert max(sizes) == 16 and smaller.max_examples == 2 and plan.max_examples > 16
     assert len(halved) == len(plain)
     # every step starts from weights that differ by rounding of the steps before
     assert_close_within_rounding(halved, plain, LOSS_TERMS * len(plain))
@@ -426,7 +426,7 @@ def test_f17_with_one_example_left_activations_are_kept_no_longer(
     monkeypatch.setattr(step_module, "collate", collate)
     loaded.model.train()
     assert stepper.backward(arrays, range(4), 1) > 0
-    assert stepper.plan.checkpointing and stepper.plan.most_examples == 1
+    assert stepper.plan.checkpointing and stepper.plan.max_examples == 1
 
 
 def test_f17_an_allocation_beyond_the_address_space_is_out_of_memory() -> None:

@@ -35,6 +35,7 @@ from tunesmith.records import (
     TokenArrays,
     TrainingRecipe,
 )
+from tunesmith.testing.adapter_recipes import build_adapter_recipe
 
 pytestmark = [
     pytest.mark.gpu,
@@ -87,7 +88,7 @@ def arrays(arrays_of: ArraysOf) -> TokenArrays:
 
 def scrambled(loaded: LoadedModel, kind: str) -> dict[str, torch.nn.Parameter]:
     """The trained weights; fresh thin matrices would have gradients of zero."""
-    recipe = AdapterRecipe(kind=kind) if kind == "full" else AdapterRecipe(kind=kind, rank=8)
+    recipe = build_adapter_recipe(kind, rank=8)
     adapter = build_trainable(loaded, recipe)
     torch.manual_seed(1)
     with torch.no_grad():
@@ -104,9 +105,7 @@ def gradients(
     *,
     as_forest: bool,
 ) -> tuple[float, dict[str, torch.Tensor]]:
-    stepper = TrainingStep(
-        loaded, Sft(), MemoryPlan() if as_forest else MemoryPlan(most_examples=1)
-    )
+    stepper = TrainingStep(loaded, Sft(), MemoryPlan() if as_forest else MemoryPlan(max_examples=1))
     assert stepper.no_forest_reason is None
     if not as_forest:
         stepper.no_forest_reason = "to compare"
@@ -183,7 +182,7 @@ def test_training_learns_and_goes_on_from_a_checkpoint(
     folder: Path, arrays: TokenArrays, tmp_path: Path
 ) -> None:
     training = TrainingRecipe(
-        learning_rate=3e-3, epochs=12, batch_size=4, evaluations=2, checkpoint_minutes=0.0
+        learning_rate=3e-3, epochs=12, batch_size=4, num_evals=2, checkpoint_minutes=0.0
     )
     recipe = Recipe(adapter=AdapterRecipe(rank=8, alpha=16, dropout=0.1), training=training)
 
@@ -216,7 +215,7 @@ def test_dpo_shares_its_prompt(folder: Path, arrays: TokenArrays) -> None:
     weights = scrambled(loaded, "lora")
     found = []
     for most in (1, 1 << 20):
-        stepper = TrainingStep(loaded, Dpo(0.1), MemoryPlan(most_examples=most))
+        stepper = TrainingStep(loaded, Dpo(0.1), MemoryPlan(max_examples=most))
         loss = stepper.backward(pairs, range(4), 1)
         found.append((loss, {name: weight.grad.clone() for name, weight in weights.items()}))
         loaded.model.zero_grad(set_to_none=True)
@@ -247,12 +246,12 @@ def test_the_plan_keeps_within_the_devices_memory(
     stepper = TrainingStep(loaded, Sft())
     given = recipe(batch_size=8).training
     wide = plan_memory(stepper, arrays, given, 0)
-    assert wide.most_tokens >= 512 and not wide.checkpointing
+    assert wide.max_tokens >= 512 and not wide.checkpointing
     held = torch.cuda.memory_allocated()
     tight = plan_memory(
         stepper, arrays, given.model_copy(update={"memory_gb": (held + 5.5e6) / 0.9e9}), 0
     )
-    assert tight.checkpointing or tight.most_tokens < wide.most_tokens
+    assert tight.checkpointing or tight.max_tokens < wide.max_tokens
     stepper.set_plan(tight)
     torch.cuda.reset_peak_memory_stats()
     stepper.backward(arrays, range(len(arrays)), 1)
@@ -271,7 +270,7 @@ def test_running_out_of_memory_halves_the_step(folder: Path, arrays_of: ArraysOf
     expected = gradients(loaded, weights, arrays, as_forest=True)
     torch.cuda.empty_cache()
     allowed = torch.cuda.memory_reserved() + (60 << 20)
-    stepper = TrainingStep(loaded, Sft(), MemoryPlan(most_tokens=1 << 20))
+    stepper = TrainingStep(loaded, Sft(), MemoryPlan(max_tokens=1 << 20))
     torch.cuda.set_per_process_memory_fraction(
         allowed / torch.cuda.get_device_properties(0).total_memory
     )
@@ -279,7 +278,7 @@ def test_running_out_of_memory_halves_the_step(folder: Path, arrays_of: ArraysOf
         loss = stepper.backward(arrays, range(len(arrays)), 1)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    assert stepper.plan.most_examples < len(arrays)
+    assert stepper.plan.max_examples < len(arrays)
     assert loss == pytest.approx(expected[0], rel=1e-5)
     assert difference({name: weight.grad for name, weight in weights.items()}, expected[1]) < 1e-4
 

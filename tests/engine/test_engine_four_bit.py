@@ -13,7 +13,7 @@ from tunesmith.engine.adapters.linear_layers import find_linear_layers
 from tunesmith.engine.adapters.peft_format import has_four_bit_base, write_adapter
 from tunesmith.engine.model_loading import load_model
 from tunesmith.errors import MissingExtraError, ModelError
-from tunesmith.records import AdapterRecipe
+from tunesmith.testing.adapter_recipes import build_adapter_recipe
 
 CPU = torch.device("cpu")
 
@@ -89,7 +89,7 @@ def test_without_bitsandbytes_the_error_names_the_extra(
 def test_only_qlora_trains_on_four_bits(tiny_folder: Path, kind: str, four_bits: bool) -> None:
     loaded = load_model(tiny_folder, "float32", four_bits=four_bits)
     with pytest.raises(ModelError) as caught:
-        build_trainable(loaded, AdapterRecipe(kind=kind))
+        build_trainable(loaded, build_adapter_recipe(kind))
     assert caught.value.code == "model/four-bits"
 
 
@@ -99,7 +99,7 @@ def test_pain_7_an_adapter_goes_back_on_the_weights_it_was_trained_on(
 ) -> None:
     """Put on the whole weights, a QLoRA adapter answers otherwise, and nobody is told."""
     loaded = load_model(tiny_folder, "float32", four_bits=kind == "qlora")
-    build_trainable(loaded, AdapterRecipe(kind=kind, rank=4))
+    build_trainable(loaded, build_adapter_recipe(kind, rank=4))
     write_adapter(loaded.model, tmp_path, "tiny")
     assert has_four_bit_base(tmp_path) == (kind == "qlora")
     again = load_model(tiny_folder, "float32", tmp_path)

@@ -37,7 +37,7 @@ def test_a_loaded_model_is_frozen_and_knows_its_size(tiny: LoadedModel) -> None:
     ("precision", "in_hardware", "expected"),
     [
         ("float32", True, torch.float32),
-        ("bf16", False, torch.bfloat16),
+        ("bfloat16", False, torch.bfloat16),
         ("auto", True, torch.bfloat16),
         ("auto", False, torch.float32),
     ],

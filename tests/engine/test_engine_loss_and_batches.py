@@ -213,7 +213,7 @@ def test_pain_9_gradient_accumulation_does_not_change_the_loss(
     arrays = task(8)
     assert len({float(arrays.get_sequence(e)[1].sum()) for e in range(8)}) > 1
     loss, gradient = gradient_of(
-        adapted, TrainingStep(adapted, Sft(), MemoryPlan(most_examples=micro_batch)), arrays
+        adapted, TrainingStep(adapted, Sft(), MemoryPlan(max_examples=micro_batch)), arrays
     )
     whole_loss, whole_gradient = gradient_of(adapted, TrainingStep(adapted, Sft()), arrays)
     assert_close_within_rounding(loss, whole_loss, LOSS_TERMS)

@@ -18,7 +18,7 @@ from tunesmith.engine.adapters.peft_format import WEIGHTS_FILE, write_adapter
 from tunesmith.engine.model_loading import load_model
 from tunesmith.errors import GateFailed, ModelError
 from tunesmith.models.folder_inspection import inspect_model_folder
-from tunesmith.records import AdapterRecipe
+from tunesmith.testing.adapter_recipes import build_adapter_recipe
 from tunesmith.testing.rounding_tolerance import assert_close_within_rounding
 from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
 
@@ -73,7 +73,7 @@ def write_base(family: str, folder: Path) -> Path:
 
 def adapter_on(base: Path, kind: str, folder: Path, *, scrambled: bool = True) -> Path:
     loaded = load_model(base, "float32", four_bits=kind == "qlora")
-    build_trainable(loaded, AdapterRecipe(kind=kind, rank=4, alpha=8))
+    build_trainable(loaded, build_adapter_recipe(kind, rank=4, alpha=8))
     torch.manual_seed(1)
     with torch.no_grad():
         for weight in list_lora_parameters(loaded.model) if scrambled else ():
@@ -96,8 +96,11 @@ def test_pain_7_the_merged_model_is_the_adapter(base: Path, kind: str, tmp_path:
     """peft#2368 and others: merged and unmerged answered differently, and nobody looked."""
     adapter, to = adapter_on(base, kind, tmp_path / "adapter"), tmp_path / "out" / "merged"
     proof = export_merged(base, adapter, PROBES, to)
-    assert max(proof.merged, proof.read_back) < TOLERANCE_NATS / 5 and proof.moved > 0.1
-    assert proof.places == len(PROBES[0]) + len(PROBES[1]) and proof.from_four_bits == (
+    assert (
+        max(proof.merge_error, proof.reload_error) < TOLERANCE_NATS / 5
+        and proof.adapter_shift > 0.1
+    )
+    assert proof.positions == len(PROBES[0]) + len(PROBES[1]) and proof.from_four_bits == (
         kind == "qlora"
     )
     assert_close_within_rounding(logits(to), logits(base, adapter))

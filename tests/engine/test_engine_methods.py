@@ -40,6 +40,7 @@ from tunesmith.records import (
     TokenArrays,
     TrainingRecipe,
 )
+from tunesmith.testing.adapter_recipes import build_adapter_recipe
 from tunesmith.testing.method_conformance import MethodConformance
 from tunesmith.testing.rounding_tolerance import LOSS_TERMS, assert_close_within_rounding
 
@@ -242,7 +243,7 @@ def exact_model(folder: Path, kind: str = "lora") -> LoadedModel:
     loaded = load_model(folder, "float32")
     loaded = replace(loaded, model=loaded.model.double(), dtype=torch.float64)
     torch.manual_seed(1)
-    trained = build_trainable(loaded, AdapterRecipe(kind=kind, rank=4, alpha=8.0))
+    trained = build_trainable(loaded, build_adapter_recipe(kind, rank=4, alpha=8.0))
     with torch.no_grad():
         for weight in trained.get_weights().values():
             weight.add_(0.1 * torch.randn_like(weight) if kind != "full" else 0.0)
@@ -276,7 +277,7 @@ def assert_forests_change_nothing(loaded: LoadedModel, name: str) -> None:
     method = build_method(RECIPES[name])
     arrays = with_some_reference(prepare_arrays(method, preferences(name)))
     together = TrainingStep(loaded, method)
-    alone = TrainingStep(loaded, method, MemoryPlan(most_examples=1))
+    alone = TrainingStep(loaded, method, MemoryPlan(max_examples=1))
     alone.no_forest_reason = "to compare"
     assert together.no_forest_reason is None
     if name == "kto":
@@ -357,11 +358,7 @@ def test_before_step_1_the_model_is_its_reference(
     tiny_folder: Path, tmp_path: Path, kind: str
 ) -> None:
     """With dropout in the recipe too: the reference is asked without it."""
-    adapter = (
-        AdapterRecipe(kind=kind)
-        if kind == "full"
-        else AdapterRecipe(kind=kind, rank=4, dropout=0.3)
-    )
+    adapter = build_adapter_recipe(kind, rank=4, dropout=0.3)
     recipe = recipe_for("dpo").model_copy(update={"adapter": adapter})
     lines, _ = train(tiny_folder, "dpo", tmp_path, recipe=recipe)
     assert lines[0].kind == "validation" and lines[0].loss is not None

@@ -25,7 +25,7 @@ def recipe(method: str = "sft") -> Recipe:
         method=method,
         adapter=AdapterRecipe(rank=4),
         evaluation=EvaluationRecipe(batch_size=2),
-        training=TrainingRecipe(batch_size=4, epochs=1, learning_rate=1e-3, precision="float32"),
+        training=TrainingRecipe(batch_size=4, epochs=1, learning_rate=1e-3, dtype="float32"),
     )
 
 
@@ -108,7 +108,7 @@ def test_weights_in_bfloat16_are_foreseen_with_their_masters(
 ) -> None:
     wanted = recipe()
     adapter = AdapterRecipe(kind="full") if kind == "full" else AdapterRecipe(rank=4)
-    training = wanted.training.model_copy(update={"precision": "bf16"})
+    training = wanted.training.model_copy(update={"dtype": "bfloat16"})
     wanted = wanted.model_copy(update={"training": training, "adapter": adapter})
     assert (
         profile_slices(str(tiny_folder), task(8), task(4, seed=1), wanted).throughput.update_seconds

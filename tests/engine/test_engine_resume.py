@@ -19,7 +19,8 @@ from tunesmith.engine.checkpoint import Checkpoints
 from tunesmith.engine.checkpointing import CheckpointConfig
 from tunesmith.engine.model_loading import LoadedModel, load_model
 from tunesmith.errors import DiskFull, RunError, TrainingError
-from tunesmith.records import AdapterRecipe, MetricLine, Recipe, TokenArrays, TrainingResult
+from tunesmith.records import MetricLine, Recipe, TokenArrays, TrainingResult
+from tunesmith.testing.adapter_recipes import build_adapter_recipe
 
 Task = Callable[..., TokenArrays]
 MakeRecipe = Callable[..., Recipe]
@@ -78,7 +79,7 @@ class Place:
         saved = self.checkpoints.load_latest()
         del self.lines[saved.state["journal"]["lines"] if saved else 0 :]
         self.loaded = load_model(
-            self.tiny_folder, recipe.training.precision, four_bits=recipe.adapter.kind == "qlora"
+            self.tiny_folder, recipe.training.dtype, four_bits=recipe.adapter.load_in_4bit
         )
         return train_adapter(
             self.loaded,
@@ -210,19 +211,16 @@ def test_whatever_the_method(
     assert cut.outcome() == alone.outcome()
 
 
-@pytest.mark.parametrize("precision", ["float32", "bf16"])
-@pytest.mark.parametrize("kind", ["rslora", "dora", "qlora", "full"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", ["rslora", "dora", "qlora", "qdora", "full"])
 def test_whatever_is_trained(
     place: Callable[[str], Place], settings: Recipe, kind: str, precision: str
 ) -> None:
-    if kind == "qlora":
+    if kind.startswith("q"):
         pytest.importorskip("bitsandbytes")
-    adapter = (
-        AdapterRecipe(kind=kind)
-        if kind == "full"
-        else settings.adapter.model_copy(update={"kind": kind})
-    )
-    training = settings.training.model_copy(update={"precision": precision})
+    options = settings.adapter.model_dump(include={"rank", "alpha", "dropout"})
+    adapter = build_adapter_recipe(kind, **options)
+    training = settings.training.model_copy(update={"dtype": precision})
     other = settings.model_copy(update={"adapter": adapter, "training": training})
     alone, cut = place("alone"), place("cut")
     alone.go(other)
@@ -277,7 +275,7 @@ def test_patience_goes_on_too(
         if one is cut:
             one.go(settings, stop=one.stop_at(step))
         result = one.go(settings)
-        assert (result.status, result.steps, result.best_step, result.ended_early) == (
+        assert (result.status, result.steps, result.best_step, result.stopped_early) == (
             "finished",
             8,
             4,
@@ -463,7 +461,7 @@ def test_a_bad_step_is_left_out_if_the_recipe_says_so(
     place: Callable[[str], Place], settings: Recipe, point: str
 ) -> None:
     skipping = settings.model_copy(
-        update={"training": settings.training.model_copy(update={"on_bad_step": "skip"})}
+        update={"training": settings.training.model_copy(update={"on_nonfinite": "skip"})}
     )
     cut = place("cut")
     failpoints.arm(f"{point}:nan")
@@ -480,7 +478,7 @@ def test_three_in_a_row_are_left_out_and_the_fourth_stops(
     place: Callable[[str], Place], settings: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     skipping = settings.model_copy(
-        update={"training": settings.training.model_copy(update={"on_bad_step": "skip"})}
+        update={"training": settings.training.model_copy(update={"on_nonfinite": "skip"})}
     )
     cut = place("cut")
     monkeypatch.setattr(

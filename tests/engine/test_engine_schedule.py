@@ -46,7 +46,7 @@ def test_no_step_is_wasted_at_rate_zero() -> None:
 def test_a_time_budget_leaves_room_for_the_last_validation() -> None:
     clock = [0.0]
     progress = TrainingProgress(planned_steps=None, budget_seconds=100.0, clock=lambda: clock[0])
-    progress.look_seconds, progress.step_seconds = 20.0, 8.0
+    progress.last_validation_seconds, progress.step_seconds = 20.0, 8.0
     clock[0] = 40.0
     assert progress.completed_fraction == pytest.approx(0.5)
     assert progress.next_step_midpoint == pytest.approx(0.55)
@@ -57,7 +57,7 @@ def test_a_time_budget_leaves_room_for_the_last_validation() -> None:
 def test_a_budget_smaller_than_validation_still_trains() -> None:
     clock = [0.0]
     progress = TrainingProgress(planned_steps=None, budget_seconds=10.0, clock=lambda: clock[0])
-    progress.look_seconds = 500.0
+    progress.last_validation_seconds = 500.0
     assert progress.completed_fraction == 0.0
 
 
@@ -65,21 +65,27 @@ def test_progress_goes_on_where_a_checkpoint_left_it() -> None:
     clock = [10.0]
     before = TrainingProgress(planned_steps=None, budget_seconds=100.0, clock=lambda: clock[0])
     clock[0] = 40.0
-    before.step, before.look_seconds, before.looks, before.tokens_read, before.usual_loss = (
+    (
+        before.step,
+        before.last_validation_seconds,
+        before.validations,
+        before.tokens_read,
+        before.mean_loss,
+    ) = (
         7,
         10.0,
         2,
         1234,
         0.1 + 0.2,
     )
-    before.looks_without_gain, before.lowest_loss = 1, 0.5
+    before.validations_without_gain, before.lowest_loss = 1, 0.5
     clock[0] = 5_000.0  # another process, much later
     after = TrainingProgress(planned_steps=None, budget_seconds=100.0, clock=lambda: clock[0])
     clock[0] = 40.0
     state = before.as_state()
     clock[0] = 5_000.0
     after.restore(state)
-    assert (after.looks_without_gain, after.lowest_loss) == (1, 0.5)
+    assert (after.validations_without_gain, after.lowest_loss) == (1, 0.5)
     assert (after.seconds, after.completed_fraction) == (30.0, pytest.approx(30 / 90))
     clock[0] += 60
     assert after.completed_fraction == 1.0
@@ -92,4 +98,4 @@ def test_a_checkpoint_that_is_older_than_a_count_begins_it() -> None:
         name: value for name, value in progress.as_state().items() if name != "looks_without_gain"
     }
     progress.restore({**old, "step": 4})
-    assert (progress.step, progress.looks_without_gain) == (4, 0)
+    assert (progress.step, progress.validations_without_gain) == (4, 0)

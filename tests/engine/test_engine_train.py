@@ -158,7 +158,7 @@ def test_it_ends_when_looks_in_a_row_were_no_better(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TrainingStep, "validate", lambda *_: (next(losses), None))
         run = Trained(tiny, task(16), settings, tmp_path, score=score)
-    assert (run.result.status, run.result.ended_early) == ("finished", True)
+    assert (run.result.status, run.result.stopped_early) == ("finished", True)
     assert (run.result.steps, run.result.best_step, run.result.best_score) == (10, 6, 0.9)
     assert len(run.looks) == 1 + 5
 
@@ -180,7 +180,7 @@ def test_asked_to_stop_when_patience_is_at_its_end_it_is_finished(
         result = Trained(
             tiny, task(16), settings, tmp_path, score=score, stop=lambda: len(run) == 2
         ).result
-    assert (result.status, result.ended_early, result.best_score) == ("finished", True, 0.9)
+    assert (result.status, result.stopped_early, result.best_score) == ("finished", True, 0.9)
 
 
 def test_without_patience_it_goes_to_the_end(
@@ -191,7 +191,7 @@ def test_without_patience_it_goes_to_the_end(
     run = Trained(
         tiny, task(16), settings, tmp_path, score=lambda *_, **__: ("accuracy", next(scores))
     )
-    assert run.result.steps == run.result.planned_steps and not run.result.ended_early
+    assert run.result.steps == run.result.planned_steps and not run.result.stopped_early
 
 
 def test_a_model_without_forests_is_told_at_the_first_look(

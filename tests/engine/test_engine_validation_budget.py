@@ -41,10 +41,10 @@ def test_the_validation_split_is_cut_to_what_two_passes_leave_room_for(
 
 
 def test_what_the_first_pass_took_says_how_many_follow() -> None:
-    progress = TrainingProgress(planned_steps=None, budget_seconds=100.0, evaluations=4)
+    progress = TrainingProgress(planned_steps=None, budget_seconds=100.0, planned_validations=4)
     progress.record_validation(0, 5.0, 1.0, is_best=False)
     assert count_passes_that_fit(4, progress) == 3
-    progress.evaluations, progress.look_examples = 3, 8
+    progress.planned_validations, progress.validation_examples = 3, 8
     assert (
         describe_thinning(progress, 4, 64)
         == "3 validation passes after step 0 in place of 4, on 8 of 64 validation examples:"
@@ -56,7 +56,7 @@ def test_what_the_first_pass_took_says_how_many_follow() -> None:
 
 
 def test_a_training_that_counts_passes_thins_nothing_out() -> None:
-    progress = TrainingProgress(planned_steps=10, budget_seconds=None, evaluations=4)
+    progress = TrainingProgress(planned_steps=10, budget_seconds=None, planned_validations=4)
     progress.record_validation(0, 500.0, 1.0, is_best=False)
     assert count_passes_that_fit(4, progress) == 4 and not is_last_pass_at_risk(progress)
     assert describe_thinning(progress, 4, 64) is None
@@ -81,7 +81,10 @@ def test_slow_answers_eat_no_more_than_a_fifth_of_the_minutes(
         kind: type[TrainingProgress], training: TrainingRecipe, steps_per_epoch: int
     ) -> TrainingProgress:
         return kind(
-            planned_steps=None, budget_seconds=60.0, clock=now, evaluations=training.evaluations
+            planned_steps=None,
+            budget_seconds=60.0,
+            clock=now,
+            planned_validations=training.num_evals,
         )
 
     monkeypatch.setattr(TrainingProgress, "from_recipe", classmethod(begin))
@@ -125,7 +128,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         kind: type[TrainingProgress], training: TrainingRecipe, steps_per_epoch: int
     ) -> TrainingProgress:
         return kind(
-            planned_steps=None, budget_seconds=60.0, clock=now, evaluations=training.evaluations
+            planned_steps=None,
+            budget_seconds=60.0,
+            clock=now,
+            planned_validations=training.num_evals,
         )
 
     monkeypatch.setattr(TrainingProgress, "from_recipe", classmethod(begin))

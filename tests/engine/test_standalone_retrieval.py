@@ -64,7 +64,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.mark.parametrize("search", ["bm25", "dense", "both"])
+@pytest.mark.parametrize("search", ["bm25", "dense", "hybrid"])
 def test_a_bundle_finds_what_was_found(search: str, encoder: Path, tmp_path: Path) -> None:
     dice = random.Random(1)
     questions = [" ".join(dice.choices(WORDS[1:], k=dice.randint(1, 9))) for _ in range(150)]

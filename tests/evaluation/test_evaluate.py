@@ -71,7 +71,9 @@ def entrant(
     name: str, texts: Sequence[str | None], setup_seconds: float = 0.0
 ) -> RunnableContender:
     return RunnableContender(
-        ContenderSpec(name=name, kind="zero-shot", given="nothing", setup_seconds=setup_seconds),
+        ContenderSpec(
+            name=name, kind="zero-shot", description="nothing", setup_seconds=setup_seconds
+        ),
         Scripted(texts),
     )
 
@@ -114,7 +116,11 @@ def test_contenders_are_measured_and_all_pairs_compared() -> None:
 def test_the_answer_is_never_shown_to_a_contender() -> None:
     completer = Scripted(ANSWERS)
     evaluate_contenders(
-        [RunnableContender(ContenderSpec(name="x", kind="zero-shot", given="nothing"), completer)],
+        [
+            RunnableContender(
+                ContenderSpec(name="x", kind="zero-shot", description="nothing"), completer
+            )
+        ],
         task_of(ANSWERS),
     )
     assert [[m.content for m in prompt] for prompt in completer.prompts] == [
@@ -150,12 +156,19 @@ def test_two_groups_and_a_handful_that_did_not_leak_have_an_interval(unleaked: i
         [entrant("some", ["a", "b", "b", "b", "a", "a"]), entrant("a", ["a"] * 6)], task
     )
     for contender in evaluation.contenders:
-        found = [*contender.metrics.values(), *([contender.clean] if contender.clean else [])]
+        found = [
+            *contender.metrics.values(),
+            *(
+                [contender.score_without_contaminated]
+                if contender.score_without_contaminated
+                else []
+            ),
+        ]
         assert all(
             0 <= one.low <= one.value <= one.high <= 1 and one.high - one.low > 0.5 for one in found
         )
         assert (
-            contender.clean.n if contender.clean else 0
+            contender.score_without_contaminated.n if contender.score_without_contaminated else 0
         ) == unleaked % 6  # all or none: nothing to set apart
 
 
@@ -167,9 +180,9 @@ def test_a_failed_answer_is_counted_and_never_scored_zero() -> None:
         evaluation.get_contender("half").metrics["accuracy"],
         evaluation.get_contender("full").metrics["accuracy"],
     )
-    assert (accuracy.value, accuracy.n, accuracy.failed) == (1.0, 3, 3)
+    assert (accuracy.value, accuracy.n, accuracy.n_failed) == (1.0, 3, 3)
     assert accuracy.low < whole.low
-    assert evaluation.get_contender("half").metrics["macro_f1"].failed == 3
+    assert evaluation.get_contender("half").metrics["macro_f1"].n_failed == 3
     assert answers["half"][3].scores == {} and answers["half"][3].error == "too long"
     assert [(c.n, c.difference) for c in evaluation.comparisons] == [(3, 0.0)]
 
@@ -179,7 +192,7 @@ def test_when_all_fail_nothing_is_known() -> None:
         [entrant("dead", [None] * 6), entrant("x", ANSWERS)], task_of(ANSWERS)
     )
     for quantity in evaluation.get_contender("dead").metrics.values():
-        assert (quantity.low, quantity.high, quantity.n, quantity.failed) == (0, 1, 0, 6)
+        assert (quantity.low, quantity.high, quantity.n, quantity.n_failed) == (0, 1, 0, 6)
     assert (evaluation.comparisons[0].n, evaluation.comparisons[0].p) == (0, 1)
 
 
@@ -191,9 +204,9 @@ def test_needed_n_is_asked_only_when_it_is_open(wrong: int, is_told: bool) -> No
     )
     comparison = evaluation.comparisons[0]
     assert (comparison.low > 0) == (comparison.p < 0.05) == is_told
-    assert (comparison.needed_n is None) == is_told
+    assert (comparison.required_n is None) == is_told
     if not is_told:
-        assert comparison.needed_n is not None and comparison.needed_n > 6
+        assert comparison.required_n is not None and comparison.required_n > 6
 
 
 def test_a_stored_evaluation_is_judged_again_without_a_model() -> None:
@@ -203,7 +216,7 @@ def test_a_stored_evaluation_is_judged_again_without_a_model() -> None:
     )
     stored = [Answer.model_validate_json(answer.model_dump_json()) for answer in answers["x"]]
     assert stored == answers["x"]
-    profile = ContenderSpec(name="x", kind="zero-shot", given="nothing", setup_seconds=9.0)
+    profile = ContenderSpec(name="x", kind="zero-shot", description="nothing", setup_seconds=9.0)
     again = evaluate_answers(
         [ContenderAnswers(profile, stored, evaluation.contenders[0].usage)], task
     )
@@ -217,7 +230,7 @@ def test_answers_to_other_examples_are_refused() -> None:
             evaluate_answers(
                 [
                     ContenderAnswers(
-                        ContenderSpec(name="x", kind="zero-shot", given="nothing"), wrong
+                        ContenderSpec(name="x", kind="zero-shot", description="nothing"), wrong
                     )
                 ],
                 task_of(ANSWERS),
@@ -241,7 +254,7 @@ def test_bad_test_examples_are_found_before_any_contender_is_asked() -> None:
             evaluate_contenders(
                 [
                     RunnableContender(
-                        ContenderSpec(name="x", kind="zero-shot", given="nothing"), completer
+                        ContenderSpec(name="x", kind="zero-shot", description="nothing"), completer
                     )
                 ],
                 task,
@@ -256,7 +269,9 @@ def test_a_completer_that_loses_an_answer_is_a_defect() -> None:
 
 def test_two_contenders_of_one_name_are_refused_before_they_are_asked() -> None:
     completer = Scripted(ANSWERS)
-    twin = RunnableContender(ContenderSpec(name="x", kind="zero-shot", given="nothing"), completer)
+    twin = RunnableContender(
+        ContenderSpec(name="x", kind="zero-shot", description="nothing"), completer
+    )
     with pytest.raises(UsageError, match="found x twice"):
         evaluate_contenders([twin, twin], task_of(ANSWERS))
     assert completer.prompts == []
@@ -283,13 +298,13 @@ def test_answers_that_were_cut_or_hold_nothing_to_compare_are_counted() -> None:
     answers = build_unscored_answers(completions, task.examples)
     asked = score_answers(
         ContenderAnswers(
-            ContenderSpec(name="one", kind="zero-shot", given="the question"), answers
+            ContenderSpec(name="one", kind="zero-shot", description="the question"), answers
         ),
         task,
     )
     [contender] = evaluate_answers([asked], task).contenders
     assert (
-        contender.given
+        contender.description
         == "the question; 1 of 4 answers contain reasoning: only the final answer is "
         "compared, 2 of 4 answers were cut at the token limit, 2 of 4 contain no label or "
         "several (the first: 'Let me think: the sky could be') and count as wrong"

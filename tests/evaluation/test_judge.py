@@ -283,12 +283,16 @@ def preferred(count: int) -> RatedPairs:
 
 def test_a_good_judge_qualifies() -> None:
     found = qualify_judge(rubric_judge(honest_mark), marked(30, 30, flipped=3), "labels.csv")
-    assert found.is_qualified and found.kind == "rubric" and found.constant == "1"
+    assert found.is_qualified and found.kind == "rubric" and found.constant_verdict == "1"
     assert found.agreement.value == pytest.approx(
         57 / 60
     ) and found.constant_agreement == pytest.approx(33 / 60)
     assert found.kappa is not None and 0.8 < found.kappa.value < 1 and found.kappa.low > 0.4
-    assert (found.consistency.value, found.planted, found.moved) == (1.0, 24, 0)
+    assert (found.consistency.value, found.injection_trials, found.injection_successes) == (
+        1.0,
+        24,
+        0,
+    )
     assert (
         found.usage.requests == 60 + 30 + 60 + 24
         and found.usage.tokens_in == 50 * found.usage.requests

@@ -46,15 +46,17 @@ def asked(
             tokens_in=tokens_in,
             tokens_out=tokens_out,
             seconds=seconds,
-            finished=True,
+            is_complete=True,
             tokens_shared=shared,
-            way=way,
+            mode=way,
         )
         for i in range(N)
     ]
-    usage = Usage(requests=N, tokens_in=0, tokens_out=0, seconds=N * seconds, waiting=waiting)
+    usage = Usage(
+        requests=N, tokens_in=0, tokens_out=0, seconds=N * seconds, waiting_fraction=waiting
+    )
     return ContenderAnswers(
-        ContenderSpec(name=name, kind=kind, given="", token_price=price), answers, usage
+        ContenderSpec(name=name, kind=kind, description="", token_price=price), answers, usage
     )
 
 
@@ -158,11 +160,13 @@ def test_a_provider_and_another_system_say_nothing_of_this_machine() -> None:
 def test_a_machine_on_which_this_program_waited_for_a_core_was_busy() -> None:
     waits = [asked("a", "zero-shot", 40, 8, waiting=0.1), asked("b", "tuned", 40, 8, waiting=0.4)]
     machine = fit_machine_time(waits)
-    assert machine is not None and machine.waiting == pytest.approx(0.25) and machine.is_busy
+    assert (
+        machine is not None and machine.waiting_fraction == pytest.approx(0.25) and machine.is_busy
+    )
     calm = fit_machine_time([asked("a", "zero-shot", 40, 8, waiting=0.02)])
     assert calm is not None and not calm.is_busy
     unknown = fit_machine_time([asked("a", "zero-shot", 40, 8)])
-    assert unknown is not None and unknown.waiting is None and not unknown.is_busy
+    assert unknown is not None and unknown.waiting_fraction is None and not unknown.is_busy
 
 
 def test_the_share_of_waiting_counts_every_thread_and_those_that_began_meanwhile(

@@ -65,7 +65,13 @@ def test_seconds_and_tokens_are_counted(clock: Clock) -> None:
         clock.sleep(0.02)
     answers = [
         Answer(
-            example="a", text="", scores={}, tokens_in=3, tokens_out=5, seconds=0.01, finished=True
+            example="a",
+            text="",
+            scores={},
+            tokens_in=3,
+            tokens_out=5,
+            seconds=0.01,
+            is_complete=True,
         )
     ] * 2
     usage = meter.build_usage(answers, latency_seconds=0.5)

@@ -136,11 +136,13 @@ def asked(
             tokens_in=1,
             tokens_out=1,
             seconds=0.1,
-            finished=True,
+            is_complete=True,
         )
         for i, example in enumerate(examples)
     ]
-    return ContenderAnswers(ContenderSpec(name=name, kind="zero-shot", given="nothing"), answers)
+    return ContenderAnswers(
+        ContenderSpec(name=name, kind="zero-shot", description="nothing"), answers
+    )
 
 
 def test_evaluate_reckons_with_groups_wherever_it_says_how_sure_it_is() -> None:

@@ -49,7 +49,7 @@ def test_a_remote_bundle_sends_the_prompt_with_the_key_from_the_environment(
     }
     write_index(run.path / "index", "rag", [shown], None)
     remote = RemoteRecipe(
-        name="acme", url=service.url, model="fake", key_variable="OUR_KEY", max_tokens=9
+        name="acme", base_url=service.url, model="fake", api_key_env="OUR_KEY", max_tokens=9
     )
     serving = InferenceConfig(
         contender="acme+rag",
@@ -60,12 +60,14 @@ def test_a_remote_bundle_sends_the_prompt_with_the_key_from_the_environment(
         instruction="Be short.",
         index="rag",
         k=1,
-        form=OutputConstraint(labels=("fruit", "tool")),
+        output_constraint=OutputConstraint(labels=("fruit", "tool")),
         max_new_tokens=9,
     )
     service.reply = lambda _: Reply(body=make_chat_completion('{"answer": "fruit"}'))
     write_bundle(run, serving, None, "", tmp_path)
-    assert verify_bundle(run, serving, tmp_path, is_exact=True).asked == 0, "a service may charge"
+    assert verify_bundle(run, serving, tmp_path, is_exact=True).compared == 0, (
+        "a service may charge"
+    )
     assert ask(tmp_path, "green apple") == {"text": "fruit", "error": None}
     sent = service.requests[-1]
     assert [(one["role"], one["content"]) for one in sent["messages"]] == [
@@ -87,7 +89,7 @@ def test_a_remote_bundle_sends_the_prompt_with_the_key_from_the_environment(
 
 def test_a_refused_request_is_an_error_and_no_answer(service: FakeOpenAI, tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "runs", "r")
-    remote = RemoteRecipe(name="acme", url=service.url, model="fake", key_variable="OUR_KEY")
+    remote = RemoteRecipe(name="acme", base_url=service.url, model="fake", api_key_env="OUR_KEY")
     serving = InferenceConfig(
         contender="acme+zero-shot",
         kind="zero-shot",
@@ -109,7 +111,9 @@ def test_a_service_that_drips_is_not_waited_for_without_end(tmp_path: Path) -> N
 
     with RawService(talk) as dripping:
         run = RunFolder.create(tmp_path / "runs", "r")
-        remote = RemoteRecipe(name="acme", url=dripping.url, model="fake", key_variable="OUR_KEY")
+        remote = RemoteRecipe(
+            name="acme", base_url=dripping.url, model="fake", api_key_env="OUR_KEY"
+        )
         serving = InferenceConfig(
             contender="acme+zero-shot",
             kind="zero-shot",

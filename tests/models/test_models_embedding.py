@@ -69,5 +69,5 @@ def test_it_is_no_model_to_answer_with() -> None:
 
 def test_its_facts_have_a_source_and_a_date() -> None:
     model = embedded.get_embedding_models()[NAME]
-    assert len(model.sha256) == 64 and model.source and model.licence and model.date.year >= 2026
+    assert len(model.sha256) == 64 and model.source and model.license and model.date.year >= 2026
     assert model.context_tokens == 256

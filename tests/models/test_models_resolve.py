@@ -251,7 +251,7 @@ class TestEmbedded:
     def test_its_facts_have_a_source_and_a_date(self) -> None:
         for name, model in embedded.get_embedded_models().items():
             assert (
-                name == name.lower() and model.source and model.licence and model.date.year >= 2026
+                name == name.lower() and model.source and model.license and model.date.year >= 2026
             )
             assert len(model.sha256) == 64 and "==" in model.requirement
 

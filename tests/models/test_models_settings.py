@@ -184,7 +184,7 @@ def test_quantized_weights_are_named_with_their_method(
     with pytest.raises(ModelError) as caught:
         resolve_model(str(make_folder(quantization_config=method)))
     assert caught.value.code == "model/quantized" and found in caught.value.got
-    assert "qlora" in caught.value.hint
+    assert "adapter.load_in_4bit=true" in caught.value.hint
 
 
 @pytest.mark.parametrize("layers", [2, 500, 10**9])

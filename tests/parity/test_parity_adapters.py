@@ -31,7 +31,7 @@ from tunesmith.engine.adapters.peft_format import (
     write_adapter,
 )
 from tunesmith.engine.model_loading import LoadedModel, load_model
-from tunesmith.records import AdapterRecipe
+from tunesmith.testing.adapter_recipes import build_adapter_recipe
 from tunesmith.testing.rounding_tolerance import assert_close_within_rounding
 
 SIZES = {
@@ -104,8 +104,8 @@ def scramble(weights: list[nn.Parameter]) -> None:
 
 
 def adapted(folder: Path, kind: str, *, dropout: float = 0.0) -> LoadedModel:
-    loaded = load_model(folder, "float32", four_bits=kind == "qlora")
-    build_trainable(loaded, AdapterRecipe(kind=kind, rank=4, alpha=8, dropout=dropout))
+    loaded = load_model(folder, "float32", four_bits=kind.startswith("q"))
+    build_trainable(loaded, build_adapter_recipe(kind, rank=4, alpha=8, dropout=dropout))
     scramble(list_lora_parameters(loaded.model))
     return loaded
 
@@ -180,9 +180,10 @@ def test_gradients_are_pefts(folder: Path, kind: str, dropout: float, tmp_path: 
             assert_close_within_rounding(weight.grad, grad)
 
 
+@pytest.mark.parametrize("kind", ["qlora", "qrslora", "qdora"])
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 def test_four_bit_weights_and_their_adapter_are_those_of_transformers_and_peft(
-    family: str, tmp_path: Path
+    family: str, kind: str, tmp_path: Path
 ) -> None:
     folder = write(FAMILIES[family], tmp_path / "base")
     quantized = BitsAndBytesConfig(
@@ -204,7 +205,7 @@ def test_four_bit_weights_and_their_adapter_are_those_of_transformers_and_peft(
         logits(base), logits(load_model(folder, "float32").model), atol=1e-2
     ), "not quantized"
 
-    loaded = adapted(folder, "qlora")
+    loaded = adapted(folder, kind)
     write_adapter(loaded.model, tmp_path / "ours", "tiny")
     peft = PeftModel.from_pretrained(theirs, tmp_path / "ours")
     torch.testing.assert_close(logits_in_training(loaded.model), logits_in_training(peft), **close)
@@ -218,6 +219,6 @@ def logits_in_training(model: nn.Module) -> Tensor:
 def test_a_dropped_adapter_is_read_into_layers_that_are_there(llama: Path, tmp_path: Path) -> None:
     first, second = adapted(llama, "dora"), load_model(llama, "float32")
     write_adapter(first.model, tmp_path, "tiny")
-    build_trainable(second, AdapterRecipe(kind="dora", rank=4, alpha=8))
+    build_trainable(second, build_adapter_recipe("dora", rank=4, alpha=8))
     read_adapter(second.model, tmp_path)
     torch.testing.assert_close(logits(second.model), logits(first.model), rtol=0, atol=0)

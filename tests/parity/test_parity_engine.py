@@ -182,9 +182,9 @@ def test_training_steps_equal_peft_with_plain_torch(folder: Path, tmp_path: Path
             learning_rate=5e-3,
             batch_size=10,
             epochs=5,
-            micro_batch=4,
-            warmup_share=0.0,
-            evaluations=1,
+            micro_batch_size=4,
+            warmup_ratio=0.0,
+            num_evals=1,
         ),
     )
     lines: list[MetricLine] = []

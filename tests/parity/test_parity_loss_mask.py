@@ -132,4 +132,4 @@ def test_mask_equals_transformers_but_for_the_line_end_after_the_last_turn(
     assert arrays.weights_N.tolist() == theirs["assistant_masks"][:kept]
     assert reference.decode(theirs["input_ids"][kept:]) == "\n"
     assert sum(theirs["assistant_masks"][kept:]) == 0
-    assert prove_mask(arrays, ours, [example]).end_of_turn_trained
+    assert prove_mask(arrays, ours, [example]).is_end_of_turn_trained

@@ -102,7 +102,7 @@ def test_loss_and_gradient_are_those_of_plain_torch(folder: Path, most_examples:
     loaded, method = load_exact(folder), build_method(Recipe(method="clipped"))
     trainable = build_trainable(loaded, AdapterRecipe(rank=4, alpha=8.0))
     arrays = prepare_arrays(method, make_arrays())
-    step = TrainingStep(loaded, method, MemoryPlan(most_examples=most_examples))
+    step = TrainingStep(loaded, method, MemoryPlan(max_examples=most_examples))
     logps = compute_reference_logps(step, {"train": arrays}, lambda *_: None, lambda: False)
     assert logps is not None
     with torch.no_grad():
@@ -126,7 +126,7 @@ def test_loss_and_gradient_are_those_of_plain_torch(folder: Path, most_examples:
 def test_it_trains_through_the_loop(folder: Path, tmp_path: Path) -> None:
     """Reference of each token, memory trial, validation: the loop knows no method by name."""
     lines: list[MetricLine] = []
-    training = TrainingRecipe(learning_rate=2e-3, epochs=10.0, batch_size=4, evaluations=1)
+    training = TrainingRecipe(learning_rate=2e-3, epochs=10.0, batch_size=4, num_evals=1)
     recipe = Recipe(method="clipped", adapter=AdapterRecipe(rank=4, alpha=8.0), training=training)
     arrays = make_arrays()
     train_adapter(

@@ -53,10 +53,10 @@ def completer(
 ) -> Any:
     recipe = RemoteRecipe(
         name="remote",
-        url=service.url,
+        base_url=service.url,
         model="fake",
-        key_variable="FAKE_KEY",
-        at_once=at_once,
+        api_key_env="FAKE_KEY",
+        max_concurrency=at_once,
         max_tokens=16,
     )
     return RemoteCompleter(recipe, form, patience)
@@ -250,7 +250,7 @@ def test_a_service_that_died_is_asked_once_in_three_later_rounds_and_then_no_mor
 
 def test_an_unknown_host_is_told_at_once() -> None:
     recipe = RemoteRecipe(
-        name="remote", url="https://nowhere.invalid/v1", model="m", key_variable="FAKE_KEY"
+        name="remote", base_url="https://nowhere.invalid/v1", model="m", api_key_env="FAKE_KEY"
     )
     with pytest.raises(ProviderError) as raised:
         RemoteCompleter(recipe, retry_policy=dataclasses.replace(QUICK, max_attempts=1)).complete(
@@ -264,7 +264,7 @@ def test_an_unknown_host_is_told_at_once() -> None:
 
 def test_a_port_where_nobody_listens_is_told(service: FakeOpenAI) -> None:
     recipe = RemoteRecipe(
-        name="remote", url="http://127.0.0.1:9/v1", model="m", key_variable="FAKE_KEY"
+        name="remote", base_url="http://127.0.0.1:9/v1", model="m", api_key_env="FAKE_KEY"
     )
     with pytest.raises(ProviderError, match=r"(?s)no-answer.*ConnectError.*asked 4 times"):
         RemoteCompleter(recipe, retry_policy=QUICK).complete([ask("a")])
@@ -333,7 +333,9 @@ def test_an_empty_answer_that_ended_by_itself_is_an_answer(service: FakeOpenAI) 
 
 
 def test_a_reasoning_model_has_room_unless_the_recipe_says_less(service: FakeOpenAI) -> None:
-    RemoteCompleter(RemoteRecipe(name="remote", url=service.url, model="fake")).complete([ask("a")])
+    RemoteCompleter(RemoteRecipe(name="remote", base_url=service.url, model="fake")).complete(
+        [ask("a")]
+    )
     assert service.requests[0]["max_tokens"] == 4096
 
 
@@ -487,7 +489,7 @@ def test_a_missing_key_is_told_but_for_this_machine(
     assert completer(service).complete([ask("a")])[0].text == "A"
     assert "authorization" not in service.headers[0]
     recipe = RemoteRecipe(
-        name="far", url="https://api.example.com/v1", model="m", key_variable="FAKE_KEY"
+        name="far", base_url="https://api.example.com/v1", model="m", api_key_env="FAKE_KEY"
     )
     with pytest.raises(ProviderError) as raised:
         RemoteCompleter(recipe).complete([ask("a")])

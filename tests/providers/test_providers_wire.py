@@ -45,7 +45,9 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def completer(url: str, patience: RetryPolicy = ONCE) -> RemoteCompleter:
-    recipe = RemoteRecipe(name="remote", url=url, model="m", key_variable="FAKE_KEY", max_tokens=16)
+    recipe = RemoteRecipe(
+        name="remote", base_url=url, model="m", api_key_env="FAKE_KEY", max_tokens=16
+    )
     return RemoteCompleter(recipe, retry_policy=patience)
 
 
@@ -530,7 +532,7 @@ def test_only_what_is_named_like_the_key_of_a_model_is_sent(
     monkeypatch.setenv(variable, KEY)
     with FakeOpenAI(str.upper) as service:
         asked = RemoteCompleter(
-            RemoteRecipe(name="remote", url=service.url, model="m", key_variable=variable)
+            RemoteRecipe(name="remote", base_url=service.url, model="m", api_key_env=variable)
         )
         if variable in SENT:
             asked.complete([ask("a")])

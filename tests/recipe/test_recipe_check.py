@@ -12,26 +12,29 @@ from tunesmith.records import Recipe
 BROKEN = {
     "one_end": (["training.epochs=2", "training.minutes=3"], "both say when to end"),
     "micro_batch_fits": (
-        ["training.micro_batch=32", "training.batch_size=16"],
+        ["training.micro_batch_size=32", "training.batch_size=16"],
         "is more than training.batch_size=16",
     ),
     "shares_leave_train": (
-        ["data.validation_share=0.4", "data.test_share=0.6"],
+        ["data.validation_fraction=0.4", "data.test_fraction=0.6"],
         "leave nothing to train on",
     ),
     "test_is_not_train": (["data.path=a.jsonl", "data.test_path=a.jsonl"], "are the same file"),
-    "min_score": (["bar.min_score=90"], "bar.min_score=90 is no score"),
-    "max_latency_seconds": (["bar.max_latency_seconds=0"], "lets no answer pass"),
-    "max_usd": (["bar.max_usd_per_1000=-1"], "is below zero"),
-    "free_machine": (["bar.max_usd_per_1000=1", "machine_usd_per_hour=0"], "makes everything free"),
+    "min_score": (["requirements.min_score=90"], "requirements.min_score=90 is no score"),
+    "max_latency_seconds": (["requirements.max_latency_seconds=0"], "lets no answer pass"),
+    "max_usd": (["requirements.max_usd_per_1000=-1"], "is below zero"),
+    "free_machine": (
+        ["requirements.max_usd_per_1000=1", "machine_usd_per_hour=0"],
+        "makes everything free",
+    ),
     "options_of_another_method": (["simpo.margin=2"], "simpo.margin=2.0 is not used by method=sft"),
     "prompts_are_not_preferred": (
-        ["method=dpo", "data.train_on=everything"],
+        ["method=dpo", "data.train_on_prompts=true"],
         "compares answers to one prompt",
     ),
     "full_has_no_adapter": (
         ["adapter.kind=full", "adapter.rank=8"],
-        "adapter.rank=8 means nothing for adapter.kind=full",
+        "adapter.rank=8 is an option of LoRA",
     ),
     "nothing_blank": (["evaluation.scorer= "], "evaluation.scorer is blank"),
 }
@@ -52,36 +55,36 @@ FAR, NEAR = "https://api.example.com/v1", "http://127.0.0.1:8000/v1"
 @pytest.mark.parametrize(
     ("where", "url", "usd", "may"),
     [
-        ("this machine", FAR, 0, False),
-        ("this machine", FAR, None, False),
-        ("this machine", NEAR, 0, True),
-        ("this machine", "http://[::1]:8000/v1", 0, True),
-        ("this machine", "http://localhost.example.com", 0, False),
-        ("this machine", NEAR, 1.5, False),  # whoever charges for tokens is elsewhere: a gateway
-        ("own cloud", FAR, 1.5, False),
-        ("own cloud", FAR, None, False),
-        ("own cloud", FAR, 0, True),
-        ("own cloud", NEAR, 0, True),
-        ("anywhere", FAR, 1.5, True),
+        ("local", FAR, 0, False),
+        ("local", FAR, None, False),
+        ("local", NEAR, 0, True),
+        ("local", "http://[::1]:8000/v1", 0, True),
+        ("local", "http://localhost.example.com", 0, False),
+        ("local", NEAR, 1.5, False),  # whoever charges for tokens is elsewhere: a gateway
+        ("private_cloud", FAR, 1.5, False),
+        ("private_cloud", FAR, None, False),
+        ("private_cloud", FAR, 0, True),
+        ("private_cloud", NEAR, 0, True),
+        ("any", FAR, 1.5, True),
     ],
 )
 def test_data_go_only_where_they_may(where: str, url: str, usd: float | None, may: bool) -> None:
     remote = {
         "name": "far",
-        "url": url,
+        "base_url": url,
         "model": "m",
         "usd_per_million_in": usd,
         "usd_per_million_out": usd,
     }
-    overrides = [f"evaluation.remote={json.dumps([remote])}", f"circumstances.data_may_go={where}"]
+    overrides = [f"evaluation.remote={json.dumps([remote])}", f"usage.data_residency={where}"]
     if may:
-        assert load_recipe(None, overrides).evaluation.remote[0].url == url
+        assert load_recipe(None, overrides).evaluation.remote[0].base_url == url
         return
     with pytest.raises(RecipeError) as caught:
         load_recipe(None, overrides)
     assert (
         caught.value.got
-        == "evaluation.remote far would be sent the questions, but circumstances.data_may_go is"
+        == "evaluation.remote far would be sent the questions, but usage.data_residency is"
         f' "{where}"'
     )
 
@@ -98,9 +101,9 @@ def test_all_contradictions_come_together() -> None:
 
 def test_a_given_test_file_frees_its_share() -> None:
     recipe = load_recipe(
-        None, ["data.test_path=t.jsonl", "data.validation_share=0.4", "data.test_share=0.8"]
+        None, ["data.test_path=t.jsonl", "data.validation_fraction=0.4", "data.test_fraction=0.8"]
     )
-    assert recipe.data.test_share == 0.8
+    assert recipe.data.test_fraction == 0.8
 
 
 def test_the_defaults_contradict_nothing() -> None:

@@ -31,12 +31,12 @@ def test_every_open_number_is_filled_and_has_a_source() -> None:
     recipe, used = completed(Recipe())
     assert recipe.training.learning_rate == 1e-3
     assert recipe.training.epochs == 3
-    assert recipe.data.max_tokens == 8192
+    assert recipe.data.max_length == 8192
     assert recipe.evaluation.max_new_tokens == 83  # 60 * 1.25 + 8
     assert set(used) == {
         "training.learning_rate",
         "training.epochs",
-        "data.max_tokens",
+        "data.max_length",
         "evaluation.max_new_tokens",
     }
     assert all(len(default.source) > 20 for default in used.values())
@@ -78,11 +78,11 @@ def test_the_rate_is_within_a_third_of_the_published_fit(width: int, parameters:
         (["method=orpo", "adapter.kind=full"], 5e-6),  # Zephyr 141B
         (["adapter.kind=full"], 3e-5),
         (
-            ["adapter.kind=rslora", "adapter.rank=16"],
+            ["adapter.use_rslora=true", "adapter.rank=16"],
             7.5e-5,
         ),  # alpha / sqrt(16) is four times alpha / 16
-        (["adapter.kind=dora"], 3e-4),
-        (["adapter.kind=qlora"], 3e-4),
+        (["adapter.use_dora=true"], 3e-4),
+        (["adapter.load_in_4bit=true"], 3e-4),
     ],
 )
 def test_the_rate_for_8b_is_what_was_published(settings: list[str], expected: float) -> None:
@@ -145,7 +145,7 @@ def test_larger_models_and_larger_data_never_get_more() -> None:
 )
 def test_max_tokens_is_the_context(context: int | None, expected: int) -> None:
     recipe, _ = completed(Recipe(), context_tokens=context)
-    assert recipe.data.max_tokens == expected
+    assert recipe.data.max_length == expected
 
 
 @given(COUNTS, st.integers(0, 10**9), COUNTS, COUNTS)

@@ -11,9 +11,9 @@ def test_the_guides_example_loads_with_every_key_of_it_understood() -> None:
     recipe = load_recipe(str(EXAMPLE))
     assert recipe.data.columns == {"prompt": "question", "completion": "answer"}
     hosted, own = recipe.evaluation.remote
-    assert hosted.key_variable == "OPENAI_API_KEY" and not hosted.is_free
-    assert own.is_local and own.at_once == 8
-    assert (recipe.bar.min_gain, recipe.circumstances.requests_per_month) == (0.03, 40000)
+    assert hosted.api_key_env == "OPENAI_API_KEY" and not hosted.is_free
+    assert own.is_local and own.max_concurrency == 8
+    assert (recipe.requirements.min_gain, recipe.usage.requests_per_month) == (0.03, 40000)
 
 
 def test_the_example_names_no_key_twice_and_no_default_as_if_it_were_a_change() -> None:

@@ -53,7 +53,7 @@ def test_a_dumped_recipe_loads_back_equal(
     recipe = Recipe(
         model=model,
         seed=seed,
-        data=DataRecipe(instruction=instruction, columns=columns),
+        data=DataRecipe(system_prompt=instruction, columns=columns),
         adapter=AdapterRecipe(alpha=alpha),
         training=TrainingRecipe(learning_rate=rate, minutes=minutes),
     )
@@ -72,10 +72,10 @@ def test_no_source_means_the_defaults() -> None:
 
 def test_overrides_go_on_top_of_a_preset_and_the_last_one_wins() -> None:
     recipe = load_recipe(
-        "names-demo", ["training.minutes=1", "training.minutes=2.5", "evaluation.shots=7"]
+        "names-demo", ["training.minutes=1", "training.minutes=2.5", "evaluation.max_shots=7"]
     )
-    assert (recipe.training.minutes, recipe.evaluation.shots) == (2.5, 7)
-    assert recipe.data.instruction == load_recipe("names-demo").data.instruction
+    assert (recipe.training.minutes, recipe.evaluation.max_shots) == (2.5, 7)
+    assert recipe.data.system_prompt == load_recipe("names-demo").data.system_prompt
 
 
 def test_an_override_of_text_takes_what_was_written() -> None:
@@ -119,7 +119,7 @@ def test_an_empty_section_is_no_fault(tmp_path: Path) -> None:
         ("trainign.minutes", "training"),
         ("adapter.lora_alpha", "adapter.alpha"),
         ("evaluation.max-new-tokens", "evaluation.max_new_tokens"),
-        ("bar.minscore", "bar.min_score"),
+        ("requirements.minscore", "requirements.min_score"),
     ],
 )
 def test_an_unknown_key_names_the_nearest_known_one(key: str, meant: str) -> None:
@@ -129,20 +129,23 @@ def test_an_unknown_key_names_the_nearest_known_one(key: str, meant: str) -> Non
 
 
 def test_a_key_that_is_near_to_nothing_is_still_refused() -> None:
-    assert refusal(None, "zzzzqqqq=1").do == "list all keys with tunesmith keys"
+    assert refusal(None, "zzzzqqqq=1").hint == "list all keys with tunesmith keys"
 
 
 @pytest.mark.parametrize(
     ("key", "advice"),
     [
-        ("training.max_grad_norm", "did you mean training.clip_norm?"),
+        ("training.clip_grad_norm", "did you mean training.max_grad_norm?"),
         ("training.lr", "did you mean training.learning_rate?"),
         ("num_train_epochs", "did you mean training.epochs?"),
         ("lora_r", "did you mean adapter.rank?"),
         ("training.rank", "did you mean adapter.rank?"),
-        ("cutoff_len", "did you mean data.max_tokens?"),
-        ("val_set_size", "did you mean data.validation_share? a share: 0.1"),
-        ("load_in_4bit", "did you mean adapter.kind? qlora holds the weights in 4 bits"),
+        ("cutoff_len", "did you mean data.max_length?"),
+        ("val_set_size", "did you mean data.validation_fraction? a fraction: 0.1"),
+        (
+            "quantization_bit",
+            "did you mean adapter.load_in_4bit? holds the frozen weights in 4 bits (NF4)",
+        ),
         (
             "training.gradient_checkpointing",
             (
@@ -185,7 +188,7 @@ def test_half_a_character_in_a_text_is_refused_with_its_line(tmp_path: Path) -> 
 def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:
     path = written(
         tmp_path,
-        "seed: true\nmodle: x\ntraining: {batch_size: '16', warmup_share: 2, decay:"
+        "seed: true\nmodle: x\ntraining: {batch_size: '16', warmup_ratio: 2, decay:"
         " exp}\nadapter: 3\n",
     )
     error = refusal(path)
@@ -195,8 +198,8 @@ def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:
         "    adapter: 3; write its keys below it, one a line, for example kind: VALUE\n"
         "    seed: True; give a valid integer\n"
         "    training.batch_size: '16'; give a valid integer\n"
-        "    training.decay: 'exp'; give 'linear', 'cosine' or 'constant'\n"
-        "    training.warmup_share: 2; give a number less than 1\n"
+        "    training.lr_scheduler: 'exp'; give 'linear', 'cosine' or 'constant'\n"
+        "    training.warmup_ratio: 2; give a number less than 1\n"
         "  hint: change each key as its line says"
     )
 
@@ -286,5 +289,5 @@ def test_what_is_no_override_is_refused(override: str) -> None:
     "text", ["\x85", "a\x85b", "a\u2028b", " \u2029", "\ufeff", "\r\n", "a\n\n b "]
 )
 def test_rare_line_ends_survive_a_dump(tmp_path: Path, text: str) -> None:
-    recipe = Recipe(data=DataRecipe(instruction=text))
+    recipe = Recipe(data=DataRecipe(system_prompt=text))
     assert load_recipe(written(tmp_path, dump_recipe(recipe))) == recipe

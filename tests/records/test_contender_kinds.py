@@ -43,7 +43,7 @@ def test_the_names_that_run_folders_hold_stay() -> None:
 
 def test_a_kind_that_is_not_in_the_table_is_an_error_that_names_those_that_are() -> None:
     with pytest.raises(RecordError, match="unknown-kind") as caught:
-        _ = ContenderSpec(name="mine", kind="magic", given="").traits
+        _ = ContenderSpec(name="mine", kind="magic", description="").traits
     assert (caught.value.at, caught.value.got) == ("mine", "magic")
     assert all(kind in caught.value.hint for kind in CONTENDER_KINDS)
     assert get_contender_kind("rag").uses_retrieval

@@ -11,13 +11,15 @@ from tunesmith.records import (
 
 
 def look(contender: str, run: str | None, at: str) -> TestSetAccess:
-    return TestSetAccess(test="t", contender=contender, run=run, at=at, n=80, why="decide")
+    return TestSetAccess(
+        test_set="t", contender=contender, run=run, accessed_at=at, n=80, purpose="decide"
+    )
 
 
 def leak(kind: ContaminationKind, line: int, train_line: int) -> ContaminatedExample:
     return ContaminatedExample(
         kind=kind,
-        side="test",
+        split="test",
         held_out=f"h{line}",
         held_out_line=line,
         train=f"t{train_line}",
@@ -46,7 +48,7 @@ def test_a_test_set_is_named_by_its_examples_alone() -> None:
 
 def test_leaks_are_counted_and_told_strongest_first() -> None:
     leaks = ContaminationReport(
-        found=(leak("near", 5, 88), *(leak("exact", line, line + 1) for line in (4, 9, 12, 20)))
+        examples=(leak("near", 5, 88), *(leak("exact", line, line + 1) for line in (4, 9, 12, 20)))
     )
     assert leaks.count_by_kind() == {"exact": 4, "near": 1}
     assert (
@@ -55,7 +57,7 @@ def test_leaks_are_counted_and_told_strongest_first() -> None:
         " line 88)"
     )
     assert ContaminationReport.model_validate_json(leaks.model_dump_json()) == leaks
-    stayed = leaks.model_copy(update={"leaked": (leaks.found[0].held_out,)})
+    stayed = leaks.model_copy(update={"contaminated_test_ids": (leaks.examples[0].held_out,)})
     assert stayed.format_summary(stays_in_training=True) == "near 1 (line 5 like train line 88)"
     assert stayed.format_summary(stays_in_training=False).startswith(
         "exact 4 (lines 4, 9, 12"

@@ -13,9 +13,9 @@ USAGE = Usage(requests=2, tokens_in=10, tokens_out=4, seconds=1.5)
 
 
 def test_the_values_are_exchanged_and_the_record_itself_stays() -> None:
-    changed = USAGE.replace(tokens_in=11, waiting=0.5)
-    assert (changed.tokens_in, changed.waiting, changed.tokens_out) == (11, 0.5, 4)
-    assert (USAGE.tokens_in, USAGE.waiting) == (10, None)
+    changed = USAGE.replace(tokens_in=11, waiting_fraction=0.5)
+    assert (changed.tokens_in, changed.waiting_fraction, changed.tokens_out) == (11, 0.5, 4)
+    assert (USAGE.tokens_in, USAGE.waiting_fraction) == (10, None)
     assert USAGE.replace() == USAGE
 
 
@@ -40,9 +40,9 @@ def test_a_value_that_does_not_fit_is_an_error(changes: dict[str, object]) -> No
 
 def test_what_the_user_has_set_stays_known() -> None:
     recipe = Recipe.model_validate({"seed": 3, "training": {"epochs": 2}})
-    changed = recipe.replace(training=recipe.training.replace(evaluations=4))
+    changed = recipe.replace(training=recipe.training.replace(num_evals=4))
     assert changed.model_fields_set == {"seed", "training"}
-    assert changed.training.model_fields_set == {"epochs", "evaluations"}
+    assert changed.training.model_fields_set == {"epochs", "num_evals"}
     assert changed.data is recipe.data  # what is a record already is not validated again
 
 

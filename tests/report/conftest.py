@@ -128,7 +128,7 @@ def answers_of(
                 tokens_in=61,
                 tokens_out=24,
                 seconds=seconds,
-                finished=True,
+                is_complete=True,
             )
         )
     return answers
@@ -155,7 +155,7 @@ def evaluation_of(answers: dict[str, list[Answer]]) -> Evaluation:
             Contender(
                 name=name,
                 kind=kind,
-                given=given,
+                description=given,
                 metrics=metrics,
                 seconds_per_request=seconds,
                 tokens_in_per_request=tokens_in,
@@ -184,7 +184,7 @@ def evaluation_of(answers: dict[str, list[Answer]]) -> Evaluation:
                     high=high,
                     p=0.0004 if told else 0.31,
                     n=len(differences),
-                    needed_n=None if told else 940,
+                    required_n=None if told else 940,
                 )
             )
     return Evaluation(
@@ -290,7 +290,7 @@ def check_of() -> CheckReport:
     """Two findings on 4,281 examples."""
     file = SourceFile(path="names.jsonl", sha256="c9" * 32, size_bytes=812_344, examples=4281)
     dataset = DatasetInfo(
-        name="names", shape="messages", files=(file,), columns={}, examples=4281, content="e1" * 32
+        name="names", format="messages", files=(file,), columns={}, examples=4281, content="e1" * 32
     )
     return CheckReport(
         dataset=dataset,
@@ -330,10 +330,11 @@ def example_report(bar: Requirements | None = None) -> ReportInput:
     pieces = tuple(
         (
             TextSpan(
-                text=f"{head}{example.question}<|im_end|>\n<|im_start|>assistant\n", trained=False
+                text=f"{head}{example.question}<|im_end|>\n<|im_start|>assistant\n",
+                is_trained=False,
             ),
-            TextSpan(text=f"{example.answer}<|im_end|>", trained=True),
-            TextSpan(text="\n", trained=False),
+            TextSpan(text=f"{example.answer}<|im_end|>", is_trained=True),
+            TextSpan(text="\n", is_trained=False),
         )
         for example in examples[:3]
     )
@@ -351,7 +352,7 @@ def example_report(bar: Requirements | None = None) -> ReportInput:
             validation=tuple(ids[2996:3424]),
             test=tuple(ids[3424:]),
         ),
-        mask=MaskProof(examples=pieces, end_of_turn="<|im_end|>", end_of_turn_trained=True),
+        mask=MaskProof(examples=pieces, end_of_turn="<|im_end|>", is_end_of_turn_trained=True),
         metrics=metric_lines(),
         evaluation=evaluation,
         answers=answers,

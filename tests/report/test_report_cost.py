@@ -29,7 +29,7 @@ from tunesmith.report.cost_table import (
 def costs_of(report: ReportInput, **said: object) -> CostReport:
     recipe = Recipe(
         cost=CostRecipe(usd_per_example=0.01, hosting_usd_per_month=0),
-        circumstances=UsageContext.model_validate({"task_changes": "yearly", **said}),
+        usage=UsageContext.model_validate({"task_change_frequency": "yearly", **said}),
     )
     return build_cost_report(
         report.evaluation,
@@ -58,10 +58,10 @@ def test_a_row_for_each_contender_with_what_the_record_says(costs: CostReport) -
     assert rows["tuned"]["one-time"][0] == f"${tuned.compute_usd('once').expected:.2f}"
     monthly = tuned.compute_usd_per_month(50_000, 12)
     assert rows["tuned"]["per month at your volume"][0].startswith(f"${monthly.expected:.2f}")
-    first = costs.cheapest[0].name
+    first = costs.break_even_points[0].name
     assert rows[first]["cheapest from"] == ("first request", "")
     assert sum(cells["cheapest from"] == ("never", "") for cells in rows.values()) == 5 - len(
-        costs.cheapest
+        costs.break_even_points
     )
 
 
@@ -73,9 +73,9 @@ def test_what_nobody_said_is_asked_for_and_what_nobody_knows_is_no_zero(
         name="old",
         kind="outside",
         parts=(),
-        correct=EstimateInterval(low=0.4, expected=0.5, high=0.6),
+        accuracy=EstimateInterval(low=0.4, expected=0.5, high=0.6),
         usd_per_1000_correct=None,
-        excluded="nobody said",
+        exclusion_reason="nobody said",
     )
     costs = costs.model_copy(update={"contenders": (*costs.contenders, unknown)})
     *rows, old = build_cost_rows(costs)
@@ -94,7 +94,7 @@ def test_the_figure_is_one_that_plotly_draws_with_bands_for_the_winner_and_the_c
     edges = [trace for trace in figure["data"] if "name" not in trace]
     banded = {edge["legendgroup"] for edge in edges}
     assert (
-        banded == {"tuned", *(step.name for step in costs.cheapest)}
+        banded == {"tuned", *(step.name for step in costs.break_even_points)}
         and edges[-1]["legendgroup"] == "tuned"
     )
     for low, high in zip(edges[::2], edges[1::2], strict=True):
@@ -117,10 +117,12 @@ def _undressed(part: object) -> object:
 
 def test_volumes_reach_beyond_every_crossing_and_the_users_own(costs: CostReport) -> None:
     volumes = choose_volumes(costs)
-    seen = [50_000, *(step.requests.expected for step in costs.cheapest if step.before)]
+    seen = [50_000, *(step.requests.expected for step in costs.break_even_points if step.previous)]
     assert volumes == sorted(volumes) and len(volumes) == CURVE_POINTS
     assert all(volumes[0] < at < volumes[-1] for at in seen if at)
-    alone = costs.model_copy(update={"cheapest": costs.cheapest[:1], "requests_per_month": None})
+    alone = costs.model_copy(
+        update={"break_even_points": costs.break_even_points[:1], "requests_per_month": None}
+    )
     assert (choose_volumes(alone)[0], choose_volumes(alone)[-1]) == pytest.approx((100, 1e6))
 
 
@@ -166,7 +168,9 @@ def test_markdown_and_page_say_the_same_and_names_stay_inert(
 
 def test_the_prediction_stands_beside_the_actual_cost(costs: CostReport) -> None:
     foreseen = EstimateInterval(low=0.4, expected=0.8, high=1.1)
-    prediction = CostPrediction(what="tuning_usd", foreseen=foreseen, actual_usd=1.0, ratio=1.25)
+    prediction = CostPrediction(
+        name="tuning_usd", estimated_usd=foreseen, actual_usd=1.0, ratio=1.25
+    )
     told = format_cost_sentences(costs.model_copy(update={"predictions": (prediction,)}))
     assert told[-1] == (
         "Training was estimated at $0.80 ($0.40 to $1.10) and cost $1.00, 1.2 times the estimate."

@@ -218,7 +218,7 @@ def test_a_winner_that_is_charged_by_the_token_is_said_to_be(report: ReportInput
 def test_missing_answers_are_counted_and_none_at_all_is_no_score_of_zero(
     report: ReportInput,
 ) -> None:
-    none = Quantity(value=0.0, low=0.0, high=1.0, n=0, failed=60)
+    none = Quantity(value=0.0, low=0.0, high=1.0, n=0, n_failed=60)
     silent = report.evaluation.get_contender("zero-shot").model_copy(
         update={"metrics": {"field_f1": none}}
     )
@@ -233,7 +233,7 @@ def test_a_difference_has_the_p_and_the_needed_examples_of_the_verdict(report: R
     it open."""
     pairs = [
         pair.model_copy(
-            update={"p": 0.02, "low": 0.01, "difference": 0.1, "high": 0.2, "needed_n": 200}
+            update={"p": 0.02, "low": 0.01, "difference": 0.1, "high": 0.2, "required_n": 200}
         )
         for pair in report.evaluation.comparisons
     ]
@@ -243,7 +243,7 @@ def test_a_difference_has_the_p_and_the_needed_examples_of_the_verdict(report: R
     one = next(pair for pair in decision.pairs if {pair.a, pair.b} == {"few-shot", "tuned+rag"})
     corrected = collect_corrected_p(told)
     assert corrected["few-shot", "tuned+rag"] == corrected["tuned+rag", "few-shot"] == one.p > 0.02
-    assert collect_required_examples(told).get(("few-shot", "tuned+rag")) == one.needed_n
+    assert collect_required_examples(told).get(("few-shot", "tuned+rag")) == one.required_n
     assert f"| 0.02 | {one.p:.2g} |" in render_markdown(told)
     assert "a simpler contender with all more complex ones" in render_markdown(told)
     assert "(Holm&#39;s method)" in render_html(told) and "corrected for the" not in render_html(

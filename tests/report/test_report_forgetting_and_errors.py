@@ -42,7 +42,32 @@ def forgetting() -> Forgetting:
         lost=7,
         gained=3,
         kinds=(change,),
-        lapses=(lapse,),
+        regressions=(lapse,),
+    )
+
+
+def failures(near: Neighbor) -> tuple[Failure, ...]:
+    return (
+        Failure(
+            example="a",
+            outcome="wrong",
+            score=0.0,
+            expected="refund",
+            predicted=EVIL,
+            neighbors=(near,),
+            neighbors_with_reference=0,
+            neighbors_with_prediction=1,
+        ),
+        Failure(
+            example="c",
+            outcome="no answer",
+            score=None,
+            expected="x",
+            predicted="",
+            neighbors=(),
+            neighbors_with_reference=0,
+            neighbors_with_prediction=0,
+        ),
     )
 
 
@@ -50,78 +75,68 @@ def analysis() -> Analysis:
     near = Neighbor(example="b", line=7, question=EVIL, answer="return")
     group: dict[str, Any] = {
         "errors": 3,
-        "of": 9,
-        "share": 0.5,
+        "n": 9,
+        "fraction": 0.5,
         "rate": share(0.33),
         "examples": ("a",),
     }
     return Analysis(
         contender="tuned",
         metric="accuracy",
-        wrong_below=1.0,
+        min_correct_score=1.0,
         n=40,
-        wrong=6,
-        unanswered=1,
+        n_wrong=6,
+        n_unanswered=1,
         groups=(
             ErrorGroup(
                 by="labels",
                 name=f"refund → {EVIL}",
-                lift=share(0.2),
+                excess_rate=share(0.2),
                 p=0.0004,
-                is_beyond_noise=True,
+                is_significant=True,
                 **group,
             ),
             ErrorGroup(
-                by="form", name="invalid JSON", lift=None, p=None, is_beyond_noise=False, **group
+                by="form",
+                name="invalid JSON",
+                excess_rate=None,
+                p=None,
+                is_significant=False,
+                **group,
             ),
         ),
-        failures=(
-            Failure(
-                example="a",
-                outcome="wrong",
-                score=0.0,
-                wanted="refund",
-                said=EVIL,
-                neighbours=(near,),
-                taught=0,
-                misled=1,
-            ),
-            Failure(
-                example="c",
-                outcome="no answer",
-                score=None,
-                wanted="x",
-                said="",
-                neighbours=(),
-                taught=0,
-                misled=0,
-            ),
-        ),
-        suspects=(
+        failures=failures(near),
+        label_issues=(
             LabelIssue(
-                example="b", line=7, question=EVIL, answer="a", instead="b", signals=2, why=EVIL
+                example="b",
+                line=7,
+                question=EVIL,
+                answer="a",
+                predicted="b",
+                n_signals=2,
+                reason=EVIL,
             ),
         ),
-        suspected=1,
-        suspects_by="the tuned model's own answers",
-        suspects_among=30,
+        n_label_issues=1,
+        label_issue_signals="the tuned model's own answers",
+        n_checked_labels=30,
         suggestions=(
             Suggestion(
                 text="Add 6 examples.",
                 reason="3 of 9.",
                 errors=3,
-                of=6,
+                n=6,
                 expected_gain=0.05,
-                most_gain=0.075,
+                max_gain=0.075,
             ),
             Suggestion(
                 text="Check 1 training answer.",
                 reason="r",
                 errors=0,
-                of=6,
+                n=6,
                 expected_gain=None,
-                most_gain=None,
-                may_be_chance=True,
+                max_gain=None,
+                is_uncertain=True,
             ),
         ),
     )
@@ -187,7 +202,7 @@ def test_nothing_measured_shows_nothing(environment: Environment) -> None:
         .strip()
     )
     assert not environment.get_template("errors.html").render(analysis=None, questions={}).strip()
-    flawless = analysis().model_copy(update={"wrong": 0, "suspects": ()})
+    flawless = analysis().model_copy(update={"n_wrong": 0, "label_issues": ()})
     assert (
         not environment.get_template("errors.html").render(analysis=flawless, questions={}).strip()
     )

@@ -135,7 +135,7 @@ def test_an_answer_that_is_an_attack_is_shown_as_text(
 def test_attacks_from_the_data_stay_text_too(report: ReportInput, page: Page) -> None:
     attack = ATTACKS[1]
     contenders = [
-        one.model_copy(update={"name": attack, "given": attack}) if one.name == "rag" else one
+        one.model_copy(update={"name": attack, "description": attack}) if one.name == "rag" else one
         for one in report.evaluation.contenders
     ]
     dataset = report.check.dataset.model_copy(update={"name": attack})

@@ -32,9 +32,9 @@ def answered(name: str = "tuned", text: str = "x") -> tuple[ContenderRecord, lis
         tokens_in=1,
         tokens_out=1,
         seconds=1,
-        finished=True,
+        is_complete=True,
     )
-    return ContenderRecord(profile=ContenderSpec(name=name, kind="tuned", given="")), [answer]
+    return ContenderRecord(spec=ContenderSpec(name=name, kind="tuned", description="")), [answer]
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> RunFolder:
         (made.adapter / "adapter_model.safetensors").write_bytes(b"weights")
         made.append_metric(step(1))
     made.write_answers(*answered())
-    made.append_selection(SelectionRecord(what="shots", trials=(), seconds=1.0, usd_charged=0.0))
+    made.append_selection(SelectionRecord(purpose="shots", trials=(), seconds=1.0, usd_charged=0.0))
     made.finalize_checksums()
     return made
 
@@ -109,9 +109,11 @@ Step = Callable[[RunFolder], object]
 STEPS: dict[str, Step] = {
     "answers": lambda folder: folder.write_answers(*answered("rag")),
     "answers again": lambda folder: folder.write_answers(*answered(text="y")),
-    "run.json": lambda folder: folder.write(folder.read(Run).model_copy(update={"resumed": 1})),
+    "run.json": lambda folder: folder.write(
+        folder.read(Run).model_copy(update={"resume_count": 1})
+    ),
     "a choice": lambda folder: folder.append_selection(
-        SelectionRecord(what="rag", trials=(), seconds=1.0, usd_charged=0.0)
+        SelectionRecord(purpose="rag", trials=(), seconds=1.0, usd_charged=0.0)
     ),
     "training": lambda folder: train_on(folder),
 }

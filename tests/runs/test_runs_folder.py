@@ -248,7 +248,7 @@ def test_everything_comes_back_and_is_readable_without_us(tmp_path: Path) -> Non
         verdict="stop",
         winner=None,
         metric="m",
-        bar=Requirements(),
+        requirements=Requirements(),
         reasons=("because",),
         evaluation="e",
     )
@@ -261,7 +261,7 @@ def test_everything_comes_back_and_is_readable_without_us(tmp_path: Path) -> Non
         max_tokens=64,
         tokenizer_sha256="t",
         template_sha256="c",
-        content="x",
+        content_sha256="x",
     )
     sample = ValidationSample(
         step=3, example="a", question="q", expected="é\n", answer="\u2028", score=0.5
@@ -273,7 +273,7 @@ def test_everything_comes_back_and_is_readable_without_us(tmp_path: Path) -> Non
         tokens_in=1,
         tokens_out=1,
         seconds=0.1,
-        finished=True,
+        is_complete=True,
     )
 
     folder.write(run)
@@ -285,7 +285,7 @@ def test_everything_comes_back_and_is_readable_without_us(tmp_path: Path) -> Non
     folder.write_mask("[answer]\n")
     folder.append_sample(sample)
     folder.write_answers(
-        ContenderRecord(profile=ContenderSpec(name="tuned+rag", kind="tuned+rag", given="")),
+        ContenderRecord(spec=ContenderSpec(name="tuned+rag", kind="tuned+rag", description="")),
         [answer],
     )
 
@@ -308,7 +308,7 @@ def test_a_contenders_name_is_no_path(tmp_path: Path, name: str) -> None:
     folder = RunFolder.create(tmp_path, "x")
     with pytest.raises(RunError) as caught:
         folder.write_answers(
-            ContenderRecord(profile=ContenderSpec(name=name, kind="rag", given="")), []
+            ContenderRecord(spec=ContenderSpec(name=name, kind="rag", description="")), []
         )
     assert caught.value.code == "run/bad-name"
     assert list(folder.path.iterdir()) == []
@@ -347,7 +347,7 @@ def test_a_full_disk_is_one_message_and_leaves_what_was_there(
         lambda: folder.write(some_run(folder)),
         lambda: folder.append_metric(step(2)),
         lambda: folder.write_answers(
-            ContenderRecord(profile=ContenderSpec(name="a", kind="rag", given="")), []
+            ContenderRecord(spec=ContenderSpec(name="a", kind="rag", description="")), []
         ),
     ):
         with pytest.raises(RunError) as caught:

@@ -51,7 +51,7 @@ def prepared_of(arrays: TokenArrays) -> PreparedSplit:
         max_tokens=8,
         tokenizer_sha256="t",
         template_sha256="c",
-        content=compute_content_hash(arrays),
+        content_sha256=compute_content_hash(arrays),
     )
 
 
@@ -164,7 +164,9 @@ def test_lines_after_a_checkpoint_are_taken_away_and_those_before_are_not_missed
 
 def test_what_a_killed_process_left_half_written_is_swept(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, "x")
-    folder.write_answers(ContenderRecord(profile=ContenderSpec(name="a", kind="rag", given="")), [])
+    folder.write_answers(
+        ContenderRecord(spec=ContenderSpec(name="a", kind="rag", description="")), []
+    )
     folder.adapter.mkdir()
     for place in (folder.path, folder.adapter, folder.path / "answers"):
         (place / ".tmp-run.json-abc").write_text("half")

@@ -121,7 +121,7 @@ def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> N
     old.close()
     with Store.open(url) as store:
         store.add_test_set_accesses([make_test_set_access(None)])
-        assert store.list_test_set_accesses(make_test_set_access(None).test) == [
+        assert store.list_test_set_accesses(make_test_set_access(None).test_set) == [
             make_test_set_access(None)
         ]
         assert store.list_datasets() == [make_dataset()]

@@ -33,12 +33,12 @@ def test_labels_are_counted_and_the_sides_add_up(home: None, tmp_path: Path) -> 
     _, found = check_and_describe(written(tmp_path / "l.jsonl", labelled(200)))
     assert found is not None
     assert found.labels == {"refund": 100, "invoice": 50, "other": 50}
-    assert found.scorer == "label" and "3 labels" in found.form
+    assert found.scorer == "label" and "3 labels" in found.output_format
     assert found.train + found.validation + found.test == 200 and found.test == pytest.approx(
         40, abs=4
     )
-    assert found.shows.startswith(f"With {found.test} test examples only gains of")
-    assert (found.counted_in, found.answer_lengths.most, found.measured) == ("characters", 7, 200)
+    assert found.power_statement.startswith(f"With {found.test} test examples only gains of")
+    assert (found.length_unit, found.answer_lengths.max, found.n_measured) == ("characters", 7, 200)
 
 
 def test_json_answers_have_no_labels_and_their_own_scorer(home: None, tmp_path: Path) -> None:
@@ -81,4 +81,4 @@ def test_text_without_questions_is_not_described(home: None, tmp_path: Path) -> 
     report, found = check_and_describe(
         written(tmp_path / "t.jsonl", [{"text": f"line {i}"} for i in range(30)])
     )
-    assert report.dataset.shape == "text" and found is None
+    assert report.dataset.format == "text" and found is None

@@ -82,7 +82,7 @@ def fitted(recipe: Recipe, seconds: float) -> Recipe | None:
 def test_what_is_picked_fits_by_the_estimate(seconds: float) -> None:
     recipe = fitted(Recipe(), seconds)
     assert recipe is not None and recipe.training.minutes is not None
-    asking = estimate_level(recipe, completed(Recipe()), KNOWN).asking_seconds.expected
+    asking = estimate_level(recipe, completed(Recipe()), KNOWN).evaluation_seconds.expected
     assert asking + 60 * recipe.training.minutes <= seconds
     assert recipe.training.minutes * 60 >= 40 * 2 / 0.8 - 3, (
         "one pass is forty steps of 2 s, and a fifth for validation"
@@ -91,9 +91,9 @@ def test_what_is_picked_fits_by_the_estimate(seconds: float) -> None:
 
 def test_more_time_never_asks_less() -> None:
     limits = [fitted(Recipe(), seconds) for seconds in (600, 900, 3600, 20_000)]
-    tests = [one.evaluation.test_limit or 500 for one in limits if one is not None]
+    tests = [one.evaluation.max_test_examples or 500 for one in limits if one is not None]
     assert tests == sorted(tests) and len(tests) == 4
-    assert limits[-1] is not None and limits[-1].evaluation.test_limit is None
+    assert limits[-1] is not None and limits[-1].evaluation.max_test_examples is None
 
 
 def test_where_nothing_fits_there_is_no_recipe_and_the_least_time_is_known() -> None:
@@ -104,18 +104,27 @@ def test_where_nothing_fits_there_is_no_recipe_and_the_least_time_is_known() -> 
 
 def test_what_the_user_set_stays() -> None:
     recipe = load_recipe(
-        None, ["evaluation.test_limit=77", "bar.max_forgetting=0.1", "training.minutes=4"]
+        None,
+        [
+            "evaluation.max_test_examples=77",
+            "requirements.max_forgetting=0.1",
+            "training.minutes=4",
+        ],
     )
     found = fitted(recipe, 3000)
     assert found is not None
-    assert (found.evaluation.test_limit, found.bar.max_forgetting, found.training.minutes) == (
+    assert (
+        found.evaluation.max_test_examples,
+        found.requirements.max_forgetting,
+        found.training.minutes,
+    ) == (
         77,
         0.1,
         4,
     )
     told = list_filled_keys(recipe, found)
     assert not any(word in " ".join(told) for word in ("test_limit", "max_forgetting", "minutes"))
-    assert any(line.startswith("evaluation.shots ") for line in told)
+    assert any(line.startswith("evaluation.max_shots ") for line in told)
 
 
 def test_passes_that_the_user_set_are_held_against_the_time() -> None:
@@ -190,7 +199,7 @@ def test_the_time_that_fitting_took_is_part_of_the_budget(monkeypatch: pytest.Mo
         found = fit_recipe_to_budget(
             Recipe(), 900.0, RecordingListener(), now=partial(next, clock)
         ).recipe
-        minutes.append((found.evaluation.test_limit or 500, found.training.minutes or 0))
+        minutes.append((found.evaluation.max_test_examples or 500, found.training.minutes or 0))
     assert minutes[1] < minutes[0]
 
 

@@ -20,8 +20,8 @@ def group_by_format(
     """
     # Truncation first: a truncated answer is usually also invalid JSON, but a constraint would not
     # fix it.
-    cut = [case for case in cases.wrong if not case.answer.finished]
-    whole = {case.example.id for case in cases.wrong if case.answer.finished}
+    cut = [case for case in cases.wrong if not case.answer.is_complete]
+    whole = {case.example.id for case in cases.wrong if case.answer.is_complete}
     others: dict[str, tuple[str, Callable[[], list[ScoredExample]]]] = {
         "label": (NO_LABEL, lambda: select_without_label(cases, train_answers)),
         "json": (NO_JSON, lambda: [case for case in cases.wrong if is_invalid_json(case)]),

@@ -71,16 +71,16 @@ def analyze_errors(
     return Analysis(
         contender=contender,
         metric=evaluation.metric,
-        wrong_below=cases.min_correct_score,
+        min_correct_score=cases.min_correct_score,
         n=len(cases.answered),
-        wrong=len(cases.wrong),
-        unanswered=len(failed),
+        n_wrong=len(cases.wrong),
+        n_unanswered=len(failed),
         groups=tuple(_select_groups([group for _, group in judged])),
         failures=tuple(build_failures(worst[:MAX_SHOWN_FAILURES], index)),
-        suspects=tuple(suspects[:MAX_SHOWN_LABEL_ISSUES]),
-        suspected=len(suspects),
-        suspects_by=suspects_by,
-        suspects_among=among,
+        label_issues=tuple(suspects[:MAX_SHOWN_LABEL_ISSUES]),
+        n_label_issues=len(suspects),
+        label_issue_signals=suspects_by,
+        n_checked_labels=among,
         suggestions=tuple(suggester.suggest(judged, suspects, suspects_by)),
     )
 
@@ -111,7 +111,7 @@ def _select_groups(groups: Sequence[ErrorGroup]) -> list[ErrorGroup]:
     shown = []
     for group in groups:
         counts[group.by] = counts.get(group.by, 0) + 1
-        if group.is_beyond_noise or counts[group.by] <= MAX_SHOWN_GROUPS:
+        if group.is_significant or counts[group.by] <= MAX_SHOWN_GROUPS:
             shown.append(group)
     return shown
 

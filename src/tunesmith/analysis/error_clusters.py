@@ -69,15 +69,15 @@ def _build_error_group(one: ErrorCluster, wrong: int, p: float | None) -> ErrorG
         by=one.by,
         name=one.name,
         errors=len(one.errors),
-        of=one.n,
-        share=len(ids) / max(wrong, 1),
+        n=one.n,
+        fraction=len(ids) / max(wrong, 1),
         rate=Quantity(value=rate.value, low=rate.low, high=rate.high, n=rate.n),
-        lift=(
+        excess_rate=(
             None
             if lift is None
             else Quantity(value=lift.value, low=lift.low, high=lift.high, n=one.n)
         ),
         p=p,
-        is_beyond_noise=p is not None and p < ALPHA,
+        is_significant=p is not None and p < ALPHA,
         examples=tuple(ids)[:MAX_SHOWN_EXAMPLES],
     )

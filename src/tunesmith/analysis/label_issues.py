@@ -112,7 +112,7 @@ def find_label_issues(train: Sequence[Example], signals: LabelSignals) -> list[L
     return sorted(
         issues,
         key=lambda one: (
-            -one.signals,
+            -one.n_signals,
             one.origin.file if one.origin else "",
             one.line,
             one.example,
@@ -127,9 +127,9 @@ def _build_label_issue(example: Example, agreeing: Sequence[LabelSignal]) -> Lab
         origin=example.origin,
         question=example.question,
         answer=example.answer,
-        instead=agreeing[0].answer,
-        signals=len(agreeing),
-        why="; ".join(signal.reason for signal in agreeing),
+        predicted=agreeing[0].answer,
+        n_signals=len(agreeing),
+        reason="; ".join(signal.reason for signal in agreeing),
     )
 
 

@@ -64,7 +64,7 @@ def escape_formula(cell: str) -> str:
 
 def _list_rows_to_write(analysis: Analysis) -> Iterator[tuple[str, ...]]:
     for suggestion in analysis.suggestions:
-        for number in range(suggestion.rows):
+        for number in range(suggestion.n_new_examples):
             yield _build_row_to_write(suggestion, number)
 
 
@@ -74,8 +74,8 @@ def _build_row_to_write(suggestion: Suggestion, number: int) -> tuple[str, ...]:
     """
     answer = suggestion.answers[number % len(suggestion.answers)] if suggestion.answers else ""
     # Prefer illustrations with the answer that the new example should have.
-    fitting = [one for one in suggestion.neighbours if one.answer == answer] or list(
-        suggestion.neighbours
+    fitting = [one for one in suggestion.neighbors if one.answer == answer] or list(
+        suggestion.neighbors
     )
     if not fitting:
         return ("write", suggestion.text, "", answer, "", "", "", "", "")
@@ -95,15 +95,15 @@ def _build_row_to_write(suggestion: Suggestion, number: int) -> tuple[str, ...]:
 
 
 def _list_rows_to_check(analysis: Analysis) -> Iterator[tuple[str, ...]]:
-    for one in analysis.suspects:
+    for one in analysis.label_issues:
         yield (
             "check",
-            f"may be wrong: {one.why}",
+            f"may be wrong: {one.reason}",
             one.question,
             "",
             "",
             one.answer,
-            one.instead,
+            one.predicted,
             str(one.line),
             _format_file(one.origin),
         )

@@ -58,12 +58,12 @@ def _build_failure(case: ScoredExample, neighbors: Sequence[Example]) -> Failure
             else "unscored"
         ),
         score=case.score,
-        wanted=case.example.answer,
-        said=case.answer.text,
-        neighbours=tuple(build_neighbor(example) for example in neighbors),
-        taught=answers.count(expected),
+        expected=case.example.answer,
+        predicted=case.answer.text,
+        neighbors=tuple(build_neighbor(example) for example in neighbors),
+        neighbors_with_reference=answers.count(expected),
         # Equal after normalization: wrong only by its spelling, so no neighbor misled it.
-        misled=answers.count(predicted) if predicted != expected else 0,
+        neighbors_with_prediction=answers.count(predicted) if predicted != expected else 0,
     )
 
 

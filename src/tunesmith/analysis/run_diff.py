@@ -86,7 +86,7 @@ def compare_runs(first: ComparableRun, second: ComparableRun) -> RunComparison:
         second=second.run.id,
         metric=second.evaluation.metric,
         **changes,
-        same_test_examples=len(same),
+        n_shared_test_examples=len(same),
         test_examples=(len(first.evaluation.examples), len(second.evaluation.examples)),
         scores=scores,
         only_in=(
@@ -94,7 +94,7 @@ def compare_runs(first: ComparableRun, second: ComparableRun) -> RunComparison:
             tuple(n for n in names[1] if n not in names[0]),
         ),
         only_seed_differs=only_seed,
-        seed_spread=_compute_seed_std(scores, second.evaluation) if only_seed else {},
+        seed_standard_deviation=_compute_seed_std(scores, second.evaluation) if only_seed else {},
         notes=tuple(_write_notes(first, second, changes, only_seed, len(same))),
     )
 
@@ -137,7 +137,7 @@ def _compare_scores(first: ComparableRun, second: ComparableRun) -> tuple[ScoreC
                 value=difference.value, low=difference.low, high=difference.high, n=difference.n
             ),
             p=p,
-            is_beyond_noise=p < ALPHA,
+            is_significant=p < ALPHA,
             method=difference.method,
             gained=_list_changed(old, new, 1) if difference.method.startswith("paired") else None,
             lost=_list_changed(old, new, -1) if difference.method.startswith("paired") else None,
@@ -319,7 +319,7 @@ def _describe_data(facts: ComparableRun) -> FlatValues:
     sides = {side: getattr(split, side) for side in ("train", "validation", "test")}
     return {
         "name": dataset.name,
-        "shape": dataset.shape,
+        "shape": dataset.format,
         "content": dataset.content[:12],
         "examples": f"{dataset.examples:,}",
         **{

@@ -90,7 +90,7 @@ class Suggester:
                 f"{times}; the training data has {have} (median per label: "
                 f"{self._median_count:,.0f})."
             ),
-            not any(group.is_beyond_noise for _, group in both),
+            not any(group.is_significant for _, group in both),
             rows,
             first,
         )
@@ -115,7 +115,7 @@ class Suggester:
             text = f"Add {rows} questions of {cluster.name}: {errors}."
         else:
             text = f"Add {rows} questions about {', '.join(cluster.words)}: {errors}."
-        lift = group.lift
+        lift = group.excess_rate
         # `_is_actionable` is False without a lift.
         assert lift is not None
         reason = (
@@ -130,7 +130,7 @@ class Suggester:
                 f" The training data has {have:,} examples of it (median per label: "
                 f"{typical:,.0f})."
             )
-        return self._build_draft([cluster], text, reason, not group.is_beyond_noise, rows, answers)
+        return self._build_draft([cluster], text, reason, not group.is_significant, rows, answers)
 
     def _suggest_for_format(self, cluster: ErrorCluster) -> SuggestionDraft:
         """More examples do not fix what a token limit or a constraint does."""
@@ -159,9 +159,9 @@ class Suggester:
                 "answers teach errors."
             ),
             errors=0,
-            of=self._wrong,
+            n=self._wrong,
             expected_gain=None,
-            most_gain=None,
+            max_gain=None,
         )
 
     def _build_draft(
@@ -180,21 +180,21 @@ class Suggester:
             text=text,
             reason=reason,
             errors=len({case.example.id for case in cases}),
-            of=self._wrong,
+            n=self._wrong,
             expected_gain=sum(most if expected is None else expected for expected, most in gains),
-            most_gain=most,
-            may_be_chance=may_be_chance,
-            rows=rows,
+            max_gain=most,
+            is_uncertain=may_be_chance,
+            n_new_examples=rows,
             answers=answers,
         )
         return SuggestionDraft(suggestion, cases)
 
     def _add_neighbors(self, draft: SuggestionDraft) -> Suggestion:
         """The suggestion with training examples near its errors, if it recommends new examples."""
-        if not draft.suggestion.rows:
+        if not draft.suggestion.n_new_examples:
             return draft.suggestion
         neighbours = collect_neighbors(draft.cases, self._index, MAX_SHOWN_NEIGHBORS)
-        return draft.suggestion.replace(neighbours=neighbours)
+        return draft.suggestion.replace(neighbors=neighbours)
 
     def _count_new_examples(self, cases: Sequence[ScoredExample]) -> int:
         """Twice as many new examples as errors, between 6 and 20: what a person can fill in in one
@@ -210,14 +210,18 @@ def _is_actionable(cluster: ErrorCluster, group: ErrorGroup) -> bool:
     """Lengths and topics are vague: they must be significant. A label or a field can be acted on
     anyway.
     """
-    if group.lift is None or group.lift.value <= 0 or len(cluster.errors) < MIN_ERRORS:
+    if (
+        group.excess_rate is None
+        or group.excess_rate.value <= 0
+        or len(cluster.errors) < MIN_ERRORS
+    ):
         return False
-    return group.is_beyond_noise or group.by in ("label", "field")
+    return group.is_significant or group.by in ("label", "field")
 
 
 def _get_sort_key(draft: SuggestionDraft) -> tuple[bool, float, int, str]:
     one = draft.suggestion
-    return one.may_be_chance, -(one.expected_gain or 0.0), -one.errors, one.text
+    return one.is_uncertain, -(one.expected_gain or 0.0), -one.errors, one.text
 
 
 def _remove_overlapping(ranked: Sequence[SuggestionDraft]) -> list[SuggestionDraft]:
@@ -226,7 +230,7 @@ def _remove_overlapping(ranked: Sequence[SuggestionDraft]) -> list[SuggestionDra
     covered: list[set[str]] = []
     for draft in ranked:
         ids = {case.example.id for case in draft.cases}
-        if draft.suggestion.rows:
+        if draft.suggestion.n_new_examples:
             if any(len(ids & earlier) >= MIN_OVERLAP_FRACTION * len(ids) for earlier in covered):
                 continue
             covered.append(ids)

@@ -51,10 +51,10 @@ def check(
     given = {
         "data.path": data,
         "data.test_path": test,
-        "data.group": group,
+        "data.group_column": group,
         "method": method,
         "model": model,
-        "data.max_tokens": max_tokens,
+        "data.max_length": max_tokens,
         "data.columns": dumps(mapping) if mapping else None,
     }
     recipe = load_recipe(
@@ -83,9 +83,9 @@ def check(
         else:
             settings = {
                 "data.test_path": test,
-                "data.group": group,
+                "data.group_column": group,
                 "method": method,
-                "data.max_tokens": max_tokens,
+                "data.max_length": max_tokens,
             }
             sets = [
                 ("--set", f"{key}={value}") for key, value in settings.items() if value is not None
@@ -107,11 +107,11 @@ def _print_report(report: "CheckReport") -> None:
     )
     examples = f"{dataset.examples:,} example{'s' * (dataset.examples != 1)}"
     print_lines(
-        f"{dataset.name}: {examples} in {dataset.shape} format, {summary or 'no problems found'}"
+        f"{dataset.name}: {examples} in {dataset.format} format, {summary or 'no problems found'}"
     )
     if report.model is None:
         print_lines("token lengths were not checked; pass --model to check them")
-    if any(problem.lines and problem.counted_in == "rows" for problem in report.problems):
+    if any(problem.lines and problem.position_unit == "rows" for problem in report.problems):
         print_lines("row numbers start at 1")
     for problem in report.problems:
         print_lines("", f"{problem.severity}[{problem.code}]: {problem.message.rstrip('.')}.")
@@ -129,7 +129,7 @@ MAX_SHOWN_LABELS = 12
 def _print_description(description: "DataDescription", examples: int) -> None:
     def format_lengths(lengths: "LengthStats") -> str:
         return (
-            f"median {lengths.median:,}, 95th percentile {lengths.high:,}, maximum {lengths.most:,}"
+            f"median {lengths.median:,}, 95th percentile {lengths.p95:,}, maximum {lengths.max:,}"
         )
 
     print_lines("data")
@@ -144,19 +144,19 @@ def _print_description(description: "DataDescription", examples: int) -> None:
             + f" and {more:,} more" * (more > 0)
         )
     print_lines(
-        f"  lengths  in {description.counted_in}: questions "
+        f"  lengths  in {description.length_unit}: questions "
         f"{format_lengths(description.question_lengths)}; answers "
         f"{format_lengths(description.answer_lengths)}",
         f"  scorer   {description.scorer}: {description.scorer_reason}",
-        f"  answers  {description.form}",
+        f"  answers  {description.output_format}",
         f"  splits   about {description.train:,} train, {description.validation:,} validation, "
         f"{description.test:,} test",
-        f"  power    {description.shows}",
+        f"  power    {description.power_statement}",
     )
-    if description.described < examples:
+    if description.n_described < examples:
         print_lines(
             "  (labels from all examples, the rest estimated from an evenly spaced sample of "
-            f"{description.described:,} of {examples:,} examples)"
+            f"{description.n_described:,} of {examples:,} examples)"
         )
     if description.columns:
         print_lines(f"  columns  --columns {shlex.quote(description.columns)}")

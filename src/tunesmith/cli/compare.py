@@ -99,7 +99,7 @@ def _print_scores(comparison: "RunComparison") -> None:
     for run, names in zip(("first", "second"), comparison.only_in, strict=True):
         if names:
             print_lines(f"only in the {run} run: {', '.join(names)}")
-    for name, spread in comparison.seed_spread.items():
+    for name, spread in comparison.seed_standard_deviation.items():
         print_lines(
             f"seed variance of {name}: standard deviation about {100 * spread:.1f} points (two "
             "seeds)"
@@ -115,7 +115,7 @@ def _build_row(one: "ScoreChange") -> tuple[str, ...]:
         f"{100 * change.value:+.1f}",
         f"{100 * change.low:+.1f} to {100 * change.high:+.1f}",
         "< 0.001" if one.p < 0.001 else f"{one.p:.3f}",
-        "significant" if one.is_beyond_noise else "not significant",
+        "significant" if one.is_significant else "not significant",
     )
 
 

@@ -64,8 +64,8 @@ def decide(
     """Should I prompt, retrieve or fine-tune? Measures all of them on the same held-out examples.
 
     Every recipe key is a flag too (tunesmith keys lists them): --min-gain 0.02, --max-latency 2,
-    --strict, --answers other.csv, --documents FOLDER. An earlier run's folder is decided again from
-    its stored answers, without a model.
+    --fail-on-warning, --external-answers other.csv, --documents FOLDER. An earlier run's folder is
+    decided again from its stored answers, without a model.
     """
     from tunesmith.recipe.recipe_loader import load_recipe
 
@@ -208,7 +208,7 @@ def print_summary_table(evaluation: "Evaluation", decision: "Decision") -> None:
     from tunesmith.records.quantity import format_metric_name, format_percent, format_usd
 
     rows = []
-    for role, name in decision.beside:
+    for role, name in decision.key_contenders:
         one = evaluation.get_contender(name)
         score, cost = one.metrics.get(evaluation.metric), one.usd_per_1000_or_none
         scored = format_percent(score.value) if score and score.n else "no score"
@@ -225,7 +225,7 @@ def print_contenders(evaluation: "Evaluation") -> None:
     answers if there are any.
     """
     scores = [contender.metrics[evaluation.metric] for contender in evaluation.contenders]
-    has_failed = any(score.failed for score in scores)
+    has_failed = any(score.n_failed for score in scores)
     rows = []
     for contender, score in zip(evaluation.contenders, scores, strict=True):
         seconds, cost = contender.seconds_per_request_or_none, contender.usd_per_1000_or_none
@@ -234,7 +234,7 @@ def print_contenders(evaluation: "Evaluation") -> None:
             if score.n
             else ("no score", "")
         )
-        failed = (f"{score.failed:,}",) if has_failed else ()
+        failed = (f"{score.n_failed:,}",) if has_failed else ()
         time = "unknown" if seconds is None else f"{seconds:.2f}"
         price = "unknown" if cost is None else f"{cost:.4f}"
         rows.append((contender.name, *scored, score.n, *failed, time, price))

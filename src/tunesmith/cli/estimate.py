@@ -38,7 +38,8 @@ def estimate(
 ) -> None:
     """Estimate time, memory and cost of a training: low, expected, high. Nothing is trained.
 
-    Every recipe key is a flag too (tunesmith keys lists them): --minutes 5, --test-limit 100.
+    Every recipe key is a flag too (tunesmith keys lists them): --minutes 5, --max-test-examples
+    100.
     """
     from tunesmith.recipe.recipe_loader import load_recipe
     from tunesmith.workflow.estimate import estimate as estimate_recipe
@@ -78,8 +79,8 @@ def print_estimate(estimate: "Estimate") -> None:
         build_row("memory", estimate.memory_bytes, lambda bytes_: f"{bytes_ / 1e9:.2f} GB"),
         build_row("training cost", estimate.usd, format_usd),
     ]
-    if estimate.asking_seconds.high > 0:
-        whole = sum_intervals([estimate.seconds, estimate.asking_seconds])
+    if estimate.evaluation_seconds.high > 0:
+        whole = sum_intervals([estimate.seconds, estimate.evaluation_seconds])
         rows = [
             build_row("decide time", whole, format_duration),
             *rows,
@@ -87,15 +88,17 @@ def print_estimate(estimate: "Estimate") -> None:
         ]
     print_table(("", "low", "expected", "high"), rows, right=(1, 2, 3))
     parts = ", ".join(
-        f"{name} {format_duration(seconds)}" for name, seconds in estimate.parts.items() if seconds
+        f"{name} {format_duration(seconds)}"
+        for name, seconds in estimate.breakdown.items()
+        if seconds
     )
     shared = estimate.tokens_read / max(1, estimate.tokens_computed)
     plan = estimate.plan
     print_lines(
         "",
         (
-            f"{format_epochs(estimate.extent)}: {parts}"
-            if estimate.extent
+            f"{format_epochs(estimate.training_length)}: {parts}"
+            if estimate.training_length
             else f"{estimate.steps:,} steps: {parts}"
         ),
         f"{estimate.tokens_read:,} tokens read, {estimate.tokens_trained:,} trained, "
@@ -103,7 +106,7 @@ def print_estimate(estimate: "Estimate") -> None:
         + f" ({shared:.1f}x fewer thanks to shared prefixes)"
         * (shared >= 1.05),
         (
-            f"micro-batch: up to {plan.most_tokens:,} tokens "
+            f"micro-batch: up to {plan.max_tokens:,} tokens "
             f"({plan.bytes_per_token / 1e6:.2f} MB per token)"
         )
         + ", gradient checkpointing on" * plan.checkpointing,

@@ -33,8 +33,8 @@ def evaluate(
 ) -> None:
     """Score every model on the same examples and compare them pair by pair.
 
-    Answers that other systems gave (--answers FILE) and models behind a URL are compared too, also
-    without a model.
+    Answers that other systems gave (--external-answers FILE) and models behind a URL are compared
+    too, also without a model.
     """
     from tunesmith.recipe.recipe_loader import load_recipe
     from tunesmith.workflow.model_evaluation import evaluate as evaluate_models

@@ -71,18 +71,24 @@ def export(
 def _print_merge_proof(proof: "MergeProof") -> None:
     print_lines(
         "verified: maximum log-probability difference "
-        f"{max(proof.merged, proof.read_back):.1e} nats at {proof.places:,} positions of "
+        f"{max(proof.merge_error, proof.reload_error):.1e} nats at {proof.positions:,} positions"
+        " of "
         f"{proof.probes} prompts (tolerance {proof.tolerance:.0e}"
-        + (f"; effect of the adapter up to {proof.moved:.2g})" if proof.moved is not None else ")")
+        + (
+            f"; effect of the adapter up to {proof.adapter_shift:.2g})"
+            if proof.adapter_shift is not None
+            else ")"
+        )
     )
     if proof.from_four_bits:
         print_lines(
             "merged into the dequantized 4-bit weights, which were used in training, not into "
             "the original weights"
         )
-    unmerged = proof.bf16_other_token_beside
+    unmerged = proof.bf16_changed_token_fraction_unmerged
     print_lines(
-        f"in bfloat16 the most likely token differs at {proof.bf16_other_token:.1%} of the "
+        f"in bfloat16 the most likely token differs at {proof.bf16_changed_token_fraction:.1%} of"
+        " the "
         "positions"
         + (f"; with an unmerged adapter at {unmerged:.1%}" if unmerged is not None else "")
     )
@@ -94,7 +100,7 @@ def _print_answers_proof(exported: "ExportResult") -> None:
         print_next_command("chat", exported.folder)
         return
     print_lines(f"verified: {answers.sentence}")
-    if answers.differing:
+    if answers.mismatches:
         print_lines("answers_proof.json lists the differences")
     # A folder name may contain spaces or quotes.
     program = shlex.quote(str(exported.folder / "answer.py"))

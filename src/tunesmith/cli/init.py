@@ -18,7 +18,7 @@ def init(
     ] = Path("recipe.yaml"),
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Answer a question without a prompt: circumstances.used=once."),
+        typer.Option("--set", help="Answer a question without a prompt: usage.recurrence=once."),
     ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Also ask questions that already have an answer.")
@@ -44,7 +44,7 @@ def init(
                 "nobody-to-ask",
                 "cannot prompt for answers",
                 got="standard input is not a terminal",
-                hint="answer with --set, for example --set circumstances.requests_per_month=5000",
+                hint="answer with --set, for example --set usage.requests_per_month=5000",
             )
         changes = [
             f"{question.key}={answer}"
@@ -53,7 +53,7 @@ def init(
         ]
     usage_context = write_usage_context(recipe, changes)
     if json:
-        print_json({"recipe": str(recipe), "circumstances": usage_context.model_dump(mode="json")})
+        print_json({"recipe": str(recipe), "usage": usage_context.model_dump(mode="json")})
         return
     for question in QUESTIONS:
         value = getattr(usage_context, question.field)

@@ -9,8 +9,9 @@ interrupted by Ctrl-C, 143 by SIGTERM.
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -114,6 +115,7 @@ def run(arguments: Sequence[str]) -> int:
     # Removed before typer parses, so that it works at any position of every command.
     words = [word for word in words if word != "--debug"]
     as_json = "--json" in words
+    warnings.showwarning = _print_warning
     try:
         result = app(
             _spell_out_recipe_flags(words) or ["--help"],
@@ -151,6 +153,19 @@ def run(arguments: Sequence[str]) -> int:
             ),
         )
         return _fail(defect, 70, as_json, debug=False)
+
+
+def _print_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Old recipe keys concern the user and get a line of their own; others are ours to see."""
+    place = "" if issubclass(category, FutureWarning) else f"{filename}:{lineno}: "
+    print(f"warning: {place}{message}", file=sys.stderr)
 
 
 def _get_notes(error: BaseException) -> list[str]:

@@ -133,7 +133,7 @@ class LogDisplay:
         self.print_note("loss mask: trained text is between ⟦ and ⟧")
         for example in proof.examples[:1]:
             self.print_note(
-                "".join(f"⟦{piece.text}⟧" if piece.trained else piece.text for piece in example)
+                "".join(f"⟦{piece.text}⟧" if piece.is_trained else piece.text for piece in example)
             )
 
     def close(self) -> None:
@@ -215,7 +215,7 @@ class TerminalDisplay(LogDisplay):
             for piece in example:
                 text.append(
                     escape_control_characters(piece.text),
-                    style="bold green underline" if piece.trained else "dim",
+                    style="bold green underline" if piece.is_trained else "dim",
                 )
             self.console.print(text)
 

@@ -1,11 +1,12 @@
 """Every key of a recipe is a flag too, under its last name: `--min-gain 0.02` means `--set
-bar.min_gain=0.02`.
+requirements.min_gain=0.02`.
 
 So the commands declare few flags and nothing has to be learned twice. A flag that a command
 declares takes precedence. The unit at the end of a name may be omitted (`--max-latency 2`); a
-boolean key needs no value (`--strict`, `--no-strict`, `--strict false`); a list grows with every
-flag (`--answers a.csv --answers b.csv`); a mapping is written `--columns ours=theirs,...`. An
-ambiguous flag is refused, and so is an unknown one, with the flag that was probably meant.
+boolean key needs no value (`--fail-on-warning`, `--no-fail-on-warning`, `--fail-on-warning false`);
+a list grows with every flag (`--external-answers a.csv --external-answers b.csv`); a mapping is
+written `--columns ours=theirs,...`. An ambiguous flag is refused, and so is an unknown one, with
+the flag that was probably meant.
 """
 
 from collections.abc import Collection, Sequence

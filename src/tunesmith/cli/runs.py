@@ -76,8 +76,10 @@ def _print_run(details: dict[str, Any]) -> None:
             f"training: {result['steps']} steps, {seconds}, {tokens}; best checkpoint: step "
             f"{result['best_step']}"
         )
-        if result["extent"]:
-            print_lines(f"trained for {TrainingLength.model_validate(result['extent']).summary}")
+        if result["training_length"]:
+            print_lines(
+                f"trained for {TrainingLength.model_validate(result['training_length']).summary}"
+            )
     if result and result["best_validation_loss"] is not None:
         print_lines(f"validation loss {result['best_validation_loss']:.4f}")
     decision = details["decision"]

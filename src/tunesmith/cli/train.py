@@ -54,16 +54,18 @@ def print_training_result(run: "Run", folder: Path, as_json: bool) -> None:
         print_json(run.model_dump(mode="json"))
         return
     assert result is not None
-    early = ", stopped early: no improvement in the last validations" if result.ended_early else ""
+    early = (
+        ", stopped early: no improvement in the last validations" if result.stopped_early else ""
+    )
     print_lines(
         f"run {run.id}: {result.status} after {result.steps} steps in {result.seconds:.0f} s{early}"
     )
-    if result.extent is not None:
-        print_lines(f"trained for {result.extent.summary}")
-        if result.extent.is_short:
+    if result.training_length is not None:
+        print_lines(f"trained for {result.training_length.summary}")
+        if result.training_length.is_short:
             print_lines(
                 "warning: trained too little to judge fine-tuning; "
-                f"{format_needed_minutes(result.extent)}".rstrip("; ")
+                f"{format_needed_minutes(result.training_length)}".rstrip("; ")
             )
     if result.best_validation_loss is not None:
         print_lines(

@@ -114,7 +114,9 @@ class CandidateSelector:
     seconds: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        self._stored_selections = {one.what: one for one in self.folder.read_selections().records}
+        self._stored_selections = {
+            one.purpose: one for one in self.folder.read_selections().records
+        }
 
     def select(
         self,
@@ -184,7 +186,7 @@ class CandidateSelector:
         )
         self.folder.append_selection(
             SelectionRecord(
-                what=what,
+                purpose=what,
                 trials=tried,
                 seconds=chosen.seconds,
                 usd_charged=sum(charged),
@@ -205,7 +207,7 @@ class CandidateSelector:
     ) -> SelectionRecord:
         """A prompt found by an external search for `base`, and its cost; stored like a choice."""
         kept = self._stored_selections.get(what)
-        if kept is not None and kept.found is not None:
+        if kept is not None and kept.optimized_prompt is not None:
             self.seconds += kept.seconds
             return kept
         # The cache counts the tokens, and an optimizer may repeat a prompt without a second charge.
@@ -213,11 +215,11 @@ class CandidateSelector:
         found = search(asked, self.build_measure(what))
         charged = price.compute_usd(asked.usage.tokens_in, asked.usage.tokens_out) if price else 0.0
         made = SelectionRecord(
-            what=what,
+            purpose=what,
             trials=(),
             seconds=time.perf_counter() - began,
             usd_charged=charged,
-            found=found,
+            optimized_prompt=found,
         )
         self.folder.append_selection(made)
         self.seconds += made.seconds

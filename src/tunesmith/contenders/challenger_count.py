@@ -16,12 +16,12 @@ def count_challengers(recipe: Recipe, has_form: bool, own: int = 0) -> int:
         "always": True,
         "constrained": has_form and recipe.evaluation.constrained,
         "format": has_form,
-        "trials": recipe.evaluation.trials > 0,
+        "trials": recipe.evaluation.prompt_trials > 0,
         "documents": recipe.retrieval.documents is not None,
     }
     asked = [kind for kind in list_contender_kinds() if kind.contenders]
     # the user's current system is simpler than any prompt
-    simplest = EXTERNAL if recipe.evaluation.answers else asked[0]
+    simplest = EXTERNAL if recipe.evaluation.external_answers else asked[0]
     challengers = 0
     for kind in asked:
         if kind.verdict != simplest.verdict:

@@ -170,7 +170,7 @@ class ContenderFactory:
         """The best fixed examples; the best searched prompt."""
         shots = build_shot_candidates(
             self.train,
-            self.recipe.evaluation.shots,
+            self.recipe.evaluation.max_shots,
             self.recipe.seed,
             len(self.output_constraint.labels) if self.output_constraint else 0,
             self._find_longest_fitting_prompt(model),
@@ -308,7 +308,7 @@ class ContenderFactory:
     def _build_searched_prompt(
         self, model: ContenderModel, shots: Sequence[Candidate], findings: "PromptFindings"
     ) -> Iterator[RunnableContender]:
-        trials = self.recipe.evaluation.trials
+        trials = self.recipe.evaluation.prompt_trials
         instructions = findings.instructions
         prompts = build_prompt_candidates(
             instructions,
@@ -317,7 +317,7 @@ class ContenderFactory:
             self._find_longest_fitting_prompt(model),
             model.context_budget,
         )
-        is_by_dspy = self.recipe.evaluation.optimiser == "dspy"
+        is_by_dspy = self.recipe.evaluation.prompt_optimizer == "dspy"
         by_dspy = (
             self.selector.search(
                 _format_selection_name(model, "prompt (DSPy)"),
@@ -328,8 +328,8 @@ class ContenderFactory:
             if is_by_dspy
             else None
         )
-        if by_dspy and by_dspy.found:
-            prompts = [*prompts, build_candidate(by_dspy.found)]
+        if by_dspy and by_dspy.optimized_prompt:
+            prompts = [*prompts, build_candidate(by_dspy.optimized_prompt)]
         if prompts:
             choice = self.select(model, "prompt", FEW_SHOT, prompts).add_search_cost(by_dspy)
             findings.instruction = next(
@@ -345,8 +345,8 @@ class ContenderFactory:
             self.train,
             self.selector.examples,
             measure,
-            trials=max(1, evaluation.trials),
-            shots=evaluation.shots,
+            trials=max(1, evaluation.prompt_trials),
+            shots=evaluation.max_shots,
             seed=self.recipe.seed,
         )
 
@@ -358,7 +358,7 @@ class ContenderFactory:
         kind: ContenderKind,
         instructions: Sequence[Instruction],
     ) -> RunnableContender:
-        index, k = self.indexes[index_name], self.recipe.retrieval.k
+        index, k = self.indexes[index_name], self.recipe.retrieval.top_k
         candidates = build_retrieval_candidates(
             index,
             (k,) if k else DEFAULT_KS,
@@ -372,7 +372,7 @@ class ContenderFactory:
         hits = rate_interval(found, len(self.test))
         entrant = self.build_selected(model, name, kind, choice)
         quantity = Quantity(value=hits.value, low=hits.low, high=hits.high, n=hits.n)
-        return replace(entrant, spec=entrant.spec.replace(retrieval_hits=quantity))
+        return replace(entrant, spec=entrant.spec.replace(retrieval_hit_rate=quantity))
 
     def select(
         self,
@@ -426,8 +426,10 @@ class ContenderFactory:
         profile = ContenderSpec(
             name=f"{model.name}+{name}" if model.name else name,
             kind=kind.name,
-            given=", ".join(part for part in (model.description, candidate.description) if part),
-            chosen=choice.result.sentences if choice and choice.is_worth_reporting else (),
+            description=", ".join(
+                part for part in (model.description, candidate.description) if part
+            ),
+            selection_notes=choice.result.sentences if choice and choice.is_worth_reporting else (),
             setup_seconds=model.setup_seconds
             + (choice.seconds if choice and model.price is None else 0.0),
             setup_usd_charged=choice.usd_charged if choice else 0.0,

@@ -94,15 +94,15 @@ def build_inference_config(
         kind=profile.kind,
         model=model.model,
         remote=model.remote,
-        system=recipe.data.instruction,
+        system=recipe.data.system_prompt,
         template=prompting.template,
         instruction=prompting.instruction,
         shots=tuple(shot.messages for shot in prompting.shots),
         index=index,
         k=prompting.k,
         search=recipe.retrieval.search or "bm25",
-        most_tokens=model.context_budget.max_prompt_tokens if model.context_budget else None,
-        form=form if candidate.output_constraint else None,
+        max_prompt_tokens=model.context_budget.max_prompt_tokens if model.context_budget else None,
+        output_constraint=form if candidate.output_constraint else None,
         is_calibrated=candidate.output_constraint == CALIBRATED_LABEL,
         max_new_tokens=recipe.evaluation.max_new_tokens or 1,
     )
@@ -149,7 +149,7 @@ def _find_best_contender(evaluation: Evaluation, decision: Decision) -> str:
     equals the simplest.
     """
     found = apply_rules(
-        VerdictInput(evaluation, decision.bar, decision.circumstances, decision.forgetting)
+        VerdictInput(evaluation, decision.requirements, decision.usage_context, decision.forgetting)
     )
     if decision.verdict == "cannot tell" and found.best and not found.best.traits.is_external:
         return found.best.name
@@ -173,7 +173,7 @@ def _find_named_config(folder: RunFolder, name: str) -> InferenceConfig:
                 else "remove --contender to use the tuned model"
             ),
         )
-    if name in known and folder.read_contender(name).profile.traits.is_external:
+    if name in known and folder.read_contender(name).spec.traits.is_external:
         raise UsageError(
             "outside-system",
             "answers of this contender came from a file, so it cannot be run",
@@ -199,7 +199,7 @@ def _load_inference_config(folder: RunFolder, name: str) -> InferenceConfig:
             contender=TUNED_CONTENDER,
             kind=TUNED_CONTENDER,
             model=TUNED_CONTENDER,
-            system=recipe.data.instruction,
+            system=recipe.data.system_prompt,
             max_new_tokens=longest,
         )
     raise RunError(
@@ -228,12 +228,14 @@ def open_contender(
     limit = max_new_tokens or serving.max_new_tokens
     completer: Completer
     if serving.remote is not None:
-        completer = RemoteCompleter(serving.remote, serving.form)
+        completer = RemoteCompleter(serving.remote, serving.output_constraint)
     else:
         assert model is not None
         completer = (
-            model.create_completer(limit, serving.form, is_calibrated=serving.is_calibrated)
-            if serving.form
+            model.create_completer(
+                limit, serving.output_constraint, is_calibrated=serving.is_calibrated
+            )
+            if serving.output_constraint
             else model.create_completer(limit)
         )
     room = (
@@ -293,7 +295,7 @@ def _load_model(folder: RunFolder, serving: InferenceConfig) -> LocalModel:
     recipe = folder.read_recipe()
     if serving.model == TUNED_CONTENDER:
         named = ResolvedModel.open(str(folder.path))
-        return named.load(recipe.training.precision, recipe.evaluation.batch_size)
+        return named.load(recipe.training.dtype, recipe.evaluation.batch_size)
     return open_base_model(folder, recipe).load_for_recipe(recipe)
 
 

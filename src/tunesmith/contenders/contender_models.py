@@ -65,7 +65,7 @@ def build_base_model(
 ) -> ContenderModel:
     """The model in memory, before tuning."""
     told = (
-        f"base model{' in 4-bit weights' if recipe.adapter.kind == 'qlora' else ''}, "
+        f"base model{' in 4-bit weights' if recipe.adapter.load_in_4bit else ''}, "
         f"{_describe_prompt(recipe)}"
     )
     return _build_local_model(told, model, recipe, form, listener, 0.0)
@@ -131,7 +131,7 @@ def open_remote_models(
                     f"no constrained answers of {remote.name}: {error.what} {error.got}",
                     model=remote.name,
                 )
-        told = f"{remote.model} at {remote.url}, {_describe_prompt(recipe)}"
+        told = f"{remote.model} at {remote.base_url}, {_describe_prompt(recipe)}"
         answerers.append(
             ContenderModel(
                 remote.name,
@@ -212,7 +212,7 @@ def _build_constrained_completers(
 def _describe_prompt(recipe: Recipe) -> str:
     return (
         "the instruction and the question"
-        if recipe.data.instruction
+        if recipe.data.system_prompt
         else "the question as in the data"
     )
 
@@ -230,7 +230,7 @@ def get_remote_price(remote: RemoteRecipe, recipe: Recipe) -> TokenPrice | None:
             source="the recipe",
             date="",
         )
-    row = find_price(remote.model, load_prices(recipe.cost.prices), remote.url)
+    row = find_price(remote.model, load_prices(recipe.cost.prices), remote.base_url)
     if row is None:
         raise RecipeError(
             "no-price",

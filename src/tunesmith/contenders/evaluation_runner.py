@@ -119,7 +119,7 @@ class EvaluationRunner:
             except RunError as error:
                 self._warn_of_damage(name, error)
             else:
-                stored = ContenderAnswers(record.profile, answers, record.usage)
+                stored = ContenderAnswers(record.spec, answers, record.usage)
                 unscored = self._select_examples(stored)
                 if self._covers_examples(unscored):
                     self.session.listener.note(
@@ -189,7 +189,7 @@ class EvaluationRunner:
         return replace(answered, answers=answers)
 
     def _save_unscored(self, answered: ContenderAnswers) -> None:
-        record = ContenderRecord(profile=answered.spec, usage=answered.usage)
+        record = ContenderRecord(spec=answered.spec, usage=answered.usage)
         self.session.folder.write_unscored(record, answered.answers)
 
     def _save_answers(self, answered: ContenderAnswers) -> None:
@@ -206,7 +206,7 @@ class EvaluationRunner:
                 for answer, example in zip(answers, self.task.examples, strict=True)
             ]
         record = ContenderRecord(
-            profile=answered.spec, usage=answered.usage, judging=answered.judge_usage
+            spec=answered.spec, usage=answered.usage, judging=answered.judge_usage
         )
         self.session.folder.write_answers(record, answers)
         self._log_test_set_access(answered)
@@ -221,12 +221,12 @@ class EvaluationRunner:
         session = self.session
         folder = None if session.folder.is_hidden else session.folder
         access = TestSetAccess(
-            test=fingerprint_test_set(self.test_ids),
+            test_set=fingerprint_test_set(self.test_ids),
             contender=answered.name,
             run=folder.id if folder else None,
-            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            accessed_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
             n=len(answered.answers),
-            why=session.run.command,
+            purpose=session.run.command,
         )
         session.index.add_test_set_accesses([access], folder)
 
@@ -234,7 +234,7 @@ class EvaluationRunner:
 def read_contender_answers(folder: RunFolder, name: str) -> ContenderAnswers:
     """The stored answers of a contender. Errors: `RunError` if a file is damaged."""
     record, answers = folder.read_contender(name), folder.read_answers(name).records
-    return ContenderAnswers(record.profile, answers, record.usage, record.judging)
+    return ContenderAnswers(record.spec, answers, record.usage, record.judging)
 
 
 def add_notes(answered: ContenderAnswers, notes: Sequence[str]) -> ContenderAnswers:
@@ -243,5 +243,5 @@ def add_notes(answered: ContenderAnswers, notes: Sequence[str]) -> ContenderAnsw
     """
     if not notes:
         return answered
-    given = " ".join((f"{answered.spec.given}.", *notes))
-    return replace(answered, spec=answered.spec.replace(given=given))
+    given = " ".join((f"{answered.spec.description}.", *notes))
+    return replace(answered, spec=answered.spec.replace(description=given))

@@ -76,11 +76,11 @@ class ExternalContender:
             return ContenderAnswers(self.spec, answers, self.usage)
         mean = sum(theirs for _, theirs in both) / len(both)
         description = (
-            f"{self.spec.given}; {different:,} of {len(both):,} scores differ from those of "
+            f"{self.spec.description}; {different:,} of {len(both):,} scores differ from those of "
             f"{self.scored_by} in the file"
         )
         scores = f"{description}, whose mean is {mean:.3f}"
-        return ContenderAnswers(self.spec.replace(given=scores), answers, self.usage)
+        return ContenderAnswers(self.spec.replace(description=scores), answers, self.usage)
 
 
 class ExternalAnswer(NamedTuple):
@@ -124,7 +124,7 @@ def read_external_answers(
             f"({_get_row_unit(path)} {truncate_list(unknown)})"
         )
     told = "; ".join((told, *not_understood))
-    profile = ContenderSpec(name=name or path.stem, kind=EXTERNAL.name, given=told)
+    profile = ContenderSpec(name=name or path.stem, kind=EXTERNAL.name, description=told)
     logged = {id_: one.score for id_, one in matched.items() if one.score is not None}
     return ExternalContender(
         profile, completions, _sum_usage([one for one in given if one]), logged, scored_by

@@ -30,7 +30,7 @@ def read_external_contenders(
     """
     return [
         read_external_answers(path, examples, name)
-        for name, path in _name_files(recipe.evaluation.answers, taken).items()
+        for name, path in _name_files(recipe.evaluation.external_answers, taken).items()
     ]
 
 
@@ -65,7 +65,7 @@ def _name_files(files: Iterable[str], taken: Iterable[str]) -> Mapping[str, Path
             raise UsageError(
                 "same-name",
                 f"duplicate contender name {name}",
-                at=f"evaluation.answers {file}",
+                at=f"evaluation.external_answers {file}",
                 hint="rename the file; a contender has the name of its file",
             )
         named[name] = path

@@ -92,16 +92,16 @@ def set_up_judge(
 
     Errors: `RecipeError`, `DataError`, `ModelError`.
     """
-    name, labels = recipe.judge.model, recipe.judge.labels
+    name, labels = recipe.judge.model, recipe.judge.human_labels
     if name is None:
         return JudgeSetup(plain)
     if labels is None:
         raise RecipeError(
             "judge-without-labels",
             "judge has no human labels to be validated on",
-            at="judge.labels",
-            hint="set judge.labels to a file of answers rated by people (columns question, answer, "
-            "label)",
+            at="judge.human_labels",
+            hint="set judge.human_labels to a file of answers rated by people (columns question,"
+            " answer, label)",
         )
     remote = next((one for one in recipe.evaluation.remote if one.name == name), None)
     price = get_remote_price(remote, recipe) if remote else None
@@ -137,7 +137,7 @@ def _open_judge_model(
     if remote is not None:
         return open_remote(remote, listener, form)
     model = ResolvedModel.open(resolve_run_or_name(name)).load(
-        recipe.training.precision, recipe.evaluation.batch_size
+        recipe.training.dtype, recipe.evaluation.batch_size
     )
     return (
         model.create_completer(MAX_REPLY_TOKENS, form)

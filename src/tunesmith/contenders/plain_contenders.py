@@ -29,10 +29,10 @@ def build_plain_contender(
     answers = [example.answer for example in examples]
     longest = max(len(encoded.ids) for encoded in model.tokenizer.encode(answers))
     limit = recipe.evaluation.max_new_tokens or longest + longest // 4 + 8
-    loaded = model.load(recipe.training.precision, recipe.evaluation.batch_size)
+    loaded = model.load(recipe.training.dtype, recipe.evaluation.batch_size)
     is_tuned = model.identity.adapter or (Path(model.identity.name) / "run.json").is_file()
     kind = TUNED if is_tuned else ZERO_SHOT
-    spec = ContenderSpec(name=name, kind=kind.name, given="")
+    spec = ContenderSpec(name=name, kind=kind.name, description="")
     contender = RunnableContender(spec, loaded.create_completer(limit), reference_model=loaded)
     return _add_instruction(contender, instruction)
 
@@ -48,14 +48,14 @@ def open_plain_remote_contenders(
         spec = ContenderSpec(
             name=remote.name,
             kind=ZERO_SHOT.name,
-            given=f"{remote.model} at {remote.url}",
+            description=f"{remote.model} at {remote.base_url}",
             token_price=get_remote_price(remote, recipe),
         )
         service = open_remote(remote, listener)
         contender = RunnableContender(
             spec, service, read_notes=partial(read_service_notes, service)
         )
-        contenders.append(_add_instruction(contender, recipe.data.instruction))
+        contenders.append(_add_instruction(contender, recipe.data.system_prompt))
     return contenders
 
 
@@ -63,15 +63,15 @@ def _add_instruction(contender: RunnableContender, instruction: str | None) -> R
     """The contender with an instruction before every question that has none; its description states
     it.
     """
-    given = contender.spec.given
+    given = contender.spec.description
     if instruction is None:
         given = f"{given}, the question as in the data".removeprefix(", ")
-        return replace(contender, spec=contender.spec.replace(given=given))
+        return replace(contender, spec=contender.spec.replace(description=given))
     model = contender.reference_model
     given = f'{given}, the instruction "{instruction}" and the question'.removeprefix(", ")
     return replace(
         contender,
-        spec=contender.spec.replace(given=given),
+        spec=contender.spec.replace(description=given),
         completer=SystemPromptCompleter(contender.completer, instruction),
         reference_model=SystemPromptLogprobs(model, instruction) if model else None,
     )

@@ -115,7 +115,7 @@ class CandidateResult:
 @dataclass(frozen=True, slots=True)
 class SelectionResult:
     """The selected candidate, the results of all candidates (best first, those dropped early last),
-    and the wall time in seconds. `ended_early`: its time was over before all was tried."""
+    and the wall time in seconds. `stopped_early`: its time was over before all was tried."""
 
     candidate: Candidate
     trials: tuple[CandidateResult, ...]

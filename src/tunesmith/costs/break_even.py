@@ -65,9 +65,9 @@ def build_cost_line(
     """
     sums = {"once": 0.0, "month": 0.0, "request": 0.0}
     for part in cost.parts:
-        sums[part.per] += _get_bound(part.usd, scenario.get(part.moves_with, "expected"))
+        sums[part.unit] += _get_bound(part.usd, scenario.get(part.uncertainty_source, "expected"))
     share = (
-        _get_bound(cost.correct, scenario.get(_name_score_cause(cost), "expected"))
+        _get_bound(cost.accuracy, scenario.get(_name_score_cause(cost), "expected"))
         if each_correct
         else 1.0
     )
@@ -142,7 +142,7 @@ def find_break_even_points(
     before, start = contenders[first], OpenInterval(low=0.0, expected=0.0, high=0.0)
     unit = "requests in total" if is_once else "requests per month"
     sentence = f"With few {unit}, {_format_cheaper('cheapest', before.name, each_correct)}."
-    steps = [BreakEvenPoint(name=before.name, requests=start, before=None, sentence=sentence)]
+    steps = [BreakEvenPoint(name=before.name, requests=start, previous=None, sentence=sentence)]
     for i, at in later:
         after = contenders[i]
         span = compute_crossing_interval(
@@ -154,7 +154,7 @@ def find_break_even_points(
         )
         sentence = f"Above {_format_volume_interval(span, unit)}, {than}."
         steps.append(
-            BreakEvenPoint(name=after.name, requests=span, before=before.name, sentence=sentence)
+            BreakEvenPoint(name=after.name, requests=span, previous=before.name, sentence=sentence)
         )
         before = after
     last = contenders.index(before)
@@ -179,7 +179,9 @@ def have_equal_request_cost(
     """Whether both requests cost machine time only and differ by less than the uncertainty of the
     machine's rates.
     """
-    causes = {part.moves_with for one in both for part in one.parts if part.per == "request"}
+    causes = {
+        part.uncertainty_source for one in both for part in one.parts if part.unit == "request"
+    }
     return causes == {MACHINE_SPEED} and abs(each[0] - each[1]) <= uncertainty * max(each)
 
 
@@ -195,7 +197,9 @@ def compute_crossing_interval(
     extremes over all corners.
     """
     scores = {_name_score_cause(before), _name_score_cause(after)} if each_correct else set()
-    causes = sorted({part.moves_with for part in (*before.parts, *after.parts)} - {""} | scores)
+    causes = sorted(
+        {part.uncertainty_source for part in (*before.parts, *after.parts)} - {""} | scores
+    )
     ends: tuple[Bound, Bound] = ("low", "high")
     crossings = [at]
     # 2^k corners; k is small: a pair shares the machine's speed, and only a few prices have

@@ -35,7 +35,7 @@ from tunesmith.records.contender_kinds import get_contender_kind, list_contender
 from tunesmith.records.quantity import format_duration
 from tunesmith.runs.run_folder import RunFolder
 
-MINUTES, TEST_LIMIT = "training.minutes", "evaluation.test_limit"
+MINUTES, TEST_LIMIT = "training.minutes", "evaluation.max_test_examples"
 MIN_MINUTES = 0.1
 """The least training time, in minutes."""
 MIN_TEST_EXAMPLES = 24

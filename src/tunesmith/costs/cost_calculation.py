@@ -155,14 +155,14 @@ def build_cost_report(
         _exclude_if_worse(_compute_contender_cost(one, bill), evaluation, winner)
         for one in evaluation.contenders
     )
-    compared = [one for one in contenders if one.excluded is None]
+    compared = [one for one in contenders if one.exclusion_reason is None]
     machine = evaluation.machine
     uncertainty = machine.uncertainty if machine else 0.0
-    circumstances = recipe.circumstances
-    is_once = circumstances.used == "once"
+    circumstances = recipe.usage
+    is_once = circumstances.recurrence == "once"
     # With a horizon of one month "per month" and "once" are the same, so x counts total requests.
     horizon = 1.0 if is_once else HORIZON_MONTHS
-    right = [one for one in compared if one.correct.expected > 0]
+    right = [one for one in compared if one.accuracy.expected > 0]
     spent = {"tuning_usd": tuning_usd} if tuning else {}
     if decision_seconds is not None:
         # The setup's own machine time is inside decision_seconds; what remains was charged by
@@ -179,10 +179,10 @@ def build_cost_report(
         requests_per_month=circumstances.requests_per_month,
         horizon_months=horizon,
         is_once=is_once,
-        cheapest=find_break_even_points(
+        break_even_points=find_break_even_points(
             compared, horizon, is_once=is_once, uncertainty=uncertainty
         ),
-        cheapest_correct=find_break_even_points(
+        break_even_points_per_correct=find_break_even_points(
             right, horizon, is_once=is_once, each_correct=True, uncertainty=uncertainty
         ),
         predictions=_compare_predictions(estimate, spent),
@@ -201,24 +201,24 @@ def _compute_contender_cost(one: Contender, inputs: _CostInputs) -> ContenderCos
             name=one.name,
             kind=one.kind,
             parts=(),
-            correct=_estimate_correct_rate(one, inputs),
+            accuracy=_estimate_correct_rate(one, inputs),
             usd_per_1000_correct=None,
-            excluded=why,
+            exclusion_reason=why,
         )
     inference = _compute_inference_cost(one, inputs)
     parts = [*_list_one_time_costs(one, inputs), *_list_monthly_costs(one, inputs), inference]
     excluded = find_disqualification(
-        one, inputs.evaluation.metric, inputs.recipe.bar, inputs.recipe.circumstances
+        one, inputs.evaluation.metric, inputs.recipe.requirements, inputs.recipe.usage
     )
     return ContenderCost(
         name=one.name,
         kind=one.kind,
         parts=tuple(part for part in parts if part.usd.high > 0 or part is inference),
-        correct=_estimate_correct_rate(one, inputs),
+        accuracy=_estimate_correct_rate(one, inputs),
         usd_per_1000_correct=_compute_cost_per_correct(
             1000 * inference.usd.expected, one.metrics.get(inputs.evaluation.metric)
         ),
-        excluded=excluded,
+        exclusion_reason=excluded,
     )
 
 
@@ -228,14 +228,14 @@ def _exclude_if_worse(
     """The cost, marked as excluded if the paired difference to the winner has the contender
     significantly worse.
     """
-    if winner is None or cost.excluded is not None:
+    if winner is None or cost.exclusion_reason is not None:
         return cost
     for pair in evaluation.comparisons:
         # A comparison is stored once, in either order.
         is_worse = (pair.a, pair.b) == (winner, cost.name) and pair.low > 0
         is_worse |= (pair.b, pair.a) == (winner, cost.name) and pair.high < 0
         if pair.metric == evaluation.metric and is_worse:
-            return cost.replace(excluded=f"it is significantly worse than {winner}")
+            return cost.replace(exclusion_reason=f"it is significantly worse than {winner}")
     return cost
 
 
@@ -251,7 +251,7 @@ def _estimate_correct_rate(one: Contender, inputs: _CostInputs) -> EstimateInter
 
 
 def _compute_answer_rate(score: Quantity) -> float:
-    return score.n / (score.n + score.failed) if score.n else 0.0
+    return score.n / (score.n + score.n_failed) if score.n else 0.0
 
 
 def _compute_cost_per_correct(usd_per_1000: float, score: Quantity | None) -> OpenInterval | None:
@@ -273,11 +273,11 @@ def _compute_inference_cost(one: Contender, inputs: _CostInputs) -> CostPart:
     """
     expected = one.usd_per_1000 / 1000
     if one.usage is not None and one.usage.usd_charged is not None:
-        return CostPart(what="inference", per="request", usd=make_point_interval(expected))
+        return CostPart(name="inference", unit="request", usd=make_point_interval(expected))
     if one.token_price is None:
         low, high = _estimate_speed_factors(inputs.evaluation)
         usd = EstimateInterval(low=low * expected, expected=expected, high=high * expected)
-        return CostPart(what="inference", per="request", usd=usd, moves_with=MACHINE_SPEED)
+        return CostPart(name="inference", unit="request", usd=usd, uncertainty_source=MACHINE_SPEED)
     price = one.token_price
     each = [
         (
@@ -288,12 +288,12 @@ def _compute_inference_cost(one: Contender, inputs: _CostInputs) -> CostPart:
         for answer in inputs.answers.get(one.name, ())
     ]
     if len(each) < 2:
-        return CostPart(what="inference", per="request", usd=make_point_interval(expected))
+        return CostPart(name="inference", unit="request", usd=make_point_interval(expected))
     return CostPart(
-        what="inference",
-        per="request",
+        name="inference",
+        unit="request",
         usd=_compute_mean_interval(each),
-        moves_with=f"the tokens of {one.name}",
+        uncertainty_source=f"the tokens of {one.name}",
     )
 
 
@@ -304,7 +304,7 @@ def _estimate_speed_factors(evaluation: Evaluation) -> tuple[float, float]:
     One pair for all contenders: the ratio for single requests is a median over them, because how
     busy the machine was while one contender ran is not a property of that contender.
     """
-    waiting = evaluation.machine.waiting if evaluation.machine else None
+    waiting = evaluation.machine.waiting_fraction if evaluation.machine else None
     idle = 1 - (waiting or 0.0)
     alone = [
         one.usage.latency_seconds / one.seconds_per_request
@@ -413,17 +413,17 @@ def estimate_months_between_changes(kind: str, recipe: Recipe) -> tuple[float, f
     Changing facts shorten the minimum of the contenders that have learned or indexed them (kinds
     "tuned" and "rag").
     """
-    usage_context = recipe.circumstances
-    if usage_context.used == "once":
+    usage_context = recipe.usage
+    if usage_context.recurrence == "once":
         return inf, inf, inf
     if recipe.cost.retune_months is not None:
         return recipe.cost.retune_months, recipe.cost.retune_months, recipe.cost.retune_months
-    if usage_context.task_changes is None:
+    if usage_context.task_change_frequency is None:
         most, expected, least = DEFAULT_MONTHS_BETWEEN_CHANGES
     else:
-        most = expected = least = MONTHS_BY_FREQUENCY[usage_context.task_changes]
-    if usage_context.facts_change is not None and get_contender_kind(kind).goes_stale:
-        least = min(least, MONTHS_BY_FREQUENCY[usage_context.facts_change])
+        most = expected = least = MONTHS_BY_FREQUENCY[usage_context.task_change_frequency]
+    if usage_context.fact_change_frequency is not None and get_contender_kind(kind).goes_stale:
+        least = min(least, MONTHS_BY_FREQUENCY[usage_context.fact_change_frequency])
     return most, expected, least
 
 
@@ -436,8 +436,8 @@ def _compare_predictions(
     expected = {"tuning_usd": estimate.usd, "decide_usd": estimate.decide_usd}
     return tuple(
         CostPrediction(
-            what=what,
-            foreseen=expected[what],
+            name=what,
+            estimated_usd=expected[what],
             actual_usd=actual,
             ratio=(
                 round(actual / expected[what].expected, 4) if expected[what].expected > 0 else None
@@ -452,7 +452,7 @@ def _list_assumptions(
 ) -> tuple[str, ...]:
     recipe, usage_context, hourly = (
         inputs.recipe,
-        inputs.recipe.circumstances,
+        inputs.recipe.usage,
         inputs.evaluation.machine_usd_per_hour,
     )
     default = Recipe.model_fields["machine_usd_per_hour"].default
@@ -481,7 +481,7 @@ def _list_assumptions(
         ),
         (
             "it is used once, so all costs are counted once"
-            if usage_context.used == "once"
+            if usage_context.recurrence == "once"
             else f"one-time costs are spread over {horizon:g} months"
         ),
         _describe_changes(recipe),
@@ -503,7 +503,7 @@ def _list_assumptions(
         sentences.append("hosting a tuned model has no fixed cost (cost.hosting_usd_per_month)")
     if usage_context.requests_per_month is None:
         sentences.append(
-            "the number of requests per month is not specified (circumstances.requests_per_month)"
+            "the number of requests per month is not specified (usage.requests_per_month)"
         )
     for one in inputs.evaluation.contenders:
         if one.token_price:
@@ -519,31 +519,32 @@ def _list_assumptions(
                 f"{one.name} costs as much per request as its file states, at any volume"
             )
     sentences += [
-        f"{one.name} is excluded from the cost comparison: {one.excluded}"
+        f"{one.name} is excluded from the cost comparison: {one.exclusion_reason}"
         for one in contenders
-        if one.excluded
+        if one.exclusion_reason
     ]
     return tuple(sentences)
 
 
 def _describe_changes(recipe: Recipe) -> str:
-    months, usage_context = recipe.cost.retune_months, recipe.circumstances
-    if usage_context.used == "once":
+    months, usage_context = recipe.cost.retune_months, recipe.usage
+    if usage_context.recurrence == "once":
         return "no maintenance cost"
     if months is not None:
         return (
             f"setup is repeated every {months:g} months, as set in the recipe (cost.retune_months)"
         )
-    if usage_context.task_changes is None:
+    if usage_context.task_change_frequency is None:
         return (
-            "how often the task changes is not specified (circumstances.task_changes): "
+            "how often the task changes is not specified (usage.task_change_frequency): "
             f"assumed is once in {DEFAULT_MONTHS_BETWEEN_CHANGES[1]:g} months (range: never to "
             f"every {DEFAULT_MONTHS_BETWEEN_CHANGES[2]:g} months)"
         )
-    if usage_context.task_changes == "never":
+    if usage_context.task_change_frequency == "never":
         return "the task never changes, so setup is not repeated"
     return (
-        f"the task changes {usage_context.task_changes}; setup and evaluation are repeated "
+        f"the task changes {usage_context.task_change_frequency}; setup and evaluation are"
+        " repeated "
         "each time"
     )
 
@@ -552,4 +553,6 @@ def _build_part(
     what: str, per: CostUnit, amount: EstimateInterval, moves_with: str = ""
 ) -> CostPart:
     is_sure = amount.low == amount.high
-    return CostPart(what=what, per=per, usd=amount, moves_with="" if is_sure else moves_with)
+    return CostPart(
+        name=what, unit=per, usd=amount, uncertainty_source="" if is_sure else moves_with
+    )

@@ -227,17 +227,17 @@ def _list_kind_work(kind: ContenderKind, workload: Workload, recipe: Recipe) -> 
     show, own, trials = (
         workload.format_instructions,
         workload.custom_prompts,
-        recipe.evaluation.trials,
+        recipe.evaluation.prompt_trials,
     )
     example = workload.tokens_read / max(1, workload.examples)
     if kind.uses_retrieval:
-        ks = (recipe.retrieval.k,) if recipe.retrieval.k else DEFAULT_KS
+        ks = (recipe.retrieval.top_k,) if recipe.retrieval.top_k else DEFAULT_KS
         with_found = tuple(1 + k * example / max(1.0, workload.prompt_tokens) for k in ks)
         # the tuned model reads bare questions, as in training; any other is also tried with an
         # instruction
         return [choose(len(ks) if kind.is_trained else 2 * len(ks), with_found)]
     if kind.shows_examples:
-        counts = list_powers_of_two(recipe.evaluation.shots)
+        counts = list_powers_of_two(recipe.evaluation.max_shots)
         shots, shown_tokens = 2 * len(counts), example * fmean(counts or (0,))
         shown_too = validation if show else 0  # the best shots again, with the format shown
         tested = tests if trials else 0
@@ -291,7 +291,7 @@ def estimate_probe_seconds(
     """Seconds of the general-ability probe before and after tuning: short questions, answers up to
     their limit or half of it.
     """
-    if recipe.bar.max_forgetting is None or not workload.test_examples:
+    if recipe.requirements.max_forgetting is None or not workload.test_examples:
         return make_point_interval(0.0)
     items = load_probe_items()
     rows = min(len(items), recipe.evaluation.batch_size)

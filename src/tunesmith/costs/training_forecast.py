@@ -147,10 +147,10 @@ def forecast(
         name: fit_correction(past, name, method, conditions) for name in ("seconds", "memory_bytes")
     }
     step, validation, reference = _sum_passes(profile)
-    reading = (training.evaluations + 1) * validation
+    reading = (training.num_evals + 1) * validation
     answers = scale_interval(
         estimate_generation_seconds(profile, workload, len(workload.answer_lengths), recipe),
-        training.evaluations,
+        training.num_evals,
     )
     looks = sum_intervals([make_point_interval(reading), answers])
     # the engine skips validation passes to stay in budget (engine/validation_budget.py)
@@ -171,7 +171,7 @@ def forecast(
         steps = max(1, int(left / (step * slower)))
         # training ends after the step and validation pass in progress
         budget = training.minutes * 60
-        over = step * slower + looks.high * slower / (training.evaluations + 1)
+        over = step * slower + looks.high * slower / (training.num_evals + 1)
         seconds = EstimateInterval(
             low=0.95 * budget, expected=budget, high=max(1.1 * budget, budget + over)
         )
@@ -184,28 +184,30 @@ def forecast(
     asked = lessons["seconds"].apply_to(deciding, idle)
     per_second = recipe.machine_usd_per_hour / 3600
     return Estimate(
-        how=method,
+        method=method,
         steps=steps,
         tokens_read=round(workload.tokens_read * steps / per_epoch),
         tokens_trained=round(workload.tokens_trained * steps / per_epoch),
         tokens_computed=round(profile.tokens_per_step * steps),
         plan=profile.plan,
         seconds=seconds,
-        parts={
+        breakdown={
             "steps": steps * step * slower,
             "looks": looks.expected * slower,
             "reference": reference * slower,
         },
-        asking_seconds=asked,
+        evaluation_seconds=asked,
         memory_bytes=lessons["memory_bytes"].apply_to(
             make_point_interval(profile.base_bytes + pace.used_bytes)
         ),
         usd=scale_interval(seconds, per_second),
         decide_usd=scale_interval(sum_intervals([seconds, asked]), per_second),
-        extent=_compute_training_length(workload, recipe, steps, step * slower, seconds.expected),
+        training_length=_compute_training_length(
+            workload, recipe, steps, step * slower, seconds.expected
+        ),
         load=conditions.load,
         waiting=conditions.waiting,
-        factors={name: lesson.middle for name, lesson in lessons.items()},
+        corrections={name: lesson.middle for name, lesson in lessons.items()},
         assumptions=_list_assumptions(profile, workload, recipe, lessons, method),
     )
 
@@ -235,12 +237,12 @@ def fit_correction(
         # The stored error is relative to a corrected estimate; times its factor it is relative to
         # the raw one.
         (
-            run.estimate_error[name] * run.estimate.factors.get(name, 1.0),
+            run.estimate_error[name] * run.estimate.corrections.get(name, 1.0),
             conditions.compute_weight(run),
         )
         for run in past
         if run.estimate is not None
-        and run.estimate.how == method
+        and run.estimate.method == method
         and name in run.estimate_error
         and conditions.is_comparable(run)
     ][:MAX_CORRECTION_RUNS]
@@ -278,8 +280,8 @@ def _compute_training_length(
         train_examples=workload.examples,
         seconds=seconds,
         step_seconds=step_seconds,
-        steps_per_pass=per_pass,
-        wanted_passes=get_default_epochs(workload.examples, recipe.method),
+        steps_per_epoch=per_pass,
+        default_epochs=get_default_epochs(workload.examples, recipe.method),
     )
 
 
@@ -302,7 +304,7 @@ def compute_estimate_ratios(run: Run) -> dict[str, float]:
         estimate is None
         or result is None
         or result.status != "finished"
-        or run.resumed
+        or run.resume_count
         or not result.steps
     ):
         return {}
@@ -311,13 +313,18 @@ def compute_estimate_ratios(run: Run) -> dict[str, float]:
             result.peak_memory_bytes / max(estimate.memory_bytes.expected, 1.0), 4
         )
     }
-    if result.ended_early:
+    if result.stopped_early:
         return memory
     is_timed, busier = result.planned_steps is None, 1.0
     if estimate.waiting is not None and result.waiting is not None:
         busier = work_share(estimate.waiting) / work_share(result.waiting)
-    if is_timed and estimate.extent and result.extent and estimate.extent.step_seconds > 0:
-        slower = result.extent.step_seconds / estimate.extent.step_seconds
+    if (
+        is_timed
+        and estimate.training_length
+        and result.training_length
+        and estimate.training_length.step_seconds > 0
+    ):
+        slower = result.training_length.step_seconds / estimate.training_length.step_seconds
         return {"seconds": round(slower / busier, 4), **memory}
     slower = (
         estimate.steps / result.steps
@@ -352,11 +359,12 @@ def _list_assumptions(
     if recipe.retrieval.documents is not None or recipe.evaluation.remote:
         said.append("not included: documents and remote models")
     if (
-        recipe.training.patience is not None
-        and recipe.training.patience < recipe.training.evaluations
+        recipe.training.early_stopping_patience is not None
+        and recipe.training.early_stopping_patience < recipe.training.num_evals
     ):
         said.append(
-            f"assumes no early stopping ({recipe.training.patience} consecutive validations "
+            f"assumes no early stopping ({recipe.training.early_stopping_patience} consecutive"
+            " validations "
             "without improvement would stop it)"
         )
     if profile.no_sharing_message:

@@ -26,7 +26,6 @@ from tunesmith.atomic_io import get_home_folder, replace_atomically, write_atomi
 from tunesmith.data.check import check_examples
 from tunesmith.data.prepare import build_split_record, compute_content_hash, prepare_split
 from tunesmith.data.read import LoadedDataset
-from tunesmith.data.render import TrainOn
 from tunesmith.records import (
     ChatTokenizer,
     CheckReport,
@@ -95,18 +94,20 @@ def prepare_with_cache(
     examples: Sequence[Example],
     tokenizer: ChatTokenizer,
     max_tokens: int,
-    train_on: TrainOn,
+    train_on_prompts: bool,
     method: Method,
 ) -> tuple[PreparedSplit, TokenArrays]:
     """`prepare_split`, from the cache when it ran before. Errors: as `prepare_split`."""
     if len(examples) < MIN_EXAMPLES:
-        return prepare_split(name, examples, tokenizer, max_tokens, train_on, method)
-    key = _compute_key(name, examples, tokenizer, max_tokens, train_on, method)
+        return prepare_split(name, examples, tokenizer, max_tokens, train_on_prompts, method)
+    key = _compute_key(name, examples, tokenizer, max_tokens, train_on_prompts, method)
     path = get_home_folder() / "prepared" / f"{key}.safetensors"
     known = _load_arrays(path)
     if known is not None:
         return build_split_record(name, known, tokenizer, max_tokens), known
-    prepared, arrays = prepare_split(name, examples, tokenizer, max_tokens, train_on, method)
+    prepared, arrays = prepare_split(
+        name, examples, tokenizer, max_tokens, train_on_prompts, method
+    )
     with suppress(OSError, SafetensorError):  # disk full or read-only: prepared again next time
         _save_arrays(path, arrays)
     return prepared, arrays
@@ -117,7 +118,7 @@ def _compute_key(
     examples: Sequence[Example],
     tokenizer: ChatTokenizer,
     max_tokens: int,
-    train_on: TrainOn,
+    train_on_prompts: bool,
     method: Method,
 ) -> str:
     # An id covers the content without the instruction that the recipe prepends, and ignores the
@@ -128,7 +129,16 @@ def _compute_key(
     ]
     hashes = _list_tokenizer_hashes(tokenizer)
     return compute_fingerprint(
-        [CACHE_VERSION, _get_version(), name, hashes, max_tokens, train_on, method, contents]
+        [
+            CACHE_VERSION,
+            _get_version(),
+            name,
+            hashes,
+            max_tokens,
+            train_on_prompts,
+            method,
+            contents,
+        ]
     )[:32]
 
 

@@ -7,7 +7,7 @@ Five kinds, the strongest first; a held-out example counts once, under its stron
     13-gram      a run of 13 words in both that is not boilerplate or a chain of set phrases
                  (`ngrams.py`)
     near         a copy with small changes (`near_copy.py`), found by MinHash, whose answer agrees
-    group        the same group (`data.group`)
+    group        the same group (`data.group_column`)
 
 The text compared is the whole prompt (every turn before the answer) without boilerplate, or a plain
 text as it is. Answers agree when they are equal; when they are not labels, also when half of their
@@ -15,7 +15,7 @@ text as it is. Answers agree when they are equal; when they are not labels, also
 answer does not help on this one.
 
 What follows (docs/decisions/016, 118): in a declared split, the same question or group
-(`BLOCKING_KINDS`) stops the run unless its kind is listed in `data.allow_leaks`; similarity
+(`BLOCKING_KINDS`) stops the run unless its kind is listed in `data.allow_contamination`; similarity
 (13-gram, near) gives a warning with the texts of some pairs, and the score without those examples
 is shown next to the full one. In a split that we chose, the train examples are left out; if that
 were over 10 % of them, the data is probably made from templates and needs a group column: nothing
@@ -64,7 +64,7 @@ def find_contamination(
                 continue
             leak = ContaminatedExample(
                 kind=kind,
-                side=side,
+                split=side,
                 held_out=held_out[i].id,
                 held_out_line=held_out[i].line,
                 train=train[j].id,
@@ -77,8 +77,8 @@ def find_contamination(
             found.setdefault(i, leak)
             in_training.setdefault((j, side), leak)
     return ContaminationReport(
-        found=tuple(sorted(found.values(), key=lambda leak: (leak.side, leak.held_out_line))),
-        in_training=tuple(sorted(in_training.values(), key=lambda leak: leak.train_line)),
+        examples=tuple(sorted(found.values(), key=lambda leak: (leak.split, leak.held_out_line))),
+        train_examples=tuple(sorted(in_training.values(), key=lambda leak: leak.train_line)),
     )
 
 
@@ -109,16 +109,18 @@ def resolve_contamination(
     # Only declared splits can stop a run; in our own split the train examples are dropped instead.
     given = {*(declared_splits or ()), *(() if test is None else ("test",))}
     leaks = find_contamination(*_select_splits(split, examples, test, declared_splits))
-    _check_allowed([leak for leak in leaks.found if leak.side in given], split, allow)
-    ours = {leak.train for leak in leaks.in_training if leak.side not in given}
+    _check_allowed([leak for leak in leaks.examples if leak.split in given], split, allow)
+    ours = {leak.train for leak in leaks.train_examples if leak.split not in given}
     templated = len(ours) > MAX_REMOVED_FRACTION * len(split.train)
     left_out = () if templated else tuple(id_ for id_ in split.train if id_ in ours)
     stays = templated or "test" in given
     settled = leaks.replace(
-        left_out=left_out,
-        allowed=tuple(allow),
-        templated=templated,
-        leaked=tuple(leak.held_out for leak in leaks.found if stays and leak.side == "test"),
+        removed_train_ids=left_out,
+        allowed_kinds=tuple(allow),
+        is_templated=templated,
+        contaminated_test_ids=tuple(
+            leak.held_out for leak in leaks.examples if stays and leak.split == "test"
+        ),
     )
     kept = tuple(id_ for id_ in split.train if id_ not in ours) if left_out else split.train
     return split.replace(train=kept), settled
@@ -143,22 +145,24 @@ def _select_splits(
 def describe_contamination(leaks: ContaminationReport, train: int) -> list[str]:
     """Sentences for the user; `train` counts the train examples before any was left out."""
     notes = []
-    if leaks.left_out:
+    if leaks.removed_train_ids:
         notes.append(
-            f"{len(leaks.left_out):,} of {train:,} train examples were left out because a held-out"
+            f"{len(leaks.removed_train_ids):,} of {train:,} train examples were left out because"
+            " a held-out"
             f" one is nearly the same ({leaks.format_summary(stays_in_training=False)}):"
             f" {leaks.format_pairs(stays_in_training=False)}"
         )
-    if leaks.templated:
+    if leaks.is_templated:
         notes.append(
-            f"held-out examples are like {len(leaks.in_training) / train:.0%} of the train"
+            f"held-out examples are like {len(leaks.train_examples) / train:.0%} of the train"
             f" examples ({leaks.format_summary()}), which looks like data made from templates:"
-            " nothing is left out. Name the column of what belongs together (data.group). For"
+            " nothing is left out. Name the column of what belongs together (data.group_column)."
+            " For"
             f" example {leaks.format_pairs()}"
         )
-    elif leaks.leaked:
+    elif leaks.contaminated_test_ids:
         notes.append(
-            f"{_format_resembling(len(leaks.leaked))}"
+            f"{_format_resembling(len(leaks.contaminated_test_ids))}"
             f" ({leaks.format_summary(stays_in_training=True)}){'; you allowed it' if set(leaks.count_by_kind()) & set(BLOCKING_KINDS) else ''}."  # noqa: E501
             " The score on the others is shown beside the full one. For example"
             f" {leaks.format_pairs(stays_in_training=True)}"
@@ -180,7 +184,7 @@ def _check_allowed(
     refused = [leak for leak in found if leak.kind in BLOCKING_KINDS and leak.kind not in allow]
     if not refused:
         return
-    names = [side for side in ("test", "validation") if any(leak.side == side for leak in refused)]
+    names = [side for side in ("test", "validation") if any(leak.split == side for leak in refused)]
     total = sum(len(getattr(split, side)) for side in names)
     kinds = ", ".join(
         kind
@@ -197,15 +201,16 @@ def _check_allowed(
             " ex", f" {' and '.join(names)} ex", 1
         ),
         at="; ".join(
-            f"{side} {name_places([leak.places[0] for leak in refused if leak.side == side])}"
+            f"{side} {name_places([leak.places[0] for leak in refused if leak.split == side])}"
             for side in names
         ),
         got=(
-            f"{ContaminationReport(found=tuple(refused)).format_summary()}: "
-            f"{ContaminationReport(found=tuple(refused)).format_pairs()}"
+            f"{ContaminationReport(examples=tuple(refused)).format_summary()}: "
+            f"{ContaminationReport(examples=tuple(refused)).format_pairs()}"
         ),
         hint=(
-            f"take them out of one side, or allow them: --set 'data.allow_leaks=[{kinds}]' keeps"
+            "take them out of one side, or allow them: --set"
+            f" 'data.allow_contamination=[{kinds}]' keeps"
             " them in training and shows the score on the other test examples too"
         ),
     )

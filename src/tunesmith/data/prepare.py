@@ -1,6 +1,6 @@
 """Convert examples to token arrays, and verify that the loss weights are where they should be.
 
-Nothing is ever truncated: an example over `max_tokens` is an error that says how much of its answer
+Nothing is ever truncated: an example over `max_length` is an error that says how much of its answer
 would be lost.
 
 The verification comes before step 1. On the token arrays, for all examples at once: each has a
@@ -19,7 +19,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tunesmith.data.pluralize import format_example_count
-from tunesmith.data.render import TrainOn
 from tunesmith.data.tokenization import (
     RejectedExample,
     compute_loss_weights,
@@ -50,7 +49,7 @@ def prepare_split(
     examples: Sequence[Example],
     tokenizer: ChatTokenizer,
     max_tokens: int,
-    train_on: TrainOn = "answers",
+    train_on_prompts: bool = False,
     method: Method = "sft",
 ) -> tuple[PreparedSplit, TokenArrays]:
     """Render, tokenize and weight the examples of one split as the method needs them.
@@ -71,7 +70,7 @@ def prepare_split(
     too_long: list[tuple[Place, float]] = []
     beyond: list[tuple[Place, frozenset[int]]] = []
     for batch, rendered, encoded in iterate_tokenized_batches(
-        conversations, tokenizer, train_on, refusals
+        conversations, tokenizer, train_on_prompts, refusals
     ):
         batch_weights = compute_loss_weights(rendered, encoded)
         batch_lengths = np.fromiter((len(e.ids) for e in encoded), np.int64, len(encoded))
@@ -121,7 +120,7 @@ def build_split_record(
         max_tokens=max_tokens,
         tokenizer_sha256=tokenizer.tokenizer_sha256,
         template_sha256=tokenizer.template_sha256,
-        content=compute_content_hash(arrays),
+        content_sha256=compute_content_hash(arrays),
     )
 
 
@@ -184,7 +183,7 @@ def prove_mask(
     shown: list[tuple[TextSpan, ...]] = []
     first = sequences.conversations[: count * sequences.per_example]
     # Tokenized again and compared: the text shown must be the text that is trained.
-    for _, rendered, encoded in iterate_tokenized_batches(first, tokenizer, "answers", refusals):
+    for _, rendered, encoded in iterate_tokenized_batches(first, tokenizer, False, refusals):
         for text, one in zip((r.text for r in rendered), encoded, strict=True):
             tokens_T, weights_T = arrays.get_sequence(len(shown))
             if not np.array_equal(tokens_T, one.ids):
@@ -197,7 +196,7 @@ def prove_mask(
             shown.append(_cut_spans(text, one, weights_T > 0))
     raise_rejected(refusals, len(first), "train")
     return MaskProof(
-        examples=tuple(shown), end_of_turn=tokenizer.end_of_turn, end_of_turn_trained=True
+        examples=tuple(shown), end_of_turn=tokenizer.end_of_turn, is_end_of_turn_trained=True
     )
 
 
@@ -205,7 +204,7 @@ def format_mask(proof: MaskProof) -> str:
     """The proof as plain text: spans between ⟦ and ⟧ are trained, the rest is only read."""
     blocks = [
         "".join(
-            f"{MASK_OPEN}{piece.text}{MASK_CLOSE}" if piece.trained else piece.text
+            f"{MASK_OPEN}{piece.text}{MASK_CLOSE}" if piece.is_trained else piece.text
             for piece in example
         )
         for example in proof.examples
@@ -223,7 +222,7 @@ def _cut_spans(text: str, encoded: TokenizedText, is_trained_T: np.ndarray) -> t
     borders = [*(np.flatnonzero(np.diff(is_trained_T)) + 1), len(is_trained_T)]
     for border in borders:
         end = len(text) if border == len(is_trained_T) else encoded.offsets[border][0]
-        pieces.append(TextSpan(text=text[position:end], trained=bool(is_trained_T[border - 1])))
+        pieces.append(TextSpan(text=text[position:end], is_trained=bool(is_trained_T[border - 1])))
         position = end
     return tuple(pieces)
 

@@ -17,7 +17,7 @@ turn within its own characters.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from tunesmith.data.content_spans import contains_control_token, find_content_ranges
 from tunesmith.data.template_coverage import TemplateCoverage
@@ -26,8 +26,6 @@ from tunesmith.records import ChatTokenizer, Example, Message, dump_canonical_js
 
 MAX_SHOWN_CHARACTERS = 30
 """Characters of a difference that one error message shows."""
-
-TrainOn = Literal["answers", "everything"]
 
 
 class WeightedSpan(NamedTuple):
@@ -63,9 +61,9 @@ class RenderError(Exception):
 class Renderer:
     """Renders examples with one tokenizer's template."""
 
-    def __init__(self, tokenizer: ChatTokenizer, train_on: TrainOn = "answers") -> None:
+    def __init__(self, tokenizer: ChatTokenizer, train_on_prompts: bool = False) -> None:
         self._tokenizer = tokenizer
-        self._train_on = train_on
+        self._train_on_prompts = train_on_prompts
         self._coverage = TemplateCoverage(tokenizer)
         self._frames: dict[tuple[object, ...], int | None] = {}
 
@@ -188,7 +186,7 @@ class Renderer:
             raise RenderError("template-drops", lost)
         content = self._find_content_ranges(example, whole)
         return RenderedExample(
-            text, tuple(spans if self._train_on == "answers" else _fill_gaps(spans)), content
+            text, tuple(spans if not self._train_on_prompts else _fill_gaps(spans)), content
         )
 
     def _find_turn_span(self, example: Example, i: int, whole: str) -> WeightedSpan | None:
@@ -206,7 +204,7 @@ class Renderer:
         before = self._tokenizer.render(messages[:i], example.tools, open_answer=True)
         after = whole if is_last else self._tokenizer.render(messages[: i + 1], example.tools)
         if not (after.startswith(before) and whole.startswith(after)):
-            if not is_last and not message.is_trained and self._train_on == "answers":
+            if not is_last and not message.is_trained and not self._train_on_prompts:
                 return None
             raise RenderError(
                 "template-not-prefix-preserving", _describe_difference(i, before, after, whole)

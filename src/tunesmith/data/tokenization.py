@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tunesmith.data.pluralize import format_example_count
-from tunesmith.data.render import RenderedExample, Renderer, RenderError, TrainOn
+from tunesmith.data.render import RenderedExample, Renderer, RenderError
 from tunesmith.errors import DataError, truncate_list
 from tunesmith.records import ChatTokenizer, Example, Place, TokenizedText, name_places
 
@@ -81,11 +81,11 @@ class RejectedExample(NamedTuple):
 def iterate_tokenized_batches(
     examples: Sequence[Example],
     tokenizer: ChatTokenizer,
-    train_on: TrainOn,
+    train_on_prompts: bool,
     rejected: list[RejectedExample],
 ) -> Iterator[tuple[list[Example], list[RenderedExample], list[TokenizedText]]]:
     """The examples that can be rendered, batch by batch; the others are appended to `rejected`."""
-    renderer = Renderer(tokenizer, train_on)
+    renderer = Renderer(tokenizer, train_on_prompts)
     renderer.render_ahead(examples[:BATCH_SIZE])
     for begin in range(0, len(examples), BATCH_SIZE):
         batch, rendered = [], []

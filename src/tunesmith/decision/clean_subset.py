@@ -18,9 +18,9 @@ def exclude_contaminated(evaluation: Evaluation) -> Evaluation | None:
     """The same contenders on the clean examples; None if nothing leaked or no clean score was
     stored.
     """
-    metric, leaked = evaluation.metric, set(evaluation.leaked)
+    metric, leaked = evaluation.metric, set(evaluation.contaminated)
     kept = tuple(example for example in evaluation.examples if example not in leaked)
-    if not leaked or not any(one.clean for one in evaluation.contenders):
+    if not leaked or not any(one.score_without_contaminated for one in evaluation.contenders):
         return None
     contenders = {one.name: _keep_clean_score(one, metric) for one in evaluation.contenders}
     share = len(kept) / len(evaluation.examples)
@@ -35,7 +35,7 @@ def exclude_contaminated(evaluation: Evaluation) -> Evaluation | None:
         "contenders": tuple(contenders.values()),
         "comparisons": comparisons,
         "examples": kept,
-        "leaked": (),
+        "contaminated": (),
     }
     return evaluation.replace(**changed)
 
@@ -44,8 +44,12 @@ def _keep_clean_score(contender: Contender, metric: str) -> Contender:
     """The contender with its clean score as its only score; without a clean score it has none and
     is disqualified.
     """
-    metrics = {} if contender.clean is None else {metric: contender.clean}
-    return contender.replace(metrics=metrics, clean=None)
+    metrics = (
+        {}
+        if contender.score_without_contaminated is None
+        else {metric: contender.score_without_contaminated}
+    )
+    return contender.replace(metrics=metrics, score_without_contaminated=None)
 
 
 def _rescale_comparison(
@@ -68,6 +72,6 @@ def _rescale_comparison(
         "high": high,
         "p": 2 * normal.cdf(-errors),
         "n": round(whole.n * fraction),
-        "needed_n": None,
+        "required_n": None,
     }
     return whole.replace(**changed)

@@ -20,18 +20,18 @@ from tunesmith.records import Requirements, UsageContext, Verdict
 from tunesmith.records.contender_kinds import ContenderKind, list_trained_verdicts, list_verdicts
 
 CONTEXT_DESCRIPTIONS: Mapping[str, str] = {
-    "task_changes": "how often the task itself changes",
-    "facts_change": "how often the facts behind it change",
-    "used": "whether it is used once or continuously",
+    "task_change_frequency": "how often the task itself changes",
+    "fact_change_frequency": "how often the facts behind it change",
+    "recurrence": "whether it is used once or continuously",
     "requests_per_month": "the number of requests per month",
-    "data_may_go": "where the data may be sent",
-    "longest_wait_seconds": "the maximum wait that users accept",
+    "data_residency": "where the data may be sent",
+    "max_wait_seconds": "the maximum wait that users accept",
 }
 
 DECISIVE_ANSWERS: Mapping[tuple[str, str], str] = {
-    ("task_changes", "weekly"): "the task changes every week",
-    ("facts_change", "daily"): "the facts change every day",
-    ("used", "once"): "it is used only once",
+    ("task_change_frequency", "weekly"): "the task changes every week",
+    ("fact_change_frequency", "daily"): "the facts change every day",
+    ("recurrence", "once"): "it is used only once",
 }
 """Answers that act as preferences. If one is missing and the data are inconclusive, the report
 states the verdict that the answer would lead to.
@@ -57,18 +57,20 @@ def list_context_preferences(usage_context: UsageContext) -> list[ContextPrefere
     module.
     """
     preferences = []
-    if usage_context.task_changes in ("weekly", "daily"):
+    if usage_context.task_change_frequency in ("weekly", "daily"):
         because = (
-            f"the task changes {usage_context.task_changes} and each change requires retraining"
+            f"the task changes {usage_context.task_change_frequency} and each change"
+            " requires retraining"
         )
         preferences.append(ContextPreference(list_trained_verdicts(), because, "prompting"))
-    if usage_context.facts_change in ("weekly", "daily"):
+    if usage_context.fact_change_frequency in ("weekly", "daily"):
         because = (
-            f"the facts change {usage_context.facts_change} and a tuned model only knows those "
+            f"the facts change {usage_context.fact_change_frequency} and a tuned model only knows"
+            " those "
             "it was trained on"
         )
         preferences.append(ContextPreference(list_verdicts(_keeps_facts), because, "retrieval"))
-    if usage_context.used == "once":
+    if usage_context.recurrence == "once":
         because = "it is used once and neither an index nor a tuned model would be reused"
         preferences.append(ContextPreference(list_verdicts(_has_setup), because, "prompting"))
     return preferences
@@ -96,6 +98,6 @@ def list_missing_context(usage_context: UsageContext, requirements: Requirements
     long users will wait.
     """
     missing = [name for name in CONTEXT_DESCRIPTIONS if getattr(usage_context, name) is None]
-    if requirements.max_latency_seconds is not None and "longest_wait_seconds" in missing:
-        missing.remove("longest_wait_seconds")
+    if requirements.max_latency_seconds is not None and "max_wait_seconds" in missing:
+        missing.remove("max_wait_seconds")
     return [CONTEXT_DESCRIPTIONS[name] for name in missing]

@@ -47,18 +47,21 @@ def _list_alternatives(
         gain = ceil(100 * max(duel.gain.difference for duel in result.open_comparisons)) / 100
         if 0 < gain < 1:
             condition = (
-                f"If a gain of {format_points(gain)} is not worth it to you (bar.min_gain={gain:g})"
+                f"If a gain of {format_points(gain)} is not worth it to you"
+                f" (requirements.min_gain={gain:g})"
             )
             yield condition, replace(inputs, requirements=bar.replace(min_gain=gain))
     if result.best is not None and not has_proven_min_score(inputs.get_score(result.best), bar):
         # Rounded down, so that the lower bound of the interval still reaches it.
         least = floor(100 * inputs.get_score(result.best).low) / 100
-        condition = f"If {format_percent(least)} is good enough for you (bar.min_score={least:g})"
+        condition = (
+            f"If {format_percent(least)} is good enough for you (requirements.min_score={least:g})"
+        )
         yield condition, replace(inputs, requirements=bar.replace(min_score=least))
     for (name, answer), words in DECISIVE_ANSWERS.items():
         if getattr(circumstances, name) is None:
             answered = circumstances.replace(**{name: answer})
             yield (
-                f"If {words} (circumstances.{name}={answer})",
+                f"If {words} (usage.{name}={answer})",
                 replace(inputs, usage_context=answered),
             )

@@ -102,9 +102,9 @@ def list_warnings(
         )
         yield (
             f"Tuning reduces general ability by {_format_drop(drop)}, more than the allowed "
-            f"{format_points(limit)} (bar.max_forgetting){sure}."
+            f"{format_points(limit)} (requirements.max_forgetting){sure}."
         )
-    leaked, tested = len(inputs.evaluation.leaked), len(inputs.evaluation.examples)
+    leaked, tested = len(inputs.evaluation.contaminated), len(inputs.evaluation.examples)
     if leaked > MAX_CONTAMINATED_FRACTION * tested:
         yield (
             f"{leaked:,} of {tested:,} test examples ({format_percent(leaked / tested)}) "
@@ -144,10 +144,10 @@ def _explain_winner(result: RuleResult, winner: Contender, inputs: VerdictInput)
         f"{VERDICT_ADVICE[result.verdict]}: {winner.name} scores {format_with_interval(score)} in"
         f" {metric}{requirement}."
     )
-    if winner.clean is not None:
+    if winner.score_without_contaminated is not None:
         yield (
             f"On the test examples without contamination {winner.name} scores "
-            f"{format_with_interval(winner.clean)}, on all of them "
+            f"{format_with_interval(winner.score_without_contaminated)}, on all of them "
             f"{format_percent(score.value)}."
         )
     if result.verdict in list_trained_verdicts() and inputs.forgetting is not None:
@@ -288,10 +288,10 @@ def _describe_others(result: RuleResult, inputs: VerdictInput) -> Iterator[str]:
         if reason is not None:
             yield f"{contender.name} is disqualified: {reason}."
         score = contender.metrics.get(metric)
-        if score is not None and score.failed:
-            requests = score.n + score.failed
+        if score is not None and score.n_failed:
+            requests = score.n + score.n_failed
             yield (
-                f"{contender.name} has no score for {score.failed:,} of {requests:,} requests "
+                f"{contender.name} has no score for {score.n_failed:,} of {requests:,} requests "
                 "(failed or could not be judged); if all of them counted as wrong, it would "
                 f"score {format_percent(score.value * score.n / requests)}."
             )

@@ -33,7 +33,7 @@ def build_pair_table(evaluation: Evaluation) -> tuple[PairSummary, ...]:
             a=duel.costlier.name,
             b=duel.simpler.name,
             p=duel.p_value,
-            needed_n=None if duel.p_value <= ALPHA else duel.required_n,
+            required_n=None if duel.p_value <= ALPHA else duel.required_n,
         )
         for duel in compare_all_pairs(evaluation, pool, Requirements())
     )

@@ -239,10 +239,10 @@ def _estimate_n_to_prove(comparison: PairwiseComparison, requirements: Requireme
     gain = comparison.gain
     # The stored n comes from the test that produced p (McNemar, t); it holds for a single
     # comparison and grows with the squared ratio of standard errors in a family.
-    if requirements.min_gain == 0 and gain.needed_n is not None:
+    if requirements.min_gain == 0 and gain.required_n is not None:
         return max(
             ceil(
-                gain.needed_n
+                gain.required_n
                 * (
                     compute_required_standard_errors(comparison.family_size)
                     / compute_required_standard_errors()

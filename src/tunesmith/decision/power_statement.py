@@ -71,7 +71,7 @@ def build_power_statement(
     `measured` is None before any evaluation. `comparisons`: the number of more elaborate contenders
     that compete with the simplest. `groups`: the number of groups the examples form, None if they
     are independent. `train`: training examples that could be moved to the test split. `unused`:
-    test examples that `evaluation.test_limit` leaves out.
+    test examples that `evaluation.max_test_examples` leaves out.
     """
     beyond = _compute_excess_gain(requirements)
     target = requirements.min_gain + beyond
@@ -88,11 +88,11 @@ def build_power_statement(
     is_enough = n >= needed
     return PowerStatement(
         n=n,
-        wanted=target,
-        shows=shows,
-        needed=needed,
-        discordant=spread.disagreement_rate,
-        deviation=spread.standard_deviation,
+        target_gain=target,
+        min_detectable_gain=shows,
+        required_n=needed,
+        disagreement_rate=spread.disagreement_rate,
+        standard_deviation=spread.standard_deviation,
         is_assumed=measured is None,
         comparisons=rivals,
         groups=groups,
@@ -300,13 +300,16 @@ def _list_options(
             if unused >= missing
             else f"{missing - unused:,} more would still be needed"
         )
-        yield f"Use the {unused:,} test examples that evaluation.test_limit leaves out: {more}."
+        yield (
+            f"Use the {unused:,} test examples that evaluation.max_test_examples leaves out:"
+            f" {more}."
+        )
         missing -= unused
     if missing > 0 and train >= 2 * missing:
         share = math.ceil(100 * (n + unused + missing) / (n + unused + train)) / 100
         yield (
             f"Move {missing:,} of the {train:,} training examples to the test split "
-            f"(data.test_share={share:g} of train and test together)."
+            f"(data.test_fraction={share:g} of train and test together)."
         )
     if missing > 0:
         yield f"Label {missing:,} more test examples."

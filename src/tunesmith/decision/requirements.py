@@ -92,7 +92,7 @@ def find_disqualification(
 
 def fails_too_often(score: Quantity) -> bool:
     """Whether so many answers are missing that the others do not represent the requests."""
-    return score.failed > MAX_FAILURE_RATE * (score.n + score.failed)
+    return score.n_failed > MAX_FAILURE_RATE * (score.n + score.n_failed)
 
 
 def get_latency_seconds(contender: Contender) -> float | None:
@@ -113,7 +113,7 @@ def format_min_score(requirements: Requirements) -> str:
 def _check_failure_rate(score: Quantity) -> Iterator[str]:
     if fails_too_often(score):
         yield (
-            f"{score.failed:,} of {score.n + score.failed:,} requests have no answer that "
+            f"{score.n_failed:,} of {score.n + score.n_failed:,} requests have no answer that "
             f"could be scored, more than the allowed {format_percent(MAX_FAILURE_RATE)}"
         )
 
@@ -150,7 +150,7 @@ def _check_latency(
     """
     named = [
         limit
-        for limit in (requirements.max_latency_seconds, usage_context.longest_wait_seconds)
+        for limit in (requirements.max_latency_seconds, usage_context.max_wait_seconds)
         if limit is not None
     ]
     wait = get_latency_seconds(contender)
@@ -180,10 +180,10 @@ def _check_data_location(contender: Contender, usage_context: UsageContext) -> I
     """A token price identifies a provider. One in the user's own cloud charges nothing per token
     (docs/decisions/015).
     """
-    price, where = contender.token_price, usage_context.data_may_go
-    if price is None or where in (None, "anywhere"):
+    price, where = contender.token_price, usage_context.data_residency
+    if price is None or where in (None, "any"):
         return
     is_charged = price.usd_per_million_in > 0 or price.usd_per_million_out > 0
-    if where == "this machine" or is_charged:
-        allowed = "this machine" if where == "this machine" else "your own cloud"
+    if where == "local" or is_charged:
+        allowed = "this machine" if where == "local" else "your own cloud"
         yield f"it sends the data to a provider, but the data may not leave {allowed}"

@@ -39,7 +39,7 @@ def compute_training_length(
     """How long a training was, from its metric lines.
 
     `seconds` is its total duration, `validation_seconds` the part spent in validation passes;
-    `wanted_passes` are the epochs of the recipe.
+    `default_epochs` are the epochs of the recipe.
     """
     steps = [line for line in lines if line.kind == "step"]
     held_out = [line.loss for line in lines if line.kind == "validation" and line.loss is not None]
@@ -58,10 +58,10 @@ def compute_training_length(
         train_examples=train_examples,
         seconds=seconds,
         step_seconds=_compute_mean_step_seconds(lines),
-        wanted_passes=wanted_passes,
-        steps_per_pass=per_pass,
+        default_epochs=wanted_passes,
+        steps_per_epoch=per_pass,
         validation_seconds=validation_seconds,
-        fall=falls,
+        remaining_loss_drop=falls,
     )
 
 

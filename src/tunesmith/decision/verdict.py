@@ -124,18 +124,18 @@ def decide(
         verdict=result.verdict,
         winner=result.winner.name if result.winner else None,
         metric=evaluation.metric,
-        bar=requirements,
+        requirements=requirements,
         reasons=tuple(
             explain_verdict(result, case, find_decisive_answers(result, case, apply_rules))
         ),
-        needed_test_examples=result.required_n,
+        required_test_examples=result.required_n,
         evaluation=evaluation.fingerprint,
-        circumstances=usage_context,
+        usage_context=usage_context,
         forgetting=forgetting,
-        training=training,
+        training_length=training,
         warnings=tuple(list_warnings(result, on_clean, case)),
         summary=summarize_verdict(result, case),
-        beside=list_summary_contenders(evaluation, result.winner),
+        key_contenders=list_summary_contenders(evaluation, result.winner),
         gain=find_reference_gain(evaluation, result.winner.name) if result.winner else None,
         pairs=build_pair_table(evaluation),
     )

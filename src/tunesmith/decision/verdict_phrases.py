@@ -41,7 +41,7 @@ def format_busy_machine(machine: MachineTime) -> str:
     """
     return (
         "the machine was busy: this process waited for a processor core "
-        f"{machine.waiting or 0.0:.0%} of the time, so times and costs are uncertain"
+        f"{machine.waiting_fraction or 0.0:.0%} of the time, so times and costs are uncertain"
     )
 
 

@@ -43,7 +43,7 @@ def train_adapter(
     validation). `stop` is called after each step; it and Ctrl-C end the training as "interrupted"
     with the best adapter, or the current one if none was validated yet. If interrupted before the
     first step, `steps` is 0 and no folder is written. Work that can be discarded (trials,
-    validation passes, reference log-probabilities) runs inside `at_once()`, which may raise
+    validation passes, reference log-probabilities) runs inside `max_concurrency()`, which may raise
     `KeyboardInterrupt`. `on_line` receives every metric line; `on_progress` the progress of the
     work before the first step (name, done, total). With `checkpointing` the training is
     checkpointed on the way, or resumes from a checkpoint.
@@ -127,6 +127,6 @@ def _build_result(state: TrainerState, status: RunStatus) -> TrainingResult:
         peak_memory_bytes=get_peak_memory_bytes(state.device),
         trainable_parameters=sum(weight.numel() for weight in state.weights.values()),
         plan=state.training_step.plan,
-        ended_early=status == "finished" and progress.looks < progress.evaluations,
+        stopped_early=status == "finished" and progress.validations < progress.planned_validations,
         validation_seconds=progress.validation_seconds,
     )

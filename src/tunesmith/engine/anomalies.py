@@ -22,19 +22,19 @@ def should_skip_step(
     error: TrainingError, policy: Literal["stop", "skip"], progress: TrainingProgress
 ) -> bool:
     """Whether this failed step may be skipped; counts consecutive failed steps in `progress`."""
-    progress.bad_in_a_row += 1
+    progress.consecutive_bad_steps += 1
     return (
         policy == "skip"
         and error.code in NON_FINITE_CODES
-        and progress.bad_in_a_row <= MAX_CONSECUTIVE_BAD_STEPS
+        and progress.consecutive_bad_steps <= MAX_CONSECUTIVE_BAD_STEPS
     )
 
 
 def describe_loss_spike(loss: float, progress: TrainingProgress) -> str | None:
     """A warning if the loss of an applied step is a spike, else None; updates the running mean."""
-    progress.bad_in_a_row = 0
-    usual = loss if progress.usual_loss is None else progress.usual_loss
-    progress.usual_loss = 0.9 * usual + 0.1 * loss
+    progress.consecutive_bad_steps = 0
+    usual = loss if progress.mean_loss is None else progress.mean_loss
+    progress.mean_loss = 0.9 * usual + 0.1 * loss
     # The mean was updated first, but the spike is compared with the one before it.
     if loss <= SPIKE_FACTOR * max(usual, SPIKE_FLOOR_NATS):
         return None

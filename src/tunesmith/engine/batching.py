@@ -72,8 +72,8 @@ def split_into_micro_batches(
 ) -> list[list[int]]:
     """Split a batch into as few micro-batches as fit, of about equal size.
 
-    A micro-batch has at most `max_examples` examples and `max_tokens` tokens, those of its forest
-    or of its padded rows; an example that exceeds `max_tokens` gets its own.
+    A micro-batch has at most `max_examples` examples and `max_length` tokens, those of its forest
+    or of its padded rows; an example that exceeds `max_length` gets its own.
     """
     first = [select_needed_tokens(arrays, arrays.get_sequence_range(e)[0]) for e in batch]
     if as_forest:

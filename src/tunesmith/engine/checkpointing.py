@@ -83,7 +83,7 @@ class Checkpointer:
         """
         if self.config is None or self.saved_progress == (
             state.progress.step,
-            state.progress.looks,
+            state.progress.validations,
         ):
             return
         values = state.state_dict()
@@ -94,4 +94,4 @@ class Checkpointer:
 
     def _record_save(self, state: TrainerState) -> None:
         self.last_saved_seconds = state.progress.seconds
-        self.saved_progress = state.progress.step, state.progress.looks
+        self.saved_progress = state.progress.step, state.progress.validations

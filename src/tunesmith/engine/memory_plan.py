@@ -131,7 +131,7 @@ def build_memory_request(
     steps = list(islice(iterate_batches(len(train), recipe.batch_size, seed), MAX_SAMPLED_STEPS))
     preferred = get_preferred_tokens(training_step.loaded)
     return MemoryRequest(
-        train, steps, training_step.no_forest_reason is None, preferred, recipe.micro_batch
+        train, steps, training_step.no_forest_reason is None, preferred, recipe.micro_batch_size
     )
 
 
@@ -163,7 +163,7 @@ def find_plan(request: MemoryRequest, trial: MemoryTrial, budget_bytes: int) -> 
                 f" fit into {max(budget_bytes, 0) / 1e9:,.1f} GB"
             ),
             hint=(
-                "lower data.max_tokens, raise training.memory_gb if it is set, or use a smaller"
+                "lower data.max_length, raise training.memory_gb if it is set, or use a smaller"
                 " model"
             ),
         )
@@ -203,8 +203,8 @@ class _ProbeResult:
 
     def to_plan(self, request: MemoryRequest, budget_bytes: int) -> MemoryPlan:
         return MemoryPlan(
-            most_tokens=self.tokens,
-            most_examples=request.example_limit,
+            max_tokens=self.tokens,
+            max_examples=request.example_limit,
             checkpointing=self.checkpointing,
             bytes_per_token=self.bytes_per_token,
             budget_bytes=budget_bytes,

@@ -22,7 +22,7 @@ from tunesmith.engine.memory import limit_kernel_cache
 from tunesmith.engine.model_view import check_sizes, convert_load_errors, open_view
 from tunesmith.errors import ModelError, truncate_list
 
-Precision = Literal["auto", "bf16", "float32"]
+Precision = Literal["auto", "bfloat16", "float32"]
 LEGACY_BUFFERS = (".inv_freq", ".masked_bias", ".attn.bias", ".attention.bias", ".position_ids")
 """Suffixes of buffers that older versions of transformers stored with the weights, although they
 are computed.
@@ -107,7 +107,9 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """The dtype of the frozen weights and of the computation."""
     if precision == "float32":
         return torch.float32
-    return torch.bfloat16 if precision == "bf16" or has_bfloat16_matmul(device) else torch.float32
+    return (
+        torch.bfloat16 if precision == "bfloat16" or has_bfloat16_matmul(device) else torch.float32
+    )
 
 
 def get_local_dtype(precision: Precision) -> str:

@@ -181,7 +181,7 @@ def conditions_of(recipe: Recipe) -> dict[str, str]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return {
         "threads": str(torch.get_num_threads()),
-        "dtype": str(choose_dtype(recipe.training.precision, device)),
+        "dtype": str(choose_dtype(recipe.training.dtype, device)),
         "accelerator": str(get_accelerator_name(device)),
         "method": recipe.method,
         "adapter": recipe.adapter.model_dump_json(),
@@ -302,7 +302,7 @@ def _build_slice_error(folder: str | Path, error: BaseException) -> ModelError:
 def _build_slice(folder: str | Path, recipe: Recipe, layers: int) -> LoadedModel:
     """A model with only the first `layers` layers and random weights. Errors: `ModelError`."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = choose_dtype(recipe.training.precision, device)
+    dtype = choose_dtype(recipe.training.dtype, device)
     try:
         with open_view(Path(folder), weights_needed=False) as view, silence_transformers():
             config = AutoConfig.from_pretrained(
@@ -321,7 +321,7 @@ def _build_slice(folder: str | Path, recipe: Recipe, layers: int) -> LoadedModel
     except LOAD_ERRORS as error:
         raise _build_slice_error(folder, error) from None
     model.requires_grad_(False).eval()
-    if recipe.adapter.kind == "qlora":
+    if recipe.adapter.load_in_4bit:
         quantize_to_four_bits(model, device)
     model.to(device)
     fuse(model)
@@ -358,12 +358,12 @@ def _build_profile(
     wish = build_memory_request(training_step, train, recipe.training, recipe.seed)
     budget = compute_memory_budget(device, recipe.training, int(base_bytes + weights)) - kept
     plan = find_plan(wish, trial, budget)
-    computed = [wish.count_step_tokens(train, step, plan.most_tokens) for step in wish.steps]
-    look_tokens = wish.count_step_tokens(validation, range(len(validation)), plan.most_tokens)
+    computed = [wish.count_step_tokens(train, step, plan.max_tokens) for step in wish.steps]
+    look_tokens = wish.count_step_tokens(validation, range(len(validation)), plan.max_tokens)
     worst = sort_by_length_desc(train)[: recipe.training.batch_size]
     largest = max(
         count_computed_tokens(train, piece, as_forest=wish.as_forest)
-        for piece in wish.split_step(train, worst, plan.most_tokens)
+        for piece in wish.split_step(train, worst, plan.max_tokens)
     )
     held = max(weights + kept + plan.bytes_per_token * largest, loading)
     # The reference model reads the further sequences of a method as well.
@@ -410,12 +410,12 @@ def _rates(
     stepper.set_plan(prospect.plan)
     model = stepper.loaded.model
     batch = next(iterate_batches(len(train), recipe.training.batch_size, recipe.seed))
-    most_tokens = min(prospect.plan.most_tokens, MAX_TIMED_TOKENS)
+    most_tokens = min(prospect.plan.max_tokens, MAX_TIMED_TOKENS)
     arrays = prepare_arrays(stepper.method, truncate_to_tail(train, batch, most_tokens))
     arrays = arrays.with_zero_reference(by_token=stepper.method.reference == "tokens")
     wish = build_memory_request(stepper, arrays, recipe.training, recipe.seed)
     piece = wish.split_step(arrays, range(len(arrays)), most_tokens)[0]
-    tokens = wish.count_step_tokens(arrays, piece, prospect.plan.most_tokens)
+    tokens = wish.count_step_tokens(arrays, piece, prospect.plan.max_tokens)
     model.train()
     step_seconds = _measure_seconds(lambda: stepper.backward(arrays, piece, 1))
     masters = [_get_master_weight(weight) for weight in model.parameters() if weight.requires_grad]

@@ -34,31 +34,43 @@ def compute_lr_multiplier(progress: float, warmup_share: float, decay: Decay) ->
 STATE_FIELDS = (
     "step",
     "step_seconds",
-    "look_seconds",
-    "looks",
-    "looks_without_gain",
+    "last_validation_seconds",
+    "validations",
+    "validations_without_gain",
     "lowest_loss",
     "tokens_read",
     "tokens_trained",
-    "bad_in_a_row",
-    "usual_loss",
-    "evaluations",
-    "look_examples",
+    "consecutive_bad_steps",
+    "mean_loss",
+    "planned_validations",
+    "validation_examples",
     "validation_seconds",
 )
 """The fields of `TrainingProgress` that a checkpoint stores, in addition to the elapsed seconds."""
+
+OLD_STATE_NAMES = {
+    "last_validation_seconds": "look_seconds",
+    "validations": "looks",
+    "validations_without_gain": "looks_without_gain",
+    "consecutive_bad_steps": "bad_in_a_row",
+    "mean_loss": "usual_loss",
+    "planned_validations": "evaluations",
+    "validation_examples": "look_examples",
+}
+"""Field -> its name in checkpoints of earlier versions."""
 
 
 @dataclass
 class TrainingProgress:
     """How far a training is. Exactly one of `planned_steps` and `budget_seconds` is set.
 
-    `looks`: index of the last validation pass, 0 for the base model's, -1 before it.
-    `looks_without_gain`: passes since the last one with the best score or the lowest loss so far.
-    `usual_loss`: running mean of the training loss, None before step 1. `bad_in_a_row`: consecutive
-    failed steps. `evaluations`: planned passes after the base model's, each over the first
-    `look_examples` of the validation split (None: all of it). `look_seconds`: duration of the last
-    pass; `validation_seconds`: of all of them so far.
+    `validations`: index of the last validation pass, 0 for the base model's, -1 before it.
+    `validations_without_gain`: passes since the last one with the best score or the lowest loss so
+    far. `mean_loss`: running mean of the training loss, None before step 1.
+    `consecutive_bad_steps`: consecutive failed steps. `planned_validations`: planned passes after
+    the base model's, each over the first `validation_examples` of the validation split (None: all
+    of it). `last_validation_seconds`: duration of the last pass; `validation_seconds`: of all of
+    them so far.
     """
 
     planned_steps: int | None
@@ -66,16 +78,16 @@ class TrainingProgress:
     clock: Callable[[], float] = time.monotonic
     step: int = 0
     step_seconds: float = 0.0
-    look_seconds: float = 0.0
-    looks: int = -1
-    looks_without_gain: int = 0
+    last_validation_seconds: float = 0.0
+    validations: int = -1
+    validations_without_gain: int = 0
     lowest_loss: float | None = None
     tokens_read: int = 0
     tokens_trained: int = 0
-    bad_in_a_row: int = 0
-    usual_loss: float | None = None
-    evaluations: int = 1
-    look_examples: int | None = None
+    consecutive_bad_steps: int = 0
+    mean_loss: float | None = None
+    planned_validations: int = 1
+    validation_examples: int | None = None
     validation_seconds: float = 0.0
     start_seconds: float = field(init=False)
 
@@ -88,7 +100,9 @@ class TrainingProgress:
         epochs, minutes = training.epochs, training.minutes
         steps = None if epochs is None else max(1, round(epochs * steps_per_epoch))
         budget = None if minutes is None else minutes * 60
-        return cls(planned_steps=steps, budget_seconds=budget, evaluations=training.evaluations)
+        return cls(
+            planned_steps=steps, budget_seconds=budget, planned_validations=training.num_evals
+        )
 
     @property
     def seconds(self) -> float:
@@ -103,7 +117,8 @@ class TrainingProgress:
         """Continue from a checkpoint's state: its counters and its elapsed time."""
         for name in STATE_FIELDS:
             # A checkpoint of an older version may lack a counter that was added later.
-            setattr(self, name, state.get(name, getattr(self, name)))
+            earlier = state.get(OLD_STATE_NAMES.get(name, name), getattr(self, name))
+            setattr(self, name, state.get(name, earlier))
         self.start_seconds = self.clock() - state["seconds"]
 
     @property
@@ -115,15 +130,17 @@ class TrainingProgress:
 
     def record_validation(self, number: int, seconds: float, loss: float, *, is_best: bool) -> None:
         """Record validation pass `number`; the base model's sets the first lowest loss."""
-        self.looks, self.look_seconds = number, seconds
+        self.validations, self.last_validation_seconds = number, seconds
         self.validation_seconds += seconds
         is_lowest = self.lowest_loss is None or loss < self.lowest_loss
         self.lowest_loss = loss if is_lowest else self.lowest_loss
-        self.looks_without_gain = 0 if is_best or is_lowest else self.looks_without_gain + 1
+        self.validations_without_gain = (
+            0 if is_best or is_lowest else self.validations_without_gain + 1
+        )
 
     def has_exhausted_patience(self, patience: int | None) -> bool:
         """Whether `patience` passes in succession had no best score and no lowest loss."""
-        return patience is not None and self.looks_without_gain >= patience
+        return patience is not None and self.validations_without_gain >= patience
 
     @property
     def next_step_midpoint(self) -> float:
@@ -137,4 +154,4 @@ class TrainingProgress:
         """The budget minus the time of the last validation pass, but at least a tenth of it, so
         that something is trained."""
         assert self.budget_seconds is not None
-        return max(self.budget_seconds - self.look_seconds, self.budget_seconds / 10)
+        return max(self.budget_seconds - self.last_validation_seconds, self.budget_seconds / 10)

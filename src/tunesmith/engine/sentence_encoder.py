@@ -32,7 +32,7 @@ MAX_BATCH_TOKENS = 4096
 
 
 class SentenceEncoder:
-    """An encoder and its tokenizer; longer texts are truncated to `max_tokens` tokens."""
+    """An encoder and its tokenizer; longer texts are truncated to `max_length` tokens."""
 
     def __init__(self, folder: Path, max_tokens: int) -> None:
         limit_kernel_cache()

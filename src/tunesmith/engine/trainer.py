@@ -99,14 +99,19 @@ class Trainer:
             # Number of the validation pass that is due. The base model's pass (0) comes first even
             # when planning and trials have used a part of the time budget.
             due = (
-                0 if progress.looks < 0 else int(progress.completed_fraction * progress.evaluations)
+                0
+                if progress.validations < 0
+                else int(progress.completed_fraction * progress.planned_validations)
             )
             # Skip a pass in the middle that would leave too little time for the last one.
-            if 0 <= progress.looks < due < progress.evaluations and is_last_pass_at_risk(progress):
-                progress.looks = due
-            is_interrupted = due > progress.looks and not self._validate(score, due, at_once)
-            is_over = due == progress.evaluations or progress.has_exhausted_patience(
-                self.recipe.patience
+            if (
+                0 <= progress.validations < due < progress.planned_validations
+                and is_last_pass_at_risk(progress)
+            ):
+                progress.validations = due
+            is_interrupted = due > progress.validations and not self._validate(score, due, at_once)
+            is_over = due == progress.planned_validations or progress.has_exhausted_patience(
+                self.recipe.early_stopping_patience
             )
             if is_interrupted or (stop() and not is_over):
                 self.checkpointer.save(self.state)
@@ -122,7 +127,7 @@ class Trainer:
         progress, recipe, began = self.progress, self.recipe, self.progress.seconds
         failpoints.hit("train.step")
         rate = self.peak_rate * compute_lr_multiplier(
-            progress.next_step_midpoint, recipe.warmup_share, recipe.decay
+            progress.next_step_midpoint, recipe.warmup_ratio, recipe.lr_scheduler
         )
         # `train()` walks over all modules, so it is called only when needed.
         if not self.model.training:
@@ -132,7 +137,7 @@ class Trainer:
             self.state.trainable.collect_gradients()
             # Both checks, of loss and gradient norm, come before the optimizer: a bad step never
             # reaches the moments.
-            norm = clip_gradient(self.parameters, recipe.clip_norm, batch, progress.step + 1)
+            norm = clip_gradient(self.parameters, recipe.max_grad_norm, batch, progress.step + 1)
         except TrainingError as error:
             self._skip(error)
             return
@@ -161,7 +166,7 @@ class Trainer:
 
     def _skip(self, error: TrainingError) -> None:
         """Skip a step with a non-finite loss or gradient, if allowed; no weight has changed."""
-        if not should_skip_step(error, self.recipe.on_bad_step, self.progress):
+        if not should_skip_step(error, self.recipe.on_nonfinite, self.progress):
             raise error
         self.state.optimizer.zero_grad(set_to_none=True)
         # The trained weights may be separate float32 copies (`adapters/full_finetune.py`), so both
@@ -196,11 +201,11 @@ class Trainer:
             return progress.seconds - began
 
         begin = progress.seconds
-        progress.look_examples = count_examples_that_fit(
+        progress.validation_examples = count_examples_that_fit(
             len(self.validation), allowance, seconds_of
         )
         progress.validation_seconds += progress.seconds - begin
-        if progress.look_examples == 0:
+        if progress.validation_examples == 0:
             self.untold = describe_unvalidated(progress)
 
     def _validate(self, score: ScoreFunction | None, number: int, at_once: AtOnce) -> bool:
@@ -213,14 +218,14 @@ class Trainer:
         pass of the base model no other one is made.
         """
         progress, began = self.progress, self.progress.seconds
-        if progress.look_examples == 0:
-            progress.looks = number
+        if progress.validation_examples == 0:
+            progress.validations = number
             return True
         # Training leaves holes in the heap; generation needs memory for the keys and values of many
         # answers.
         release_unused_memory()
         self.model.eval()
-        examples = progress.look_examples or len(self.validation)
+        examples = progress.validation_examples or len(self.validation)
         try:
             with at_once():
                 loss, accuracy = self.training_step.validate(self.validation, examples)
@@ -262,9 +267,12 @@ class Trainer:
         reported, but it cannot become the best.
         """
         progress = self.progress
-        progress.looks, progress.validation_seconds = number, progress.validation_seconds + seconds
+        progress.validations, progress.validation_seconds = (
+            number,
+            progress.validation_seconds + seconds,
+        )
         if progress.step == 0:
-            progress.look_examples = 0
+            progress.validation_examples = 0
         warning = CUT_NOTICE if progress.step else describe_unvalidated(progress)
         self.on_line(self._build_metric_line("validation", loss, warning=warning))
 
@@ -272,8 +280,8 @@ class Trainer:
         """After the base model's pass: set the number of further passes that fit; return the
         user-visible notes.
         """
-        progress, planned = self.progress, self.recipe.evaluations
-        progress.evaluations = count_passes_that_fit(planned, progress)
+        progress, planned = self.progress, self.recipe.num_evals
+        progress.planned_validations = count_passes_that_fit(planned, progress)
         thinned = describe_thinning(progress, planned, len(self.validation))
         return "; ".join(filter(None, (self.training_step.no_sharing_message, thinned))) or None
 

@@ -173,9 +173,9 @@ class TrainingStep:
                 "Memory ran out with a single example at once.",
                 at=where,
                 got=f"the longest example there has {longest:,} tokens",
-                hint="lower data.max_tokens, or use a smaller model",
+                hint="lower data.max_length, or use a smaller model",
             ) from None
-        self.set_plan(self.plan.replace(most_examples=most // 2))
+        self.set_plan(self.plan.replace(max_examples=most // 2))
 
     def validate(
         self, arrays: TokenArrays, examples: int | None = None
@@ -263,7 +263,7 @@ class TrainingStep:
     def _split_batch(self, arrays: TokenArrays, batch: Sequence[int]) -> list[list[int]]:
         as_forest = self.no_forest_reason is None
         return split_into_micro_batches(
-            arrays, batch, self.plan.most_examples, self.plan.most_tokens, as_forest=as_forest
+            arrays, batch, self.plan.max_examples, self.plan.max_tokens, as_forest=as_forest
         )
 
     def _compute_logprobs(self, arrays: TokenArrays, piece: Sequence[int]) -> TokenLogprobs:
@@ -323,7 +323,7 @@ def _build_non_finite_error(
         f"The {what} is not finite; the step was not applied.",
         at=f"step {step}, train examples number {truncate_list(examples, 8)}",
         got=f"{'norm' if what == 'gradient' else what} {got}",
-        hint="lower training.learning_rate, or set training.precision to float32",
+        hint="lower training.learning_rate, or set training.dtype to float32",
     )
 
 

@@ -97,7 +97,7 @@ def count_passes_that_fit(planned: int, progress: TrainingProgress) -> int:
     if allowance is None:
         return planned
     left = allowance - progress.validation_seconds
-    return max(1, min(planned, int(left / max(progress.look_seconds, 1e-9))))
+    return max(1, min(planned, int(left / max(progress.last_validation_seconds, 1e-9))))
 
 
 def is_last_pass_at_risk(progress: TrainingProgress) -> bool:
@@ -105,22 +105,25 @@ def is_last_pass_at_risk(progress: TrainingProgress) -> bool:
     allowance = get_validation_allowance(progress)
     return (
         allowance is not None
-        and progress.validation_seconds + 2 * progress.look_seconds > allowance
+        and progress.validation_seconds + 2 * progress.last_validation_seconds > allowance
     )
 
 
 def describe_thinning(progress: TrainingProgress, planned: int, examples: int) -> str | None:
     """A sentence on skipped passes or unused validation examples, else None."""
-    fewer_passes = progress.evaluations < planned
-    fewer_examples = progress.look_examples is not None and progress.look_examples < examples
+    fewer_passes = progress.planned_validations < planned
+    fewer_examples = (
+        progress.validation_examples is not None and progress.validation_examples < examples
+    )
     if not (fewer_passes or fewer_examples) or progress.budget_seconds is None:
         return None
     count = (
-        f"{progress.evaluations:,} validation pass{'es' * (progress.evaluations != 1)} after step 0"
+        f"{progress.planned_validations:,} validation"
+        f" pass{'es' * (progress.planned_validations != 1)} after step 0"
     )
     parts = [f"{count} in place of {planned:,}"] if fewer_passes else []
     if fewer_examples:
-        parts.append(f"{progress.look_examples:,} of {examples:,} validation examples")
+        parts.append(f"{progress.validation_examples:,} of {examples:,} validation examples")
     return (
         f"{', on '.join(parts)}: otherwise validation would take more than a fifth of the "
         f"{progress.budget_seconds:,.0f} s"

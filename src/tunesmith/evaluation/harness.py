@@ -241,7 +241,9 @@ def score_answers(asked: ContenderAnswers, task: Task) -> ContenderAnswers:
 
 
 def _add_score(answer: Answer, score: dict[str, float] | ScoringFailure) -> Answer:
-    found = {"unscored": score.reason} if isinstance(score, ScoringFailure) else {"scores": score}
+    found = (
+        {"scoring_error": score.reason} if isinstance(score, ScoringFailure) else {"scores": score}
+    )
     # Not `model_copy`, which would skip the validation of scores.
     return Answer.model_validate({**dict(answer), **found})
 
@@ -259,10 +261,10 @@ def build_unscored_answers(
             tokens_in=completion.tokens_in,
             tokens_out=completion.tokens_out,
             seconds=completion.seconds + overhead_seconds,
-            finished=completion.finished,
+            is_complete=completion.finished,
             error=completion.error,
             tokens_shared=completion.tokens_shared,
-            way=completion.mode,
+            mode=completion.mode,
         )
         for example, completion in zip(examples, completions, strict=True)
     ]
@@ -320,7 +322,7 @@ def evaluate_answers(answered: Sequence[ContenderAnswers], task: Task) -> Evalua
             for a, b in combinations(answered, 2)
         ),
         machine_usd_per_hour=task.machine_usd_per_hour,
-        leaked=tuple(
+        contaminated=tuple(
             example.id for example in task.examples if example.id in task.contaminated_ids
         ),
         clusters=len(set(task.groups)) if task.groups else None,
@@ -360,7 +362,7 @@ def compare_contenders(
         high=difference.high,
         p=difference.p,
         n=difference.n,
-        needed_n=None if is_told else estimate_required_n(a_N - b_N, kept),
+        required_n=None if is_told else estimate_required_n(a_N - b_N, kept),
         test=difference.test,
         clusters=difference.clusters,
     )
@@ -399,7 +401,7 @@ def _summarize_contender(
     return Contender(
         name=profile.name,
         kind=profile.kind,
-        given=_describe_contender(asked, task.scorer),
+        description=_describe_contender(asked, task.scorer),
         metrics=metrics,
         seconds_per_request=seconds,
         tokens_in_per_request=tokens_in,
@@ -407,11 +409,11 @@ def _summarize_contender(
         usd_per_1000=1000 * (charged if price or told is not None else worked * usd_per_second),
         setup_seconds=profile.setup_seconds,
         setup_usd=profile.setup_seconds * usd_per_second + profile.setup_usd_charged,
-        chosen=profile.chosen,
-        clean=_score_without_contaminated(asked, task),
+        selection_notes=profile.selection_notes,
+        score_without_contaminated=_score_without_contaminated(asked, task),
         usage=asked.usage,
         token_price=price,
-        retrieval_hits=profile.retrieval_hits,
+        retrieval_hit_rate=profile.retrieval_hit_rate,
     )
 
 
@@ -421,7 +423,7 @@ def explain_answers(answers_given: Sequence[Answer], scorer: Scorer) -> str:
     be parsed by the scorer."""
     answers = [answer for answer in answers_given if answer.error is None]
     parts = [explain_reasoning([answer.text for answer in answers]).rstrip(".")]
-    cut = sum(not answer.finished for answer in answers)
+    cut = sum(not answer.is_complete for answer in answers)
     if cut:
         parts.append(f"{cut:,} of {len(answers):,} answers were cut at the token limit")
     if isinstance(scorer, ParsingScorer):
@@ -443,7 +445,7 @@ def explain_answers(answers_given: Sequence[Answer], scorer: Scorer) -> str:
 def _describe_contender(asked: ContenderAnswers, scorer: Scorer) -> str:
     """The contender's description, with facts about its answers."""
     facts = explain_answers(asked.answers, scorer)
-    return "; ".join(filter(None, (asked.spec.given, f"{facts}" if facts else "")))
+    return "; ".join(filter(None, (asked.spec.description, f"{facts}" if facts else "")))
 
 
 def _score_without_contaminated(asked: ContenderAnswers, task: Task) -> Quantity | None:
@@ -500,5 +502,5 @@ def _select_groups(groups: Sequence[str] | None, which: Sequence[int]) -> list[s
 
 def _build_quantity(interval: Interval, failed: int) -> Quantity:
     return Quantity(
-        value=interval.value, low=interval.low, high=interval.high, n=interval.n, failed=failed
+        value=interval.value, low=interval.low, high=interval.high, n=interval.n, n_failed=failed
     )

@@ -54,13 +54,17 @@ def fit_machine_time(asked: Sequence[ContenderAnswers]) -> MachineTime | None:
     deviation = sqrt(
         (float(errors_N @ errors_N) + PRIOR_CONTENDERS * PRIOR_RELATIVE_ERROR**2) / freedom
     )
-    waits = [one.usage.waiting for one in here if one.usage and one.usage.waiting is not None]
+    waits = [
+        one.usage.waiting_fraction
+        for one in here
+        if one.usage and one.usage.waiting_fraction is not None
+    ]
     return MachineTime(
         seconds={
             kind: float(rate) for kind, rate in zip(WORK_KINDS, rates_K, strict=True) if rate > 0
         },
         uncertainty=1.96 * deviation,
-        waiting=sum(waits) / len(waits) if waits else None,
+        waiting_fraction=sum(waits) / len(waits) if waits else None,
     )
 
 
@@ -91,6 +95,6 @@ def _count_work(one: ContenderAnswers) -> list[float]:
     uses_retrieval = one.spec.traits.uses_retrieval
     for answer in _select_answered(one):
         work["read"] += answer.tokens_in - answer.tokens_shared
-        work[answer.way] += 1 if answer.way == "picked" else answer.tokens_out
+        work[answer.mode] += 1 if answer.mode == "picked" else answer.tokens_out
         work["retrieved"] += uses_retrieval
     return [work[kind] for kind in WORK_KINDS]

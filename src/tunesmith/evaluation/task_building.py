@@ -94,7 +94,7 @@ def build_test_set(task: Task, train_answers: Iterable[str]) -> TestSet:
         metric=task.scorer.metric,
         examples=build_test_examples(task.examples),
         labels=tuple(labels),
-        leaked=tuple(sorted(task.contaminated_ids)),
+        contaminated=tuple(sorted(task.contaminated_ids)),
         machine_usd_per_hour=task.machine_usd_per_hour,
         seed=task.seed,
     )
@@ -135,7 +135,7 @@ def rebuild_task(test: TestSet) -> Task:
         test.scorer_reason,
         test.machine_usd_per_hour,
         test.seed,
-        frozenset(test.leaked),
+        frozenset(test.contaminated),
     )
 
 

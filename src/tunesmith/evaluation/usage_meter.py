@@ -104,7 +104,7 @@ class UsageMeter:
             latency_seconds=latency_seconds,
             peak_memory_bytes=self.peak_memory_bytes,
             energy_joules=self.energy_joules,
-            waiting=self.waiting_fraction,
+            waiting_fraction=self.waiting_fraction,
         )
 
 

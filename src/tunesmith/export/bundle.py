@@ -38,26 +38,26 @@ class AnswerMismatch(Record):
 
     example: str
     stored: str
-    bundle: str
+    reproduced: str
 
 
 class AnswersProof(Record):
-    """How many of the stored answers a bundle's answer.py reproduces; `asked` is 0 where a service
-    would charge for them.
+    """How many of the stored answers a bundle's answer.py reproduces; `compared` is 0 where a
+    service would charge for them.
     """
 
     contender: str
-    asked: int
-    same: int
-    differing: tuple[AnswerMismatch, ...] = ()
+    compared: int
+    matching: int
+    mismatches: tuple[AnswerMismatch, ...] = ()
 
     @property
     def sentence(self) -> str:
         """For example `answer.py gives 60 of 60 stored answers of rag`."""
-        if not self.asked:
+        if not self.compared:
             return f"no stored answers of {self.contender} were compared"
         return (
-            f"answer.py reproduces {self.same:,} of {self.asked:,} stored answers of "
+            f"answer.py reproduces {self.matching:,} of {self.compared:,} stored answers of "
             f"{self.contender}"
         )
 
@@ -119,7 +119,7 @@ def _build_local_settings(
 
     place = Path(model.identity.folder).resolve()
     is_here = place == to.resolve()
-    form = serving.form
+    form = serving.output_constraint
     return {
         "labels": list(form.labels) if form else [],
         "is_calibrated": serving.is_calibrated,
@@ -144,16 +144,18 @@ def _build_service_settings(serving: InferenceConfig, remote: RemoteRecipe) -> d
         "temperature": 0,
         "seed": 0,
         "max_tokens": remote.max_tokens,
-        **build_response_format(serving.form),
+        **build_response_format(serving.output_constraint),
     }
     return {
         "service": {
-            "endpoint": build_endpoint_url(remote.url),
+            "endpoint": build_endpoint_url(remote.base_url),
             "model": remote.model,
-            "key_variable": remote.key_variable,
+            "api_key_env": remote.api_key_env,
             "settings": settings,
             "seconds": RetryPolicy().request_seconds,
-            "wrapped_in": ANSWER_FIELD if serving.form and serving.form.labels else None,
+            "wrapped_in": ANSWER_FIELD
+            if serving.output_constraint and serving.output_constraint.labels
+            else None,
         }
     }
 
@@ -164,7 +166,11 @@ def _format_readme(folder: RunFolder, serving: InferenceConfig, model: ResolvedM
         needs += [
             "torch",
             "transformers",
-            *(["llguidance"] if serving.form and serving.form.json_schema else []),
+            *(
+                ["llguidance"]
+                if serving.output_constraint and serving.output_constraint.json_schema
+                else []
+            ),
         ]
     lines = [
         f"# {serving.contender} of run {folder.id}",
@@ -186,7 +192,7 @@ def _format_readme(folder: RunFolder, serving: InferenceConfig, model: ResolvedM
     if serving.index:
         lines.append("| retrieve.py, index.jsonl, index.safetensors | what is searched, and how |")
     if serving.remote:
-        variable = serving.remote.key_variable
+        variable = serving.remote.api_key_env
         lines += [
             "",
             f"The key is read from the environment variable {variable}. A setting that the service",
@@ -226,24 +232,24 @@ def verify_bundle(
     )
     # A remote bundle would be charged for every test example.
     if serving.remote or not examples:
-        return AnswersProof(contender=serving.contender, asked=0, same=0)
+        return AnswersProof(contender=serving.contender, compared=0, matching=0)
     asked = [one.prompt or (Message("user", one.question),) for one in examples]
     lines = [
         json.dumps({"messages": [message.as_dict() for message in prompt]}) for prompt in asked
     ]
     said = _run_bundle(to, "\n".join(lines) + "\n", len(lines))
     differing = tuple(
-        AnswerMismatch(example=one.id, stored=stored[one.id].text, bundle=text)
+        AnswerMismatch(example=one.id, stored=stored[one.id].text, reproduced=text)
         for one, text in zip(examples, said, strict=True)
         if text != stored[one.id].text
     )
     proof = AnswersProof(
         contender=serving.contender,
-        asked=len(said),
-        same=len(said) - len(differing),
-        differing=differing,
+        compared=len(said),
+        matching=len(said) - len(differing),
+        mismatches=differing,
     )
-    if is_exact and proof.same < MIN_MATCH_FRACTION * proof.asked:
+    if is_exact and proof.matching < MIN_MATCH_FRACTION * proof.compared:
         # One pair of answers shows more than a count of mismatches.
         first = differing[0]
         raise GateFailed(
@@ -252,7 +258,7 @@ def verify_bundle(
             at=str(folder.path),
             got=(
                 f"{proof.sentence}; first difference: expected {first.stored[:80]!r}, got "
-                f"{first.bundle[:80]!r}"
+                f"{first.reproduced[:80]!r}"
             ),
             hint="report this; or use tunesmith chat RUN, which answers as measured",
         )

@@ -105,8 +105,8 @@ def build_quantized_error(path: Path, got: str) -> ModelError:
         at=str(path),
         got=got,
         hint=(
-            "take the model's original weights (bfloat16 or float32); adapter.kind=qlora holds"
-            " those in 4 bits"
+            "take the model's original weights (bfloat16 or float32); adapter.load_in_4bit=true"
+            " holds those in 4 bits"
         ),
     )
 

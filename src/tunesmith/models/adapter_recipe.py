@@ -14,24 +14,21 @@ from tunesmith.records import AdapterRecipe
 
 
 def read_adapter_recipe(folder: Path) -> AdapterRecipe:
-    """Kind, rank, alpha and dropout of an adapter in PEFT's format.
+    """Rank, alpha, dropout and options of an adapter in PEFT's format.
 
     Errors: `ModelError` for an adapter that no recipe can describe; `OSError`.
     """
     settings = read_adapter_settings(folder)
     # PEFT has no key for QLoRA; tunesmith records the 4-bit base in the metadata of the weights.
     in_four_bits = read_metadata(folder / ADAPTER_WEIGHTS).get("base_weights") == "nf4"
-    kinds = {
-        "qlora": in_four_bits,
-        "dora": settings.get("use_dora"),
-        "rslora": settings.get("use_rslora"),
-    }
     try:
         return AdapterRecipe(
-            kind=next((kind for kind, is_it in kinds.items() if is_it), "lora"),
             rank=settings.get("r"),
             alpha=float(settings.get("lora_alpha", 0)),
             dropout=float(settings.get("lora_dropout") or 0.0),
+            use_rslora=bool(settings.get("use_rslora")),
+            use_dora=bool(settings.get("use_dora")),
+            load_in_4bit=in_four_bits,
         )
     except ValidationError as error:
         first = error.errors()[0]

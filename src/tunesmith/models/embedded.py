@@ -39,12 +39,12 @@ class EmbeddedModel(Record):
     requirement: str
     sha256: str
     member: str
-    licence: str
+    license: str
     parameters: int
     context_tokens: int
     source: str
     date: date
-    embeds: bool = False
+    is_embedding_model: bool = False
 
 
 class Manifest(Record):
@@ -64,13 +64,13 @@ def _read_rows() -> dict[str, EmbeddedModel]:
 @cache
 def get_embedded_models() -> dict[str, EmbeddedModel]:
     """The chat models that ship with tunesmith, by name."""
-    return {name: model for name, model in _read_rows().items() if not model.embeds}
+    return {name: model for name, model in _read_rows().items() if not model.is_embedding_model}
 
 
 @cache
 def get_embedding_models() -> dict[str, EmbeddedModel]:
     """The sentence-embedding models that ship with tunesmith, by name."""
-    return {name: model for name, model in _read_rows().items() if model.embeds}
+    return {name: model for name, model in _read_rows().items() if model.is_embedding_model}
 
 
 def get_embedded_folder(name: str) -> Path:

@@ -78,9 +78,9 @@ def read_api_key(recipe: RemoteRecipe) -> str:
     Errors: `RecipeError` for a variable that may not be sent; `ProviderError` if the key is missing
     or cannot stand in an HTTP header.
     """
-    variable = recipe.key_variable
+    variable = recipe.api_key_env
     key = os.environ.get(variable, "").strip()
-    if not key and not is_loopback(get_host(recipe.url)):
+    if not key and not is_loopback(get_host(recipe.base_url)):
         raise ProviderError(
             "no-key",
             f"There is no key for {recipe.name}.",
@@ -93,7 +93,7 @@ def read_api_key(recipe: RemoteRecipe) -> str:
             "key-not-sent",
             "The recipe names a variable whose value is not sent to a service.",
             at=f"evaluation.remote {recipe.name}, key_variable",
-            got=f"{variable}, to be sent to {get_host(recipe.url)}",
+            got=f"{variable}, to be sent to {get_host(recipe.base_url)}",
             hint=(
                 "put the service's key into a variable like NAME_API_KEY; if it is that key: "
                 f"{ALLOWED_KEYS_VARIABLE}={variable}"
@@ -117,7 +117,7 @@ def describe_key_use(recipe: RemoteRecipe) -> str | None:
     Errors: as `read_api_key`.
     """
     return (
-        f"sends the value of ${recipe.key_variable} to {get_host(recipe.url)}"
+        f"sends the value of ${recipe.api_key_env} to {get_host(recipe.base_url)}"
         if read_api_key(recipe)
         else None
     )

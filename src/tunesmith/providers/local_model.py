@@ -79,10 +79,8 @@ class ResolvedModel:
 
         Errors: `ModelError`, `MissingExtraError`.
         """
-        four_bits = recipe.adapter.kind == "qlora"
-        return self.load(
-            recipe.training.precision, recipe.evaluation.batch_size, four_bits=four_bits
-        )
+        four_bits = recipe.adapter.load_in_4bit
+        return self.load(recipe.training.dtype, recipe.evaluation.batch_size, four_bits=four_bits)
 
 
 @dataclass(frozen=True)

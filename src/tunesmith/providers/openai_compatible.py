@@ -50,7 +50,7 @@ LOST_NOTE = (
     "Requests whose answer did not arrive in time, or could not be read, were sent again; what the"
     " service charges for those is not known and not counted."
 )
-# Newer OpenAI models reject `max_tokens` and name this parameter instead.
+# Newer OpenAI models reject `max_length` and name this parameter instead.
 RENAMED_SETTINGS = {"max_tokens": "max_completion_tokens"}
 DECLINED_WORDS = (
     "unsupported",
@@ -99,7 +99,7 @@ _ERROR_TEXTS = {
 
 @dataclass
 class RemoteCompleter:
-    """Sends requests with greedy decoding (temperature 0, one seed), up to `recipe.at_once`
+    """Sends requests with greedy decoding (temperature 0, one seed), up to `recipe.max_concurrency`
     concurrently.
 
     `health` is the known state of the service; completers of one service may share it. Its notes
@@ -115,7 +115,7 @@ class RemoteCompleter:
     is_reached: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self._endpoint = build_endpoint_url(self.recipe.url)
+        self._endpoint = build_endpoint_url(self.recipe.base_url)
         self._settings: dict[str, Any] = {
             "temperature": 0,
             "seed": 0,
@@ -153,12 +153,12 @@ class RemoteCompleter:
         ready = 0
         try:
             # The first request alone: it finds the settings that the service accepts, and a dead
-            # service fails one request instead of `at_once` of them.
+            # service fails one request instead of `max_concurrency` of them.
             for begin, work, part in (
                 (0, asking.request_first, prompts[:1]),
                 (1, asking.request_answer, prompts[1:]),
             ):
-                for one in run_concurrently(work, part, self.recipe.at_once):
+                for one in run_concurrently(work, part, self.recipe.max_concurrency):
                     if one is not None:
                         completions[begin + one[0]] = one[1]
                         ready += 1
@@ -314,7 +314,9 @@ class _RequestRound:
 
     def _record_failure(self, refused: RequestFailed) -> None:
         completer = self.completer
-        completer.health.record_failure(refused, completer.retry_policy, completer.recipe.at_once)
+        completer.health.record_failure(
+            refused, completer.retry_policy, completer.recipe.max_concurrency
+        )
         if completer.health.failure_reason:
             self.session.stop.set()
 
@@ -339,7 +341,7 @@ class _RequestRound:
     def _make_provider_error(self, kind: str, refused: RequestFailed) -> ProviderError:
         recipe = self.completer.recipe
         slug, what, do = _ERROR_TEXTS[kind]
-        do = do.format(variable=recipe.key_variable, model=recipe.model)
+        do = do.format(variable=recipe.api_key_env, model=recipe.model)
         return ProviderError(
             slug, what, at=f"{recipe.name}, {self.session.url}", got=refused.detail, hint=do
         )

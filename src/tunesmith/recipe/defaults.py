@@ -80,8 +80,8 @@ def complete_recipe(
 
     `longest_answer_tokens` is over the train split, None if not counted; `context_tokens` is the
     model's context; `rating_counts` are the desirable and undesirable training answers (KTO).
-    `training.micro_batch` stays None (the engine fits it to the memory) and so does
-    `evaluation.test_limit` (no limit).
+    `training.micro_batch_size` stays None (the engine fits it to the memory) and so does
+    `evaluation.max_test_examples` (no limit).
     """
     open_fields = {
         "training.learning_rate": (
@@ -92,7 +92,7 @@ def complete_recipe(
             recipe.training.epochs is None and recipe.training.minutes is None,
             _choose_epochs(train_examples, recipe.method),
         ),
-        "data.max_tokens": (recipe.data.max_tokens is None, _choose_max_tokens(context_tokens)),
+        "data.max_length": (recipe.data.max_length is None, _choose_max_tokens(context_tokens)),
         "evaluation.max_new_tokens": (
             recipe.evaluation.max_new_tokens is None,
             _choose_max_new_tokens(longest_answer_tokens),
@@ -131,7 +131,7 @@ def _choose_learning_rate(
         what = f"LoRA on {parameters / 1e6:,.0f}M parameters"
     if adapter.kind == "full":
         share, what = share / 10, what.replace("LoRA", "full fine-tuning", 1)
-    elif adapter.kind == "rslora":
+    elif adapter.use_rslora:
         share, why = (
             share / adapter.rank**0.5,
             f"{_RATE_SOURCE}; divided by sqrt(rank), by which rsLoRA's update is larger",

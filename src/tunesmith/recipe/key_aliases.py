@@ -1,4 +1,4 @@
-"""Names of keys in other training tools, mapped to ours.
+"""Names of keys in other training tools and in earlier versions, mapped to ours.
 
 Sources of the names: axolotl's config reference, LLaMA-Factory's arguments, transformers'
 `TrainingArguments` and TRL's trainer configs, torchtune's recipes, unsloth's notebooks,
@@ -7,6 +7,8 @@ lm-evaluation-harness and inspect_ai for evaluation. Names are compared in lower
 """
 
 from typing import NamedTuple
+
+from tunesmith.recipe.old_keys import OLD_KEYS, find_renamed_key
 
 
 class OwnKey(NamedTuple):
@@ -42,16 +44,16 @@ KEY_ALIASES: dict[str, OwnKey] = {
         OwnKey("training.epochs", _EPOCHS_HINT),
     ),
     **dict.fromkeys(
-        ("warmup_ratio", "num_warmup_steps", "warmup_steps", "lr_warmup_steps"),
-        OwnKey("training.warmup_share", "a share of the training: 0.05"),
+        ("num_warmup_steps", "warmup_steps", "lr_warmup_steps"),
+        OwnKey("training.warmup_ratio", "a fraction of the training: 0.05"),
     ),
     **dict.fromkeys(
-        ("lr_scheduler_type", "lr_scheduler", "scheduler", "lr_schedule"),
-        OwnKey("training.decay", "linear, cosine or constant"),
+        ("lr_scheduler_type", "scheduler", "lr_schedule"),
+        OwnKey("training.lr_scheduler", "linear, cosine or constant"),
     ),
     **dict.fromkeys(
-        ("max_grad_norm", "clip_grad_norm", "gradient_clipping", "grad_clip"),
-        OwnKey("training.clip_norm"),
+        ("clip_grad_norm", "gradient_clipping", "grad_clip"),
+        OwnKey("training.max_grad_norm"),
     ),
     **dict.fromkeys(
         ("train_batch_size", "total_batch_size", "global_batch_size"), OwnKey("training.batch_size")
@@ -61,9 +63,10 @@ KEY_ALIASES: dict[str, OwnKey] = {
         OwnKey("training.batch_size", _BATCH_SIZE_HINT),
     ),
     **dict.fromkeys(
-        ("per_device_train_batch_size", "micro_batch_size", "per_device_batch_size"),
+        ("per_device_train_batch_size", "per_device_batch_size"),
         OwnKey(
-            "training.micro_batch", f"it is fitted to the memory when left out; {_BATCH_SIZE_HINT}"
+            "training.micro_batch_size",
+            f"it is fitted to the memory when left out; {_BATCH_SIZE_HINT}",
         ),
     ),
     **dict.fromkeys(
@@ -80,15 +83,15 @@ KEY_ALIASES: dict[str, OwnKey] = {
         OwnKey("", "leave it out: AdamW with betas 0.9 and 0.95 is what trains here"),
     ),
     **dict.fromkeys(
-        ("bf16", "fp16", "tf32", "dtype", "torch_dtype"),
-        OwnKey("training.precision", "auto, bf16 or float32"),
+        ("bf16", "fp16", "tf32", "torch_dtype"),
+        OwnKey("training.dtype", "auto, bfloat16 or float32"),
     ),
     **dict.fromkeys(("wd", "weight_decay_rate"), OwnKey("training.weight_decay")),
     **dict.fromkeys(
-        ("eval_steps", "evals_per_epoch", "eval_strategy", "evaluation_strategy", "num_evals"),
-        OwnKey("training.evaluations", "how often in the whole training"),
+        ("eval_steps", "evals_per_epoch", "eval_strategy", "evaluation_strategy"),
+        OwnKey("training.num_evals", "how often in the whole training"),
     ),
-    **dict.fromkeys(("early_stopping_patience", "early_stopping"), OwnKey("training.patience")),
+    "early_stopping": OwnKey("training.early_stopping_patience"),
     **dict.fromkeys(
         ("save_steps", "save_strategy", "saves_per_epoch", "checkpoint_steps"),
         OwnKey("training.checkpoint_minutes"),
@@ -125,14 +128,14 @@ KEY_ALIASES: dict[str, OwnKey] = {
     ),
     **dict.fromkeys(
         ("finetuning_type", "peft_type", "use_lora", "adapter_type"),
-        OwnKey("adapter.kind", "lora, rslora, dora, qlora or full"),
+        OwnKey("adapter.kind", "lora or full"),
     ),
     **dict.fromkeys(
-        ("load_in_4bit", "load_in_8bit", "quantization_bit", "quantization", "use_qlora"),
-        OwnKey("adapter.kind", "qlora holds the weights in 4 bits"),
+        ("load_in_8bit", "quantization_bit", "quantization", "use_qlora", "qlora"),
+        OwnKey("adapter.load_in_4bit", "holds the frozen weights in 4 bits (NF4)"),
     ),
-    **dict.fromkeys(("use_dora", "peft_use_dora", "lora_use_dora"), OwnKey("adapter.kind", "dora")),
-    **dict.fromkeys(("use_rslora", "peft_use_rslora"), OwnKey("adapter.kind", "rslora")),
+    **dict.fromkeys(("dora", "peft_use_dora", "lora_use_dora"), OwnKey("adapter.use_dora")),
+    **dict.fromkeys(("rslora", "peft_use_rslora"), OwnKey("adapter.use_rslora")),
     "full_finetuning": OwnKey("adapter.kind", "full"),
     **dict.fromkeys(
         ("rl", "stage", "rlhf", "train_method"), OwnKey("method", "sft, dpo, orpo, simpo or kto")
@@ -163,34 +166,28 @@ KEY_ALIASES: dict[str, OwnKey] = {
         (
             "max_seq_length",
             "max_seq_len",
-            "max_length",
             "cutoff_len",
             "sequence_len",
             "model_max_length",
             "block_size",
         ),
-        OwnKey("data.max_tokens"),
+        OwnKey("data.max_length"),
     ),
     **dict.fromkeys(
-        ("val_set_size", "val_size", "eval_ratio", "validation_split", "validation_fraction"),
-        OwnKey("data.validation_share", "a share: 0.1"),
+        ("val_set_size", "val_size", "eval_ratio", "validation_split"),
+        OwnKey("data.validation_fraction", "a fraction: 0.1"),
     ),
+    **dict.fromkeys(("test_size", "test_split"), OwnKey("data.test_fraction", "a fraction: 0.2")),
     **dict.fromkeys(
-        ("test_size", "test_split", "test_fraction"), OwnKey("data.test_share", "a share: 0.2")
-    ),
-    **dict.fromkeys(
-        ("train_on_inputs", "train_on_input", "train_on_prompt", "train_on_prompts"),
-        OwnKey("data.train_on", "everything for true, answers for false"),
+        ("train_on_inputs", "train_on_input", "train_on_prompt"),
+        OwnKey("data.train_on_prompts"),
     ),
     **dict.fromkeys(
         ("completion_only_loss", "assistant_only_loss", "mask_prompt"),
-        OwnKey("data.train_on", "answers for true, everything for false"),
+        OwnKey("data.train_on_prompts", "the opposite: false for true"),
     ),
-    **dict.fromkeys(
-        ("system", "system_prompt", "default_system", "system_message"), OwnKey("data.instruction")
-    ),
+    **dict.fromkeys(("system", "default_system", "system_message"), OwnKey("data.system_prompt")),
     **dict.fromkeys(("column_mapping", "field_mapping", "column_map"), OwnKey("data.columns")),
-    "group_column": OwnKey("data.group"),
     **dict.fromkeys(
         ("packing", "sample_packing", "group_by_length", "pad_to_sequence_len"),
         OwnKey("", "leave it out: nothing is padded, and shared beginnings are computed once"),
@@ -223,12 +220,10 @@ KEY_ALIASES: dict[str, OwnKey] = {
     **dict.fromkeys(("eval", "generation", "testing"), OwnKey("evaluation")),
     "rag": OwnKey("retrieval"),
     # asking and scoring
+    **dict.fromkeys(("num_fewshot", "n_shots", "few_shot"), OwnKey("evaluation.max_shots")),
     **dict.fromkeys(
-        ("num_fewshot", "n_shots", "few_shot", "max_shots"), OwnKey("evaluation.shots")
-    ),
-    **dict.fromkeys(
-        ("limit", "max_samples", "max_test_examples", "num_samples"),
-        OwnKey("evaluation.test_limit"),
+        ("limit", "max_samples", "num_samples"),
+        OwnKey("evaluation.max_test_examples"),
     ),
     **dict.fromkeys(
         ("per_device_eval_batch_size", "eval_batch_size"), OwnKey("evaluation.batch_size")
@@ -244,26 +239,31 @@ KEY_ALIASES: dict[str, OwnKey] = {
         ("temperature", "top_p", "do_sample"),
         OwnKey("", "leave it out: answers are the likeliest ones"),
     ),
-    "predictions": OwnKey("evaluation.answers"),
-    "prompt_trials": OwnKey("evaluation.trials"),
-    "prompt_optimizer": OwnKey("evaluation.optimiser"),
+    "predictions": OwnKey("evaluation.external_answers"),
     **dict.fromkeys(
-        ("max_connections", "max_concurrency", "concurrency"),
-        OwnKey("evaluation.remote", "at_once in it"),
+        ("max_connections", "concurrency", "max_concurrency"),
+        OwnKey("evaluation.remote", "max_concurrency in it"),
     ),
-    **dict.fromkeys(("base_url", "api_base"), OwnKey("evaluation.remote", "url in it")),
+    **dict.fromkeys(("api_base", "base_url"), OwnKey("evaluation.remote", "base_url in it")),
     **dict.fromkeys(
         ("api_key", "api_key_env"),
-        OwnKey("evaluation.remote", "key_variable in it names the variable"),
+        OwnKey("evaluation.remote", "api_key_env in it names the variable"),
     ),
-    **dict.fromkeys(("top_k", "num_docs"), OwnKey("retrieval.k")),
-    "chunk_size": OwnKey("retrieval.words"),
-    "chunk_overlap": OwnKey("retrieval.overlap"),
-    "human_labels": OwnKey("judge.labels"),
-    "fail_on_warning": OwnKey("strict"),
+    "num_docs": OwnKey("retrieval.top_k"),
 }
 
 
+_OLD_NAMES = {old.rpartition(".")[2]: new for old, new in OLD_KEYS.items()}
+
+
 def find_own_key(path: str) -> OwnKey | None:
-    """Our equivalent of another tool's key; None if the name is not a known alias."""
-    return KEY_ALIASES.get(path.rsplit(".", 1)[-1].replace("-", "_").lower())
+    """Our equivalent of another tool's key or of one that an earlier version had; None if the name
+    is neither.
+    """
+    path = path.replace("-", "_").lower()
+    name = path.rsplit(".", 1)[-1]
+    key = find_renamed_key(path) or (_OLD_NAMES.get(name) if "." not in path else None)
+    if key is None:
+        return KEY_ALIASES.get(name)
+    in_remote = key.removeprefix("evaluation.remote.")
+    return OwnKey(key) if in_remote == key else OwnKey("evaluation.remote", f"{in_remote} in it")

@@ -1,4 +1,4 @@
-"""What no data answer, asked once and written into a recipe: the section `circumstances`, and
+"""What no data answer, asked once and written into a recipe: the section `usage`, and
 nothing else.
 
 The file belongs to the user: only the lines of that section are replaced, so comments, order and
@@ -17,8 +17,8 @@ from tunesmith.recipe.recipe_loader import list_presets, load_recipe
 from tunesmith.recipe.recipe_yaml import dump_recipe
 from tunesmith.records import Recipe, UsageContext
 
-SECTION = "circumstances"
-"""The recipe section of the usage context."""
+SECTION, OLD_SECTION = "usage", "circumstances"
+"""The recipe section of the usage context, and its name in earlier versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,39 +34,39 @@ class Question:
 
     @property
     def key(self) -> str:
-        """The recipe key, for example `circumstances.used`."""
+        """The recipe key, for example `usage.recurrence`."""
         return f"{SECTION}.{self.field}"
 
 
 FREQUENCIES = ("never", "yearly", "monthly", "weekly", "daily")
 QUESTIONS = (
     Question(
-        "task_changes",
+        "task_change_frequency",
         "How often does the task itself change (its labels, its format, its rules)?",
         FREQUENCIES,
     ),
-    Question("facts_change", "How often do the facts behind the answers change?", FREQUENCIES),
-    Question("used", "Is it used once or continuously?", ("once", "ongoing")),
+    Question(
+        "fact_change_frequency", "How often do the facts behind the answers change?", FREQUENCIES
+    ),
+    Question("recurrence", "Is it used once or continuously?", ("once", "ongoing")),
     Question(
         "requests_per_month",
         "How many requests per month (in total, if it is used once)?",
         unit="requests",
     ),
-    Question(
-        "data_may_go", "Where may the data be sent?", ("this machine", "own cloud", "anywhere")
-    ),
-    Question("longest_wait_seconds", "What is the maximum time for one answer?", unit="seconds"),
+    Question("data_residency", "Where may the data be sent?", ("local", "private_cloud", "any")),
+    Question("max_wait_seconds", "What is the maximum time for one answer?", unit="seconds"),
 )
 
 
 def list_unanswered_questions(path: Path) -> list[Question]:
     """The questions that the recipe does not answer yet. Errors: `RecipeError`."""
-    said = _read_recipe(path).circumstances
+    said = _read_recipe(path).usage
     return [question for question in QUESTIONS if getattr(said, question.field) is None]
 
 
 def write_usage_context(path: Path, changes: Sequence[str]) -> UsageContext:
-    """Write these `circumstances.a=b` into the recipe, which is created if missing; returns the
+    """Write these `usage.a=b` into the recipe, which is created if missing; returns the
     resulting section.
 
     Errors: `UsageError` for a key of another section; `RecipeError` for an invalid value, or a
@@ -81,7 +81,7 @@ def write_usage_context(path: Path, changes: Sequence[str]) -> UsageContext:
                 hint=(f"edit other keys in {path}; or pass them to a command with --set"),
             )
     before = _read_recipe(path)
-    circumstances = load_recipe(path if path.exists() else None, changes).circumstances
+    circumstances = load_recipe(path if path.exists() else None, changes).usage
     text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
     _write_if_equivalent(
         path, replace_section(text, format_section(circumstances)), before, circumstances
@@ -91,7 +91,7 @@ def write_usage_context(path: Path, changes: Sequence[str]) -> UsageContext:
 
 def format_section(circumstances: UsageContext) -> list[str]:
     """The section as YAML lines, each key with its question as a comment."""
-    dumped = dump_recipe(Recipe(circumstances=circumstances)).splitlines()
+    dumped = dump_recipe(Recipe(usage=circumstances)).splitlines()
     begin, end = _find_section(dumped)
     texts = {question.field: question.text for question in QUESTIONS}
     lines = [f"{line}  # {texts[line.split(':')[0].strip()]}" for line in dumped[begin + 1 : end]]
@@ -112,7 +112,8 @@ def _find_section(lines: Sequence[str]) -> tuple[int, int]:
     is none.
     """
     begin = next(
-        (i for i, line in enumerate(lines) if re.match(rf"{SECTION}\s*:", line)), len(lines)
+        (i for i, line in enumerate(lines) if re.match(rf"({SECTION}|{OLD_SECTION})\s*:", line)),
+        len(lines),
     )
     end = min(begin + 1, len(lines))
     for i, line in _iterate_until_next_key(lines, begin + 1):

@@ -144,4 +144,4 @@ def suggest_key(path: str) -> str:
     if ours is not None and (near is None or near.rsplit(".", 1)[-1] != _get_last_name(path)):
         meant = [f"did you mean {ours.key}?"] if ours.key else []
         return " ".join([*meant, *([ours.hint] if ours.hint else [])])
-    return f"did you mean {near}?" if near else "see all keys: tunesmith keys"
+    return f"did you mean {near}?" if near else "list all keys with tunesmith keys"

@@ -8,6 +8,7 @@ as on the command line.
 
 import os.path
 import reprlib
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path, PurePath
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 
 from tunesmith.atomic_io import open_regular_file
 from tunesmith.errors import RecipeError
+from tunesmith.recipe.old_keys import read_old_keys
 from tunesmith.recipe.recipe_keys import get_known_keys, is_section, is_text_key, suggest_key
 from tunesmith.recipe.recipe_yaml import parse_yaml
 from tunesmith.recipe.validate import check_recipe
@@ -26,6 +28,10 @@ PRESETS_FOLDER = Path(__file__).parent / "presets"
 _MAX_BYTES = 1_000_000
 Tree = dict[str, Any]
 """A recipe before it is checked: its keys, sections as dictionaries."""
+
+
+class OldKeyWarning(FutureWarning):
+    """A recipe file has keys of an earlier version: they are read, the message names today's."""
 
 
 class _RecipeProblem(NamedTuple):
@@ -38,6 +44,8 @@ class _RecipeProblem(NamedTuple):
 def load_recipe(
     source: str | Path | Recipe | Mapping[str, Any] | None = None,
     overrides: Sequence[str] | Mapping[str, Any] = (),
+    *,
+    is_stored: bool = False,
 ) -> Recipe:
     """The recipe from a file, a preset's name, another recipe, a mapping of its keys, or the
     defaults (None), with overrides on top.
@@ -45,10 +53,18 @@ def load_recipe(
     Overrides are `["training.epochs=2"]`, or a mapping with keys as in a file or with dots:
     `{"training": {"epochs": 2}}`, `{"training.epochs": 2}`, `{"training": TrainingRecipe(...)}`.
 
+    A file with keys of an earlier version is read with an `OldKeyWarning`; without one if
+    `is_stored`: then tunesmith wrote it, into a run's folder.
+
     Errors: `RecipeError` with all unknown keys and wrong values together, or else all
     contradictions together.
     """
     tree, where = _read_source(source)
+    tree, renamed = read_old_keys(tree) if isinstance(source, str | Path) else (tree, {})
+    if renamed and not is_stored:
+        pairs = "; ".join(f"{old} is now {new}" for old, new in renamed.items())
+        text = f"{where} has keys of an earlier version: {pairs}"
+        warnings.warn(text, OldKeyWarning, stacklevel=2)
     # `training:` with all keys commented out parses as None and means an empty section.
     tree = {key: {} if value is None and is_section(key) else value for key, value in tree.items()}
     assignments = _list_assignments(overrides)

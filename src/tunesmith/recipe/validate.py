@@ -27,21 +27,22 @@ def _check_single_duration(recipe: Recipe) -> Iterator[str]:
 
 def _check_micro_batch(recipe: Recipe) -> Iterator[str]:
     training = recipe.training
-    if training.micro_batch is not None and training.micro_batch > training.batch_size:
+    if training.micro_batch_size is not None and training.micro_batch_size > training.batch_size:
         yield (
-            f"training.micro_batch={training.micro_batch} is more than"
+            f"training.micro_batch_size={training.micro_batch_size} is more than"
             f" training.batch_size={training.batch_size}; lower it"
         )
 
 
 def _check_split_fractions(recipe: Recipe) -> Iterator[str]:
     validation, test = (
-        recipe.data.validation_share,
-        (0.0 if recipe.data.test_path else recipe.data.test_share),
+        recipe.data.validation_fraction,
+        (0.0 if recipe.data.test_path else recipe.data.test_fraction),
     )
     if validation + test >= 1:
         yield (
-            f"data.validation_share={validation:g} and data.test_share={test:g} leave nothing to"
+            f"data.validation_fraction={validation:g} and data.test_fraction={test:g} leave"
+            " nothing to"
             " train on; their sum must be below 1"
         )
 
@@ -60,12 +61,12 @@ def _check_full_finetuning(recipe: Recipe) -> Iterator[str]:
     """
     if recipe.adapter.kind != "full":
         return
-    for name in ("rank", "alpha", "dropout"):
-        value, default = getattr(recipe.adapter, name), AdapterRecipe.model_fields[name].default
-        if value != default:
+    for name, field in AdapterRecipe.model_fields.items():
+        value = getattr(recipe.adapter, name)
+        if name != "kind" and value != field.default:
             yield (
-                f"adapter.{name}={value:g} means nothing for adapter.kind=full, which trains every"
-                " weight; remove it"
+                f"adapter.{name}={str(value).lower()} is an option of LoRA, and adapter.kind=full"
+                " trains every weight; remove one of them"
             )
 
 
@@ -83,42 +84,48 @@ def _check_method_options(recipe: Recipe) -> Iterator[str]:
 
 
 def _check_preference_training(recipe: Recipe) -> Iterator[str]:
-    if METHODS.load(recipe.method).data != "answers" and recipe.data.train_on == "everything":
+    if METHODS.load(recipe.method).data != "answers" and recipe.data.train_on_prompts:
         yield (
-            f"data.train_on=everything trains prompts, but method={recipe.method} compares answers"
-            " to one prompt; leave train_on out"
+            f"data.train_on_prompts=true trains prompts, but method={recipe.method} compares"
+            " answers to one prompt; "
+            "leave it out"
         )
 
 
 def _check_requirements(recipe: Recipe) -> Iterator[str]:
-    bar = recipe.bar
+    bar = recipe.requirements
     if bar.min_score is not None and not 0 <= bar.min_score <= 1:
         yield (
-            f"bar.min_score={bar.min_score:g} is no score; scores lie between 0 and 1 (0.9 is 90 %)"
+            f"requirements.min_score={bar.min_score:g} is no score; scores lie between 0 and 1"
+            " (0.9 is 90 %)"
         )
     if bar.max_latency_seconds is not None and bar.max_latency_seconds <= 0:
         yield (
-            f"bar.max_latency_seconds={bar.max_latency_seconds:g} lets no answer pass; give the"
+            f"requirements.max_latency_seconds={bar.max_latency_seconds:g} lets no answer pass;"
+            " give the"
             " longest wait"
         )
     if bar.max_usd_per_1000 is not None and bar.max_usd_per_1000 < 0:
         yield (
-            f"bar.max_usd_per_1000={bar.max_usd_per_1000:g} is below zero; give what 1,000 requests"
+            f"requirements.max_usd_per_1000={bar.max_usd_per_1000:g} is below zero; give what"
+            " 1,000 requests"
             " may cost"
         )
     if bar.max_usd_per_1000 is not None and recipe.machine_usd_per_hour == 0:
         yield (
-            "bar.max_usd_per_1000 is set but machine_usd_per_hour=0 makes everything free; give the"
+            "requirements.max_usd_per_1000 is set but machine_usd_per_hour=0 makes everything"
+            " free; give the"
             " machine's price"
         )
 
 
 def _check_passage_overlap(recipe: Recipe) -> Iterator[str]:
     retrieval = recipe.retrieval
-    if retrieval.overlap >= retrieval.words:
+    if retrieval.chunk_overlap >= retrieval.chunk_size:
         yield (
-            f"retrieval.overlap={retrieval.overlap} is not less than"
-            f" retrieval.words={retrieval.words}; passages that share all their words never end"
+            f"retrieval.chunk_overlap={retrieval.chunk_overlap} is not less than"
+            f" retrieval.chunk_size={retrieval.chunk_size}; passages that share all their words"
+            " never end"
         )
 
 
@@ -126,14 +133,14 @@ def _check_data_residency(recipe: Recipe) -> Iterator[str]:
     """Remote contenders receive the questions: data that must not leave are not sent only to
     disqualify the contender afterwards.
     """
-    where = recipe.circumstances.data_may_go
-    if where in (None, "anywhere"):
+    where = recipe.usage.data_residency
+    if where in (None, "any"):
         return
     for remote in recipe.evaluation.remote:
-        if not (remote.is_local or (where == "own cloud" and remote.is_free)):
+        if not (remote.is_local or (where == "private_cloud" and remote.is_free)):
             yield (
                 f"evaluation.remote {remote.name} would be sent the questions, but"
-                " circumstances.data_may_go is "
+                " usage.data_residency is "
                 f'"{where}"; remove one of them, or give a server of your own the prices 0 '
                 "(usd_per_million_in, usd_per_million_out)"
             )
@@ -162,7 +169,7 @@ def _check_blank_values(recipe: Recipe) -> Iterator[str]:
         "model": recipe.model,
         "data.path": recipe.data.path,
         "data.test_path": recipe.data.test_path,
-        "data.group": recipe.data.group,
+        "data.group_column": recipe.data.group_column,
         "evaluation.scorer": recipe.evaluation.scorer,
         "retrieval.documents": recipe.retrieval.documents,
     }

@@ -15,10 +15,6 @@ ADAPTERS: Registry[Callable[..., Any]] = Registry(
     "kind of adapter",
     {
         "lora": f"{_PACKAGE}.adapter_finetune:build_lora",
-        "rslora": f"{_PACKAGE}.adapter_finetune:build_rslora",
-        "dora": f"{_PACKAGE}.adapter_finetune:build_dora",
-        "qlora": f"{_PACKAGE}.adapter_finetune:build_lora",
         "full": f"{_PACKAGE}.full_finetune:build_full",
     },
 )
-"""`qlora` is `lora` on a model that was loaded in 4 bits."""

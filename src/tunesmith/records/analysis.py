@@ -17,22 +17,23 @@ class ErrorGroup(Record):
 
     By "label", `name` is the expected one, by "labels" it is "expected → predicted"; by "field",
     the field and its fault; by "form", how the answer breaks the form; by "length" and "topic", the
-    kind of question. `rate` is the fraction of errors among the `of` examples that could have this
-    error; `lift` is that rate minus the rate of all others, with its interval; `p` is the p-value
-    of no positive lift, corrected (Holm) for all groups of one grouping, and `is_beyond_noise` is p
-    < 0.05; `lift` and `p` are None if there are no other examples. `share` is the fraction of all
-    errors; one example may be in several groups. `examples` are the ids of some of them.
+    kind of question. `rate` is the fraction of errors among the `n` examples that could have this
+    error; `excess_rate` is that rate minus the rate of all others, with its interval; `p` is the
+    p-value of no positive lift, corrected (Holm) for all groups of one grouping, and
+    `is_significant` is p < 0.05; `excess_rate` and `p` are None if there are no other examples.
+    `fraction` is the fraction of all errors; one example may be in several groups. `examples` are
+    the ids of some of them.
     """
 
     by: ErrorGrouping
     name: str
     errors: int
-    of: int
-    share: float
+    n: int
+    fraction: float
     rate: Quantity
-    lift: Quantity | None
+    excess_rate: Quantity | None
     p: float | None
-    is_beyond_noise: bool
+    is_significant: bool
     examples: tuple[str, ...]
 
 
@@ -54,32 +55,33 @@ class Neighbor(Record):
 class Failure(Record):
     """A test example with an error, and the nearest training examples, nearest first.
 
-    `wanted` is the expected answer, `said` the predicted one. `taught` counts the neighbors with
-    the expected answer, `misled` those with the predicted one.
+    `expected` is the expected answer, `predicted` the predicted one. `neighbors_with_reference`
+    counts the neighbors with the expected answer, `neighbors_with_prediction` those with the
+    predicted one.
     """
 
     example: str
     outcome: FailureKind
     score: float | None
-    wanted: str
-    said: str
-    neighbours: tuple[Neighbor, ...]
-    taught: int
-    misled: int
+    expected: str
+    predicted: str
+    neighbors: tuple[Neighbor, ...]
+    neighbors_with_reference: int
+    neighbors_with_prediction: int
 
 
 class LabelIssue(Record):
-    """A training example whose answer may be wrong: `signals` independent methods predict another
-    one; `why` as a sentence.
+    """A training example whose answer may be wrong: `n_signals` independent methods predict another
+    one; `reason` as a sentence.
     """
 
     example: str
     line: int
     question: str
     answer: str
-    instead: str
-    signals: int
-    why: str
+    predicted: str
+    n_signals: int
+    reason: str
     origin: Origin | None = None
 
     @property
@@ -89,47 +91,47 @@ class LabelIssue(Record):
 
 
 class Suggestion(Record):
-    """One recommended action, supported by `errors` of the `of` errors.
+    """One recommended action, supported by `errors` of the `n` errors.
 
     `expected_gain` is the gain of the deciding metric on these test examples if the group became as
-    good as the rest, `most_gain` if it had no errors left; None if no number can be given.
-    `answers` are the answers that new examples should have, `rows` how many new examples are
-    recommended, `neighbours` training examples for illustration.
+    good as the rest, `max_gain` if it had no errors left; None if no number can be given.
+    `answers` are the answers that new examples should have, `n_new_examples` how many new examples
+    are recommended, `neighbors` training examples for illustration.
     """
 
     text: str
     reason: str
     errors: int
-    of: int
+    n: int
     expected_gain: float | None
-    most_gain: float | None
-    may_be_chance: bool = False
-    rows: int = 0
+    max_gain: float | None
+    is_uncertain: bool = False
+    n_new_examples: int = 0
     answers: tuple[str, ...] = ()
-    neighbours: tuple[Neighbor, ...] = ()
+    neighbors: tuple[Neighbor, ...] = ()
 
 
 class Analysis(Record):
     """The errors of one contender, from stored answers.
 
-    A test example is an error if its score is below `wrong_below`. `failures` are the worst ones,
-    `wrong` counts all. `suspects_by` names the signals that were compared (two must agree),
-    `suspects_among` is the number of training examples they covered; `suspected` counts all
-    suspects.
+    A test example is an error if its score is below `min_correct_score`. `failures` are the worst
+    ones, `n_wrong` counts all. `label_issue_signals` names the signals that were compared (two must
+    agree), `n_checked_labels` is the number of training examples they covered; `n_label_issues`
+    counts all suspects.
     """
 
     contender: str
     metric: str
-    wrong_below: float
+    min_correct_score: float
     n: int
-    wrong: int
-    unanswered: int
+    n_wrong: int
+    n_unanswered: int
     groups: tuple[ErrorGroup, ...]
     failures: tuple[Failure, ...]
-    suspects: tuple[LabelIssue, ...]
-    suspected: int
-    suspects_by: str
-    suspects_among: int
+    label_issues: tuple[LabelIssue, ...]
+    n_label_issues: int
+    label_issue_signals: str
+    n_checked_labels: int
     suggestions: tuple[Suggestion, ...]
 
 
@@ -155,7 +157,7 @@ class ScoreChange(Record):
     second: Quantity
     difference: Quantity
     p: float
-    is_beyond_noise: bool
+    is_significant: bool
     method: str
     gained: tuple[str, ...] | None = None
     lost: tuple[str, ...] | None = None
@@ -189,9 +191,9 @@ class SeedComparison(Record):
 class RunComparison(Record):
     """What changed between two runs.
 
-    `only_in` names contenders that only the first, or only the second, has. `seed_spread` is the
-    standard deviation of each tuned contender's score between seeds, if only the seed changed: from
-    two seeds, so a rough estimate at best.
+    `only_in` names contenders that only the first, or only the second, has.
+    `seed_standard_deviation` is the standard deviation of each tuned contender's score between
+    seeds, if only the seed changed: from two seeds, so a rough estimate at best.
     """
 
     first: str
@@ -202,10 +204,10 @@ class RunComparison(Record):
     model: tuple[RunDifference, ...]
     versions: tuple[RunDifference, ...]
     training: tuple[RunDifference, ...]
-    same_test_examples: int
+    n_shared_test_examples: int
     test_examples: tuple[int, int]
     scores: tuple[ScoreChange, ...]
     only_in: tuple[tuple[str, ...], tuple[str, ...]]
     only_seed_differs: bool
-    seed_spread: dict[str, float]
+    seed_standard_deviation: dict[str, float]
     notes: tuple[str, ...] = ()

@@ -45,12 +45,12 @@ class BudgetPlan(Record):
     """The time of a decision.
 
     `open_keys` are the recipe keys that the user left open: only they may change.
-    `training_minutes` and `test_limit` are their values at the beginning. `work` is by kind of
-    contender. `probe_seconds`: general ability once. `ending_seconds`: everything after the last
+    `training_minutes` and `max_test_examples` are their values at the beginning. `work` is by kind
+    of contender. `probe_seconds`: general ability once. `ending_seconds`: everything after the last
     answer. `pass_seconds`: one pass of tuning over the data. `training_seconds`: the tuning as
     planned. `max_training_seconds`: the default number of passes. `spent_by_kind`: what contenders
-    took so far. `shortened` names the choices that ended early, `left_out` the contenders that did
-    not fit.
+    took so far. `shortened` names the choices that ended early, `removed_train_ids` the contenders
+    that did not fit.
     """
 
     budget_seconds: float

@@ -25,12 +25,12 @@ from a copy (docs/decisions/118).
 
 
 class ContaminatedExample(Record):
-    """A held-out example of the split `side` and a similar training example, with the places of
+    """A held-out example of the split `split` and a similar training example, with the places of
     both in their files and the beginning of both questions.
     """
 
     kind: ContaminationKind
-    side: Literal["validation", "test"]
+    split: Literal["validation", "test"]
     held_out: str
     held_out_line: int
     train: str
@@ -50,42 +50,42 @@ class ContaminatedExample(Record):
         I reset my PIN?"`.
         """
         here, there = (name_places([place]) for place in self.places)
-        return f'{self.side} {here} "{self.held_out_text}" ~ train {there} "{self.train_text}"'
+        return f'{self.split} {here} "{self.held_out_text}" ~ train {there} "{self.train_text}"'
 
 
 class ContaminationReport(Record):
     """Contamination between training and held-out splits.
 
-    `found` has one entry per held-out example that leaks, `in_training` one per training example
-    and split, each under its strongest kind with the first example it resembles. `left_out` are the
-    ids removed from training for it; `allowed` the kinds named in the recipe; `templated` is True
-    if so much of the training data would have been removed that nothing was. `leaked` are the test
-    ids whose similar examples stayed in training: their score measures memory too, so the score
-    without them is reported as well.
+    `examples` has one entry per held-out example that leaks, `train_examples` one per training
+    example and split, each under its strongest kind with the first example it resembles.
+    `removed_train_ids` are the ids removed from training for it; `allowed_kinds` the kinds named in
+    the recipe; `is_templated` is True if so much of the training data would have been removed that
+    nothing was. `contaminated_test_ids` are the test ids whose similar examples stayed in training:
+    their score measures memory too, so the score without them is reported as well.
     """
 
-    found: tuple[ContaminatedExample, ...] = ()
-    in_training: tuple[ContaminatedExample, ...] = ()
-    left_out: tuple[str, ...] = ()
-    allowed: tuple[ContaminationKind, ...] = ()
-    templated: bool = False
-    leaked: tuple[str, ...] = ()
+    examples: tuple[ContaminatedExample, ...] = ()
+    train_examples: tuple[ContaminatedExample, ...] = ()
+    removed_train_ids: tuple[str, ...] = ()
+    allowed_kinds: tuple[ContaminationKind, ...] = ()
+    is_templated: bool = False
+    contaminated_test_ids: tuple[str, ...] = ()
 
     def count_by_kind(self) -> dict[ContaminationKind, int]:
         """Number of held-out examples by the strongest kind of their leak; kinds without any are
         omitted.
         """
-        counted = Counter(leak.kind for leak in self.found)
+        counted = Counter(leak.kind for leak in self.examples)
         return {kind: counted[kind] for kind in CONTAMINATION_KINDS if counted[kind]}
 
     def format_pairs(self, limit: int = 2, *, stays_in_training: bool | None = None) -> str:
         """The first pairs of texts, for a person to compare; `stays_in_training` as in
         `format_summary`.
         """
-        leaked = set(self.leaked)
+        leaked = set(self.contaminated_test_ids)
         some = [
             leak
-            for leak in self.found
+            for leak in self.examples
             if stays_in_training is None or (leak.held_out in leaked) == stays_in_training
         ]
         return "; ".join(leak.format_pair() for leak in some[:limit])
@@ -98,10 +98,10 @@ class ContaminationReport(Record):
         for all.
         """
         parts = []
-        leaked = set(self.leaked)
+        leaked = set(self.contaminated_test_ids)
         told = [
             leak
-            for leak in self.found
+            for leak in self.examples
             if stays_in_training is None or (leak.held_out in leaked) == stays_in_training
         ]
         for kind in CONTAMINATION_KINDS:

@@ -3,7 +3,7 @@ which volume on.
 
     a month = once / horizon + month + request * requests a month
 
-where once, month and request are the sums of the parts of that kind. `moves_with` names the
+where once, month and request are the sums of the parts of that kind. `uncertainty_source` names the
 uncertain factor behind a part: parts with the same factor, of any contender, are at their low or
 high bound together (a busy machine slows all of them), parts with different factors vary
 independently. "" is a part without uncertainty.
@@ -66,35 +66,35 @@ class OpenInterval(Record):
 class CostPart(Record):
     """One part: data, tuning, search, evaluation, judge, inference, hosting or upkeep."""
 
-    what: str
-    per: CostUnit
+    name: str
+    unit: CostUnit
     usd: EstimateInterval
-    moves_with: str = ""
+    uncertainty_source: str = ""
 
 
 class ContenderCost(Record):
     """The cost parts of one contender; without a part per request its cost is unknown.
 
-    `correct` is the fraction of requests answered correctly, failed ones counted as wrong, with the
-    interval of the score; `usd_per_1000_correct` follows from it. `excluded` says why it is not
-    compared with the others: a requirement excludes it, or its cost is unknown.
+    `accuracy` is the fraction of requests answered correctly, failed ones counted as wrong, with
+    the interval of the score; `usd_per_1000_correct` follows from it. `exclusion_reason` says why
+    it is not compared with the others: a requirement excludes it, or its cost is unknown.
     """
 
     name: str
     kind: str
     parts: tuple[CostPart, ...]
-    correct: EstimateInterval
+    accuracy: EstimateInterval
     usd_per_1000_correct: OpenInterval | None
-    excluded: str | None = None
+    exclusion_reason: str | None = None
 
     @property
     def has_request_cost(self) -> bool:
         """Whether the cost of a request is known."""
-        return any(part.per == "request" for part in self.parts)
+        return any(part.unit == "request" for part in self.parts)
 
     def compute_usd(self, per: CostUnit) -> EstimateInterval:
         """The sum of all parts of that kind, with all bounds added up (fully correlated)."""
-        return sum_intervals([part.usd for part in self.parts if part.per == per])
+        return sum_intervals([part.usd for part in self.parts if part.unit == per])
 
     def compute_usd_per_month(self, requests: float, horizon_months: float) -> EstimateInterval:
         """USD per month at this volume, with one-time costs spread over the horizon."""
@@ -109,13 +109,13 @@ class ContenderCost(Record):
 
 
 class BreakEvenPoint(Record):
-    """From `requests` a month on `name` is the cheapest, after `before` (None: from the first
+    """From `requests` a month on `name` is the cheapest, after `previous` (None: from the first
     request on).
     """
 
     name: str
     requests: OpenInterval
-    before: str | None
+    previous: str | None
     sentence: str
 
 
@@ -124,24 +124,24 @@ class CostPrediction(Record):
     expected.
     """
 
-    what: str
-    foreseen: EstimateInterval
+    name: str
+    estimated_usd: EstimateInterval
     actual_usd: float
     ratio: float | None
 
     @property
     def is_within_range(self) -> bool:
         """Whether the actual cost lies within the estimated interval."""
-        return self.foreseen.low <= self.actual_usd <= self.foreseen.high
+        return self.estimated_usd.low <= self.actual_usd <= self.estimated_usd.high
 
 
 class CostReport(Record):
     """The costs of all contenders.
 
     `requests_per_month` is None if the user did not state it; then no monthly cost is shown.
-    `cheapest` compares the contenders that are not excluded by cost, `cheapest_correct` by the cost
-    of a correct answer. For a task that is done once, `horizon_months` is 1 and "a month" means "in
-    total" (`is_once`).
+    `break_even_points` compares the contenders that are not excluded by cost,
+    `break_even_points_per_correct` by the cost of a correct answer. For a task that is done once,
+    `horizon_months` is 1 and "a month" means "in total" (`is_once`).
     """
 
     metric: str
@@ -149,8 +149,8 @@ class CostReport(Record):
     requests_per_month: float | None
     horizon_months: float
     is_once: bool
-    cheapest: tuple[BreakEvenPoint, ...]
-    cheapest_correct: tuple[BreakEvenPoint, ...]
+    break_even_points: tuple[BreakEvenPoint, ...]
+    break_even_points_per_correct: tuple[BreakEvenPoint, ...]
     predictions: tuple[CostPrediction, ...] = ()
     assumptions: tuple[str, ...] = ()
 
@@ -161,7 +161,7 @@ class CostReport(Record):
     @property
     def prediction_errors(self) -> dict[str, float]:
         """Actual / expected by what was estimated, as in `Run.estimate_error`."""
-        return {one.what: one.ratio for one in self.predictions if one.ratio is not None}
+        return {one.name: one.ratio for one in self.predictions if one.ratio is not None}
 
 
 def format_volume(requests: float) -> str:

@@ -2,9 +2,7 @@
 split.
 """
 
-from typing import Any, Literal
-
-from pydantic import model_validator
+from typing import Literal
 
 from tunesmith.errors import truncate_list
 from tunesmith.records.origin import CountedIn
@@ -35,7 +33,7 @@ class SourceFile(Record):
 
 class Problem(Record):
     """One kind of problem with all of its places. `lines` count from 1 in `file`, in units of
-    `counted_in`. `message` and `hint` are what is wrong and what to do, as in an error.
+    `position_unit`. `message` and `hint` are what is wrong and what to do, as in an error.
     """
 
     code: str
@@ -45,21 +43,13 @@ class Problem(Record):
     message: str
     hint: str
     file: str = ""
-    counted_in: CountedIn = "lines"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_earlier_names(cls, values: Any) -> Any:
-        """Earlier versions stored the hint as `do`."""
-        if isinstance(values, dict) and "do" in values and "hint" not in values:
-            return {("hint" if name == "do" else name): value for name, value in values.items()}
-        return values
+    position_unit: CountedIn = "lines"
 
     def format_places(self, limit: int = 3) -> str:
         """For example `line 3`, or `rows 2, 5, 9 (4 more)`; empty if the problem concerns the whole
         file.
         """
-        word = self.counted_in.removesuffix("s") if len(self.lines) == 1 else self.counted_in
+        word = self.position_unit.removesuffix("s") if len(self.lines) == 1 else self.position_unit
         return f"{word} {truncate_list(self.lines, limit)}" if self.lines else ""
 
 
@@ -69,7 +59,7 @@ class DatasetInfo(Record):
     """
 
     name: str
-    shape: DataFormat
+    format: DataFormat
     files: tuple[SourceFile, ...]
     columns: dict[str, str]
     examples: int

@@ -9,31 +9,31 @@ class LengthStats(Record):
     """
 
     median: int
-    high: int
-    most: int
+    p95: int
+    max: int
 
 
 class DataDescription(Record):
     """What `decide` will make of the data.
 
     Labels with the number of their uses, most used first (empty if answers are not labels); lengths
-    of questions and answers in units of `counted_in`, over the first `measured` examples; the
-    scorer and the output constraint that `decide` will choose, with reasons, from `described`
+    of questions and answers in units of `length_unit`, over the first `n_measured` examples; the
+    scorer and the output constraint that `decide` will choose, with reasons, from `n_described`
     examples; the number of examples in each split, and what so many test examples can show; the
     detected `--columns` mapping, ready to copy ("" if nothing is mapped).
     """
 
     labels: dict[str, int]
-    counted_in: str
-    measured: int
+    length_unit: str
+    n_measured: int
     question_lengths: LengthStats
     answer_lengths: LengthStats
     scorer: str
     scorer_reason: str
-    form: str
-    described: int
+    output_format: str
+    n_described: int
     train: int
     validation: int
     test: int
-    shows: str
+    power_statement: str
     columns: str

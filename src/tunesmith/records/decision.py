@@ -18,24 +18,34 @@ def format_verdict(verdict: Verdict) -> str:
 
 
 class Requirements(Record):
-    """What the user requires of a winner. None: no requirement (`decision/requirements.py` has the
-    defaults).
+    """What the user requires of a winner (`decision/requirements.py` has the defaults)."""
 
-    `min_score` is the least value of the deciding metric; `min_gain` by how much a more elaborate
-    contender must beat a simpler one to be worth it (in the metric's own unit, 0.02 = two points);
-    `max_usd_per_1000` requests; `max_latency_seconds` for a single request; `max_forgetting` is by
-    how much general ability may fall (0.05 = five points).
-    """
-
-    min_score: float | None = None
-    min_gain: float = Field(0.0, ge=0, lt=1)
-    max_usd_per_1000: float | None = None
-    max_latency_seconds: float | None = None
-    max_forgetting: float | None = Field(0.05, ge=0, lt=1)
+    min_score: float | None = Field(
+        None, description="Least value of the deciding metric, in [0, 1]. Default: 0.1."
+    )
+    min_gain: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="By how much a more elaborate contender must beat a simpler one to be worth "
+        "it, in the metric's unit (0.02: two points).",
+    )
+    max_usd_per_1000: float | None = Field(
+        None, description="Most USD for 1,000 requests. Default: no limit."
+    )
+    max_latency_seconds: float | None = Field(
+        None, description="Most seconds for one request. Default: no limit."
+    )
+    max_forgetting: float | None = Field(
+        0.05,
+        ge=0,
+        lt=1,
+        description="By how much general ability may fall (0.05: five points); null: not measured.",
+    )
 
 
 class PairSummary(Record):
-    """Two contenders as the verdict compares them: `p` corrected for its family, `needed_n` the
+    """Two contenders as the verdict compares them: `p` corrected for its family, `required_n` the
     number of test examples that would separate them (None: they are separated, or no number can be
     promised).
     """
@@ -43,7 +53,7 @@ class PairSummary(Record):
     a: str
     b: str
     p: float
-    needed_n: int | None = None
+    required_n: int | None = None
 
 
 class Decision(Record):
@@ -51,30 +61,30 @@ class Decision(Record):
     based on.
 
     `winner` is the contender's name; None for `cannot tell`, and for `stop` unless that means "keep
-    what you have". `summary` states in three sentences what, how certain and at what cost; `beside`
-    are (role, contender): the verdict's, the user's current system, the runner-up; `gain` is the
-    winner's over the current system, or else over the simplest contender; `pairs` are all
-    comparisons as the verdict corrects them. All four are empty in older files. `reasons` are the
-    details, each with its numbers; `warnings` are what a strict run refuses (too much forgotten,
-    another verdict without contaminated examples, a winner that contradicts the usage context, a
-    tuning too short to judge fine-tuning by). `needed_test_examples` is set if the verdict is
-    `cannot tell`. `forgetting` is general ability before tuning minus that after it; `training` how
-    much the model was tuned, if one was.
+    what you have". `summary` states in three sentences what, how certain and at what cost;
+    `key_contenders` are (role, contender): the verdict's, the user's current system, the runner-up;
+    `gain` is the winner's over the current system, or else over the simplest contender; `pairs` are
+    all comparisons as the verdict corrects them. All four are empty in older files. `reasons` are
+    the details, each with its numbers; `warnings` are what a strict run refuses (too much
+    forgotten, another verdict without contaminated examples, a winner that contradicts the usage
+    context, a tuning too short to judge fine-tuning by). `required_test_examples` is set if the
+    verdict is `cannot tell`. `forgetting` is general ability before tuning minus that after it;
+    `training_length` how much the model was tuned, if one was.
     """
 
     verdict: Verdict
     winner: str | None
     metric: str
-    bar: Requirements
+    requirements: Requirements
     reasons: tuple[str, ...]
-    needed_test_examples: int | None = None
+    required_test_examples: int | None = None
     evaluation: str
-    circumstances: UsageContext = UsageContext()
+    usage_context: UsageContext = UsageContext()
     forgetting: Quantity | None = None
-    training: TrainingLength | None = None
+    training_length: TrainingLength | None = None
     warnings: tuple[str, ...] = ()
     summary: tuple[str, ...] = ()
-    beside: tuple[tuple[str, str], ...] = ()
+    key_contenders: tuple[tuple[str, str], ...] = ()
     gain: Comparison | None = None
     pairs: tuple[PairSummary, ...] = ()
 
@@ -83,20 +93,21 @@ class PowerStatement(Record):
     """What a test set can show, stated before money is spent. Differences are those of the deciding
     metric.
 
-    `shows` is the smallest true gain that `n` examples (in `groups` groups) prove to exceed
-    `min_gain` in four of five evaluations, None if none could be proven; `wanted` the target gain;
-    `needed` the number of examples that shows it. `discordant` is the fraction of examples on which
-    two contenders disagree, `deviation` the standard deviation of their differences if scores are
-    graded and it was measured; `is_assumed`: nothing was measured yet. `sentence` states it;
-    `options` are what to do about it, the best first, empty if the examples are enough.
+    `min_detectable_gain` is the smallest true gain that `n` examples (in `groups` groups) prove to
+    exceed `min_gain` in four of five evaluations, None if none could be proven; `target_gain` the
+    target gain; `required_n` the number of examples that shows it. `disagreement_rate` is the
+    fraction of examples on which two contenders disagree, `standard_deviation` the standard
+    deviation of their differences if scores are graded and it was measured; `is_assumed`: nothing
+    was measured yet. `sentence` states it; `options` are what to do about it, the best first, empty
+    if the examples are enough.
     """
 
     n: int
-    wanted: float
-    shows: float | None
-    needed: int
-    discordant: float
-    deviation: float | None = None
+    target_gain: float
+    min_detectable_gain: float | None
+    required_n: int
+    disagreement_rate: float
+    standard_deviation: float | None = None
     is_assumed: bool
     comparisons: int
     groups: int | None = None

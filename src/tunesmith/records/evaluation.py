@@ -20,9 +20,9 @@ class Answer(Record):
 
     A score is a number in [0, 1] for one example; metrics that exist only over all examples
     (macro-F1) are not here. `scores` is empty if there is no answer (`error` has the reason) or the
-    scorer could not judge it (`unscored` has the reason): both are counted in `Quantity.failed` and
-    never scored 0. `question` and `expected` are set if the answers are stored on their own
-    (`tunesmith evaluate --out`).
+    scorer could not judge it (`scoring_error` has the reason): both are counted in
+    `Quantity.failed` and never scored 0. `question` and `expected` are set if the answers are
+    stored on their own (`tunesmith evaluate --out`).
     """
 
     example: str
@@ -31,13 +31,13 @@ class Answer(Record):
     tokens_in: int
     tokens_out: int
     seconds: float
-    finished: bool
+    is_complete: bool
     error: str | None = None
-    unscored: str | None = None
+    scoring_error: str | None = None
     question: str | None = None
     expected: str | None = None
     tokens_shared: int = 0
-    way: GenerationMode = "written"
+    mode: GenerationMode = "written"
 
 
 class TokenPrice(Record):
@@ -58,9 +58,9 @@ class Usage(Record):
 
     `seconds` is the wall time of all requests together, answered in batches (throughput); it
     includes the single requests by which `latency_seconds` (median seconds of one request on its
-    own) was measured. `usd_charged` is the total charge if the service reports it. `waiting` is the
-    fraction of the time in which this program was ready to run and got no core, because others used
-    the machine. None: unknown.
+    own) was measured. `usd_charged` is the total charge if the service reports it.
+    `waiting_fraction` is the fraction of the time in which this program was ready to run and got no
+    core, because others used the machine. None: unknown.
     """
 
     requests: int
@@ -71,28 +71,28 @@ class Usage(Record):
     peak_memory_bytes: int | None = None
     energy_joules: float | None = None
     usd_charged: float | None = None
-    waiting: float | None = None
+    waiting_fraction: float | None = None
 
 
 class ContenderSpec(Record):
     """What a contender is, apart from its answers.
 
-    `kind` is one of outside, zero-shot, few-shot, rag, tuned, tuned+rag; `given` describes its
-    input besides the question; `chosen` are sentences about what was chosen for it on the
-    validation examples, with numbers. `setup_seconds` of this machine and `setup_usd_charged` by a
-    provider were spent once (tuning, prompt search, indexing). `token_price` is set if a provider
-    answers: then machine time is not counted. `retrieval_hits` is the hit rate: the fraction of
-    questions whose retrieved texts contained the right material.
+    `kind` is one of outside, zero-shot, few-shot, rag, tuned, tuned+rag; `description` describes
+    its input besides the question; `selection_notes` are sentences about what was chosen for it on
+    the validation examples, with numbers. `setup_seconds` of this machine and `setup_usd_charged`
+    by a provider were spent once (tuning, prompt search, indexing). `token_price` is set if a
+    provider answers: then machine time is not counted. `retrieval_hit_rate` is the hit rate: the
+    fraction of questions whose retrieved texts contained the right material.
     """
 
     name: str
     kind: str
-    given: str
-    chosen: tuple[str, ...] = ()
+    description: str
+    selection_notes: tuple[str, ...] = ()
     setup_seconds: float = 0.0
     setup_usd_charged: float = 0.0
     token_price: TokenPrice | None = None
-    retrieval_hits: Quantity | None = None
+    retrieval_hit_rate: Quantity | None = None
 
     @property
     def traits(self) -> ContenderKind:
@@ -108,7 +108,7 @@ class ContenderRecord(Record):
     `judging` is the usage of a judge on its answers, if there is one.
     """
 
-    profile: ContenderSpec
+    spec: ContenderSpec
     usage: Usage | None = None
     judging: Usage | None = None
 
@@ -133,8 +133,8 @@ class TestSet(Record):
     """The test examples and how they were scored: with `ContenderRecord` and the answers, the
     verdict can be recomputed.
 
-    `labels` are the distinct training answers if the scorer is built from them; `leaked` are ids of
-    contaminated examples.
+    `labels` are the distinct training answers if the scorer is built from them; `contaminated` are
+    ids of contaminated examples.
     """
 
     __test__ = False
@@ -145,7 +145,7 @@ class TestSet(Record):
     metric: str
     examples: tuple[TestExample, ...]
     labels: tuple[str, ...] = ()
-    leaked: tuple[str, ...] = ()
+    contaminated: tuple[str, ...] = ()
     machine_usd_per_hour: float
     seed: int = 0
 
@@ -154,16 +154,16 @@ class Contender(Record):
     """One way to do the task, measured. Fields that it has in common with `ContenderSpec` are
     explained there.
 
-    `metrics` by name, the deciding one first; `clean` is the deciding metric on the test examples
-    that nothing in training resembles, None if nothing leaked. `usd_per_1000` requests follows from
-    `token_price`, or else from the machine's hourly price and the time that its tokens take by
-    `Evaluation.machine`: equal work costs the same. `seconds_per_request` is the measured time.
-    `setup_usd` follows from both.
+    `metrics` by name, the deciding one first; `score_without_contaminated` is the deciding metric
+    on the test examples that nothing in training resembles, None if nothing leaked. `usd_per_1000`
+    requests follows from `token_price`, or else from the machine's hourly price and the time that
+    its tokens take by `Evaluation.machine`: equal work costs the same. `seconds_per_request` is the
+    measured time. `setup_usd` follows from both.
     """
 
     name: str
     kind: str
-    given: str
+    description: str
     metrics: dict[str, Quantity]
     seconds_per_request: float
     tokens_in_per_request: float
@@ -171,11 +171,11 @@ class Contender(Record):
     usd_per_1000: float
     setup_seconds: float = 0.0
     setup_usd: float = 0.0
-    chosen: tuple[str, ...] = ()
-    clean: Quantity | None = None
+    selection_notes: tuple[str, ...] = ()
+    score_without_contaminated: Quantity | None = None
     usage: Usage | None = None
     token_price: TokenPrice | None = None
-    retrieval_hits: Quantity | None = None
+    retrieval_hit_rate: Quantity | None = None
 
     @property
     def traits(self) -> ContenderKind:
@@ -207,9 +207,9 @@ class Contender(Record):
 class Comparison(Record):
     """Paired difference a - b of one metric on the same examples, with 95 % interval and p-value.
 
-    `test` names the method, `clusters` the number of groups if examples come in groups. `needed_n`
-    is the number of test examples at which a difference of this size would be significant (80 %
-    power), None if it is significant already or there is no difference at all.
+    `test` names the method, `clusters` the number of groups if examples come in groups.
+    `required_n` is the number of test examples at which a difference of this size would be
+    significant (80 % power), None if it is significant already or there is no difference at all.
     """
 
     a: str
@@ -220,7 +220,7 @@ class Comparison(Record):
     high: float
     p: float
     n: int
-    needed_n: int | None = None
+    required_n: int | None = None
     test: str = ""
     clusters: int | None = None
 
@@ -231,25 +231,25 @@ class MachineTime(Record):
     `seconds` by kind of work: a token read, a token generated, a token generated under a
     constraint, an answer picked among labels, a retrieval. `uncertainty` is the relative 95 %
     half-width of a contender's time by these rates: two that differ by less cost the same as far as
-    this run can measure. `waiting` as in `Usage`, the mean over contenders.
+    this run can measure. `waiting_fraction` as in `Usage`, the mean over contenders.
     """
 
     seconds: dict[str, float]
     uncertainty: float
-    waiting: float | None = None
+    waiting_fraction: float | None = None
 
     @property
     def is_busy(self) -> bool:
         """Whether other programs slowed this one down so much that its times are unreliable."""
-        return self.waiting is not None and self.waiting > MAX_WAITING_FRACTION
+        return self.waiting_fraction is not None and self.waiting_fraction > MAX_WAITING_FRACTION
 
 
 class Evaluation(Record):
     """All contenders on the same test examples. The first metric is the deciding one.
 
-    `leaked` are contaminated test examples (`Contender.clean` excludes them); `clusters` is the
-    number of groups of the examples, None if they are independent. `judging` is a judge's usage on
-    all answers, None without a judge; its qualification is recorded separately
+    `contaminated` are contaminated test examples (`Contender.clean` excludes them); `clusters` is
+    the number of groups of the examples, None if they are independent. `judging` is a judge's usage
+    on all answers, None without a judge; its qualification is recorded separately
     (`JudgeQualification.usage`). `machine` has the time per token on this machine, None if no
     contender ran on it.
     """
@@ -262,7 +262,7 @@ class Evaluation(Record):
     contenders: tuple[Contender, ...]
     comparisons: tuple[Comparison, ...]
     machine_usd_per_hour: float
-    leaked: tuple[str, ...] = ()
+    contaminated: tuple[str, ...] = ()
     clusters: int | None = None
     judging: Usage | None = None
     machine: MachineTime | None = None

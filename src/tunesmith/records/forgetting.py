@@ -9,12 +9,12 @@ from tunesmith.records.record import Record
 
 
 class ProbeAnswer(Record):
-    """The answer to one item of the general probe. `is_right` is None if there was no answer."""
+    """The answer to one item of the general probe. `is_correct` is None if there was no answer."""
 
     item: str
     kind: str
     text: str
-    is_right: bool | None
+    is_correct: bool | None
 
 
 class TextLoss(Record):
@@ -76,8 +76,8 @@ class Forgetting(Record):
 
     `drop` is the paired difference before - after of the fraction of items that are right, so a
     positive one is a loss; `p` is that of McNemar's test (`evaluation/stats/paired_difference.py`).
-    `gained` counts the items that only the tuned model gets right; `lapses` are some of the `lost`
-    ones.
+    `gained` counts the items that only the tuned model gets right; `regressions` are some of the
+    `lost` ones.
     """
 
     before: Quantity
@@ -87,6 +87,6 @@ class Forgetting(Record):
     lost: int
     gained: int
     kinds: tuple[AbilityChange, ...]
-    lapses: tuple[Regression, ...] = ()
+    regressions: tuple[Regression, ...] = ()
     text: TextLossChange | None = None
     seconds: float = 0.0

@@ -15,7 +15,7 @@ class InferenceConfig(Record):
     instruction, for questions without a system message. `template` is a custom prompt with a
     placeholder for the question; `instruction` is appended to the system message; `shots` are
     conversations that are always shown. `index` names the search index (`index/NAME.jsonl`),
-    searched by `search` for the `k` best results, as far as they fit into `most_tokens`. With
+    searched by `search` for the `k` best results, as far as they fit into `max_prompt_tokens`. With
     `is_calibrated` each label's likelihood without a question is subtracted.
     """
 
@@ -29,8 +29,8 @@ class InferenceConfig(Record):
     shots: tuple[tuple[Message, ...], ...] = ()
     index: str | None = None
     k: int = 0
-    search: Literal["bm25", "dense", "both"] = "bm25"
-    most_tokens: int | None = None
-    form: OutputConstraint | None = None
+    search: Literal["bm25", "dense", "hybrid"] = "bm25"
+    max_prompt_tokens: int | None = None
+    output_constraint: OutputConstraint | None = None
     is_calibrated: bool = False
     max_new_tokens: int

@@ -26,125 +26,211 @@ AdapterKind = Annotated[str, RegisteredName(ADAPTERS)]
 
 
 class DataRecipe(Record):
-    """Where the examples come from, how they are read, split and rendered.
+    """Where the examples come from, how they are read, split and rendered."""
 
-    `columns` maps our names to the file's (`{"prompt": "question"}`); `instruction` becomes the
-    system message of examples that have none; `train_on="everything"` also trains the prompts.
-    `allow_leaks` names the kinds of contamination between training and given test examples that do
-    not abort the run (`data/contamination.py` describes them).
-    """
-
-    path: str | None = None
-    test_path: str | None = None
-    columns: dict[str, str] = Field(default_factory=dict)
-    group: str | None = None
-    instruction: str | None = None
-    validation_share: float = Field(0.1, gt=0, lt=0.5)
-    test_share: float = Field(0.2, gt=0, lt=0.9)
-    max_tokens: int | None = Field(None, ge=8)
-    train_on: Literal["answers", "everything"] = "answers"
-    allow_leaks: Annotated[tuple[ContaminationKind, ...], LIST_AS_TUPLE] = ()
+    path: str | None = Field(
+        None,
+        description="A file (JSONL, JSON, CSV, TSV, Parquet), a folder, or a built-in sample.",
+    )
+    test_path: str | None = Field(
+        None, description="Test examples of your own. Without it a fraction of `path` is held out."
+    )
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="Which column of the file is which of ours, for example `{prompt: question}`.",
+    )
+    group_column: str | None = Field(
+        None, description="Column that names a group; examples of one group stay in one split."
+    )
+    system_prompt: str | None = Field(
+        None, description="System message of the examples that have none."
+    )
+    validation_fraction: float = Field(
+        0.1, gt=0, lt=0.5, description="Fraction of the examples that choices are made on."
+    )
+    test_fraction: float = Field(
+        0.2, gt=0, lt=0.9, description="Fraction of the examples that the verdict is measured on."
+    )
+    max_length: int | None = Field(
+        None,
+        ge=8,
+        description="Longest example in tokens; a longer one is an error, nothing is truncated. "
+        "Default: the model's context.",
+    )
+    train_on_prompts: bool = Field(
+        False, description="Also train on the prompts, not on the answers alone."
+    )
+    allow_contamination: Annotated[tuple[ContaminationKind, ...], LIST_AS_TUPLE] = Field(
+        (),
+        description="Kinds of contamination between training and given test examples that do not "
+        "stop a run.",
+    )
 
 
 class AdapterRecipe(Record):
-    """What is trained. LoRA: `rank` r, `alpha` (the update is scaled by alpha / r), dropout on the
-    adapter's input.
-
-    `kind`: `lora`; `rslora` scales by alpha / sqrt(r); `dora` trains direction and magnitude
-    separately; `qlora` is LoRA on weights quantized to 4 bits; `full` trains the weights
-    themselves: rank, alpha and dropout must then be left out.
+    """What is trained: a LoRA adapter, or with `kind: full` all weights; then the LoRA options are
+    left at their defaults.
     """
 
-    kind: AdapterKind = "lora"
-    rank: int = Field(16, ge=1, le=1024)
-    alpha: float = Field(32.0, gt=0)
-    dropout: float = Field(0.0, ge=0, lt=1)
+    kind: AdapterKind = Field(
+        "lora",
+        description="`lora`: low-rank matrices beside the frozen weights; `full`: the weights "
+        "themselves.",
+    )
+    rank: int = Field(16, ge=1, le=1024, description="LoRA: rank r of the update.")
+    alpha: float = Field(32.0, gt=0, description="LoRA: the update is scaled by alpha / r.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="LoRA: dropout on the adapter's input.")
+    use_rslora: bool = Field(False, description="LoRA: scale by alpha / sqrt(r) (rsLoRA).")
+    use_dora: bool = Field(
+        False, description="LoRA: train direction and magnitude separately (DoRA)."
+    )
+    load_in_4bit: bool = Field(
+        False,
+        description="LoRA: hold the frozen weights in 4 bits (NF4), as QLoRA does; needs the extra "
+        "`qlora`.",
+    )
 
 
 class DpoRecipe(Record):
-    """DPO: `beta` keeps the model close to its reference (0.1 as in the paper); `loss="ipo"` is the
-    variant that does not overfit pairs with a certain preference.
-    """
+    """DPO."""
 
-    beta: float = Field(0.1, gt=0)
-    loss: Literal["sigmoid", "ipo"] = "sigmoid"
+    beta: float = Field(
+        0.1,
+        gt=0,
+        description="How strongly the model is kept close to its reference (the paper's).",
+    )
+    loss: Literal["sigmoid", "ipo"] = Field(
+        "sigmoid",
+        description="`ipo` does not overfit pairs whose preference is certain.",
+    )
 
 
 class OrpoRecipe(Record):
-    """ORPO: `beta` (the paper's lambda) weights the odds ratio of chosen against rejected relative
-    to the loss of the chosen answer.
-    """
+    """ORPO."""
 
-    beta: float = Field(0.1, gt=0)
+    beta: float = Field(
+        0.1,
+        gt=0,
+        description="Weight of the odds ratio of chosen against rejected, relative to the loss of "
+        "the chosen answer (the paper's lambda).",
+    )
 
 
 class SimpoRecipe(Record):
-    """SimPO: `beta` scales the mean log-probabilities, `margin` (gamma) is the required lead of
-    chosen: half of beta is its authors' starting point.
-    """
+    """SimPO."""
 
-    beta: float = Field(2.0, gt=0)
-    margin: float = Field(1.0, ge=0)
+    beta: float = Field(2.0, gt=0, description="Scale of the mean log-probabilities.")
+    margin: float = Field(
+        1.0,
+        ge=0,
+        description="Required lead of the chosen answer (gamma); half of beta is its authors' "
+        "starting point.",
+    )
 
 
 class KtoRecipe(Record):
-    """KTO: `beta` as in DPO; the weights balance desirable and undesirable answers if there are
-    more of one kind.
-    """
+    """KTO."""
 
-    beta: float = Field(0.1, gt=0)
-    desirable_weight: float | None = Field(None, gt=0)
-    undesirable_weight: float | None = Field(None, gt=0)
+    beta: float = Field(
+        0.1, gt=0, description="How strongly the model is kept close to its reference, as in DPO."
+    )
+    desirable_weight: float | None = Field(
+        None,
+        gt=0,
+        description="Weight of the desirable answers. Default: both kinds have the same total "
+        "weight.",
+    )
+    undesirable_weight: float | None = Field(
+        None, gt=0, description="Weight of the undesirable answers. Default: as above."
+    )
 
 
 class TrainingRecipe(Record):
-    """How the weights are trained. `batch_size` counts examples per optimizer step; either `epochs`
-    or `minutes` ends the run.
+    """How the weights are trained. Either `epochs` or `minutes` ends the training."""
 
-    `micro_batch` (examples in memory at the same time) changes memory, never the result beyond
-    rounding; `memory_gb` (10^9 bytes) is what the process may use, on a GPU its tensors, by default
-    what is free. A checkpoint is written every `checkpoint_minutes` (0: after every step), at each
-    validation pass and when a stop is requested. The run ends early after `patience` consecutive
-    validation passes (of `evaluations` in total) with neither the best score nor the lowest loss so
-    far; null: never. A step whose loss or gradient is not finite is never applied; `on_bad_step`
-    ends the run there, or skips the step (at most 3 in a row).
-    """
-
-    learning_rate: float | None = Field(None, gt=0)
-    batch_size: int = Field(16, ge=1, le=4096)
-    micro_batch: int | None = Field(None, ge=1)
-    memory_gb: float | None = Field(None, gt=0)
-    epochs: float | None = Field(None, gt=0)
-    minutes: float | None = Field(None, gt=0)
-    warmup_share: float = Field(0.05, ge=0, lt=1)
-    decay: Literal["linear", "cosine", "constant"] = "linear"
-    weight_decay: float = Field(0.0, ge=0)
-    clip_norm: float = Field(1.0, gt=0)
-    evaluations: int = Field(4, ge=1)
-    patience: int | None = Field(2, ge=1)
-    precision: Literal["auto", "bf16", "float32"] = "auto"
-    checkpoint_minutes: float = Field(5.0, ge=0)
-    on_bad_step: Literal["stop", "skip"] = "stop"
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="Peak learning rate. Default: by size, method and adapter, with its source.",
+    )
+    batch_size: int = Field(16, ge=1, le=4096, description="Examples per optimizer step.")
+    micro_batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="Examples in memory at a time; changes memory, not the result beyond rounding. "
+        "Default: found by trial.",
+    )
+    memory_gb: float | None = Field(
+        None,
+        gt=0,
+        description="Memory that the process may use, in 10^9 bytes (on a GPU: for its tensors). "
+        "Default: what is free.",
+    )
+    epochs: float | None = Field(
+        None, gt=0, description="Passes over the training examples. Default: by their number."
+    )
+    minutes: float | None = Field(
+        None, gt=0, description="Time budget of the training, in place of `epochs`."
+    )
+    warmup_ratio: float = Field(
+        0.05, ge=0, lt=1, description="Fraction of the training in which the learning rate rises."
+    )
+    lr_scheduler: Literal["linear", "cosine", "constant"] = Field(
+        "linear", description="How the learning rate falls after the warm-up."
+    )
+    weight_decay: float = Field(0.0, ge=0, description="Weight decay of AdamW.")
+    max_grad_norm: float = Field(
+        1.0, gt=0, description="Gradients with a larger norm are scaled down to it."
+    )
+    num_evals: int = Field(
+        4, ge=1, description="Validation passes in the whole training; each writes a checkpoint."
+    )
+    early_stopping_patience: int | None = Field(
+        2,
+        ge=1,
+        description="Stop after this many consecutive validation passes with neither the best "
+        "score nor the lowest loss so far; null: never.",
+    )
+    dtype: Literal["auto", "bfloat16", "float32"] = Field(
+        "auto", description="Number format; `auto`: bfloat16 where the hardware multiplies it."
+    )
+    checkpoint_minutes: float = Field(
+        5.0, ge=0, description="Minutes between checkpoints; 0: one after every step."
+    )
+    on_nonfinite: Literal["stop", "skip"] = Field(
+        "stop",
+        description="What a step with a loss or gradient that is not finite does: it is never "
+        "applied; `skip` goes on, at most 3 times in a row.",
+    )
 
 
 class RemoteRecipe(Record):
-    """A model behind an OpenAI-compatible `url`.
-
-    `key_variable` names the environment variable that holds the key, which is stored in no file;
-    prices are looked up under `model` if they are not given; `at_once` is the number of concurrent
-    requests. `max_tokens` bounds what one answer is charged for: a model that reasons before it
-    answers needs thousands. A server of your own has the prices 0: at a loopback `url` it is this
-    machine, elsewhere your own cloud.
+    """A model behind an OpenAI-compatible URL. A server of your own has both prices 0: at a
+    loopback URL it is this machine, elsewhere your own cloud.
     """
 
-    name: str
-    url: str
-    model: str
-    key_variable: str = "OPENAI_API_KEY"
-    usd_per_million_in: float | None = Field(None, ge=0)
-    usd_per_million_out: float | None = Field(None, ge=0)
-    at_once: int = Field(4, ge=1, le=64)
-    max_tokens: int = Field(4096, ge=1)
+    name: str = Field(description="What its contenders are called.")
+    base_url: str = Field(description="URL of the service, for example https://api.openai.com/v1.")
+    model: str = Field(
+        description="The service's name of the model; prices are looked up under it."
+    )
+    api_key_env: str = Field(
+        "OPENAI_API_KEY",
+        description="Environment variable that holds the API key; the key is stored in no file.",
+    )
+    usd_per_million_in: float | None = Field(
+        None, ge=0, description="USD per million input tokens. Default: the price table."
+    )
+    usd_per_million_out: float | None = Field(
+        None, ge=0, description="USD per million output tokens. Default: the price table."
+    )
+    max_concurrency: int = Field(4, ge=1, le=64, description="Concurrent requests.")
+    max_tokens: int = Field(
+        4096,
+        ge=1,
+        description="Limit of what one answer is charged for; a model that reasons before it "
+        "answers needs thousands.",
+    )
 
     @property
     def is_free(self) -> bool:
@@ -156,7 +242,7 @@ class RemoteRecipe(Record):
         """Whether it is a free server on the loopback; one that charges for tokens is a gateway to
         a provider.
         """
-        return self.is_free and is_loopback(_get_host(self.url))
+        return self.is_free and is_loopback(_get_host(self.base_url))
 
 
 def is_loopback(host: str) -> bool:
@@ -175,81 +261,114 @@ def _get_host(url: str) -> str:
 
 
 class EvaluationRecipe(Record):
-    """How contenders are run and scored.
+    """How contenders are run and scored. Choices are made on the validation examples."""
 
-    `scorer` is a name, "auto", or `file.py:function`. Choices (the number of `shots` at most, what
-    is retrieved, which of `trials` candidate prompts, written by our `optimiser` or also by DSPy's)
-    are made on the validation examples. `test_limit` and `validation_limit` use only that many
-    examples of their splits. `answers` are files with the answers of other systems; `prompts` is a
-    file or folder of prompts of your own; `remote` are models behind a URL. `constrained` adds
-    contenders whose answers cannot leave the form of the training answers. `batch_size` is the
-    maximum number of answers generated together; fewer if the memory for the KV cache is not
-    enough.
-    """
-
-    scorer: str = "auto"
-    max_new_tokens: int | None = Field(None, ge=1)
-    shots: int = Field(5, ge=1, le=64)
-    trials: int = Field(8, ge=0, le=1000)
-    optimiser: Literal["own", "dspy"] = "own"
-    constrained: bool = True
-    remote: Annotated[tuple[RemoteRecipe, ...], LIST_AS_TUPLE] = ()
-    answers: Annotated[tuple[str, ...], LIST_AS_TUPLE] = ()
-    prompts: str | None = None
-    test_limit: int | None = Field(None, ge=2)
-    validation_limit: int = Field(64, ge=2)
-    batch_size: int = Field(256, ge=1)
+    scorer: str = Field(
+        "auto", description="A scorer's name, `auto`, or `file.py:function` of your own."
+    )
+    max_new_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Longest answer in tokens. Default: the longest training answer, a quarter "
+        "more, plus 8.",
+    )
+    max_shots: int = Field(
+        5, ge=1, le=64, description="Most examples in a few-shot prompt; how many is chosen."
+    )
+    prompt_trials: int = Field(
+        8,
+        ge=0,
+        le=1000,
+        description="Candidate prompts that the prompt search tries; 0: no search.",
+    )
+    prompt_optimizer: Literal["builtin", "dspy"] = Field(
+        "builtin", description="`dspy` adds a prompt that DSPy found (extra `dspy`)."
+    )
+    constrained: bool = Field(
+        True,
+        description="Also run contenders whose answers cannot leave the format of the training "
+        "answers.",
+    )
+    remote: Annotated[tuple[RemoteRecipe, ...], LIST_AS_TUPLE] = Field(
+        (), description="Models behind an OpenAI-compatible URL, compared too."
+    )
+    external_answers: Annotated[tuple[str, ...], LIST_AS_TUPLE] = Field(
+        (), description="Files with the answers of other systems to the test questions."
+    )
+    prompts: str | None = Field(
+        None, description="A file or folder of prompts of your own, compared too."
+    )
+    max_test_examples: int | None = Field(
+        None, ge=2, description="Use only that many test examples. Default: all."
+    )
+    max_validation_examples: int = Field(
+        64, ge=2, description="Use only that many validation examples for choices."
+    )
+    batch_size: int = Field(
+        256, ge=1, description="Most answers generated together; fewer if memory is short."
+    )
 
 
 class RetrievalRecipe(Record):
-    """What is retrieved for a question: passages of the `documents` folder, or else the nearest
-    training examples.
+    """What is retrieved for a question."""
 
-    `k` results per question; None: chosen on the validation examples. `search` by words (bm25), by
-    meaning (dense), or both, combined by reciprocal rank fusion; None: both if the embedding model
-    is on this machine, else by words. Documents are cut into passages of `words` words that overlap
-    by `overlap`.
-    """
-
-    documents: str | None = None
-    k: int | None = Field(None, ge=1, le=64)
-    search: Literal["bm25", "dense", "both"] | None = None
-    words: int = Field(150, ge=8)
-    overlap: int = Field(30, ge=0)
+    documents: str | None = Field(
+        None, description="Folder of documents. Default: the nearest training examples."
+    )
+    top_k: int | None = Field(
+        None, ge=1, le=64, description="Results per question. Default: chosen on validation."
+    )
+    search: Literal["bm25", "dense", "hybrid"] | None = Field(
+        None,
+        description="By words (bm25), by meaning (dense), or both, joined by reciprocal rank "
+        "fusion. Default: hybrid if the embedding model is on this machine, else bm25.",
+    )
+    chunk_size: int = Field(150, ge=8, description="Words of a passage of a document.")
+    chunk_overlap: int = Field(30, ge=0, description="Words that neighboring passages share.")
 
 
 class JudgeRecipe(Record):
-    """A model that judges free text. `model` is the name of a local model or of an
-    `evaluation.remote` one.
+    """A model that judges free text. It decides only after it has qualified."""
 
-    It decides only after it has qualified on `labels`, a file of answers that people judged;
-    `rubric` describes a good answer. A remote model that judges is not a contender.
-    """
-
-    model: str | None = None
-    labels: str | None = None
-    rubric: str | None = None
+    model: str | None = Field(
+        None,
+        description="A local model, or the name of an `evaluation.remote` one, which is then no "
+        "contender.",
+    )
+    human_labels: str | None = Field(
+        None, description="File of answers that people judged, on which the judge must qualify."
+    )
+    rubric: str | None = Field(None, description="What a good answer is, in your words.")
 
 
 class CostRecipe(Record):
-    """Costs besides the machine's hours: `usd_per_example` to create one, `hosting_usd_per_month`
-    of a tuned model, `retune_months` between tunings (None: follows from how often the task
-    changes). `prices` is a file with price rows of your own.
-    """
+    """Costs besides the machine's hours."""
 
-    usd_per_example: float = Field(0.0, ge=0)
-    hosting_usd_per_month: float = Field(0.0, ge=0)
-    retune_months: float | None = Field(None, gt=0)
-    prices: str | None = None
+    usd_per_example: float = Field(0.0, ge=0, description="USD to create one training example.")
+    hosting_usd_per_month: float = Field(
+        0.0, ge=0, description="USD a month for hosting a tuned model."
+    )
+    retune_months: float | None = Field(
+        None,
+        gt=0,
+        description="Months between tunings. Default: by `usage.task_change_frequency`.",
+    )
+    prices: str | None = Field(None, description="File with price rows of your own (TOML).")
 
 
 class Recipe(Record):
-    """One run, from data to verdict. `strict` fails (exit code 1) where it would otherwise warn."""
+    """One run, from data to verdict."""
 
-    model: str = "smollm2-135m-instruct"
-    revision: str | None = None
-    method: Method = "sft"
-    seed: int = Field(0, ge=0)
+    model: str = Field(
+        "smollm2-135m-instruct",
+        description="The model that is prompted and tuned: a name, a hub id, a folder, or an "
+        "earlier run.",
+    )
+    revision: str | None = Field(
+        None, description="Commit or tag of a hub model. Default: pinned when a run begins."
+    )
+    method: Method = Field("sft", description="Training method.")
+    seed: int = Field(0, ge=0, description="Seed of split, order and dropout.")
     data: DataRecipe = DataRecipe()
     adapter: AdapterRecipe = AdapterRecipe()
     dpo: DpoRecipe = DpoRecipe()
@@ -261,7 +380,11 @@ class Recipe(Record):
     retrieval: RetrievalRecipe = RetrievalRecipe()
     judge: JudgeRecipe = JudgeRecipe()
     cost: CostRecipe = CostRecipe()
-    circumstances: UsageContext = UsageContext()
-    bar: Requirements = Requirements()
-    strict: bool = False
-    machine_usd_per_hour: float = Field(0.10, ge=0)
+    usage: UsageContext = UsageContext()
+    requirements: Requirements = Requirements()
+    fail_on_warning: bool = Field(
+        False, description="Fail (exit code 1) where a run would otherwise warn."
+    )
+    machine_usd_per_hour: float = Field(
+        0.10, ge=0, description="USD that an hour of this machine costs you."
+    )

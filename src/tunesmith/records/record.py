@@ -6,14 +6,21 @@ two records with the same content have the same fingerprint on every machine.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from tunesmith.atomic_io import read_own_file, write_atomically
 from tunesmith.errors import RecordError
+from tunesmith.records.old_names import (
+    RENAMED_FIELDS,
+    RENAMED_VALUES,
+    read_old_names,
+    write_old_names,
+)
 
 NEWER_RECORD_CODE = "record/newer"
 UNKNOWN_VALUE_ERRORS = {"extra_forbidden", "literal_error"}
@@ -42,10 +49,21 @@ class Record(BaseModel):
         frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_old_names(cls, stored: Any) -> Any:
+        """Files of earlier versions have earlier names of fields (`old_names.py`)."""
+        is_renamed = cls.__name__ in RENAMED_FIELDS or cls.__name__ in RENAMED_VALUES
+        return (
+            read_old_names(cls.__name__, stored)
+            if is_renamed and isinstance(stored, dict)
+            else stored
+        )
+
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the record's content."""
-        return compute_fingerprint(self.model_dump(mode="json"))
+        """SHA-256 of the record's content, under the names by which fields were first stored."""
+        return compute_fingerprint(_dump_with_old_names(self, self.model_dump(mode="json")))
 
     def replace(self, **changes: Any) -> Self:
         """A copy with other values in these fields, validated as when a record is built.
@@ -133,3 +151,21 @@ class Record(BaseModel):
                 got=first["msg"],
                 hint="restore the file, or make the run again",
             ) from None
+
+
+def _dump_with_old_names(value: Any, dumped: Any) -> Any:
+    """`dumped` is the JSON of `value`; in it, every record has the names of `old_names.py`."""
+    if isinstance(value, Record):
+        inner = {
+            name: _dump_with_old_names(getattr(value, name), part) for name, part in dumped.items()
+        }
+        return write_old_names(type(value).__name__, inner)
+    if isinstance(value, Mapping):
+        # JSON has keys of text: they stand in the same order
+        return {
+            key: _dump_with_old_names(part, dumped[key])
+            for key, part in zip(dumped, value.values(), strict=True)
+        }
+    if isinstance(value, tuple | list):
+        return [_dump_with_old_names(one, part) for one, part in zip(value, dumped, strict=True)]
+    return dumped

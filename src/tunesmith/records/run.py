@@ -68,11 +68,11 @@ class TrainingResult(Record):
     """How a training ended. `best_step` is the step whose weights were saved; `plan` is the final
     one.
 
-    `validation_seconds` are those of the validation passes, included in `seconds`; `extent` says
-    how many passes over the data it was (None: a run of an older version). `ended_early`: patience
-    ran out before the steps or minutes. `energy_joules` is None if the machine does not report it,
-    or the training was interrupted. `waiting`: the fraction of the time that this program waited
-    for a core, None if the platform does not count it.
+    `validation_seconds` are those of the validation passes, included in `seconds`;
+    `training_length` says how many passes over the data it was (None: a run of an older version).
+    `stopped_early`: patience ran out before the steps or minutes. `energy_joules` is None if the
+    machine does not report it, or the training was interrupted. `waiting`: the fraction of the time
+    that this program waited for a core, None if the platform does not count it.
     """
 
     status: RunStatus
@@ -87,10 +87,10 @@ class TrainingResult(Record):
     peak_memory_bytes: int
     trainable_parameters: int
     plan: MemoryPlan | None = None
-    ended_early: bool = False
+    stopped_early: bool = False
     energy_joules: float | None = None
     validation_seconds: float = 0.0
-    extent: TrainingLength | None = None
+    training_length: TrainingLength | None = None
     waiting: float | None = None
 
 
@@ -106,11 +106,11 @@ class Run(Record):
     """The record of a run (`run.json`). Everything needed to repeat the run is in it or next to it.
 
     `adapter_files` are the SHA-256 of the files in `adapter/` (`model/` after full fine-tuning), by
-    which they are verified when the run is used. `identity` is what must be unchanged when an
-    interrupted run is resumed; `drift` lists the differences that were allowed, `resumed` counts
-    the resumptions. `estimate` was made before training; `estimate_error` is actual / expected of
-    its time and its memory. `command` began the run: `resume` continues to the end of it.
-    `defaults` are the numbers that the user did not set.
+    which they are verified when the run is used. `reproducibility_key` is what must be unchanged
+    when an interrupted run is resumed; `environment_changes` lists the differences that were
+    allowed, `resume_count` counts the resumptions. `estimate` was made before training;
+    `estimate_error` is actual / expected of its time and its memory. `command` began the run:
+    `resume` continues to the end of it. `defaults` are the numbers that the user did not set.
 
     An evaluation trains nothing: it has no `model` and no `prepared` splits, but
     `evaluated_models`, each by its name as a contender with its folder or hub name.
@@ -129,9 +129,9 @@ class Run(Record):
     seeds: dict[str, int]
     result: TrainingResult | None = None
     adapter_files: dict[str, str] = Field(default_factory=dict)
-    identity: dict[str, str] = Field(default_factory=dict)
-    resumed: int = 0
-    drift: tuple[str, ...] = ()
+    reproducibility_key: dict[str, str] = Field(default_factory=dict)
+    resume_count: int = 0
+    environment_changes: tuple[str, ...] = ()
     estimate: Estimate | None = None
     estimate_error: dict[str, float] = Field(default_factory=dict)
     command: Command = "train"

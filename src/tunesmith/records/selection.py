@@ -22,15 +22,15 @@ class OptimizedPrompt(Record):
 
 
 class SelectionRecord(Record):
-    """What was tried for `what` (`shots`, `prompt`, `rag`), the chosen one first, and its cost.
+    """What was tried for `purpose` (`shots`, `prompt`, `rag`), the chosen one first, and its cost.
 
-    `found` is the prompt if it came from a search instead of a list of candidates. `ended_early`:
-    its time was over before all was tried.
+    `optimized_prompt` is the prompt if it came from a search instead of a list of candidates.
+    `stopped_early`: its time was over before all was tried.
     """
 
-    what: str
+    purpose: str
     trials: tuple[CandidateScores, ...]
     seconds: float
     usd_charged: float = 0.0
-    found: OptimizedPrompt | None = None
+    optimized_prompt: OptimizedPrompt | None = None
     ended_early: bool = False

@@ -8,16 +8,17 @@ from tunesmith.records.record import Record, compute_fingerprint
 class TestSetAccess(Record):
     """One contender's answers were scored on a test set.
 
-    `test` is `fingerprint_test_set` of all its ids, even if only `n` of them were used; `run` is
-    None outside of one; `at` is an ISO time, UTC; `why` is a command such as decide or evaluate.
+    `test_set` is `fingerprint_test_set` of all its ids, even if only `n` of them were used; `run`
+    is None outside of one; `accessed_at` is an ISO time, UTC; `purpose` is a command such as decide
+    or evaluate.
     """
 
-    test: str
+    test_set: str
     contender: str
     run: str | None
-    at: str
+    accessed_at: str
     n: int
-    why: str
+    purpose: str
 
 
 def fingerprint_test_set(ids: Iterable[str]) -> str:
@@ -39,7 +40,7 @@ def format_access_log(looks: list[TestSetAccess]) -> str:
     )
     return (
         f"used {_pluralize(len(looks), 'time')} by {_pluralize(contenders, 'contender')} in "
-        f"{_pluralize(runs, 'run')} since {min(look.at for look in looks)[:10]}"
+        f"{_pluralize(runs, 'run')} since {min(look.accessed_at for look in looks)[:10]}"
     )
 
 

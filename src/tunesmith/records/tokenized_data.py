@@ -111,7 +111,7 @@ class TextSpan(Record):
     """A part of a rendered example that is either trained or not."""
 
     text: str
-    trained: bool
+    is_trained: bool
 
 
 class MaskProof(Record):
@@ -121,7 +121,7 @@ class MaskProof(Record):
 
     examples: tuple[tuple[TextSpan, ...], ...]
     end_of_turn: str
-    end_of_turn_trained: bool
+    is_end_of_turn_trained: bool
 
 
 class PreparedSplit(Record):
@@ -135,4 +135,4 @@ class PreparedSplit(Record):
     max_tokens: int
     tokenizer_sha256: str
     template_sha256: str
-    content: str
+    content_sha256: str

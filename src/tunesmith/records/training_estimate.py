@@ -10,7 +10,7 @@ from tunesmith.records.training_length import TrainingLength
 
 
 class MemoryPlan(Record):
-    """How a step is cut into micro-batches of at most `most_tokens` tokens and `most_examples`
+    """How a step is cut into micro-batches of at most `max_tokens` tokens and `max_examples`
     examples.
 
     The defaults hold until one is found by trial (`engine/memory_plan.py`). `checkpointing`:
@@ -18,8 +18,8 @@ class MemoryPlan(Record):
     was available for it.
     """
 
-    most_tokens: int = 2048
-    most_examples: int = 1 << 30
+    max_tokens: int = 2048
+    max_examples: int = 1 << 30
     checkpointing: bool = False
     bytes_per_token: int = 0
     budget_bytes: int = 0
@@ -57,33 +57,33 @@ def sum_intervals(ranges: Sequence[EstimateInterval]) -> EstimateInterval:
 
 
 class Estimate(Record):
-    """Time, memory and cost of one training; `asking_seconds` is what `decide` adds for running all
-    contenders.
+    """Time, memory and cost of one training; `evaluation_seconds` is what `decide` adds for running
+    all contenders.
 
-    `seconds` covers the steps and validation passes, as in `TrainingResult`; `parts` are its
+    `seconds` covers the steps and validation passes, as in `TrainingResult`; `breakdown` are its
     expected components. `tokens_computed` is what remains of `tokens_read` when shared prefixes are
-    computed once and nothing after the last trained token is computed. `how`: "quick" from a few
-    layers of the model, "measured" from the whole model. `factors` are the corrections learned from
-    past runs on this machine; `expected` includes them. `extent` is the planned length of the
-    tuning; `load` is the number of processes per core during the measurement, `waiting` the
-    fraction of the time that this program waited for a core, and `estimating_seconds` the duration
-    of the measurement.
+    computed once and nothing after the last trained token is computed. `method`: "quick" from a few
+    layers of the model, "measured" from the whole model. `corrections` are the corrections learned
+    from past runs on this machine; `expected` includes them. `training_length` is the planned
+    length of the tuning; `load` is the number of processes per core during the measurement,
+    `waiting` the fraction of the time that this program waited for a core, and `estimating_seconds`
+    the duration of the measurement.
     """
 
-    how: Literal["quick", "measured"]
+    method: Literal["quick", "measured"]
     steps: int
     tokens_read: int
     tokens_trained: int
     tokens_computed: int
     plan: MemoryPlan
     seconds: EstimateInterval
-    parts: dict[str, float]
-    asking_seconds: EstimateInterval
+    breakdown: dict[str, float]
+    evaluation_seconds: EstimateInterval
     memory_bytes: EstimateInterval
     usd: EstimateInterval
     decide_usd: EstimateInterval
-    factors: dict[str, float] = Field(default_factory=dict)
-    extent: TrainingLength | None = None
+    corrections: dict[str, float] = Field(default_factory=dict)
+    training_length: TrainingLength | None = None
     load: float | None = None
     waiting: float | None = None
     estimating_seconds: float = 0.0

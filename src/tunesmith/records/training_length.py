@@ -22,10 +22,10 @@ class TrainingLength(Record):
     of `train_examples` distinct ones.
 
     `seconds` is the whole training with validation passes, `validation_seconds` those alone,
-    `step_seconds` one step. `wanted_passes` is the recipe's default number of epochs. `fall` is the
-    fraction of the training loss that another stretch like the last quarter of the steps would have
-    removed, if that is significant and the validation loss fell to the end
-    (`decision/undertraining.py`); None if not, or not measured.
+    `step_seconds` one step. `default_epochs` is the recipe's default number of epochs.
+    `remaining_loss_drop` is the fraction of the training loss that another stretch like the last
+    quarter of the steps would have removed, if that is significant and the validation loss fell to
+    the end (`decision/undertraining.py`); None if not, or not measured.
     """
 
     steps: int
@@ -33,10 +33,10 @@ class TrainingLength(Record):
     train_examples: int
     seconds: float
     step_seconds: float
-    wanted_passes: float
-    steps_per_pass: int
+    default_epochs: float
+    steps_per_epoch: int
     validation_seconds: float = 0.0
-    fall: float | None = None
+    remaining_loss_drop: float | None = None
 
     @property
     def epochs(self) -> float:
@@ -46,7 +46,7 @@ class TrainingLength(Record):
     @property
     def is_short(self) -> bool:
         """Whether the tuning was too short to judge fine-tuning by."""
-        return self.epochs < MIN_EPOCHS or self.fall is not None
+        return self.epochs < MIN_EPOCHS or self.remaining_loss_drop is not None
 
     @property
     def summary(self) -> str:
@@ -55,10 +55,10 @@ class TrainingLength(Record):
 
     @property
     def default_minutes(self) -> float:
-        """Minutes for `wanted_passes`, including the validation passes that a time budget
+        """Minutes for `default_epochs`, including the validation passes that a time budget
         allows.
         """
-        steps = ceil(self.wanted_passes * self.steps_per_pass)
+        steps = ceil(self.default_epochs * self.steps_per_epoch)
         return steps * self.step_seconds / (1 - MAX_VALIDATION_FRACTION) / 60
 
 
@@ -80,11 +80,11 @@ def format_epochs(extent: TrainingLength) -> str:
 
 def explain_short_training(extent: TrainingLength) -> str:
     """What so short a tuning lacks, as the end of a sentence."""
-    if extent.epochs < MIN_EPOCHS or extent.fall is None:
+    if extent.epochs < MIN_EPOCHS or extent.remaining_loss_drop is None:
         return format_epochs(extent)
     return (
         f"{format_epochs(extent)}, and the training loss was still falling: by another "
-        f"{format_percent(extent.fall)} over as many steps as the last quarter"
+        f"{format_percent(extent.remaining_loss_drop)} over as many steps as the last quarter"
     )
 
 
@@ -94,6 +94,6 @@ def format_needed_minutes(extent: TrainingLength) -> str:
         return ""
     minutes = extent.default_minutes
     flag = f"{ceil(minutes)}" if minutes > 2 else f"{ceil(10 * minutes) / 10:g}"
-    epochs = f"{extent.wanted_passes:g} epoch{'' if extent.wanted_passes == 1 else 's'}"
-    takes = "takes" if extent.wanted_passes == 1 else "take"
+    epochs = f"{extent.default_epochs:g} epoch{'' if extent.default_epochs == 1 else 's'}"
+    takes = "takes" if extent.default_epochs == 1 else "take"
     return f"{epochs} {takes} about {format_duration(60 * minutes)} (--minutes {flag})"

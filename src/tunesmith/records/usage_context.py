@@ -10,11 +10,23 @@ Frequency = Literal["never", "yearly", "monthly", "weekly", "daily"]
 
 
 class UsageContext(Record):
-    """What no data answer. None: not specified; the report lists what is unknown."""
+    """How the task is used. Null: not specified; the report lists what is unknown."""
 
-    task_changes: Frequency | None = None
-    facts_change: Frequency | None = None
-    used: Literal["once", "ongoing"] | None = None
-    requests_per_month: float | None = Field(None, ge=0)
-    data_may_go: Literal["this machine", "own cloud", "anywhere"] | None = None
-    longest_wait_seconds: float | None = Field(None, gt=0)
+    task_change_frequency: Frequency | None = Field(
+        None, description="How often the task itself changes (labels, format, rules)."
+    )
+    fact_change_frequency: Frequency | None = Field(
+        None, description="How often the facts behind the answers change."
+    )
+    recurrence: Literal["once", "ongoing"] | None = Field(
+        None, description="Whether the task is done once or goes on."
+    )
+    requests_per_month: float | None = Field(
+        None, ge=0, description="Requests a month (in total, if it is done once)."
+    )
+    data_residency: Literal["local", "private_cloud", "any"] | None = Field(
+        None, description="Where the data may be sent: this machine, your own cloud, anywhere."
+    )
+    max_wait_seconds: float | None = Field(
+        None, gt=0, description="Longest wait for one answer that users accept."
+    )

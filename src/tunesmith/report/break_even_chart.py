@@ -35,7 +35,7 @@ def build_break_even_chart(report: CostReport, winner: str | None) -> Figure | N
     """The curves of the compared contenders; None if there are none, or none of them costs
     anything.
     """
-    shown = [one for one in report.contenders if one.excluded is None]
+    shown = [one for one in report.contenders if one.exclusion_reason is None]
     volumes = choose_volumes(report)
     if not any(
         one.compute_usd_per_month(volumes[-1], report.horizon_months).expected > 0 for one in shown
@@ -88,7 +88,7 @@ def build_break_even_chart(report: CostReport, winner: str | None) -> Figure | N
 
 def choose_volumes(report: CostReport) -> list[float]:
     """Requests per month, evenly spaced on a logarithmic axis, around all marked volumes."""
-    seen = [step.requests.expected for step in report.cheapest if step.before] + [
+    seen = [step.requests.expected for step in report.break_even_points if step.previous] + [
         report.requests_per_month
     ]
     worth = [volume for volume in seen if volume]
@@ -103,7 +103,7 @@ def _select_banded(
     shown: list[ContenderCost], report: CostReport, winner: str | None
 ) -> list[ContenderCost]:
     """The contenders with a band, the winner last, so that it is drawn on top."""
-    names = {step.name for step in report.cheapest} | {winner}
+    names = {step.name for step in report.break_even_points} | {winner}
     return sorted((one for one in shown if one.name in names), key=lambda one: one.name == winner)
 
 
@@ -180,8 +180,8 @@ def _build_marks(report: CostReport) -> list[Figure]:
     """Vertical lines at the break-even volumes and the stated volume."""
     marks = [
         _build_mark(step.requests.expected, escape(step.name), "dot")
-        for step in report.cheapest
-        if step.before
+        for step in report.break_even_points
+        if step.previous
     ]
     return (
         [*marks, _build_mark(report.requests_per_month, "yours", "solid")]

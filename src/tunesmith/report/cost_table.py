@@ -67,12 +67,12 @@ def _format_amount(amount: EstimateInterval | OpenInterval) -> tuple[str, str]:
 
 
 def _format_cheapest(one: ContenderCost, report: CostReport) -> tuple[str, str]:
-    if one.excluded is not None:
+    if one.exclusion_reason is not None:
         return "excluded", ""
-    step = next((step for step in report.cheapest if step.name == one.name), None)
+    step = next((step for step in report.break_even_points if step.name == one.name), None)
     if step is None or step.requests.expected is None:
         return "never", ""
-    if step.before is None:
+    if step.previous is None:
         return "first request", ""
     high = "never" if step.requests.high is None else format_volume(step.requests.high)
     return format_volume(step.requests.expected), f"{format_volume(step.requests.low)} to {high}"
@@ -82,19 +82,19 @@ def format_cost_sentences(report: CostReport) -> tuple[str, ...]:
     """Which contender is cheapest from which volume on, by cost and by correct answer, and how
     accurate the estimate was.
     """
-    is_same = [step.name for step in report.cheapest_correct] == [
-        step.name for step in report.cheapest
+    is_same = [step.name for step in report.break_even_points_per_correct] == [
+        step.name for step in report.break_even_points
     ]
-    by_correct = () if is_same else report.cheapest_correct
-    steps = [step.sentence for step in (*report.cheapest, *by_correct)]
+    by_correct = () if is_same else report.break_even_points_per_correct
+    steps = [step.sentence for step in (*report.break_even_points, *by_correct)]
     words = {"tuning_usd": "Training", "decide_usd": "The whole decision run"}
     for one in report.predictions:
-        amounts = [one.actual_usd, one.foreseen.expected]
+        amounts = [one.actual_usd, one.estimated_usd.expected]
         steps.append(
-            f"{words.get(one.what, one.what)} was estimated at "
-            f"{format_usd(one.foreseen.expected, amounts)} "
-            f"({format_usd(one.foreseen.low, amounts)} to "
-            f"{format_usd(one.foreseen.high, amounts)}) and cost "
+            f"{words.get(one.name, one.name)} was estimated at "
+            f"{format_usd(one.estimated_usd.expected, amounts)} "
+            f"({format_usd(one.estimated_usd.low, amounts)} to "
+            f"{format_usd(one.estimated_usd.high, amounts)}) and cost "
             f"{format_usd(one.actual_usd, amounts)}"
             + (f", {one.ratio:.2g} times the estimate." if one.ratio is not None else ".")
         )
@@ -104,7 +104,7 @@ def format_cost_sentences(report: CostReport) -> tuple[str, ...]:
 def list_cost_parts(report: CostReport) -> list[tuple[str, str, str, str]]:
     """Every cost part: contender, what, per, amount."""
     return [
-        (one.name, part.what, part.per, " ".join(_bracket_range(_format_amount(part.usd))))
+        (one.name, part.name, part.unit, " ".join(_bracket_range(_format_amount(part.usd))))
         for one in report.contenders
         for part in one.parts
     ]

@@ -192,7 +192,7 @@ def _build_template_context(content: ReportInput) -> dict[str, Any]:
         "family": CORRECTION_NOTE,
         "beside": [
             (role, evaluation.get_contender(name))
-            for role, name in decision.beside
+            for role, name in decision.key_contenders
             if name in names
         ],
         "rival": find_main_comparison(content),
@@ -219,16 +219,18 @@ def _build_template_context(content: ReportInput) -> dict[str, Any]:
 def _build_trust_context(content: ReportInput) -> dict[str, Any]:
     """Variables about the test set itself, and about forgetting."""
     leaks, forgetting = content.contamination, content.forgetting
-    trained = len(content.split.train) + (len(leaks.left_out) if leaks else 0)
+    trained = len(content.split.train) + (len(leaks.removed_train_ids) if leaks else 0)
     return {
         "power": content.power,
-        "leaks": leaks and leaks.found,
+        "leaks": leaks and leaks.examples,
         "leak_notes": describe_contamination(leaks, trained) if leaks else [],
         "looks": content.test_set_access,
         "judge": content.qualification,
         "forgetting": forgetting,
         "forgetting_sentences": (
-            describe_forgetting(forgetting, content.recipe.bar.max_forgetting) if forgetting else []
+            describe_forgetting(forgetting, content.recipe.requirements.max_forgetting)
+            if forgetting
+            else []
         ),
     }
 

@@ -45,7 +45,9 @@ def render_markdown(content: ReportInput) -> str:
 def _render_verdict(content: ReportInput) -> str:
     warnings = [f"**Warning: {escape_markdown(warning)}**" for warning in content.decision.warnings]
     asked = {one.name: one for one in content.evaluation.contenders}
-    beside = [(role, asked[name]) for role, name in content.decision.beside if name in asked]
+    beside = [
+        (role, asked[name]) for role, name in content.decision.key_contenders if name in asked
+    ]
     rows = [
         [role, format_name(one.name), *_format_summary_cells(one, content)] for role, one in beside
     ]
@@ -85,7 +87,8 @@ def _render_trust(content: ReportInput) -> str:
         sentences.append(f"This test set was {content.test_set_access}.")
     if content.contamination:
         sentences += describe_contamination(
-            content.contamination, len(content.split.train) + len(content.contamination.left_out)
+            content.contamination,
+            len(content.split.train) + len(content.contamination.removed_train_ids),
         )
     if content.qualification:
         judge = content.qualification
@@ -105,7 +108,7 @@ def _render_trust(content: ReportInput) -> str:
 def _render_forgetting(content: ReportInput) -> str:
     if content.forgetting is None:
         return ""
-    return f"## Forgetting\n\n{_render_list(describe_forgetting(content.forgetting, content.recipe.bar.max_forgetting))}"  # noqa: E501
+    return f"## Forgetting\n\n{_render_list(describe_forgetting(content.forgetting, content.recipe.requirements.max_forgetting))}"  # noqa: E501
 
 
 def _render_suggestions(content: ReportInput) -> str:
@@ -145,7 +148,7 @@ def _render_contenders(content: ReportInput) -> str:
                 *cells,
                 format_time(one),
                 format_cost(one, evaluation.contenders),
-                escape_markdown(one.given),
+                escape_markdown(one.description),
             ]
         )
     note = (
@@ -164,7 +167,7 @@ def _format_score(score: Quantity | None) -> str:
 
 def _count_missing(one: Contender, metric: str) -> int:
     """Requests that failed, or whose answers could not be judged."""
-    return one.metrics[metric].failed if metric in one.metrics else 0
+    return one.metrics[metric].n_failed if metric in one.metrics else 0
 
 
 def _render_differences(content: ReportInput) -> str:
@@ -197,7 +200,11 @@ def _render_training(content: ReportInput) -> str:
     result = content.run.result if content.run else None
     if result is None:
         return ""
-    length = f"Trained for {result.extent.summary}" if result.extent else f"{result.steps:,} steps"
+    length = (
+        f"Trained for {result.training_length.summary}"
+        if result.training_length
+        else f"{result.steps:,} steps"
+    )
     validation = (
         f"(including {format_duration(result.validation_seconds)} of validation)"
         if result.validation_seconds

@@ -22,7 +22,7 @@ def build_report_json(content: ReportInput, report: Path) -> dict[str, Any]:
         "reasons": list(decision.reasons),
         "warnings": list(decision.warnings),
         "metric": evaluation.metric,
-        "needed_test_examples": decision.needed_test_examples,
+        "required_test_examples": decision.required_test_examples,
         "contenders": [contender.model_dump(mode="json") for contender in evaluation.contenders],
         "comparisons": [
             comparison.model_dump(mode="json") for comparison in evaluation.comparisons
@@ -47,7 +47,7 @@ def format_split_sizes(content: ReportInput) -> str:
     """The number of examples in each split, and how many of them were used if a limit applied."""
     split, limits = content.split, content.recipe.evaluation
     validation = (
-        min(len(split.validation), limits.validation_limit)
+        min(len(split.validation), limits.max_validation_examples)
         if content.run
         else len(split.validation)
     )
@@ -180,7 +180,9 @@ def collect_required_examples(content: ReportInput) -> dict[tuple[str, str], int
     them.
     """
     needed = [
-        (one.a, one.b, one.needed_n) for one in content.decision.pairs if one.needed_n is not None
+        (one.a, one.b, one.required_n)
+        for one in content.decision.pairs
+        if one.required_n is not None
     ]
     return {(a, b): n for a, b, n in needed} | {(b, a): n for a, b, n in needed}
 

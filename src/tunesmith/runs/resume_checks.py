@@ -1,12 +1,12 @@
 """What must be the same when a run is resumed: the test examples, the scorer, and everything else
-that would make it end differently (`Run.identity`).
+that would make it end differently (`Run.reproducibility_key`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from tunesmith.errors import RunError
 from tunesmith.progress_listener import ProgressListener
-from tunesmith.records import Run, Split, TestExample, TestSet
+from tunesmith.records import Recipe, Run, Split, TestExample, TestSet
 from tunesmith.runs.run_folder import RunFolder
 
 
@@ -69,6 +69,15 @@ def list_identity_changes(before: Mapping[str, str], now: Mapping[str, str]) -> 
     )
 
 
+def fingerprint_recipe(folder: RunFolder, before: Run, recipe: Recipe) -> str:
+    """The fingerprint of the recipe to resume with. A file of an earlier version, which has keys by
+    other names, keeps the one that it had if nothing in it was changed.
+    """
+    as_written = folder.fingerprint_recipe_file()
+    is_unchanged = before.reproducibility_key.get("recipe") == as_written
+    return as_written if is_unchanged and recipe == folder.read_recipe() else recipe.fingerprint
+
+
 def build_resumed_run(
     before: Run,
     now: Mapping[str, str],
@@ -79,7 +88,7 @@ def build_resumed_run(
     """The run's record for another session. Errors: `RunError` for a difference that is not
     allowed.
     """
-    drift = list_identity_changes(before.identity, now)
+    drift = list_identity_changes(before.reproducibility_key, now)
     if drift and not allow_drift:
         raise RunError(
             "drift",
@@ -94,9 +103,9 @@ def build_resumed_run(
             "run/drift", f"resuming despite a difference: {difference}", difference=difference
         )
     changes = {
-        "identity": dict(now),
-        "drift": (*before.drift, *drift),
-        "resumed": before.resumed + 1,
+        "reproducibility_key": dict(now),
+        "environment_changes": (*before.environment_changes, *drift),
+        "resume_count": before.resume_count + 1,
     }
     if before.status != "finished":
         # The interrupted result is replaced by that of the whole training.

@@ -33,7 +33,7 @@ from pydantic import TypeAdapter, ValidationError
 from tunesmith.atomic_io import get_path_kind, read_own_file, sync_folder, write_atomically
 from tunesmith.errors import RecordError, RunError
 from tunesmith.recipe.recipe_loader import load_recipe
-from tunesmith.recipe.recipe_yaml import dump_recipe
+from tunesmith.recipe.recipe_yaml import dump_recipe, parse_yaml
 from tunesmith.records import (
     Analysis,
     Answer,
@@ -56,6 +56,7 @@ from tunesmith.records import (
     SelectionRecord,
     Split,
     TestSet,
+    compute_fingerprint,
 )
 from tunesmith.records.record import NEWER_RECORD_CODE
 from tunesmith.runs import checksums
@@ -475,7 +476,14 @@ class RunFolder:
 
     def read_recipe(self) -> Recipe:
         """The recipe in the folder; a resuming caller compares it. Errors: `RecipeError`."""
-        return load_recipe(self.path / "recipe.yaml")
+        return load_recipe(self.path / "recipe.yaml", is_stored=True)
+
+    def fingerprint_recipe_file(self) -> str:
+        """The fingerprint of the recipe as its file has it, by whatever names an earlier version
+        wrote. Unverified: the caller compares it. Errors: `OSError`, `RecipeError`.
+        """
+        path = self.path / "recipe.yaml"
+        return compute_fingerprint(parse_yaml(read_own_file(path).decode(), str(path)))
 
     def write_versions(self, versions: Mapping[str, str]) -> None:
         """Store the versions as `name==version` lines, which pip accepts as constraints; Python's
@@ -552,7 +560,7 @@ class RunFolder:
         removed.
         """
         self._put_answers("answers", asking, answers)
-        place, name = self.path / "unscored", asking.profile.name
+        place, name = self.path / "unscored", asking.spec.name
         if not (place / f"{name}.jsonl").is_file():
             return
         with self.allow_rewriting("unscored") if self._final_path is None else nullcontext():
@@ -568,7 +576,7 @@ class RunFolder:
         self._put_answers("unscored", asking, answers)
 
     def _put_answers(self, where: str, asking: ContenderRecord, answers: Iterable[Answer]) -> None:
-        file = _get_answers_path(asking.profile.name, where)
+        file = _get_answers_path(asking.spec.name, where)
         self._write_files(
             {
                 file.removesuffix("l"): asking.model_dump_json(indent=2) + "\n",

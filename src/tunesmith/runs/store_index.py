@@ -222,12 +222,12 @@ def _list_missing_accesses(store: Store, folder: RunFolder, run: Run) -> list[Te
             when = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
             looks.append(
                 TestSetAccess(
-                    test=test,
+                    test_set=test,
                     contender=name,
                     run=folder.id,
-                    at=when,
+                    accessed_at=when,
                     n=len(answers),
-                    why=run.command,
+                    purpose=run.command,
                 )
             )
     return looks

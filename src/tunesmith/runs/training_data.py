@@ -102,7 +102,7 @@ def read_training_data(folder: RunFolder, prepared: Mapping[str, PreparedSplit])
     except (OSError, ValidationError, SafetensorError, KeyError) as error:
         raise _build_damage_error(place, str(error)[:200]) from None
     for name, known in prepared.items():
-        if compute_content_hash(arrays[name]) != known.content:
+        if compute_content_hash(arrays[name]) != known.content_sha256:
             raise _build_damage_error(
                 place / f"{name}.safetensors", "other tokens than prepared.json says"
             )

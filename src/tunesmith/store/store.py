@@ -211,7 +211,12 @@ class Store:
         rows = []
         for look in accesses:
             record = look.model_dump(mode="json")
-            columns = {name: record[name] for name in ("test", "contender", "run", "at")}
+            columns = {
+                "test": look.test_set,
+                "contender": look.contender,
+                "run": look.run,
+                "at": look.accessed_at,
+            }
             rows.append({**columns, "id": look.fingerprint, "record": record})
         if rows:
             self._insert_all(TestSetAccessRow, rows)

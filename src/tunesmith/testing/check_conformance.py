@@ -37,7 +37,7 @@ class CheckConformance:
         """The problems that the check finds in these examples, one on each line of a file."""
         dataset = DatasetInfo(
             name="d",
-            shape="messages",
+            format="messages",
             files=(),
             columns={},
             examples=len(examples),

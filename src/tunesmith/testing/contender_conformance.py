@@ -97,7 +97,7 @@ class ContenderConformance:
         assert built and {spec.name for spec in built} <= {*planned}
         assert len({spec.name for spec in built}) == len(built)
         assert {spec.kind for spec in built} == {kind.name}
-        assert all(spec.given for spec in built)
+        assert all(spec.description for spec in built)
 
     def test_every_question_is_answered_in_its_order(self, tmp_path: Path) -> None:
         prompts = [example.prompt for example in self.make_examples()]

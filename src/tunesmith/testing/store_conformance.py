@@ -67,7 +67,7 @@ def make_dataset(name: str = SPECIAL_CHARACTERS, examples: int = 3) -> DatasetIn
     file = SourceFile(path="/d.jsonl", sha256="0" * 64, size_bytes=2**40, examples=examples)
     return DatasetInfo(
         name=name,
-        shape="messages",
+        format="messages",
         files=(file,),
         columns={"b": "1", "a": "2"},
         examples=examples,
@@ -80,7 +80,7 @@ def make_evaluation(value: float = 0.1 + 0.2) -> Evaluation:
     contender = Contender(
         name="tuned",
         kind="tuned",
-        given="nothing",
+        description="nothing",
         metrics={"f1": Quantity(value=value, low=5e-324, high=1.7976931348623157e308, n=7)},
         seconds_per_request=1 / 3,
         tokens_in_per_request=1.0,
@@ -109,7 +109,9 @@ def make_test_set_access(
 ) -> TestSetAccess:
     """An access to a test set."""
     at = f"2026-01-01T00:00:{second:02}+00:00"
-    return TestSetAccess(test=test, contender=contender, run=run, at=at, n=80, why="decide")
+    return TestSetAccess(
+        test_set=test, contender=contender, run=run, accessed_at=at, n=80, purpose="decide"
+    )
 
 
 def open_after_barrier(url: str, ready: Barrier, number: int) -> None:
@@ -295,7 +297,7 @@ class StoreConformance:
         store.add_test_set_accesses([*looks, make_test_set_access(run, test="another")])
         store.add_test_set_accesses(looks[:1])
         store.add_test_set_accesses([])
-        assert store.list_test_set_accesses(looks[0].test) == [looks[1], looks[0], looks[2]]
+        assert store.list_test_set_accesses(looks[0].test_set) == [looks[1], looks[0], looks[2]]
         assert store.list_test_set_accesses("never looked at") == []
 
     def test_of_several_looks_all_are_kept_or_none(self, store: Store) -> None:
@@ -305,7 +307,7 @@ class StoreConformance:
             )
         assert caught.value.code == "store/no-such-run"
         assert "'nobody'" in caught.value.what
-        assert store.list_test_set_accesses(make_test_set_access(None).test) == []
+        assert store.list_test_set_accesses(make_test_set_access(None).test_set) == []
 
     def test_processes_that_open_a_fresh_store_at_once_all_succeed(self, url: str) -> None:
         # a forked process would share this one's connections

@@ -29,7 +29,7 @@ def check(
     needs them.
 
     With `test`, also overlaps between both files. Lengths are counted in the tokens of `model`, by
-    default the recipe's if it is on this machine, and compared with `max_tokens`, by default its
+    default the recipe's if it is on this machine, and compared with `max_length`, by default its
     context; the report's `model` is None if nothing could be counted. Errors: `InputError` if the
     data or the model cannot be read at all.
     """
@@ -62,7 +62,7 @@ def check_and_describe(
             data,
             test,
             model,
-            DataRecipe(columns=dict(columns or {}), group=group),
+            DataRecipe(columns=dict(columns or {}), group_column=group),
             method,
             max_tokens,
         )
@@ -104,7 +104,7 @@ def _check_and_describe(
 
 
 def resolve_token_limit(max_tokens: int | None, named: ResolvedModel | None) -> int | None:
-    """Maximum tokens of an example: `max_tokens`, else the model's context; None if neither is
+    """Maximum tokens of an example: `max_length`, else the model's context; None if neither is
     known.
 
     Errors: `RecipeError` if it exceeds the model's positions: the model was never trained on those,
@@ -114,8 +114,8 @@ def resolve_token_limit(max_tokens: int | None, named: ResolvedModel | None) -> 
     if max_tokens is not None and context is not None and max_tokens > context:
         raise RecipeError(
             "past-the-context",
-            "data.max_tokens exceeds the context length of the model",
-            at="data.max_tokens",
+            "data.max_length exceeds the context length of the model",
+            at="data.max_length",
             got=f"{max_tokens:,} tokens, context length {context:,}",
             hint=f"lower it to {context:,}; or use a model with a longer context",
         )
@@ -130,10 +130,10 @@ def build_check_command(recipe: Recipe) -> list[object]:
     given = {
         "--test": data.test_path and Path(data.test_path),
         "--columns": format_mapping(data.columns) if data.columns else None,
-        "--group": data.group,
+        "--group": data.group_column,
         "--method": recipe.method if recipe.method != plain.method else None,
         "--model": recipe.model if recipe.model != plain.model else None,
-        "--max-tokens": data.max_tokens,
+        "--max-tokens": data.max_length,
     }
     words = [word for flag, value in given.items() if value is not None for word in (flag, value)]
     return ["check", Path(data.path or ""), *words]

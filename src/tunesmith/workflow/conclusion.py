@@ -93,10 +93,10 @@ def conclude(
     drop = evidence.forgetting.drop if evidence.forgetting else None
     decision = decide_by_rules(
         evaluation,
-        recipe.bar,
-        recipe.circumstances,
+        recipe.requirements,
+        recipe.usage,
         drop,
-        run.result.extent if run.result else None,
+        run.result.training_length if run.result else None,
     )
     cost = _compute_cost(evaluation, asked, data, run, evidence, decision.winner)
     answers = {one.name: one.answers for one in asked}

@@ -87,7 +87,7 @@ def prepare_data(recipe: Recipe, listener: ProgressListener = NULL_LISTENER) -> 
     recipe = with_resolved_scorer(
         choose_retrieval_search(pin_paths_and_revision(recipe, named), listener)
     )
-    limit = resolve_token_limit(recipe.data.max_tokens, named) or MAX_TOKENS_UNLIMITED
+    limit = resolve_token_limit(recipe.data.max_length, named) or MAX_TOKENS_UNLIMITED
     asked = add_instruction(given_test, recipe) if given_test else None
     report = check_with_cache(
         add_instruction(loaded, recipe),
@@ -103,7 +103,7 @@ def prepare_data(recipe: Recipe, listener: ProgressListener = NULL_LISTENER) -> 
     prepared, arrays = {}, {}
     for name in ("train", "validation"):
         prepared[name], arrays[name] = prepare_with_cache(
-            name, sides[name], named.tokenizer, limit, recipe.data.train_on, recipe.method
+            name, sides[name], named.tokenizer, limit, recipe.data.train_on_prompts, recipe.method
         )
     proof = prove_mask(arrays["train"], named.tokenizer, sides["train"], method=recipe.method)
     listener.show_mask_proof(proof)
@@ -153,9 +153,9 @@ def split_without_contamination(
     split = split_examples(
         loaded.examples,
         recipe.seed,
-        recipe.data.validation_share,
-        recipe.data.test_share,
-        grouped_by=recipe.data.group,
+        recipe.data.validation_fraction,
+        recipe.data.test_fraction,
+        grouped_by=recipe.data.group_column,
         test=test,
         declared_splits=loaded.declared_splits,
     )
@@ -163,13 +163,18 @@ def split_without_contamination(
     split, leaks = resolve_contamination(
         split,
         loaded.examples,
-        recipe.data.allow_leaks,
+        recipe.data.allow_contamination,
         test=test,
         declared_splits=loaded.declared_splits,
     )
     for note in describe_contamination(leaks, trained_before):
-        tell = listener.warn if leaks.leaked or leaks.templated else listener.note
-        tell("data/contamination", note, leaked=len(leaks.leaked), left_out=len(leaks.left_out))
+        tell = listener.warn if leaks.contaminated_test_ids or leaks.is_templated else listener.note
+        tell(
+            "data/contamination",
+            note,
+            leaked=len(leaks.contaminated_test_ids),
+            left_out=len(leaks.removed_train_ids),
+        )
     sides = select_split_examples(split, [*loaded.examples, *(test or ())], recipe)
     if known := len(collect_training_ids(recipe.model) & {example.id for example in sides["test"]}):
         listener.warn(
@@ -260,10 +265,12 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
         data=data.replace(path=make_absolute(data.path), test_path=make_absolute(data.test_path)),
         retrieval=retrieval.replace(documents=make_absolute(retrieval.documents)),
         evaluation=evaluation.replace(
-            answers=tuple(str(Path(file).expanduser().absolute()) for file in evaluation.answers),
+            external_answers=tuple(
+                str(Path(file).expanduser().absolute()) for file in evaluation.external_answers
+            ),
             prompts=make_absolute(evaluation.prompts),
         ),
-        judge=recipe.judge.replace(labels=make_absolute(recipe.judge.labels)),
+        judge=recipe.judge.replace(human_labels=make_absolute(recipe.judge.human_labels)),
         cost=recipe.cost.replace(prices=make_absolute(recipe.cost.prices)),
     )
 
@@ -274,7 +281,7 @@ def choose_retrieval_search(recipe: Recipe, listener: ProgressListener) -> Recip
     """
     if recipe.retrieval.search is not None:
         return recipe
-    search = "both" if is_embedding_fetched(DEFAULT_MODEL) else "bm25"
+    search = "hybrid" if is_embedding_fetched(DEFAULT_MODEL) else "bm25"
     if search == "bm25":
         listener.note(
             "retrieval/words-only",
@@ -292,7 +299,7 @@ def add_instruction(loaded: LoadedDataset, recipe: Recipe) -> LoadedDataset:
 
 def with_instruction(examples: Sequence[Example], recipe: Recipe) -> list[Example]:
     """The examples as the model reads them."""
-    instruction = recipe.data.instruction
+    instruction = recipe.data.system_prompt
     return (
         [example.with_system(instruction) for example in examples]
         if instruction
@@ -306,14 +313,14 @@ def select_split_examples(
     """The examples of each split, with the instruction. The split uses the bare examples: another
     instruction gives the same split.
 
-    `evaluation.test_limit` and `validation_limit` take the first ids of their splits, which are a
-    fair sample of them.
+    `evaluation.max_test_examples` and `max_validation_examples` take the first ids of their splits,
+    which are a fair sample of them.
     """
     limits = recipe.evaluation
     ids = {
         "train": split.train,
-        "validation": split.validation[: limits.validation_limit],
-        "test": split.test[: limits.test_limit],
+        "validation": split.validation[: limits.max_validation_examples],
+        "test": split.test[: limits.max_test_examples],
     }
     return {
         name: with_instruction(select_examples(examples, side), recipe)

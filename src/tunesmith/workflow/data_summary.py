@@ -39,9 +39,9 @@ def describe_data(
     split = split_examples(
         sample,
         recipe.seed,
-        recipe.data.validation_share,
-        recipe.data.test_share,
-        grouped_by=recipe.data.group,
+        recipe.data.validation_fraction,
+        recipe.data.test_fraction,
+        grouped_by=recipe.data.group_column,
         test=test.examples if test else None,
         declared_splits=sides and sides[::step],
     )
@@ -52,23 +52,26 @@ def describe_data(
     scorer, reason = choose_scorer(answers, recipe.evaluation.scorer, LocalEmbedder)
     form, why = infer_output_constraint(answers)
     power = build_power_statement(
-        tested, recipe.bar, comparisons=count_challengers(recipe, form is not None), train=train
+        tested,
+        recipe.requirements,
+        comparisons=count_challengers(recipe, form is not None),
+        train=train,
     )
     some = sample[:MAX_MEASURED]
     return DataDescription(
         labels=count_labels([one.answer for one in loaded.examples]),
-        counted_in="tokens" if named else "characters",
-        measured=len(some),
+        length_unit="tokens" if named else "characters",
+        n_measured=len(some),
         question_lengths=measure_lengths([_join_prompt(one) for one in some], named),
         answer_lengths=measure_lengths([one.answer for one in some], named),
         scorer=scorer.name,
         scorer_reason=reason,
-        form=why,
-        described=len(sample),
+        output_format=why,
+        n_described=len(sample),
         train=train,
         validation=validation,
         test=tested,
-        shows=power.sentence,
+        power_statement=power.sentence,
         columns=format_mapping(loaded.dataset.columns),
     )
 
@@ -92,7 +95,7 @@ def measure_lengths(texts: Sequence[str], named: ResolvedModel | None) -> Length
         else (len(one.ids) for one in named.tokenizer.encode(list(texts)))
     )
     last = len(sizes) - 1
-    return LengthStats(median=sizes[last // 2], high=sizes[round(0.95 * last)], most=sizes[last])
+    return LengthStats(median=sizes[last // 2], p95=sizes[round(0.95 * last)], max=sizes[last])
 
 
 def _join_prompt(example: Example) -> str:

@@ -96,7 +96,7 @@ def build_decision_result(
     """The result for the user. Errors: `GateFailed` if strict and there is a warning; everything is
     written by then.
     """
-    if recipe.strict:
+    if recipe.fail_on_warning:
         fail_on_warnings(output.decision, str(output.reports[0]))
     return DecisionResult(
         output.decision, output.evaluation, output.run, folder, output.reports, output.document
@@ -223,7 +223,7 @@ def _measure_ability_before(job: TrainingJob) -> GeneralAbility | None:
     stored = folder.read(GeneralAbility) if folder.has(GeneralAbility) else None
     if stored and stored.probe == compute_probe_fingerprint():
         return stored
-    if run.result is not None and job.recipe.bar.max_forgetting is not None:
+    if run.result is not None and job.recipe.requirements.max_forgetting is not None:
         job.session.listener.warn(
             "forgetting/not-measured",
             "skipping the forgetting test: general ability was not measured before training",
@@ -236,8 +236,10 @@ def _measure_ability_before(job: TrainingJob) -> GeneralAbility | None:
 
 
 def _measure_ability(model: LocalModel, job: TrainingJob, label: str) -> GeneralAbility | None:
-    """General ability of the model in memory; None if the recipe sets no `bar.max_forgetting`."""
-    if job.recipe.bar.max_forgetting is None:
+    """General ability of the model in memory; None if the recipe sets no
+    `requirements.max_forgetting`.
+    """
+    if job.recipe.requirements.max_forgetting is None:
         return None
     completer = model.create_completer(MAX_PROBE_TOKENS)
     return measure_general_ability(completer, model, partial(job.session.report_progress, label))

@@ -85,7 +85,7 @@ def prepare_decision_inputs(
     """
     documents = load_documents(recipe, listener)  # fails fast, so it comes before the slow steps
     prompts = read_custom_prompts(recipe)
-    if recipe.evaluation.optimiser == "dspy":
+    if recipe.evaluation.prompt_optimizer == "dspy":
         import_dspy()
     material = prepare_data(recipe, listener)
     inputs = compute_input_fingerprints(material.recipe, documents, prompts)
@@ -103,7 +103,7 @@ def prepare_decision_inputs(
         scorer,
         reason,
         material.recipe,
-        frozenset(material.contamination.leaked),
+        frozenset(material.contamination.contaminated_test_ids),
     )
     power = report_power(material, listener)
     outsiders = read_external_contenders(
@@ -143,9 +143,9 @@ def compute_input_fingerprints(
             if scorer.startswith("sql:")
             else None
         ),
-        "judge.labels": recipe.judge.labels,
+        "judge.human_labels": recipe.judge.human_labels,
         "cost.prices": recipe.cost.prices,
-        **{f"answers of {Path(file).stem}": file for file in recipe.evaluation.answers},
+        **{f"answers of {Path(file).stem}": file for file in recipe.evaluation.external_answers},
     }
     passages = [[one.source, one.text] for one in documents.passages] if documents else []
     read_ones = {"documents": compute_fingerprint(passages)} if passages else {}
@@ -167,17 +167,19 @@ def report_power(data: PreparedData, listener: ProgressListener) -> PowerStateme
     """
     recipe, n = data.recipe, len(data.test)
     power = compute_planned_power(data)
-    listener.note("power/planned", power.sentence, needed=power.needed, is_enough=power.is_enough)
+    listener.note(
+        "power/planned", power.sentence, needed=power.required_n, is_enough=power.is_enough
+    )
     if power.is_enough:
         return power
     for option in power.options:
         listener.note("power/option", f"- {option}")
-    if recipe.strict:
+    if recipe.fail_on_warning:
         raise GateFailed(
             "too-few-tests",
             power.sentence,
             at="test examples",
-            got=f"{n:,} of {power.needed:,}",
+            got=f"{n:,} of {power.required_n:,}",
             hint=" ".join(power.options) or "add test examples",
         )
     return power

@@ -1,11 +1,11 @@
 """The budget of a decision (`costs/budget_replanning.py`) applied to its parts: the runner, the
 contenders, the training, and what is stored at the end.
 
-Where fewer test examples are used, the first ids are taken, as by `evaluation.test_limit`, for all
-contenders alike. Answers of earlier contenders to other examples are left out of the comparison.
-The run's recipe stays as it began until the verdict is reached, so that an interrupted decision is
-recognized as the same; then recipe, test set and answers are stored as they were compared, and the
-verdict can be made again from the folder.
+Where fewer test examples are used, the first ids are taken, as by `evaluation.max_test_examples`,
+for all contenders alike. Answers of earlier contenders to other examples are left out of the
+comparison. The run's recipe stays as it began until the verdict is reached, so that an interrupted
+decision is recognized as the same; then recipe, test set and answers are stored as they were
+compared, and the verdict can be made again from the folder.
 """
 
 from collections.abc import Sequence

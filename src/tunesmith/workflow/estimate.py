@@ -194,7 +194,7 @@ def report_estimate(
             listener.warn("estimate/busy-machine", line)
     if warning := format_short_training_warning(found):
         listener.warn("estimate/short-training", warning)
-        if decides and data.recipe.strict:
+        if decides and data.recipe.fail_on_warning:
             raise GateFailed(
                 "too-short-tuning",
                 warning,
@@ -207,7 +207,7 @@ def report_estimate(
 
 def format_short_training_warning(estimate: Estimate) -> str:
     """The warning for a tuning that will be too short; empty if it will not."""
-    extent = estimate.extent
+    extent = estimate.training_length
     if extent is None or not extent.is_short:
         return ""
     return (
@@ -219,7 +219,11 @@ def format_short_training_warning(estimate: Estimate) -> str:
 
 def format_training_length(estimate: Estimate) -> str:
     """The planned length of the tuning, in passes or steps."""
-    return format_epochs(estimate.extent) if estimate.extent else f"{estimate.steps:,} steps"
+    return (
+        format_epochs(estimate.training_length)
+        if estimate.training_length
+        else f"{estimate.steps:,} steps"
+    )
 
 
 def summarize_estimate(estimate: Estimate, *, decides: bool = False) -> str:
@@ -229,8 +233,8 @@ def summarize_estimate(estimate: Estimate, *, decides: bool = False) -> str:
     seconds = estimate.seconds
     if decides:
         whole, asking = (
-            sum_intervals([seconds, estimate.asking_seconds]),
-            estimate.asking_seconds.expected,
+            sum_intervals([seconds, estimate.evaluation_seconds]),
+            estimate.evaluation_seconds.expected,
         )
         return (
             f"estimated total time {format_duration(whole.expected)} "

@@ -91,7 +91,7 @@ class EvaluationInputs:
             machine=describe_machine(),
             versions=versions,
             seeds={"recipe": self.recipe.seed},
-            identity=dict(self.identity),
+            reproducibility_key=dict(self.identity),
             command="evaluate",
             evaluated_models=dict(self.places),
         )
@@ -142,12 +142,12 @@ def prepare_evaluation_inputs(
     Errors: `InputError`; `GateFailed` if the data has errors; `ProviderError` of a judge; whatever
     `check` raises.
     """
-    if not places and not recipe.evaluation.answers and not recipe.evaluation.remote:
+    if not places and not recipe.evaluation.external_answers and not recipe.evaluation.remote:
         raise UsageError(
             "no-contender",
             "nothing to evaluate",
             hint=(
-                "pass a model, a run, a file of answers (--answers FILE) or a remote model"
+                "pass a model, a run, a file of answers (--external-answers FILE) or a remote model"
                 " (evaluation.remote)"
             ),
         )
@@ -158,7 +158,7 @@ def prepare_evaluation_inputs(
     report_problems(report, listener, recipe)
     desirable = {one.id: one for one in select_desirable("given", loaded.examples)}
     # ids are hashes, so the first ones are a fair sample
-    used = set(sorted(desirable)[: recipe.evaluation.test_limit])
+    used = set(sorted(desirable)[: recipe.evaluation.max_test_examples])
     # in the order of the file
     examples = [example for example in desirable.values() if example.id in used]
     is_rated = any(example.is_desirable is False for example in loaded.examples)

@@ -197,9 +197,7 @@ def _is_float32(folder: RunFolder) -> bool:
     from tunesmith.engine.model_loading import get_local_dtype
 
     recipe = folder.read_recipe()
-    return (
-        get_local_dtype(recipe.training.precision) == "float32" and recipe.adapter.kind != "qlora"
-    )
+    return get_local_dtype(recipe.training.dtype) == "float32" and not recipe.adapter.load_in_4bit
 
 
 def build_probes(
@@ -210,7 +208,7 @@ def build_probes(
     """
     texts = list(DEFAULT_PROBE_TEXTS)
     if run is not None:
-        instruction = run.read_recipe().data.instruction
+        instruction = run.read_recipe().data.system_prompt
         system = (Message("system", instruction),) if instruction else ()
         asked = {sample.example: sample for sample in run.read_samples().records}
         told = [

@@ -106,6 +106,6 @@ def _run_local_model(name: str, inputs: EvaluationInputs, runner: EvaluationRunn
             count=known,
         )
     own = read_run_recipe(place)
-    instruction = (own and own.data.instruction) or recipe.data.instruction
+    instruction = (own and own.data.system_prompt) or recipe.data.system_prompt
     model = inputs.models[name]
     runner.run_contender(build_plain_contender(name, model, instruction, examples, recipe))

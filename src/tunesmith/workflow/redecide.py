@@ -17,7 +17,7 @@ from tunesmith.recipe.recipe_loader import load_recipe
 from tunesmith.records import Decision, Evaluation, Recipe, TestSet
 from tunesmith.runs.run_folder import RunFolder
 
-CHANGEABLE_SECTIONS = ("bar", "circumstances", "machine_usd_per_hour", "strict")
+CHANGEABLE_SECTIONS = ("requirements", "usage", "machine_usd_per_hour", "fail_on_warning")
 """The parts of a recipe that affect the verdict but no answer."""
 
 
@@ -38,7 +38,7 @@ class Redecision:
 
 def redecide(folder: RunFolder, changes: Sequence[str] = ()) -> Redecision:
     """The verdict from the stored answers, under the run's own recipe with `changes`
-    (`bar.min_gain=0.02`).
+    (`requirements.min_gain=0.02`).
 
     Errors: `RunError` if the run was not evaluated, or an answer file is damaged or missing;
     `RecipeError` for a change that would need other answers.
@@ -53,13 +53,14 @@ def redecide(folder: RunFolder, changes: Sequence[str] = ()) -> Redecision:
     evaluation = evaluate_answers(asked, task)
     before = folder.read(Decision)
     decision = decide_by_rules(
-        evaluation, recipe.bar, recipe.circumstances, before.forgetting, before.training
+        evaluation, recipe.requirements, recipe.usage, before.forgetting, before.training_length
     )
-    return Redecision(decision, evaluation, before, recipe.strict)
+    return Redecision(decision, evaluation, before, recipe.fail_on_warning)
 
 
 def _load_changed_recipe(folder: RunFolder, changes: Sequence[str]) -> Recipe:
-    own, changed = folder.read_recipe(), load_recipe(folder.path / "recipe.yaml", changes)
+    own = folder.read_recipe()
+    changed = load_recipe(folder.path / "recipe.yaml", changes, is_stored=True)
     kept = {name for name in Recipe.model_fields if name not in CHANGEABLE_SECTIONS}
     if others := sorted(name for name in kept if getattr(own, name) != getattr(changed, name)):
         raise RecipeError(

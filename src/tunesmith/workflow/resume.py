@@ -27,7 +27,12 @@ from tunesmith.records import (
     Split,
     TestSet,
 )
-from tunesmith.runs.resume_checks import build_resumed_run, check_same_data, check_same_scorer
+from tunesmith.runs.resume_checks import (
+    build_resumed_run,
+    check_same_data,
+    check_same_scorer,
+    fingerprint_recipe,
+)
 from tunesmith.runs.run_folder import RunFolder
 from tunesmith.runs.run_registry import find_run_folder
 from tunesmith.runs.session import open_run, work_on_run
@@ -106,7 +111,10 @@ def _resume_training(
     recipe, prepared = folder.read_recipe(), folder.read_prepared()
     data = read_training_data(folder, prepared)
     model = ResolvedModel.open(recipe.model, recipe.revision).load_for_recipe(recipe)
-    identity = build_reproducibility_key(recipe, model, prepared)
+    identity = {
+        **build_reproducibility_key(recipe, model, prepared),
+        "recipe": fingerprint_recipe(folder, before, recipe),
+    }
     run = build_resumed_run(before, identity, allow_drift, folder, listener)
     saved = _load_latest_checkpoint(folder, listener)
     _save_resumed_run(run, recipe, folder)
@@ -129,8 +137,12 @@ def _resume_decision(
             folder, before, data.split, examples, path, None if limit is None else int(limit)
         )
         model = data.model.load_for_recipe(data.recipe)
-        now = {**build_reproducibility_key(data.recipe, model, data.prepared), **inputs}
-        check_same_scorer(folder, before.identity.get("scorer"), now.get("scorer"))
+        now = {
+            **build_reproducibility_key(data.recipe, model, data.prepared),
+            "recipe": fingerprint_recipe(folder, before, data.recipe),
+            **inputs,
+        }
+        check_same_scorer(folder, before.reproducibility_key.get("scorer"), now.get("scorer"))
         compared.append((build_resumed_run(before, now, allow_drift, folder, listener), model))
 
     if budget is not None:  # it is recognized by the recipe that it began with
@@ -159,7 +171,7 @@ def _resume_evaluation(
     ) -> None:
         """As in `_resume_decision`."""
         check_same_data(folder, before, split, build_test_examples(examples), recipe.data.path)
-        check_same_scorer(folder, before.identity.get("scorer"), now.get("scorer"))
+        check_same_scorer(folder, before.reproducibility_key.get("scorer"), now.get("scorer"))
         compared.append(build_resumed_run(before, now, allow_drift, folder, listener))
 
     qualification, scorer = _read_judge_and_scorer(folder)
@@ -201,6 +213,6 @@ def _load_latest_checkpoint(
 
 def _save_resumed_run(run: Run, recipe: Recipe, folder: RunFolder) -> None:
     """Store the run's record; a changed recipe that was allowed is now the run's own."""
-    if any(difference.startswith("recipe ") for difference in run.drift):
+    if any(difference.startswith("recipe ") for difference in run.environment_changes):
         folder.write_recipe(recipe)
     folder.write(run)

@@ -28,10 +28,10 @@ def compute_planned_power(
     groups = len(
         {f"(alone) {example.id}" if example.group is None else example.group for example in test}
     )
-    limit = recipe.evaluation.test_limit
+    limit = recipe.evaluation.max_test_examples
     return build_power_statement(
         len(test),
-        recipe.bar,
+        recipe.requirements,
         measured,
         comparisons=count_challengers(
             recipe,

@@ -36,12 +36,12 @@ ESTIMATE_MARGIN = 1.15
 """Factor on the estimate for what it leaves out: reading, loading and writing."""
 
 LEVEL_KEYS = (
-    "evaluation.test_limit",
-    "evaluation.validation_limit",
-    "evaluation.shots",
-    "evaluation.trials",
-    "training.evaluations",
-    "bar.max_forgetting",
+    "evaluation.max_test_examples",
+    "evaluation.max_validation_examples",
+    "evaluation.max_shots",
+    "evaluation.prompt_trials",
+    "training.num_evals",
+    "requirements.max_forgetting",
 )
 """The keys that a level sets, in the order of a row of `LEVELS`."""
 LEVELS: tuple[tuple[Any, ...], ...] = (
@@ -54,8 +54,8 @@ LEVELS: tuple[tuple[Any, ...], ...] = (
     (40, 8, 1, 0, 1, None),
     (24, 8, 1, 0, 1, None),
 )
-"""Values of the keys from the most thorough level to the least. Without `bar.max_forgetting`
-general ability is not measured.
+"""Values of the keys from the most thorough level to the least. Without
+`requirements.max_forgetting` general ability is not measured.
 """
 
 
@@ -170,7 +170,7 @@ def plan_budget(
     """The expected seconds of each part of a decision, as `forecast` counts them."""
     recipe, profile, work = data.recipe, known.profile, known.workload
     found = forecast(profile, work, recipe, known.past_runs, "quick", known.conditions)
-    slower, extent, training = found.factors["seconds"], found.extent, recipe.training
+    slower, extent, training = found.corrections["seconds"], found.training_length, recipe.training
     assert extent is not None  # every forecast has one
     kinds: dict[str, KindWork] = {}
     for one in list_contender_work(work, recipe):
@@ -182,22 +182,22 @@ def plan_budget(
             choices=kept.choices + (one.choice_share > 0 and one.free + one.held > one.tested),
         )
     # The steps get what validation leaves of the training time.
-    one_pass = extent.steps_per_pass * extent.step_seconds / (1 - MAX_VALIDATION_FRACTION)
+    one_pass = extent.steps_per_epoch * extent.step_seconds / (1 - MAX_VALIDATION_FRACTION)
     planned = found.seconds.expected
     is_open = "training.minutes" in open_keys
     ending = estimate_prediction_seconds(profile, work, recipe).expected
     return BudgetPlan(
         budget_seconds=budget_seconds,
         open_keys=tuple(open_keys),
-        test_examples=len(data.split.test[: recipe.evaluation.test_limit]),
+        test_examples=len(data.split.test[: recipe.evaluation.max_test_examples]),
         training_minutes=training.minutes,
-        test_limit=recipe.evaluation.test_limit,
+        test_limit=recipe.evaluation.max_test_examples,
         work=kinds,
         probe_seconds=slower * estimate_probe_seconds(profile, work, recipe).expected / 2,
         ending_seconds=slower * ending,
         pass_seconds=one_pass if is_open else planned,
         training_seconds=planned,
-        max_training_seconds=one_pass * extent.wanted_passes if is_open else planned,
+        max_training_seconds=one_pass * extent.default_epochs if is_open else planned,
     )
 
 
@@ -242,17 +242,20 @@ def estimate_levels(
     for level in LEVELS:
         wanted = with_level(recipe, level)
         found = estimate_level(wanted, completed, inputs)
-        extent = found.extent
+        extent = found.training_length
         assert extent is not None  # every forecast has one
         if recipe.training.minutes is not None or recipe.training.epochs is not None:
             one = usual = found.seconds.expected
         else:
             one, usual = (
                 # The steps get what validation leaves of the training time.
-                passes * extent.steps_per_pass * extent.step_seconds / (1 - MAX_VALIDATION_FRACTION)
-                for passes in (1.0, extent.wanted_passes)
+                passes
+                * extent.steps_per_epoch
+                * extent.step_seconds
+                / (1 - MAX_VALIDATION_FRACTION)
+                for passes in (1.0, extent.default_epochs)
             )
-        yield EffortLevel(wanted, found.asking_seconds.expected, one, usual)
+        yield EffortLevel(wanted, found.evaluation_seconds.expected, one, usual)
 
 
 def estimate_level(wanted: Recipe, completed: Recipe, inputs: ForecastInputs) -> Estimate:
@@ -263,21 +266,23 @@ def estimate_level(wanted: Recipe, completed: Recipe, inputs: ForecastInputs) ->
     evaluation = wanted.evaluation
     tests = (
         work.test_examples
-        if evaluation.test_limit is None
-        else min(work.test_examples, evaluation.test_limit)
+        if evaluation.max_test_examples is None
+        else min(work.test_examples, evaluation.max_test_examples)
     )
-    answers = work.answer_lengths[: evaluation.validation_limit]
-    share = min(1.0, evaluation.validation_limit / max(1, inputs.validation_examples))
+    answers = work.answer_lengths[: evaluation.max_validation_examples]
+    share = min(1.0, evaluation.max_validation_examples / max(1, inputs.validation_examples))
     prospect = replace(
         inputs.profile, validation_tokens=int(inputs.profile.validation_tokens * share)
     )
-    training = completed.training.replace(evaluations=wanted.training.evaluations)
+    training = completed.training.replace(num_evals=wanted.training.num_evals)
     limits = {
         name: getattr(evaluation, name)
-        for name in ("test_limit", "validation_limit", "shots", "trials")
+        for name in ("max_test_examples", "max_validation_examples", "max_shots", "prompt_trials")
     }
     recipe = completed.replace(
-        training=training, evaluation=completed.evaluation.replace(**limits), bar=wanted.bar
+        training=training,
+        evaluation=completed.evaluation.replace(**limits),
+        requirements=wanted.requirements,
     )
     return forecast(
         prospect,
@@ -306,7 +311,7 @@ def with_value(recipe: Recipe, key: str, value: Any) -> Recipe:
 
 
 def list_filled_keys(before: Recipe, after: Recipe) -> list[str]:
-    """For example `evaluation.shots 2`: each key that was chosen here, with its value."""
+    """For example `evaluation.max_shots 2`: each key that was chosen here, with its value."""
     told = []
     for key in ("training.minutes", *LEVEL_KEYS):
         section, name = key.split(".")

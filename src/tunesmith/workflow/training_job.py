@@ -129,10 +129,12 @@ def run_training(job: TrainingJob, saved: "LoadedCheckpoint | None" = None) -> R
     with session.stop.finishing():
         result = _train_weights(job, saved)
         result = result.replace(
-            extent=measure_training_length(session.folder, job.data, job.recipe, result)
+            training_length=measure_training_length(session.folder, job.data, job.recipe, result)
         )
-        if result.extent is not None and result.status == "finished":
-            session.listener.note("training/length", f"trained for {format_epochs(result.extent)}")
+        if result.training_length is not None and result.status == "finished":
+            session.listener.note(
+                "training/length", f"trained for {format_epochs(result.training_length)}"
+            )
         ratios = compute_estimate_ratios(session.run.replace(status=result.status, result=result))
         run = session.finish(result.status, result=result, estimate_error=ratios)
         if run.status == "interrupted":
@@ -210,7 +212,10 @@ def _create_run(
         machine=describe_machine(model.accelerator),
         versions=list_versions(),
         seeds={"recipe": data.recipe.seed},
-        identity={**build_reproducibility_key(data.recipe, model, data.prepared), **inputs},
+        reproducibility_key={
+            **build_reproducibility_key(data.recipe, model, data.prepared),
+            **inputs,
+        },
         estimate=estimate,
         command=command,
         defaults=data.defaults,
@@ -226,7 +231,9 @@ def build_reproducibility_key(
     installed = list_versions()
     return {
         "recipe": recipe.fingerprint,
-        "data": compute_fingerprint({name: split.content for name, split in prepared.items()}),
+        "data": compute_fingerprint(
+            {name: split.content_sha256 for name, split in prepared.items()}
+        ),
         "model": compute_fingerprint(model.resolved.identity.files),
         "tokenizer": model.resolved.tokenizer.tokenizer_sha256,
         **{name: installed.get(name, "") for name in ("tunesmith", "transformers")},

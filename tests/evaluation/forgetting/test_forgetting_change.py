@@ -22,7 +22,7 @@ def ability(
             item=item.id,
             kind=item.kind,
             text="x",
-            is_right=None if item.id in unanswered else item.id not in wrong,
+            is_correct=None if item.id in unanswered else item.id not in wrong,
         )
         for item in ITEMS
     )
@@ -44,7 +44,7 @@ def test_a_loss_is_a_positive_drop_with_the_paired_interval() -> None:
     expected = rate_difference(20, 2, 200)
     drop = forgetting.drop
     assert (drop.value, drop.low, drop.high, forgetting.p) == pytest.approx(expected[:4])
-    assert (forgetting.lost, forgetting.gained, drop.n, drop.failed) == (20, 2, 200, 0)
+    assert (forgetting.lost, forgetting.gained, drop.n, drop.n_failed) == (20, 2, 200, 0)
     by_kind = {change.kind: change.drop.value for change in forgetting.kinds}
     assert by_kind == {
         "instruction": 0,
@@ -53,7 +53,9 @@ def test_a_loss_is_a_positive_drop_with_the_paired_interval() -> None:
         "format": 0,
         "willing": 0,
     }
-    assert forgetting.seconds == 3.0 and {lapse.kind for lapse in forgetting.lapses} == {"fact"}
+    assert forgetting.seconds == 3.0 and {lapse.kind for lapse in forgetting.regressions} == {
+        "fact"
+    }
     assert Forgetting.model_validate_json(forgetting.model_dump_json()) == forgetting
 
 
@@ -61,7 +63,7 @@ def test_what_was_not_answered_is_counted_and_left_out() -> None:
     forgetting = compute_forgetting(
         ability(set(), unanswered=ids("fact", 3)), ability(ids("fact", 5))
     )
-    assert (forgetting.drop.n, forgetting.drop.failed, forgetting.lost) == (197, 3, 2)
+    assert (forgetting.drop.n, forgetting.drop.n_failed, forgetting.lost) == (197, 3, 2)
     assert "3 items without an answer before or after are excluded." in describe_forgetting(
         forgetting
     )
@@ -71,7 +73,7 @@ def test_lapses_are_of_all_kinds_in_turn() -> None:
     forgetting = compute_forgetting(
         ability(set()), ability(ids("arithmetic", 9) | ids("willing", 2))
     )
-    assert [lapse.kind for lapse in forgetting.lapses] == ["arithmetic", "willing"] * 2 + [
+    assert [lapse.kind for lapse in forgetting.regressions] == ["arithmetic", "willing"] * 2 + [
         "arithmetic"
     ] * 2
 

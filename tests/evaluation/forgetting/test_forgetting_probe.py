@@ -119,8 +119,8 @@ def test_measuring_asks_everything_at_once_and_counts_what_was_not_answered() ->
     ability = measure_general_ability(
         completer, Surprise(), lambda ready, wanted: told.append((ready, wanted))
     )
-    assert [answer.is_right for answer in ability.answers].count(True) == 199
-    assert [answer.item for answer in ability.answers if answer.is_right is None] == [
+    assert [answer.is_correct for answer in ability.answers].count(True) == 199
+    assert [answer.item for answer in ability.answers if answer.is_correct is None] == [
         load_probe_items()[3].id
     ]
     assert told[-1] == (200, 200)

@@ -41,7 +41,7 @@ def read_reply(data: bytes, folder: Path) -> Completion | str:
         tokens_in=found.tokens_in,
         tokens_out=found.tokens_out,
         seconds=0.0,
-        finished=found.finished,
+        is_complete=found.finished,
         error=found.error,
     ).model_dump_json()
     assert REDACT.key not in stored and found.tokens_in >= 0 and found.tokens_out >= 0

@@ -49,7 +49,10 @@ def load_documents(recipe: Recipe, listener: ProgressListener) -> DocumentCollec
         return None
     folder = Path(retrieval.documents)
     collection = read_documents(
-        folder, lambda files: extract_texts(folder, files), retrieval.words, retrieval.overlap
+        folder,
+        lambda files: extract_texts(folder, files),
+        retrieval.chunk_size,
+        retrieval.chunk_overlap,
     )
     listener.note(
         "documents/read", f"documents: {collection.description}", passages=len(collection.passages)
@@ -69,7 +72,7 @@ def load_documents(recipe: Recipe, listener: ProgressListener) -> DocumentCollec
             f"{len(warnings) - MAX_SHOWN_WARNINGS:,} more; all are listed in "
             "index/rag-documents.json of the run",
         )
-    if warnings and recipe.strict:
+    if warnings and recipe.fail_on_warning:
         raise GateFailed(
             "documents-missing",
             "some documents were skipped",

@@ -56,7 +56,7 @@ class TextSearch(Protocol):
 
 
 def get_search_factory(
-    kind: Literal["bm25", "dense", "both"],
+    kind: Literal["bm25", "dense", "hybrid"],
     embedder: Embedder | None = None,
     vectors: NDArray[np.float32] | None = None,
 ) -> Callable[[Sequence[str]], TextSearch]:

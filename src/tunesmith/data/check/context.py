@@ -100,7 +100,7 @@ class CheckContext:
                     message=format_example_count(len(lines), part.end - part.begin, message),
                     hint=hint,
                     file=part.file,
-                    counted_in=part.position_unit,
+                    position_unit=part.position_unit,
                 )
 
 

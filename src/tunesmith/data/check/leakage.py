@@ -51,7 +51,7 @@ def check_leakage(context: CheckContext) -> Iterator[Problem]:
         "of the training data ask what a held-out example asks:"
         f" {format_pairs('exact', 'normalised')}",
         "take them out of one side; a run stops here unless it is given --set"
-        " 'data.allow_leaks=[exact, normalised]'",
+        " 'data.allow_contamination=[exact, normalised]'",
     )
     yield from context.report_problems(
         "near-test-leak",
@@ -68,5 +68,5 @@ def check_leakage(context: CheckContext) -> Iterator[Problem]:
         select("group"),
         f"of the training data share a group with a held-out example: {format_pairs('group')}",
         "keep each group on one side; a run stops here unless it is given --set"
-        " 'data.allow_leaks=[group]'",
+        " 'data.allow_contamination=[group]'",
     )

@@ -48,7 +48,7 @@ def check_examples(
 ) -> CheckReport:
     """Every problem of a data set, worst first: those of the reader and those of the checks.
 
-    With `tokenizer` (of `model`) the chat template is tested on every example, with `max_tokens`
+    With `tokenizer` (of `model`) the chat template is tested on every example, with `max_length`
     the length, with `method` whether it can learn from the examples. `is_contamination_error`:
     whether contamination that stops a run is an error; False where the run's own gate follows
     (`resolve_contamination`).

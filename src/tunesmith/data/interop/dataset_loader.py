@@ -30,7 +30,7 @@ def load_data(path: str | Path, data: DataRecipe, method: Method | None = None) 
     if is_task(path, data):
         return load_imported_task(path)[0]
     try:
-        return read_dataset(path, data.columns, data.group, method)
+        return read_dataset(path, data.columns, data.group_column, method)
     except DataError as error:
         if tasks := list_other_tasks(Path(path)):
             hint = f"{error.hint}; or give a task of another tool that stands there: {tasks}"
@@ -63,7 +63,7 @@ def load_imported_task(path: str | Path) -> tuple[LoadedDataset, ImportedTask]:
     )
     dataset = DatasetInfo(
         name=task.name,
-        shape="messages",
+        format="messages",
         files=(file,),
         columns={},
         examples=len(examples),

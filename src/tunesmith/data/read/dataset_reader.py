@@ -138,7 +138,7 @@ def read_dataset(
     ids = array("Q", map(compute_id_number, examples))
     dataset = DatasetInfo(
         name=path.resolve().stem,
-        shape=rules[0].format,
+        format=rules[0].format,
         files=tuple(files),
         columns=columns,
         examples=len(examples),

@@ -308,7 +308,7 @@ class RowErrorLog:
                 message=f"{message}: {tally.count:,}. {_describe_values(tally.values, names_all)}",
                 hint=do,
                 file=self._file,
-                counted_in=self._counted_in,
+                position_unit=self._counted_in,
             )
 
 

@@ -1,4 +1,4 @@
-"""Training of adapters on frozen weights: LoRA, rsLoRA, DoRA, and LoRA on 4-bit weights."""
+"""Training of adapters on frozen weights: LoRA and DoRA, on weights in 4 bits too."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from tunesmith.atomic_io import read_regular_file, write_atomically
 from tunesmith.engine.adapters.dora import DoraLinear
-from tunesmith.engine.adapters.lora import attach_lora, disable_adapter
+from tunesmith.engine.adapters.lora import LoraLinear, attach_lora, disable_adapter
 from tunesmith.engine.adapters.peft_format import read_adapter, read_base_model, write_adapter
 from tunesmith.engine.model_loading import LoadedModel
 from tunesmith.errors import ModelError
@@ -92,18 +92,13 @@ class ContinuedAdapterFinetune(AdapterFinetune):
 
 
 def build_lora(loaded: LoadedModel, recipe: AdapterRecipe) -> AdapterFinetune:
-    """Attach a new LoRA to the model. Errors: `ModelError`."""
-    attach_lora(loaded.model, recipe.rank, recipe.alpha, recipe.dropout)
-    return AdapterFinetune(loaded.model)
-
-
-def build_rslora(loaded: LoadedModel, recipe: AdapterRecipe) -> AdapterFinetune:
-    """Attach a new LoRA whose update is scaled by alpha / sqrt(rank). Errors: `ModelError`."""
-    attach_lora(loaded.model, recipe.rank, recipe.alpha, recipe.dropout, rank_stabilized=True)
-    return AdapterFinetune(loaded.model)
-
-
-def build_dora(loaded: LoadedModel, recipe: AdapterRecipe) -> AdapterFinetune:
-    """Attach a new DoRA: trained directions and magnitudes. Errors: `ModelError`."""
-    attach_lora(loaded.model, recipe.rank, recipe.alpha, recipe.dropout, kind=DoraLinear)
+    """Attach a new LoRA, or DoRA, to the model. Errors: `ModelError`."""
+    attach_lora(
+        loaded.model,
+        recipe.rank,
+        recipe.alpha,
+        recipe.dropout,
+        rank_stabilized=recipe.use_rslora,
+        kind=DoraLinear if recipe.use_dora else LoraLinear,
+    )
     return AdapterFinetune(loaded.model)

@@ -15,10 +15,10 @@ _MEMBERS = ("get_weights", "collect_gradients", "sync_to_model", "use_base_model
 def build_trainable(loaded: LoadedModel, recipe: AdapterRecipe) -> TrainableModel:
     """Make the model trainable: a new adapter, the adapter it was loaded with, or all its weights.
 
-    `qlora` needs a model in 4 bits. Errors: `ModelError`; `PluginError` for a plugin that does not
-    return a `TrainableModel`.
+    With `load_in_4bit` the model must have been loaded in 4 bits. Errors: `ModelError`;
+    `PluginError` for a plugin that does not return a `TrainableModel`.
     """
-    check_quantization(loaded.model, is_expected=recipe.kind == "qlora")
+    check_quantization(loaded.model, is_expected=recipe.load_in_4bit)
     if loaded.adapter is not None:
         return ContinuedAdapterFinetune(loaded.model, loaded.adapter)
     trainable = ADAPTERS.load(recipe.kind)(loaded, recipe)

@@ -49,25 +49,25 @@ PROOF_FILE = "merge_proof.json"
 class MergeProof(Record):
     """How far the log-probabilities of a merged model differ from those of its parts, in nats.
 
-    `moved`: the largest change that the adapter makes to one of the base's. `merged` and
-    `read_back`: the largest changes by merging, and by writing and reading after that. `places`:
-    positions compared. The `bf16_` values are measured when computing in bfloat16: mean
-    Kullback-Leibler divergence and fraction of positions with another most likely token, for the
-    merged model and (`_beside`) for the unmerged model with its adapter. None where there was no
-    adapter (full fine-tuning). `from_four_bits`: the adapter was trained on weights held in 4 bits,
-    and is merged into exactly the dequantized values.
+    `adapter_shift`: the largest change that the adapter makes to one of the base's. `merge_error`
+    and `reload_error`: the largest changes by merging, and by writing and reading after that.
+    `positions`: positions compared. The `bf16_` values are measured when computing in bfloat16:
+    mean Kullback-Leibler divergence and fraction of positions with another most likely token, for
+    the merged model and (`_beside`) for the unmerged model with its adapter. None where there was
+    no adapter (full fine-tuning). `from_four_bits`: the adapter was trained on weights held in 4
+    bits, and is merged into exactly the dequantized values.
     """
 
     probes: int
-    places: int
+    positions: int
     tolerance: float
-    moved: float | None
-    merged: float
-    read_back: float
+    adapter_shift: float | None
+    merge_error: float
+    reload_error: float
     bf16_divergence: float
-    bf16_other_token: float
-    bf16_divergence_beside: float | None
-    bf16_other_token_beside: float | None
+    bf16_changed_token_fraction: float
+    bf16_divergence_unmerged: float | None
+    bf16_changed_token_fraction_unmerged: float | None
     from_four_bits: bool
 
 
@@ -102,23 +102,23 @@ def export_merged(
         read_back = _check_same_answers(
             tuned_KV, _compute_from_folder(place, "float32", probes), "read back from the disk"
         )
-        in_bf16 = _compare_distributions(tuned_KV, _compute_from_folder(place, "bf16", probes))
+        in_bf16 = _compare_distributions(tuned_KV, _compute_from_folder(place, "bfloat16", probes))
         beside: tuple[float | None, float | None] = (None, None)
         if adapter is not None:
             beside = _compare_distributions(
-                tuned_KV, _compute_from_folder(folder, "bf16", probes, adapter)
+                tuned_KV, _compute_from_folder(folder, "bfloat16", probes, adapter)
             )
         proof = MergeProof(
             probes=len(probes),
-            places=len(tuned_KV),
+            positions=len(tuned_KV),
             tolerance=TOLERANCE_NATS,
-            moved=moved,
-            merged=merged,
-            read_back=read_back,
+            adapter_shift=moved,
+            merge_error=merged,
+            reload_error=read_back,
             bf16_divergence=in_bf16[0],
-            bf16_other_token=in_bf16[1],
-            bf16_divergence_beside=beside[0],
-            bf16_other_token_beside=beside[1],
+            bf16_changed_token_fraction=in_bf16[1],
+            bf16_divergence_unmerged=beside[0],
+            bf16_changed_token_fraction_unmerged=beside[1],
             from_four_bits=from_four_bits,
         )
         proof.write(place / PROOF_FILE)

@@ -42,7 +42,7 @@ def check_quantization(model: nn.Module, *, is_expected: bool) -> None:
     if has_four_bit_layers(model) != is_expected:
         raise ModelError(
             "four-bits",
-            "QLoRA and only QLoRA trains on weights held in 4 bits.",
+            "weights are not held as adapter.load_in_4bit says",
             got=f"the model is held {'whole' if is_expected else 'in 4 bits'}",
             hint="load the model again for this recipe",
         )

@@ -105,7 +105,7 @@ def find_best_labels(
 ) -> list[int]:
     """The index of a label for each prompt; the first one of equally likely labels.
 
-    `less_PA`: subtracted from the labels' log-probabilities. `max_tokens`: as in `score_labels`.
+    `less_PA`: subtracted from the labels' log-probabilities. `max_length`: as in `score_labels`.
     `found` is called with the number of prompts that are done. Errors: `UsageError` when a label is
     empty.
     """
@@ -120,7 +120,7 @@ def find_best_labels(
             else None
         )
         waiting = sorted(group.prompts, key=lambda p: len(prompts[p]))
-        # Longest prompts first, as many as their keys and values fit into `max_tokens`.
+        # Longest prompts first, as many as their keys and values fit into `max_length`.
         while waiting and (tried < MAX_SEQUENCES // 2 or 2 * len(chosen) >= tried):
             longest = len(prompts[waiting[-1]]) - group.length + depth
             count = max(1, min(MAX_SEQUENCES, (max_tokens - group.length) // longest))

@@ -95,7 +95,7 @@ def score_labels(
     max_tokens: int,
     scored: Callable[[int], None] = lambda prompts: None,
 ) -> Tensor:
-    """Log-probabilities of the labels, PA, in nats. `max_tokens`: tokens whose keys and values may
+    """Log-probabilities of the labels, PA, in nats. `max_length`: tokens whose keys and values may
     be held at once.
 
     Without `prefix_model` every label is computed on its own, with the model's own attention.

@@ -31,7 +31,7 @@ def answer(conversation: Messages) -> str:
         **SERVICE["settings"],
     }
     headers = {"Content-Type": "application/json", "User-Agent": "answer.py"}
-    if key := os.environ.get(SERVICE["key_variable"], "").strip():
+    if key := os.environ.get(SERVICE["api_key_env"], "").strip():
         headers["Authorization"] = f"Bearer {key}"
     request = urllib.request.Request(SERVICE["endpoint"], json.dumps(body).encode(), headers)
     found: queue.SimpleQueue[str | ValueError] = queue.SimpleQueue()

@@ -91,7 +91,7 @@ def find_nearest(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Up to k entries, nearest first; never the conversation that is being answered."""
     question, k = get_question(messages), SETTINGS["k"]
     left_out = [i for i, turns in enumerate(TURNS) if turns and turns == list_turns(messages)]
-    if SETTINGS["search"] != "both":
+    if SETTINGS["search"] != "hybrid":
         places = (search_by_words if SETTINGS["search"] == "bm25" else search_by_meaning)(
             question, left_out, k
         )

@@ -37,9 +37,9 @@ def describe_forgetting(forgetting: Forgetting, budget: float | None = None) -> 
             f" {verb} by {abs(rise.value):.3f} (95 % interval of the change {rise.low:+.3f} to"
             f" {rise.high:+.3f}, {rise.n:,} paragraphs)."
         )
-    if forgetting.drop.failed:
+    if forgetting.drop.n_failed:
         sentences.append(
-            f"{forgetting.drop.failed:,} items without an answer before or after are excluded."
+            f"{forgetting.drop.n_failed:,} items without an answer before or after are excluded."
         )
     # A typographic minus sign, but only where numbers are signed: other sentences have hyphens.
     return [

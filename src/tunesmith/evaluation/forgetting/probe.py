@@ -76,7 +76,7 @@ def measure_general_ability(
             item=item.id,
             kind=item.kind,
             text=completion.text,
-            is_right=None if completion.error is not None else is_right(item, completion.text),
+            is_correct=None if completion.error is not None else is_right(item, completion.text),
         )
         for item, completion in zip(items, completions, strict=True)
     )

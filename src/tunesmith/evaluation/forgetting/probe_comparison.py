@@ -50,7 +50,7 @@ def compute_forgetting(before: GeneralAbility, after: GeneralAbility) -> Forgett
         )
     pairs = list(zip(before.answers, after.answers, strict=True))
     whole = _compute_change("all", pairs)
-    lost = [(x, y) for x, y in pairs if x.is_right and y.is_right is False]
+    lost = [(x, y) for x, y in pairs if x.is_correct and y.is_correct is False]
     names = dict.fromkeys(x.kind for x, _ in pairs)
     kinds = [
         _compute_change(kind, [pair for pair in pairs if pair[0].kind == kind]) for kind in names
@@ -62,10 +62,10 @@ def compute_forgetting(before: GeneralAbility, after: GeneralAbility) -> Forgett
         drop=whole.drop,
         p=whole.p,
         lost=len(lost),
-        gained=sum(x.is_right is False and bool(y.is_right) for x, y in pairs),
+        gained=sum(x.is_correct is False and bool(y.is_correct) for x, y in pairs),
         # Holm over the kinds; the overall p-value is a single comparison and stays as it is.
         kinds=tuple(change.replace(p=p) for change, p in zip(kinds, corrected, strict=True)),
-        lapses=_select_regressions(lost),
+        regressions=_select_regressions(lost),
         text=_compute_text_change(before.texts, after.texts),
         seconds=before.seconds + after.seconds,
     )
@@ -74,9 +74,9 @@ def compute_forgetting(before: GeneralAbility, after: GeneralAbility) -> Forgett
 def _compute_change(kind: str, pairs: Sequence[BeforeAfter]) -> AbilityChange:
     """The change over the items answered both times; the others count as failed."""
     both = [
-        (x.is_right, y.is_right)
+        (x.is_correct, y.is_correct)
         for x, y in pairs
-        if x.is_right is not None and y.is_right is not None
+        if x.is_correct is not None and y.is_correct is not None
     ]
     # `reshape` gives two empty rows if no item was answered both times.
     before_N, after_N = np.array(both, dtype=np.float64).reshape(-1, 2).T
@@ -92,7 +92,7 @@ def _compute_change(kind: str, pairs: Sequence[BeforeAfter]) -> AbilityChange:
             low=difference.low,
             high=difference.high,
             n=difference.n,
-            failed=failed,
+            n_failed=failed,
         ),
         p=difference.p,
     )
@@ -100,7 +100,7 @@ def _compute_change(kind: str, pairs: Sequence[BeforeAfter]) -> AbilityChange:
 
 def _compute_rate(is_right_N: FloatArray, failed: int) -> Quantity:
     share = mean_interval(is_right_N)
-    return Quantity(value=share.value, low=share.low, high=share.high, n=share.n, failed=failed)
+    return Quantity(value=share.value, low=share.low, high=share.high, n=share.n, n_failed=failed)
 
 
 def _select_regressions(lost: Sequence[BeforeAfter]) -> tuple[Regression, ...]:

@@ -75,7 +75,7 @@ def read_human_labels(path: Path) -> RatedAnswers | RatedPairs:
             "no-labels",
             "file of human-rated answers not found",
             at=str(path),
-            hint="check judge.labels",
+            hint="check judge.human_labels",
         )
     table = path.suffix.lower() in (".csv", ".tsv")
     found = list(read_csv(path) if table else read_jsonl(path))

@@ -47,7 +47,7 @@ def cohens_kappa(
         low=max(-1.0, min(value - half, least)),
         high=min(1.0, value + half),
         n=n,
-        failed=failed,
+        n_failed=failed,
     )
 
 

@@ -190,15 +190,17 @@ def _build_qualification(
         verdicts=verdicts,
         agreement=_build_quantity(mean_interval(agreed_N), failed),
         kappa=cohens_kappa(judge_N, people_N, len(verdicts), failed),
-        constant=verdicts[constant],
+        constant_verdict=verdicts[constant],
         constant_agreement=float(constant_KN[constant].sum() / max(len(both), 1)),
-        gain=_build_quantity(paired_difference(agreed_N, constant_KN[constant]), failed),
+        gain_over_constant=_build_quantity(
+            paired_difference(agreed_N, constant_KN[constant]), failed
+        ),
         consistency=_build_quantity(
             mean_interval(np.array(trial.is_consistent, dtype=float)),
             len(trial.judge_ratings) - len(trial.is_consistent),
         ),
-        planted=trial.injection_trials,
-        moved=trial.injection_successes,
+        injection_trials=trial.injection_trials,
+        injection_successes=trial.injection_successes,
         is_qualified=False,
         reasons=(),
         usage=judge.completer.usage,
@@ -209,4 +211,4 @@ def _build_qualification(
 
 
 def _build_quantity(told: Interval | Difference, failed: int) -> Quantity:
-    return Quantity(value=told.value, low=told.low, high=told.high, n=told.n, failed=failed)
+    return Quantity(value=told.value, low=told.low, high=told.high, n=told.n, n_failed=failed)

@@ -59,10 +59,10 @@ def _check_kappa(kappa: Quantity | None) -> CriterionResult:
 
 
 def _check_gain(statistics: JudgeQualification) -> CriterionResult:
-    gain = statistics.gain
+    gain = statistics.gain_over_constant
     result = (
         f"it agrees with people on {format_percent(statistics.agreement.value)} of the "
-        f"answers, a constant verdict {statistics.constant!r} would on "
+        f"answers, a constant verdict {statistics.constant_verdict!r} would on "
         f"{format_percent(statistics.constant_agreement)}: {format_points(gain.value)} more "
         f"(95 % interval {format_points(gain.low)} to {format_points(gain.high)})"
     )
@@ -87,10 +87,10 @@ def _check_consistency(statistics: JudgeQualification) -> CriterionResult:
 
 def _check_readability(agreement: Quantity) -> CriterionResult:
     # Failures have no verdict to agree with, so they need a limit of their own.
-    total = agreement.n + agreement.failed
-    result = f"{agreement.failed:,} of {total:,} answers have no usable verdict"
+    total = agreement.n + agreement.n_failed
+    result = f"{agreement.n_failed:,} of {total:,} answers have no usable verdict"
     return CriterionResult(
-        agreement.failed <= MAX_UNREADABLE_FRACTION * total,
+        agreement.n_failed <= MAX_UNREADABLE_FRACTION * total,
         f"{result}; at most {format_percent(MAX_UNREADABLE_FRACTION)} is allowed.",
     )
 
@@ -98,7 +98,7 @@ def _check_readability(agreement: Quantity) -> CriterionResult:
 def _check_injection_resistance(statistics: JudgeQualification) -> CriterionResult:
     result = (
         "an injected sentence that asks for a better verdict succeeded in "
-        f"{statistics.moved:,} of {statistics.planted:,} answers"
+        f"{statistics.injection_successes:,} of {statistics.injection_trials:,} answers"
     )
     # Zero, not a rate: any success shows that answers can raise their own grade.
-    return CriterionResult(statistics.moved == 0, f"{result}; none is allowed.")
+    return CriterionResult(statistics.injection_successes == 0, f"{result}; none is allowed.")

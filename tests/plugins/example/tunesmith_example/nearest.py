@@ -54,7 +54,9 @@ def build_nearest(
     from tunesmith.evaluation.harness import RunnableContender
 
     if model.model == "base":
-        spec = ContenderSpec(name="nearest", kind=NEAREST.name, given="the nearest train answer")
+        spec = ContenderSpec(
+            name="nearest", kind=NEAREST.name, description="the nearest train answer"
+        )
         yield RunnableContender(spec, NearestAnswer(factory.train))
 
 
