@@ -4,8 +4,10 @@ a cache.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
+from tunesmith.contenders.output_constraint import infer_output_constraint
 from tunesmith.data.cache import check_with_cache, prepare_with_cache
 from tunesmith.data.contamination import describe_contamination, resolve_contamination
 from tunesmith.data.interop.dataset_loader import is_task, load_data, load_imported_task
@@ -25,6 +27,7 @@ from tunesmith.records import (
     ContaminationReport,
     Example,
     MaskProof,
+    OutputConstraint,
     PreparedSplit,
     Recipe,
     Split,
@@ -61,6 +64,11 @@ class PreparedData:
     arrays: Mapping[str, TokenArrays]
     mask_proof: MaskProof
     contamination: ContaminationReport
+
+    @cached_property
+    def output_constraint(self) -> tuple[OutputConstraint | None, str]:
+        """What the training answers are held to, if anything, with the reason."""
+        return infer_output_constraint([example.answer for example in self.train])
 
     @property
     def training_data(self) -> TrainingData:

@@ -15,7 +15,6 @@ from tunesmith.contenders.external_contenders import (
     read_external_contenders,
 )
 from tunesmith.contenders.judge_setup import JudgeSetup, set_up_judge
-from tunesmith.contenders.output_constraint import infer_output_constraint
 from tunesmith.contenders.prompting.dspy_search import import_dspy
 from tunesmith.contenders.prompting.user_prompts import UserPrompt
 from tunesmith.contenders.retrieval.document_loading import load_documents
@@ -112,7 +111,7 @@ def prepare_decision_inputs(
         list_contender_names(material.recipe, [one.name for one in prompts]),
     )
     judging = set_up_judge(task.scorer, material.recipe, listener, examined)
-    form, why = infer_output_constraint([example.answer for example in material.train])
+    form, why = material.output_constraint
     listener.note(
         "contender/output-form",
         why

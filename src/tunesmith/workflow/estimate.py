@@ -3,7 +3,6 @@ estimate was.
 """
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING
 import psutil
 
 from tunesmith.contenders.external_contenders import read_custom_prompts
-from tunesmith.contenders.output_constraint import infer_output_constraint
 from tunesmith.contenders.prompting.prompt_instructions import count_format_instructions
 from tunesmith.costs.evaluation_forecast import Workload
 from tunesmith.costs.machine_load import BUSY_MACHINE, busy_with, describe_waiting, stolen_between
@@ -25,6 +23,7 @@ from tunesmith.records import (
     ChatTokenizer,
     Estimate,
     Machine,
+    OutputConstraint,
     Recipe,
     Run,
     TokenArrays,
@@ -269,6 +268,7 @@ def count_workload(data: PreparedData) -> Workload:
     train, validation = data.prepared["train"], data.prepared["validation"]
     has_questions = any(example.messages for example in data.validation)
     answers = count_answer_tokens(data.arrays["validation"]) if has_questions else ()
+    constraint, _ = data.output_constraint
     return Workload(
         examples=train.examples,
         tokens_read=train.tokens_read,
@@ -278,22 +278,17 @@ def count_workload(data: PreparedData) -> Workload:
         / max(1, validation.examples),
         test_examples=len(data.test) if has_questions else 0,
         max_new_tokens=data.recipe.evaluation.max_new_tokens or max(answers, default=1),
-        label_tokens=count_label_tokens(
-            [example.answer for example in data.train], data.model.tokenizer
-        ),
-        format_instructions=count_format_instructions(
-            infer_output_constraint([example.answer for example in data.train])[0]
-        ),
+        label_tokens=count_label_tokens(constraint, data.model.tokenizer),
+        format_instructions=count_format_instructions(constraint),
         custom_prompts=len(read_custom_prompts(data.recipe)),
     )
 
 
-def count_label_tokens(answers: Sequence[str], tokenizer: ChatTokenizer) -> int:
+def count_label_tokens(constraint: OutputConstraint | None, tokenizer: ChatTokenizer) -> int:
     """Tokens of all labels, common prefixes counted once; 0 if the answers are not labels."""
-    form = infer_output_constraint(answers)[0] if answers else None
-    if form is None or not form.labels:
+    if constraint is None or not constraint.labels:
         return 0
-    encoded = tokenizer.encode(list(form.labels))
+    encoded = tokenizer.encode(list(constraint.labels))
     # Every distinct prefix is one node of the trie that is scored.
     return len({tuple(one.ids[:t]) for one in encoded for t in range(1, len(one.ids) + 1)})
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from tunesmith.contenders.challenger_count import count_challengers
 from tunesmith.contenders.external_contenders import read_custom_prompts
-from tunesmith.contenders.output_constraint import infer_output_constraint
 from tunesmith.decision.power_statement import (
     Disagreement,
     build_power_statement,
@@ -35,7 +34,7 @@ def compute_planned_power(
         measured,
         comparisons=count_challengers(
             recipe,
-            infer_output_constraint([example.answer for example in data.train])[0] is not None,
+            data.output_constraint[0] is not None,
             len(read_custom_prompts(recipe)),
         ),
         groups=groups if groups < len(test) else None,

@@ -14,10 +14,11 @@ counts. The hit rate says little if answers are long: then hardly any text can c
 
 import html
 import re
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +73,57 @@ class RetrievalIndex(Protocol):
         ...
 
 
-class ExampleIndex:
+class _TextIndex(ABC, Generic[Retrieved]):
+    """What the indexes share: texts are searched, and as many as fit go into a prompt."""
+
+    def __init__(self, search: TextSearch) -> None:
+        self._search = search
+
+    @property
+    def vectors(self) -> NDArray[np.float32] | None:
+        """See `RetrievalIndex`."""
+        return self._search.vectors
+
+    @abstractmethod
+    def find_nearest(self, prompts: Sequence[Prompt], k: int) -> list[list[Retrieved]]:
+        """Up to `k` texts for each prompt, nearest first."""
+
+    @abstractmethod
+    def add_to_prompt(self, prompt: Prompt, nearest: Sequence[Retrieved]) -> Prompt:
+        """The prompt with these texts."""
+
+    @abstractmethod
+    def is_hit(self, example: Example, nearest: Sequence[Retrieved]) -> bool:
+        """Whether the right material for the example is among these texts."""
+
+    def rewrite_prompts(
+        self, prompts: Sequence[Prompt], k: int, context_budget: ContextBudget | None = None
+    ) -> list[Prompt]:
+        """See `RetrievalIndex`."""
+        retrieved = self.retrieve(prompts, k, context_budget)
+        return [
+            self.add_to_prompt(prompt, nearest)
+            for prompt, nearest in zip(prompts, retrieved, strict=True)
+        ]
+
+    def retrieve(
+        self, prompts: Sequence[Prompt], k: int, context_budget: ContextBudget | None
+    ) -> list[list[Retrieved]]:
+        """For each prompt as many of the `k` nearest texts as fit, the nearest first."""
+        return [
+            _select_fitting(nearest, partial(self.add_to_prompt, prompt), context_budget)
+            for prompt, nearest in zip(prompts, self.find_nearest(prompts, k), strict=True)
+        ]
+
+    def count_hits(
+        self, examples: Sequence[Example], k: int, context_budget: ContextBudget | None = None
+    ) -> int:
+        """See `RetrievalIndex`."""
+        retrieved = self.retrieve([example.prompt for example in examples], k, context_budget)
+        return sum(map(self.is_hit, examples, retrieved))
+
+
+class ExampleIndex(_TextIndex[Example]):
     """Train examples, searched by their question. Never returns the queried conversation itself."""
 
     hit_definition = (
@@ -81,7 +132,7 @@ class ExampleIndex:
 
     def __init__(self, examples: Sequence[Example], make_search: MakeSearch = Bm25Index) -> None:
         self._examples = tuple(example for example in examples if example.question.strip())
-        self._search = make_search([example.question for example in self._examples])
+        super().__init__(make_search([example.question for example in self._examples]))
         self._positions_by_prompt: defaultdict[Prompt, set[int]] = defaultdict(set)
         # More than one example may have the same prompt: all of them are excluded for it.
         for position, example in enumerate(self._examples):
@@ -92,13 +143,6 @@ class ExampleIndex:
         """See `RetrievalIndex`."""
         return f"{len(self._examples):,} training examples ({self._search.name})"
 
-    def find_nearest(self, prompts: Sequence[Prompt], k: int) -> list[list[Example]]:
-        """Up to `k` examples for each prompt, nearest first; excluding those with the same prompt,
-        which would give away the answer."""
-        itself = [self._positions_by_prompt.get(_strip_system(prompt), set()) for prompt in prompts]
-        found = self._search.find_nearest([get_question(prompt) for prompt in prompts], k, itself)
-        return [[self._examples[i] for i in positions] for positions in found]
-
     @property
     def entries(self) -> list[dict[str, Any]]:
         """See `RetrievalIndex`."""
@@ -106,39 +150,24 @@ class ExampleIndex:
             {"messages": [message.as_dict() for message in one.messages]} for one in self._examples
         ]
 
-    @property
-    def vectors(self) -> NDArray[np.float32] | None:
-        """See `RetrievalIndex`."""
-        return self._search.vectors
+    def find_nearest(self, prompts: Sequence[Prompt], k: int) -> list[list[Example]]:
+        """Up to `k` examples for each prompt, nearest first; excluding those with the same prompt,
+        which would give away the answer."""
+        itself = [self._positions_by_prompt.get(_strip_system(prompt), set()) for prompt in prompts]
+        found = self._search.find_nearest([get_question(prompt) for prompt in prompts], k, itself)
+        return [[self._examples[i] for i in positions] for positions in found]
 
-    def rewrite_prompts(
-        self, prompts: Sequence[Prompt], k: int, context_budget: ContextBudget | None = None
-    ) -> list[Prompt]:
-        """See `RetrievalIndex`."""
-        shown = self.retrieve(prompts, k, context_budget)
-        return [with_nearest(prompt, found) for prompt, found in zip(prompts, shown, strict=True)]
+    def add_to_prompt(self, prompt: Prompt, nearest: Sequence[Example]) -> Prompt:
+        """The prompt with the examples as answered turns."""
+        return with_nearest(prompt, nearest)
 
-    def retrieve(
-        self, prompts: Sequence[Prompt], k: int, context_budget: ContextBudget | None
-    ) -> list[list[Example]]:
-        """For each prompt as many of the `k` nearest examples as fit, the nearest first."""
-        return [
-            _select_fitting(found, partial(with_nearest, prompt), context_budget)
-            for prompt, found in zip(prompts, self.find_nearest(prompts, k), strict=True)
-        ]
-
-    def count_hits(
-        self, examples: Sequence[Example], k: int, context_budget: ContextBudget | None = None
-    ) -> int:
-        """See `RetrievalIndex`."""
-        shown = self.retrieve([example.prompt for example in examples], k, context_budget)
-        return sum(
-            normalize_text(example.answer) in {normalize_text(one.answer) for one in nearest}
-            for example, nearest in zip(examples, shown, strict=True)
-        )
+    def is_hit(self, example: Example, nearest: Sequence[Example]) -> bool:
+        """Whether one of them has the right answer."""
+        answers = {normalize_text(one.answer) for one in nearest}
+        return normalize_text(example.answer) in answers
 
 
-class PassageIndex:
+class PassageIndex(_TextIndex[Passage]):
     """Passages of documents, searched by their text."""
 
     hit_definition = (
@@ -153,55 +182,33 @@ class PassageIndex:
         folder: str = "the documents",
     ) -> None:
         self._passages, self._folder = tuple(passages), folder
-        self._search = make_search([passage.text for passage in self._passages])
+        super().__init__(make_search([passage.text for passage in self._passages]))
 
     @property
     def description(self) -> str:
         """See `RetrievalIndex`."""
         return f"{len(self._passages):,} passages of {self._folder} ({self._search.name})"
 
-    def find_nearest(self, prompts: Sequence[Prompt], k: int) -> list[list[Passage]]:
-        """Up to `k` passages for each prompt, nearest first."""
-        found = self._search.find_nearest([get_question(prompt) for prompt in prompts], k)
-        return [[self._passages[i] for i in positions] for positions in found]
-
     @property
     def entries(self) -> list[dict[str, Any]]:
         """See `RetrievalIndex`."""
         return [{"source": passage.source, "text": passage.text} for passage in self._passages]
 
-    @property
-    def vectors(self) -> NDArray[np.float32] | None:
-        """See `RetrievalIndex`."""
-        return self._search.vectors
+    def find_nearest(self, prompts: Sequence[Prompt], k: int) -> list[list[Passage]]:
+        """Up to `k` passages for each prompt, nearest first."""
+        found = self._search.find_nearest([get_question(prompt) for prompt in prompts], k)
+        return [[self._passages[i] for i in positions] for positions in found]
 
-    def rewrite_prompts(
-        self, prompts: Sequence[Prompt], k: int, context_budget: ContextBudget | None = None
-    ) -> list[Prompt]:
-        """See `RetrievalIndex`."""
-        shown = self.retrieve(prompts, k, context_budget)
-        return [with_passages(prompt, found) for prompt, found in zip(prompts, shown, strict=True)]
+    def add_to_prompt(self, prompt: Prompt, nearest: Sequence[Passage]) -> Prompt:
+        """The prompt with the passages in its system message."""
+        return with_passages(prompt, nearest)
 
-    def retrieve(
-        self, prompts: Sequence[Prompt], k: int, context_budget: ContextBudget | None
-    ) -> list[list[Passage]]:
-        """For each prompt as many of the `k` nearest passages as fit, the nearest first."""
-        return [
-            _select_fitting(found, partial(with_passages, prompt), context_budget)
-            for prompt, found in zip(prompts, self.find_nearest(prompts, k), strict=True)
-        ]
-
-    def count_hits(
-        self, examples: Sequence[Example], k: int, context_budget: ContextBudget | None = None
-    ) -> int:
-        """See `RetrievalIndex`."""
-        shown = self.retrieve([example.prompt for example in examples], k, context_budget)
-        wanted = [fold_words(example.answer) for example in examples]
-        return sum(
-            # Spaces around both, so that the answer `on` is not found inside `Lyon`.
-            bool(answer)
-            and any(f" {answer} " in f" {fold_words(passage.text)} " for passage in nearest)
-            for answer, nearest in zip(wanted, shown, strict=True)
+    def is_hit(self, example: Example, nearest: Sequence[Passage]) -> bool:
+        """Whether one of them contains the right answer."""
+        # Spaces around both, so that the answer `on` is not found inside `Lyon`.
+        answer = fold_words(example.answer)
+        return bool(answer) and any(
+            f" {answer} " in f" {fold_words(passage.text)} " for passage in nearest
         )
 
 
