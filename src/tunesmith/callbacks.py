@@ -283,7 +283,7 @@ def _word_event(event: Event) -> tuple[int, str]:
     if isinstance(event, StageStarted):
         return logging.INFO, event.title
     if isinstance(event, Started):
-        return logging.INFO, f"{event.command} started: {event.folder or 'nothing is kept'}"
+        return logging.INFO, f"{event.command} started: {event.folder or 'nothing is saved'}"
     if isinstance(event, Finished):
         verdict = f", verdict: {event.decision.verdict}" if event.decision else ""
         level = logging.ERROR if event.outcome == "failed" else logging.INFO

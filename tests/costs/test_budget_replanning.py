@@ -174,7 +174,7 @@ def test_slow_baselines_leave_less_time_for_tuning_and_quick_ones_more(folder: R
         assert world.seconds <= PLAN.budget_seconds
     assert found[0.5] > found[1.0] > found[1.15] >= PLAN.pass_seconds
     assert any(
-        "planned again after the baselines: training.minutes" in n for n in world.notes.messages
+        "new plan after the baselines: training.minutes" in n for n in world.notes.messages
     )
 
 
@@ -208,8 +208,8 @@ def test_the_bare_models_are_asked_even_when_no_time_is_left(folder: RunFolder) 
     assert "zero-shot" in names and "tuned" in names
     assert set(pacer.plan.left_out) == set(CONTENDERS) - set(names) and pacer.plan.left_out
     assert world.trained_seconds == 60 * MIN_MINUTES
-    assert any("is left out" in line for line in world.notes.messages)
-    assert any("cannot tell about fine-tuning" in line for line in world.notes.messages)
+    assert any("skipping " in line for line in world.notes.messages)
+    assert any("will not cover fine-tuning" in line for line in world.notes.messages)
 
 
 def test_an_interrupted_decision_continues_with_its_numbers_and_its_time(folder: RunFolder) -> None:

@@ -36,10 +36,10 @@ def chat(
         bool, typer.Option("--json", help="Print one JSON document per answer.")
     ] = False,
 ) -> None:
-    """Ask questions, one a line; an empty line or Ctrl-D ends. In a pipe, each line is a question.
+    """Chat with a model or the winner of a run: one question per line; an empty line or Ctrl-D
+    quits. In a pipe, each line is a question.
 
-    A run answers with the winner of its verdict: with its prompt, its examples and what it
-    retrieves.
+    A run answers with the winner of its verdict, including its prompt, examples and retrieval.
     """
     from tunesmith.workflow.chat import load_chat
 

@@ -23,7 +23,7 @@ def compare(
     """Compare two runs: recipe, data, model and versions, and each contender's score on the same
     test examples.
 
-    With three runs or more, which may differ in their seed only: the spread between seeds.
+    With three or more runs that differ only in their seed: the variance between seeds.
     """
     from tunesmith.workflow.compare import compare as compare_two
     from tunesmith.workflow.compare import compare_seed_runs

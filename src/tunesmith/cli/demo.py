@@ -18,7 +18,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Parent folder for the run folder.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """The whole way on sample data: baselines, tuning, evaluation, verdict, report."""
+    """Run everything on sample data: baselines, tuning, evaluation, verdict, report."""
     from tunesmith.recipe.recipe_loader import load_recipe
     from tunesmith.runs.run_registry import fetch_sample
 

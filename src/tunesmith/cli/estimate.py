@@ -36,7 +36,7 @@ def estimate(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Estimate time, memory and cost of a training: low, expected, high. Nothing is trained.
+    """Estimate training time, memory and cost (low, expected, high). Nothing is trained.
 
     Every recipe key is a flag too (tunesmith keys lists them): --minutes 5, --max-test-examples
     100.

@@ -31,10 +31,10 @@ def evaluate(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Score every model on the same examples and compare them pair by pair.
+    """Evaluate models on the same test examples and compare them pairwise.
 
-    Answers that other systems gave (--external-answers FILE) and models behind a URL are compared
-    too, also without a model.
+    Answers of external systems (--external-answers FILE) and remote models can be compared too, also
+    without a local model.
     """
     from tunesmith.recipe.recipe_loader import load_recipe
     from tunesmith.workflow.model_evaluation import evaluate as evaluate_models

@@ -33,10 +33,12 @@ def export(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Write the winner of a run as a folder that answers without tunesmith, and verify its answers.
+    """Export the winner of a run as a folder that runs without tunesmith, and verify its
+    answers.
 
-    A tuned winner is merged into its model: an ordinary model folder. With it, or alone for a
-    prompt or retrieval: prompt.json, the search index, a short answer.py and a README.md.
+    The adapter of a tuned winner is merged into the base model and saved as a standalone
+    model. Every export has prompt.json, answer.py, a README.md and, for retrieval, the search
+    index.
     """
     from tunesmith.workflow.export import export as export_run
 

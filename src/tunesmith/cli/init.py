@@ -25,8 +25,8 @@ def init(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Ask what no data answers (how often things change, how many requests) and write it into a
-    recipe."""
+    """Ask about your usage (update frequency, request volume, privacy) and save the answers in
+    a recipe."""
     from tunesmith.errors import UsageError
     from tunesmith.recipe.recipe_edit import (
         QUESTIONS,

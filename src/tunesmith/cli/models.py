@@ -13,7 +13,7 @@ def list_models(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """List the embedded model, the models in the cache, and what runs left."""
+    """List the embedded model, cached models, and models of runs."""
     from tunesmith.runs import run_registry
 
     if fetch:

@@ -22,8 +22,8 @@ def prices(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """List every price with its source, its day and its age; rows of your own go before those that
-    come along."""
+    """List all prices with source, date and age; your own prices take precedence over the
+    built-in ones."""
     from tunesmith.errors import UsageError
     from tunesmith.providers.prices import (
         compute_age_days,

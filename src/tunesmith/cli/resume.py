@@ -23,7 +23,8 @@ def resume(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Continue a run where it stopped, as if it never had: to its model, verdict or evaluation."""
+    """Resume an interrupted run to its model, verdict or evaluation, with the same result as
+    without the interruption."""
     from tunesmith.workflow.model_evaluation import EvaluationResult
     from tunesmith.workflow.resume import resume as resume_run
 

@@ -15,7 +15,7 @@ def list_runs(
     ] = 20,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """List the runs, newest first."""
+    """List runs, newest first."""
     from tunesmith.runs.run_registry import list_runs as stored_runs
 
     rows = stored_runs(limit)
@@ -40,8 +40,7 @@ def show_run(
     run: Annotated[str, typer.Argument(help="Run id (or its first characters), or run folder.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Show one run: its inputs, its course, its verdict. Exit 1 when one of its files is
-    damaged."""
+    """Show a run: inputs, training, verdict. Exit code 1 if one of its files is damaged."""
     from tunesmith.runs.run_registry import show_run as stored_run
 
     with open_listener() as listener:

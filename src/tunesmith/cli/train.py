@@ -30,7 +30,8 @@ def train(
     out: Annotated[Path, typer.Option(help="Parent folder for the run folder.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Tune a model on the recipe's examples. Ctrl-C stops after the current step; resume continues.
+    """Train a model on your examples, without baselines or verdict. Ctrl-C stops after the
+    current step; tunesmith resume continues.
 
     Every recipe key is a flag too (tunesmith keys lists them): --epochs 2, --learning-rate 1e-3.
     """

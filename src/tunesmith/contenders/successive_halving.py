@@ -131,7 +131,7 @@ class SelectionResult:
         sentences = [f"Nothing to select: {first.candidate.name} was the only candidate."]
         if others and not n and self.ended_early:
             sentences = [
-                f"There was no time to choose: {first.candidate.name} was taken, as the first."
+                f"No time left to select: {first.candidate.name} was used, as the first candidate."
             ]
         elif others and not n:
             sentences = [f"No validation examples to select on: {first.candidate.name} was used."]

@@ -218,15 +218,15 @@ class BudgetReplanner:
             self.plan.training_minutes,
             minutes,
             "the baselines",
-            f"{_format_left(self.clock)} left, of which the tuned model's answers and what follows "
-            f"need {format_duration(reserve)}",
+            f"{_format_left(self.clock)} left, of which the answers of the tuned model and the "
+            f"remaining steps need {format_duration(reserve)}",
         )
         self._training_seconds = 60 * minutes
         if self._training_seconds < self.plan.pass_seconds:
             self._listener.warn(
                 "budget/no-full-pass",
-                f"one pass over the data ({format_duration(self.plan.pass_seconds)}) does "
-                "not fit into the time that is left: the verdict cannot tell about fine-tuning",
+                f"one epoch ({format_duration(self.plan.pass_seconds)}) does not fit into the "
+                "remaining time: the verdict will not cover fine-tuning",
             )
         return minutes
 
@@ -278,7 +278,7 @@ class BudgetReplanner:
             return False
         self._listener.warn(
             "budget/left-out",
-            f"{contender.spec.name} is left out: its answers would take "
+            f"skipping {contender.spec.name}: its answers would take "
             f"{format_duration(needed)}, and {_format_left(self.clock)} left",
             contender=contender.spec.name,
         )
@@ -365,7 +365,7 @@ class BudgetReplanner:
         was = "" if before is None else f" (was {before:g})"
         self._listener.note(
             "budget/planned-again",
-            f"planned again after {after}: {key} {value:g}{was}; {reason}",
+            f"new plan after {after}: {key} {value:g}{was}; {reason}",
             key=key,
             value=value,
         )

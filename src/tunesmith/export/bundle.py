@@ -175,7 +175,8 @@ def _format_readme(folder: RunFolder, serving: InferenceConfig, model: ResolvedM
     lines = [
         f"# {serving.contender} of run {folder.id}",
         "",
-        "Answers questions as this contender did when it was measured; tunesmith is not needed.",
+        "Answers questions exactly as this contender did in the evaluation; tunesmith is not "
+        "needed.",
         "",
         *([f"    pip install {' '.join(needs)}"] if needs else []),
         "    echo 'your question' | python answer.py",
@@ -183,32 +184,30 @@ def _format_readme(folder: RunFolder, serving: InferenceConfig, model: ResolvedM
         "",
         "| file | what it is |",
         "|---|---|",
-        (
-            "| prompt.json | everything that stands around a question, and what the answer is held"
-            " to |"
-        ),
-        "| answer.py, messages.py | the program; read it, it is short |",
+        ("| prompt.json | the full prompt around a question, and the output constraint |"),
+        "| answer.py, messages.py | the program (short, easy to read) |",
     ]
     if serving.index:
-        lines.append("| retrieve.py, index.jsonl, index.safetensors | what is searched, and how |")
+        lines.append("| retrieve.py, index.jsonl, index.safetensors | the search and its index |")
     if serving.remote:
         variable = serving.remote.api_key_env
         lines += [
             "",
             f"The key is read from the environment variable {variable}. A setting that the service",
-            'declines can be taken out of "settings" in prompt.json.',
+            'rejects can be removed from "settings" in prompt.json.',
         ]
     elif model is not None and serving.model == "base":
         lines += [
             "",
-            f"The model is {model.identity.name}; its weights are not in this folder. Elsewhere:",
+            f"The model is {model.identity.name}; its weights are not in this folder. To use "
+            "another copy:",
             "`python answer.py --model FOLDER`; prompt.json has the SHA-256 of its files.",
         ]
     lines += [
         "",
         (
-            f"How many of the stored answers it gave again: {PROOF_FILE}. A question that spells a"
-            " control token of"
+            f"{PROOF_FILE} lists how many of the stored answers it reproduces. A question that "
+            "contains a control token of"
         ),
         "the model (such as an end-of-turn mark) is refused.",
     ]

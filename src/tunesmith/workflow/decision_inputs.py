@@ -36,11 +36,11 @@ from tunesmith.workflow.data_preparation import PreparedData, prepare_data
 from tunesmith.workflow.test_set_power import compute_planned_power
 
 CONSTRAINED_NOTE = (
-    "Contenders with this in their prompt are included, and contenders constrained to it."
+    "Contenders with this format in their prompt and contenders constrained to it are included."
 )
 """Added to the reason for an output constraint when it is enforced."""
 UNCONSTRAINED_NOTE = (
-    "Contenders with this in their prompt are included; none is constrained to it "
+    "Contenders with this format in their prompt are included; none is constrained to it "
     "(evaluation.constrained is false)."
 )
 """Added to the reason for an output constraint when it is only shown."""

@@ -102,7 +102,7 @@ def search_by_dspy(
 def build_candidate(found: OptimizedPrompt) -> Candidate:
     """The optimized prompt as a candidate."""
     instruction, shots = found.instruction, tuple(_build_shot(*pair) for pair in found.shots)
-    given = f"an instruction and {len(shots):,} examples found by DSPy (MIPROv2)"
+    given = f"an instruction and {len(shots):,} examples from DSPy (MIPROv2)"
     return Candidate.from_builder(
         f"DSPy ({len(shots):,} shots)", given, PromptBuilder(instruction, shots)
     )

@@ -60,5 +60,5 @@ def parse_verdict(completion: Completion, verdicts: Sequence[str]) -> str | Scor
     return (
         verdict
         if verdict in verdicts
-        else ScoringFailure("the judge's verdict is none of those that were offered")
+        else ScoringFailure("the judge's verdict is not one of the options")
     )

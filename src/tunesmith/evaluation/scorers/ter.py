@@ -49,7 +49,7 @@ def _score_item(answer: str, reference: str) -> dict[str, float] | ScoringFailur
     words = max(len(answer.split()), len(reference.split()))
     if words > MAX_WORDS:
         return ScoringFailure(
-            f"{words:,} words, and TER takes too long beyond {MAX_WORDS}: chrf and rouge-l do not"
+            f"{words:,} words; TER is too slow beyond {MAX_WORDS} words, use chrf or rouge-l"
         )
     if answer.split() == reference.split():  # also two empty texts, for which there is no rate
         return {"one_minus_ter": 1.0}

@@ -196,7 +196,7 @@ def _solve_n(power: Callable[[int], float], guess: float) -> int:
 def _check_nonzero(difference: float) -> float:
     """The absolute difference. Errors: ValueError if it is 0."""
     if not abs(difference) >= ZERO_TOLERANCE:
-        raise ValueError(f"no number of examples tells a difference of {difference} from noise")
+        raise ValueError(f"no number of examples makes a difference of {difference} significant")
     return abs(difference)
 
 
