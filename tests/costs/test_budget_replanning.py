@@ -173,9 +173,7 @@ def test_slow_baselines_leave_less_time_for_tuning_and_quick_ones_more(folder: R
         found[slower] = world.trained_seconds
         assert world.seconds <= PLAN.budget_seconds
     assert found[0.5] > found[1.0] > found[1.15] >= PLAN.pass_seconds
-    assert any(
-        "new plan after the baselines: training.minutes" in n for n in world.notes.messages
-    )
+    assert any("new plan after the baselines: training.minutes" in n for n in world.notes.messages)
 
 
 def test_all_contenders_after_a_cut_answer_the_same_number_of_examples_and_it_is_recorded(

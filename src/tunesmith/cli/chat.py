@@ -36,9 +36,9 @@ def chat(
         bool, typer.Option("--json", help="Print one JSON document per answer.")
     ] = False,
 ) -> None:
-    """Chat with a model or the winner of a run: one question per line; an empty line or Ctrl-D
-    quits. In a pipe, each line is a question.
+    """Chat with a model or the winner of a run.
 
+    One question per line; an empty line or Ctrl-D quits. In a pipe, each line is a question.
     A run answers with the winner of its verdict, including its prompt, examples and retrieval.
     """
     from tunesmith.workflow.chat import load_chat

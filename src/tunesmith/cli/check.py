@@ -42,8 +42,9 @@ def check(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Find every problem in your examples and describe how a decision would use them. Exit
-    code 1 if there is an error."""
+    """Find every problem in your examples and describe how a decision would use them.
+
+    Exit code 1 if there is an error."""
     from tunesmith.recipe.recipe_loader import load_recipe
     from tunesmith.workflow.check import build_check_command, check_and_describe
 

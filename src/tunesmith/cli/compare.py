@@ -20,8 +20,7 @@ def compare(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Compare two runs: recipe, data, model and versions, and each contender's score on the same
-    test examples.
+    """Compare two runs: recipe, data, model, versions and the scores of the contenders.
 
     With three or more runs that differ only in their seed: the variance between seeds.
     """

@@ -61,8 +61,7 @@ def decide(
     out: Annotated[Path, typer.Option(help="Parent folder for the run folder.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Should I prompt, retrieve or fine-tune? Evaluates all options on the same held-out
-    examples.
+    """Should I prompt, retrieve or fine-tune? Evaluate all options on the same examples.
 
     Every recipe key is a flag too (tunesmith keys lists them): --min-gain 0.02, --max-latency 2,
     --fail-on-warning, --external-answers other.csv, --documents FOLDER. For an existing run

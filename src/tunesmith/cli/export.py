@@ -33,10 +33,10 @@ def export(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Export the winner of a run as a folder that runs without tunesmith, and verify its
-    answers.
+    """Export the winner of a run as a folder that runs without tunesmith.
 
-    The adapter of a tuned winner is merged into the base model and saved as a standalone
+    The answers of the export are verified. The adapter of a tuned winner is merged into the
+    base model and saved as a standalone
     model. Every export has prompt.json, answer.py, a README.md and, for retrieval, the search
     index.
     """

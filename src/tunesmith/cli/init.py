@@ -25,8 +25,7 @@ def init(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Ask about your usage (update frequency, request volume, privacy) and save the answers in
-    a recipe."""
+    """Ask about your usage (updates, request volume, privacy) and save it in a recipe."""
     from tunesmith.errors import UsageError
     from tunesmith.recipe.recipe_edit import (
         QUESTIONS,

@@ -22,8 +22,9 @@ def prices(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """List all prices with source, date and age; your own prices take precedence over the
-    built-in ones."""
+    """List all prices with source, date and age.
+
+    Your own prices take precedence over the built-in ones."""
     from tunesmith.errors import UsageError
     from tunesmith.providers.prices import (
         compute_age_days,

@@ -23,8 +23,9 @@ def resume(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Resume an interrupted run to its model, verdict or evaluation, with the same result as
-    without the interruption."""
+    """Resume an interrupted run to its model, verdict or evaluation.
+
+    The result is the same as without the interruption."""
     from tunesmith.workflow.model_evaluation import EvaluationResult
     from tunesmith.workflow.resume import resume as resume_run
 

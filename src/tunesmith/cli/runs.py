@@ -40,7 +40,9 @@ def show_run(
     run: Annotated[str, typer.Argument(help="Run id (or its first characters), or run folder.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Show a run: inputs, training, verdict. Exit code 1 if one of its files is damaged."""
+    """Show a run: inputs, training, verdict.
+
+    Exit code 1 if one of its files is damaged."""
     from tunesmith.runs.run_registry import show_run as stored_run
 
     with open_listener() as listener:

@@ -30,9 +30,9 @@ def train(
     out: Annotated[Path, typer.Option(help="Parent folder for the run folder.")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Train a model on your examples, without baselines or verdict. Ctrl-C stops after the
-    current step; tunesmith resume continues.
+    """Train a model on your examples, without baselines or verdict.
 
+    Ctrl-C stops after the current step; tunesmith resume continues.
     Every recipe key is a flag too (tunesmith keys lists them): --epochs 2, --learning-rate 1e-3.
     """
     from tunesmith.recipe.recipe_loader import load_recipe
