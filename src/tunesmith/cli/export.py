@@ -36,9 +36,8 @@ def export(
     """Export the winner of a run as a folder that runs without tunesmith.
 
     The answers of the export are verified. The adapter of a tuned winner is merged into the
-    base model and saved as a standalone
-    model. Every export has prompt.json, answer.py, a README.md and, for retrieval, the search
-    index.
+    base model and saved as a standalone model. Every export has prompt.json, answer.py, a
+    README.md and, for retrieval, the search index.
     """
     from tunesmith.workflow.export import export as export_run
 
