@@ -29,7 +29,7 @@ def group_by_format(
     kinds = [(TRUNCATED, cut)]
     for name, pick in (others[scorer] for scorer in scorers if scorer in others):
         kinds.append((name, [case for case in pick() if case.example.id in whole]))
-    found = [
+    clusters = [
         ErrorCluster(
             "form",
             name,
@@ -41,4 +41,4 @@ def group_by_format(
         for name, hits in kinds
         if hits
     ]
-    return sorted(found, key=lambda one: (-len(one.errors), one.name))
+    return sorted(clusters, key=lambda one: (-len(one.errors), one.name))

@@ -23,7 +23,7 @@ def group_by_length(cases: ScoredExamples) -> tuple[list[ErrorCluster], int]:
     # side="left": a length equal to an edge belongs to the lower group
     bin_N = np.searchsorted(edges, lengths_N, side="left")
     is_wrong_N = np.array([case.is_wrong for case in answered])
-    found = []
+    clusters = []
     bins = sorted(set(bin_N.tolist()))
     if len(bins) < 2:
         return [], 0
@@ -36,5 +36,5 @@ def group_by_length(cases: ScoredExamples) -> tuple[list[ErrorCluster], int]:
         rest_wrong, rest = int((is_wrong_N & ~inside_N).sum()), int((~inside_N).sum())
         name = f"{low:,} to {high:,} characters"
         contrast = compare_rates(len(hits), int(inside_N.sum()), rest_wrong, rest)
-        found.append(ErrorCluster("length", name, (name,), hits, int(inside_N.sum()), contrast))
-    return found, len(bins)
+        clusters.append(ErrorCluster("length", name, (name,), hits, int(inside_N.sum()), contrast))
+    return clusters, len(bins)

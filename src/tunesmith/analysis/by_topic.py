@@ -47,7 +47,7 @@ def group_by_topic(cases: ScoredExamples) -> tuple[list[ErrorCluster], int]:
         return [], 0
     cluster_N = cluster_questions(weights_NW)
     is_wrong_N = np.array([case.is_wrong for case in answered])
-    found = []
+    clusters = []
     numbers = sorted(set(cluster_N.tolist()))
     for number in numbers if len(numbers) > 1 else []:
         inside_N = cluster_N == number
@@ -57,12 +57,12 @@ def group_by_topic(cases: ScoredExamples) -> tuple[list[ErrorCluster], int]:
         rest_wrong, rest = int((is_wrong_N & ~inside_N).sum()), int((~inside_N).sum())
         contrast = compare_rates(len(hits), int(inside_N.sum()), rest_wrong, rest)
         named = choose_topic_words(weights_NW, words, inside_N)
-        found.append(
+        clusters.append(
             ErrorCluster(
                 "topic", ", ".join(named), tuple(named), hits, int(inside_N.sum()), contrast
             )
         )
-    return sorted(found, key=lambda one: (-len(one.errors), one.name)), len(numbers)
+    return sorted(clusters, key=lambda one: (-len(one.errors), one.name)), len(numbers)
 
 
 def compute_tfidf(texts: Sequence[str]) -> tuple[FloatArray, list[str]]:

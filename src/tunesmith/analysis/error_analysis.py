@@ -100,8 +100,10 @@ def _group_errors(
     sorts.append((group_by_format(cases, scorers, train_answers), 0))
     return [
         pair
-        for found, family in sorts
-        for pair in zip(found, build_error_groups(found, len(cases.wrong), family), strict=True)
+        for clusters, family in sorts
+        for pair in zip(
+            clusters, build_error_groups(clusters, len(cases.wrong), family), strict=True
+        )
     ]
 
 

@@ -46,17 +46,17 @@ class ErrorCluster:
 
 
 def build_error_groups(
-    found: Sequence[ErrorCluster], wrong: int, family: int = 0
+    clusters: Sequence[ErrorCluster], wrong: int, family: int = 0
 ) -> list[ErrorGroup]:
     """The records of groups of one grouping, with p corrected over `family` of them."""
     p_values = iter(
         adjust_p_values(
-            [one.rate_difference.p for one in found if one.rate_difference is not None], family
+            [one.rate_difference.p for one in clusters if one.rate_difference is not None], family
         )
     )
     return [
         _build_error_group(one, wrong, next(p_values) if one.rate_difference is not None else None)
-        for one in found
+        for one in clusters
     ]
 
 

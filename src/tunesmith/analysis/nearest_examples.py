@@ -35,14 +35,14 @@ class TrainIndex:
             {self._position[example.id]} if example.id in self._position else set()
             for example in examples
         ]
-        found = self._index.find_nearest([example.question for example in examples], k, itself)
-        return [[self._examples[i] for i in places] for places in found]
+        nearest = self._index.find_nearest([example.question for example in examples], k, itself)
+        return [[self._examples[i] for i in places] for places in nearest]
 
 
 def build_failures(cases: Sequence[ScoredExample], index: TrainIndex) -> list[Failure]:
     """The errors with their neighbors."""
-    found = index.find_nearest([case.example for case in cases], NUM_NEAREST)
-    return [_build_failure(case, near) for case, near in zip(cases, found, strict=True)]
+    neighbors = index.find_nearest([case.example for case in cases], NUM_NEAREST)
+    return [_build_failure(case, near) for case, near in zip(cases, neighbors, strict=True)]
 
 
 def _build_failure(case: ScoredExample, neighbors: Sequence[Example]) -> Failure:
@@ -84,8 +84,8 @@ def collect_neighbors(
     """The nearest training examples of several errors, each once, those of the first error
     first.
     """
-    found: dict[str, Neighbor] = {}
+    neighbors: dict[str, Neighbor] = {}
     for near in index.find_nearest([case.example for case in cases[:limit]], NUM_NEAREST):
         for example in near:
-            found.setdefault(example.id, build_neighbor(example))
-    return tuple(found.values())[:limit]
+            neighbors.setdefault(example.id, build_neighbor(example))
+    return tuple(neighbors.values())[:limit]

@@ -47,11 +47,11 @@ def estimate(
     recipe, data = resolve_recipe_and_data(source, data, recipe)
     changes = [*([f"data.path={data}"] if data else []), *(set_ or ())]
     with open_listener() as listener:
-        found = estimate_recipe(load_recipe(recipe, changes), measure=measure, listener=listener)
+        result = estimate_recipe(load_recipe(recipe, changes), measure=measure, listener=listener)
     if json:
-        print_json(found.model_dump(mode="json"))
+        print_json(result.model_dump(mode="json"))
         return
-    print_estimate(found)
+    print_estimate(result)
     print_next_command(
         "train",
         *([recipe] if recipe else []),

@@ -212,14 +212,14 @@ class CandidateSelector:
             return kept
         # The cache counts the tokens, and an optimizer may repeat a prompt without a second charge.
         asked, began = CachingCompleter(base), time.perf_counter()
-        found = search(asked, self.build_measure(what))
+        result = search(asked, self.build_measure(what))
         charged = price.compute_usd(asked.usage.tokens_in, asked.usage.tokens_out) if price else 0.0
         made = SelectionRecord(
             purpose=what,
             trials=(),
             seconds=time.perf_counter() - began,
             usd_charged=charged,
-            optimized_prompt=found,
+            optimized_prompt=result,
         )
         self.folder.append_selection(made)
         self.seconds += made.seconds
@@ -241,22 +241,24 @@ class CandidateSelector:
         """
         before = 0
 
-        def tell(ready: int, wanted: int) -> None:
+        def report_progress(ready: int, total: int) -> None:
             # More rounds may follow when candidates tie, so the total may grow.
             self.listener.update_progress(
-                f"selecting {what}", before + ready, max(answers, before + wanted)
+                f"selecting {what}", before + ready, max(answers, before + total)
             )
             if self.stop.is_requested():
                 raise build_interruption(self.folder, self.stop.exit_code)
             # Not at the last answer: it is there, so it counts.
-            if ready < wanted and is_over():
+            if ready < total and is_over():
                 raise SelectionTimeOver
 
         def measured(completer: Completer, examples: Sequence[Example]) -> list[float | None]:
             nonlocal before
             if is_over():
                 raise SelectionTimeOver
-            completions = completer.complete([example.prompt for example in examples], tell)
+            completions = completer.complete(
+                [example.prompt for example in examples], report_progress
+            )
             before += len(completions)
             if price is not None and charged is not None:
                 charged.extend(

@@ -368,8 +368,8 @@ class ContenderFactory:
         with self.embedder.remembering():  # all candidates embed the same questions
             choice = self.select(model, name, kind, candidates)
         asked = [add_instruction(example, choice.candidate.instruction) for example in self.test]
-        found = index.count_hits(asked, choice.candidate.k, model.context_budget)
-        hits = rate_interval(found, len(self.test))
+        hit_count = index.count_hits(asked, choice.candidate.k, model.context_budget)
+        hits = rate_interval(hit_count, len(self.test))
         entrant = self.build_selected(model, name, kind, choice)
         quantity = Quantity(value=hits.value, low=hits.low, high=hits.high, n=hits.n)
         return replace(entrant, spec=entrant.spec.replace(retrieval_hit_rate=quantity))

@@ -148,12 +148,12 @@ def _find_best_contender(evaluation: Evaluation, decision: Decision) -> str:
     """If there is no winner: the one that leads an inconclusive verdict, else the highest score, of
     equals the simplest.
     """
-    found = apply_rules(
+    result = apply_rules(
         VerdictInput(evaluation, decision.requirements, decision.usage_context, decision.forgetting)
     )
-    if decision.verdict == "cannot tell" and found.best and not found.best.traits.is_external:
-        return found.best.name
-    ours = [contender for contender in found.ranking if not contender.traits.is_external]
+    if decision.verdict == "cannot tell" and result.best and not result.best.traits.is_external:
+        return result.best.name
+    ours = [contender for contender in result.ranking if not contender.traits.is_external]
     scored = [one for one in ours if one.metrics[evaluation.metric].n]
     # max takes the first of equals, the simplest
     return max(scored or ours, key=lambda one: one.metrics[evaluation.metric].value).name
@@ -185,9 +185,9 @@ def _find_named_config(folder: RunFolder, name: str) -> InferenceConfig:
 
 
 def _load_inference_config(folder: RunFolder, name: str) -> InferenceConfig:
-    found = read_inference_config(folder, name)
-    if found is not None:
-        return found
+    config = read_inference_config(folder, name)
+    if config is not None:
+        return config
     recipe = folder.read_recipe()
     if (
         name == TUNED_CONTENDER
@@ -244,8 +244,8 @@ def open_contender(
         else None
     )
     prompting = build_prompting(serving, index, room)
-    told = describe_key_use(serving.remote) if serving.remote else None
-    why = "; ".join(filter(None, (chosen.reason, told)))
+    notice = describe_key_use(serving.remote) if serving.remote else None
+    why = "; ".join(filter(None, (chosen.reason, notice)))
     return LoadedContender(
         f"{serving.contender} of {folder.id}", why, serving.system, prompting, completer, model
     )

@@ -64,11 +64,11 @@ def build_base_model(
     model: LocalModel, recipe: Recipe, form: OutputConstraint | None, listener: ProgressListener
 ) -> ContenderModel:
     """The model in memory, before tuning."""
-    told = (
+    description = (
         f"base model{' in 4-bit weights' if recipe.adapter.load_in_4bit else ''}, "
         f"{_describe_prompt(recipe)}"
     )
-    return _build_local_model(told, model, recipe, form, listener, 0.0)
+    return _build_local_model(description, model, recipe, form, listener, 0.0)
 
 
 def build_tuned_model(
@@ -131,11 +131,11 @@ def open_remote_models(
                     f"no constrained answers of {remote.name}: {error.what} {error.got}",
                     model=remote.name,
                 )
-        told = f"{remote.model} at {remote.base_url}, {_describe_prompt(recipe)}"
+        description = f"{remote.model} at {remote.base_url}, {_describe_prompt(recipe)}"
         answerers.append(
             ContenderModel(
                 remote.name,
-                told,
+                description,
                 free,
                 held,
                 price=price,
@@ -160,8 +160,8 @@ def open_remote(
 
     Errors: `RecipeError` for a variable that may not be sent; `ProviderError` without a key.
     """
-    if told := describe_key_use(remote):
-        listener.note("service/limitation", f"{remote.name}: {told}", model=remote.name)
+    if notice := describe_key_use(remote):
+        listener.note("service/limitation", f"{remote.name}: {notice}", model=remote.name)
     return RemoteCompleter(remote, form)
 
 

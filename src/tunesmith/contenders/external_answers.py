@@ -117,14 +117,16 @@ def read_external_answers(
             "data",
         )
     completions = [_build_completion(one) for one in given]
-    told = f"answers of another system, read from {path.name} (SHA-256 {compute_sha256(path)})"
+    description = (
+        f"answers of another system, read from {path.name} (SHA-256 {compute_sha256(path)})"
+    )
     if unknown:
-        told += (
+        description += (
             f"; {len(unknown):,} of its rows do not match a test example "
             f"({_get_row_unit(path)} {truncate_list(unknown)})"
         )
-    told = "; ".join((told, *not_understood))
-    profile = ContenderSpec(name=name or path.stem, kind=EXTERNAL.name, description=told)
+    description = "; ".join((description, *not_understood))
+    profile = ContenderSpec(name=name or path.stem, kind=EXTERNAL.name, description=description)
     logged = {id_: one.score for id_, one in matched.items() if one.score is not None}
     return ExternalContender(
         profile, completions, _sum_usage([one for one in given if one]), logged, scored_by
@@ -185,24 +187,24 @@ def _read_table_rows(path: Path) -> Iterator[_NumberedRow]:
 
 def _read_log_rows(path: Path) -> tuple[Iterable[_NumberedRow], tuple[str, ...], str]:
     """The answers in another evaluation tool's log, with their questions."""
-    found = read_tool_file(path)
-    if not isinstance(found, ImportedAnswers):
+    imported = read_tool_file(path)
+    if not isinstance(imported, ImportedAnswers):
         raise DataError(
             "no-answers-in-log",
-            f"{found.format} file has questions but no answers",
+            f"{imported.format} file has questions but no answers",
             at=str(path),
             hint="use the log of a run",
         )
     rows = [
         {
             "question": one.question,
-            "answer": found.answers.get(one.id),
-            "score": found.scores.get(one.id, {}).get(found.matching_score),
+            "answer": imported.answers.get(one.id),
+            "score": imported.scores.get(one.id, {}).get(imported.matching_score),
         }
-        for one in found.task.examples
+        for one in imported.task.examples
     ]
-    told = tuple(f"{found.task.format}: {one}" for one in found.task.unsupported)
-    return enumerate(rows, start=1), told, found.matching_score
+    notes = tuple(f"{imported.task.format}: {one}" for one in imported.task.unsupported)
+    return enumerate(rows, start=1), notes, imported.matching_score
 
 
 def _map_columns(path: Path, row: Row) -> Mapping[str, Any]:

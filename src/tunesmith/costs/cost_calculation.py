@@ -260,11 +260,11 @@ def _compute_cost_per_correct(usd_per_1000: float, score: Quantity | None) -> Op
     """
     if score is None or score.n == 0:
         return None
-    cheap, middle, dear = (
+    low, middle, high = (
         usd_per_1000 / (share * _compute_answer_rate(score)) if share > 0 else None
         for share in (score.high, score.value, score.low)
     )
-    return None if cheap is None else OpenInterval(low=cheap, expected=middle, high=dear)
+    return None if low is None else OpenInterval(low=low, expected=middle, high=high)
 
 
 def _compute_inference_cost(one: Contender, inputs: _CostInputs) -> CostPart:

@@ -143,7 +143,7 @@ def forecast(
 ) -> Estimate:
     """Time, memory and cost of the tuning, and what evaluating all contenders adds."""
     pace, training = profile.throughput, recipe.training
-    lessons = {
+    corrections = {
         name: fit_correction(past, name, method, conditions) for name in ("seconds", "memory_bytes")
     }
     step, validation, reference = _sum_passes(profile)
@@ -152,26 +152,28 @@ def forecast(
         estimate_generation_seconds(profile, workload, len(workload.answer_lengths), recipe),
         training.num_evals,
     )
-    looks = sum_intervals([make_point_interval(reading), answers])
+    validation_seconds = sum_intervals([make_point_interval(reading), answers])
     # the engine skips validation passes to stay in budget (engine/validation_budget.py)
     if training.minutes is not None:
-        most = MAX_VALIDATION_FRACTION * training.minutes * 60 / lessons["seconds"].middle
-        looks = EstimateInterval(
-            low=min(looks.low, most), expected=min(looks.expected, most), high=min(looks.high, most)
+        most = MAX_VALIDATION_FRACTION * training.minutes * 60 / corrections["seconds"].middle
+        validation_seconds = EstimateInterval(
+            low=min(validation_seconds.low, most),
+            expected=min(validation_seconds.expected, most),
+            high=min(validation_seconds.high, most),
         )
     per_epoch = ceil(workload.examples / training.batch_size)
-    slower, idle = lessons["seconds"].middle, work_share(conditions.waiting)
+    slower, idle = corrections["seconds"].middle, work_share(conditions.waiting)
     if training.minutes is None:
         steps = max(1, round((training.epochs or 1.0) * per_epoch))
-        seconds = lessons["seconds"].apply_to(
-            sum_intervals([make_point_interval(steps * step + reference), looks]), idle
+        seconds = corrections["seconds"].apply_to(
+            sum_intervals([make_point_interval(steps * step + reference), validation_seconds]), idle
         )
     else:
-        left = training.minutes * 60 - (looks.expected + reference) * slower
+        left = training.minutes * 60 - (validation_seconds.expected + reference) * slower
         steps = max(1, int(left / (step * slower)))
         # training ends after the step and validation pass in progress
         budget = training.minutes * 60
-        over = step * slower + looks.high * slower / (training.num_evals + 1)
+        over = step * slower + validation_seconds.high * slower / (training.num_evals + 1)
         seconds = EstimateInterval(
             low=0.95 * budget, expected=budget, high=max(1.1 * budget, budget + over)
         )
@@ -181,7 +183,7 @@ def forecast(
             estimate_probe_seconds(profile, workload, recipe),
         ]
     )
-    asked = lessons["seconds"].apply_to(deciding, idle)
+    asked = corrections["seconds"].apply_to(deciding, idle)
     per_second = recipe.machine_usd_per_hour / 3600
     return Estimate(
         method=method,
@@ -193,11 +195,11 @@ def forecast(
         seconds=seconds,
         breakdown={
             "steps": steps * step * slower,
-            "looks": looks.expected * slower,
+            "looks": validation_seconds.expected * slower,
             "reference": reference * slower,
         },
         evaluation_seconds=asked,
-        memory_bytes=lessons["memory_bytes"].apply_to(
+        memory_bytes=corrections["memory_bytes"].apply_to(
             make_point_interval(profile.base_bytes + pace.used_bytes)
         ),
         usd=scale_interval(seconds, per_second),
@@ -207,8 +209,8 @@ def forecast(
         ),
         load=conditions.load,
         waiting=conditions.waiting,
-        corrections={name: lesson.middle for name, lesson in lessons.items()},
-        assumptions=_list_assumptions(profile, workload, recipe, lessons, method),
+        corrections={name: correction.middle for name, correction in corrections.items()},
+        assumptions=_list_assumptions(profile, workload, recipe, corrections, method),
     )
 
 
@@ -233,7 +235,7 @@ def fit_correction(
     """The correction of "seconds" or "memory_bytes" from the newest finished runs of a similar
     model.
     """
-    found = [
+    ratios = [
         # The stored error is relative to a corrected estimate; times its factor it is relative to
         # the raw one.
         (
@@ -247,23 +249,23 @@ def fit_correction(
         and conditions.is_comparable(run)
     ][:MAX_CORRECTION_RUNS]
     low, high = DEFAULT_INTERVALS["memory_bytes" if name == "memory_bytes" else method]
-    if not found:
+    if not ratios:
         return EstimateCorrection(low, 1.0, high)
-    moved = sum(weight * log(max(ratio, 1e-9)) for ratio, weight in found) / (
-        1 + sum(weight for _, weight in found)
+    moved = sum(weight * log(max(ratio, 1e-9)) for ratio, weight in ratios) / (
+        1 + sum(weight for _, weight in ratios)
     )
     middle = exp(min(log(MAX_CORRECTION), max(-log(MAX_CORRECTION), moved)))
-    if len(found) == 1:  # a single run gives the middle, but no information about the width
+    if len(ratios) == 1:  # a single run gives the middle, but no information about the width
         return EstimateCorrection(low * middle, middle, high * middle, 1)
     least, most = (
-        min(ratio for ratio, _ in found) / INTERVAL_MARGIN,
-        max(ratio for ratio, _ in found) * INTERVAL_MARGIN,
+        min(ratio for ratio, _ in ratios) / INTERVAL_MARGIN,
+        max(ratio for ratio, _ in ratios) * INTERVAL_MARGIN,
     )
     return EstimateCorrection(
         max(middle / MAX_CORRECTION, min(least, middle / MIN_INTERVAL_FACTOR)),
         middle,
         min(middle * MAX_CORRECTION, max(most, middle * MIN_INTERVAL_FACTOR)),
-        len(found),
+        len(ratios),
     )
 
 
@@ -338,7 +340,7 @@ def _list_assumptions(
     profile: "TrainingProfile",
     workload: Workload,
     recipe: Recipe,
-    lessons: Mapping[str, EstimateCorrection],
+    corrections: Mapping[str, EstimateCorrection],
     method: EstimateMethod,
 ) -> tuple[str, ...]:
     source = (
@@ -346,7 +348,7 @@ def _list_assumptions(
         if method == "quick"
         else "steps of the whole model"
     )
-    said = [
+    sentences = [
         f"measured on this machine with {source} and a few hundred tokens",
         "assumes that all steps are like the first 16",
         (
@@ -357,32 +359,32 @@ def _list_assumptions(
         "not included: reading and preparing the data, loading the model, writing the report",
     ]
     if recipe.retrieval.documents is not None or recipe.evaluation.remote:
-        said.append("not included: documents and remote models")
+        sentences.append("not included: documents and remote models")
     if (
         recipe.training.early_stopping_patience is not None
         and recipe.training.early_stopping_patience < recipe.training.num_evals
     ):
-        said.append(
+        sentences.append(
             f"assumes no early stopping ({recipe.training.early_stopping_patience} consecutive"
             " validations "
             "without improvement would stop it)"
         )
     if profile.no_sharing_message:
-        said.append(profile.no_sharing_message)
+        sentences.append(profile.no_sharing_message)
     if profile.plan.checkpointing:
-        said.append("gradient checkpointing is on, because memory is limited")
+        sentences.append("gradient checkpointing is on, because memory is limited")
     for name, word in (("seconds", "time"), ("memory_bytes", "memory")):
-        lesson = lessons[name]
-        said.append(
-            f"{word}: {lesson}; the estimate is corrected for this"
-            if lesson.runs > 1
+        correction = corrections[name]
+        sentences.append(
+            f"{word}: {correction}; the estimate is corrected for this"
+            if correction.runs > 1
             else (
                 f"{word}: corrected by one earlier run on this machine"
-                if lesson.runs
+                if correction.runs
                 else (
                     f"{word}: no finished run on this machine to compare with yet; the "
                     "interval is a guess"
                 )
             )
         )
-    return tuple(said)
+    return tuple(sentences)

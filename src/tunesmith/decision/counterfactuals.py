@@ -44,7 +44,10 @@ def _list_alternatives(
     if result.open_comparisons:
         # Rounded up to a whole point: a `min_gain` below the measured difference would leave it
         # open.
-        gain = ceil(100 * max(duel.gain.difference for duel in result.open_comparisons)) / 100
+        gain = (
+            ceil(100 * max(comparison.gain.difference for comparison in result.open_comparisons))
+            / 100
+        )
         if 0 < gain < 1:
             condition = (
                 f"If a gain of {format_points(gain)} is not worth it to you"

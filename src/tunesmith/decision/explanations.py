@@ -153,7 +153,7 @@ def _explain_winner(result: RuleResult, winner: Contender, inputs: VerdictInput)
     if result.verdict in list_trained_verdicts() and inputs.forgetting is not None:
         falls = "falls by" if inputs.forgetting.value > 0 else "does not fall: the drop is"
         yield f"General ability after tuning {falls} {_format_drop(inputs.forgetting)}."
-    mine = [duel for duel in result.comparisons if winner in (duel.simpler, duel.costlier)]
+    mine = [pair for pair in result.comparisons if winner in (pair.simpler, pair.costlier)]
     for comparison, others in select_strongest(mine, winner, inputs):
         sentence = (
             _explain_rejection(comparison, result, inputs)
@@ -179,11 +179,11 @@ def select_strongest(
     # A kind may stand on both sides of the winner, simpler and costlier by running cost: two
     # groups.
     by_side: dict[tuple[bool, str], list[PairwiseComparison]] = {}
-    for duel in comparisons:
-        is_costlier = duel.simpler is winner
+    for comparison in comparisons:
+        is_costlier = comparison.simpler is winner
         by_side.setdefault(
-            (is_costlier, (duel.costlier if is_costlier else duel.simpler).kind), []
-        ).append(duel)
+            (is_costlier, (comparison.costlier if is_costlier else comparison.simpler).kind), []
+        ).append(comparison)
     chosen = []
     for (is_costlier, _), some in by_side.items():
         best = max(
@@ -200,7 +200,7 @@ def _explain_inconclusive(
     """What the data cannot separate, and how many more examples would."""
     score, bar = inputs.get_score(best), inputs.requirements
     metric = format_metric_name(inputs.evaluation.metric)
-    short = [duel for duel in result.open_comparisons if duel.outcome == "short"]
+    short = [comparison for comparison in result.open_comparisons if comparison.outcome == "short"]
     if best.name in inputs.undertuned or short:
         yield _explain_undertuning(inputs)
     if short:
@@ -213,12 +213,12 @@ def _explain_inconclusive(
             f"It is unclear whether {best.name} reaches {format_min_score(bar)}: it scores "
             f"{format_with_interval(score)} in {metric}."
         )
-    others = [duel for duel in result.open_comparisons if duel.outcome != "short"]
-    for duel in others:
+    others = [comparison for comparison in result.open_comparisons if comparison.outcome != "short"]
+    for comparison in others:
         yield (
-            _describe_underpowered(duel, inputs)
-            if duel.outcome == "blind"
-            else _describe_possible_gain(duel, inputs)
+            _describe_underpowered(comparison, inputs)
+            if comparison.outcome == "blind"
+            else _describe_possible_gain(comparison, inputs)
         )
     n = len(inputs.evaluation.examples)
     if best.name in inputs.undertuned or (not others and has_proven_min_score(score, bar)):
@@ -361,15 +361,15 @@ def _describe_context(result: RuleResult, inputs: VerdictInput) -> Iterator[str]
         if result.verdict in preference.against:
             continue  # `list_warnings` reports it
         unsettled = [
-            duel
-            for duel in result.comparisons
-            if duel.simpler is result.winner
-            and duel.outcome == "open"
-            and duel.costlier.traits.verdict in preference.against
+            comparison
+            for comparison in result.comparisons
+            if comparison.simpler is result.winner
+            and comparison.outcome == "open"
+            and comparison.costlier.traits.verdict in preference.against
         ]
         so = ""
         if unsettled:
-            names = join_names([duel.costlier.name for duel in unsettled])
+            names = join_names([comparison.costlier.name for comparison in unsettled])
             so = f", which settles the inconclusive comparison with {names}"
         yield f"Because {preference.reason}, {preference.favored} is preferred{so}."
     missing = list_missing_context(inputs.usage_context, inputs.requirements)

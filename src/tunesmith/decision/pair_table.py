@@ -30,10 +30,10 @@ def build_pair_table(evaluation: Evaluation) -> tuple[PairSummary, ...]:
     ]
     return tuple(
         PairSummary(
-            a=duel.costlier.name,
-            b=duel.simpler.name,
-            p=duel.p_value,
-            required_n=None if duel.p_value <= ALPHA else duel.required_n,
+            a=comparison.costlier.name,
+            b=comparison.simpler.name,
+            p=comparison.p_value,
+            required_n=None if comparison.p_value <= ALPHA else comparison.required_n,
         )
-        for duel in compare_all_pairs(evaluation, pool, Requirements())
+        for comparison in compare_all_pairs(evaluation, pool, Requirements())
     )

@@ -81,15 +81,20 @@ def compare_all_pairs(
     Errors: `RecordError` if a pair was not compared in the evaluation.
     """
     gains = _index_comparisons(evaluation)
-    duels: list[PairwiseComparison] = []
+    comparisons: list[PairwiseComparison] = []
     for at, simpler in enumerate(pool):
         against = [
-            _build_comparison(gains, evaluation, simpler, dearer, requirements)
-            for dearer in pool[at + 1 :]
+            _build_comparison(gains, evaluation, simpler, costlier, requirements)
+            for costlier in pool[at + 1 :]
         ]
-        duels += [duel for duel in against if not duel.is_between_verdicts]
-        duels += _correct_p_values([duel for duel in against if duel.is_between_verdicts])
-    return [_classify_outcome(duel, requirements, evaluation.metric, undertuned) for duel in duels]
+        comparisons += [comparison for comparison in against if not comparison.is_between_verdicts]
+        comparisons += _correct_p_values(
+            [comparison for comparison in against if comparison.is_between_verdicts]
+        )
+    return [
+        _classify_outcome(comparison, requirements, evaluation.metric, undertuned)
+        for comparison in comparisons
+    ]
 
 
 def compute_cost_bucket(contender: Contender) -> int:
@@ -190,10 +195,10 @@ def _correct_p_values(family: Sequence[PairwiseComparison]) -> list[PairwiseComp
         holm_adjust,
     )
 
-    lucks = holm_adjust([duel.p_value for duel in family])
+    adjusted = holm_adjust([comparison.p_value for comparison in family])
     return [
-        replace(duel, p_value=p_values, family_size=len(family))
-        for duel, p_values in zip(family, lucks, strict=True)
+        replace(comparison, p_value=p_values, family_size=len(family))
+        for comparison, p_values in zip(family, adjusted, strict=True)
     ]
 
 

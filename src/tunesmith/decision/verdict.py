@@ -149,40 +149,42 @@ def apply_rules(inputs: VerdictInput) -> RuleResult:
     evaluation, bar = inputs.evaluation, inputs.requirements
     ladder = tuple(sorted(evaluation.contenders, key=compute_simplicity_key))
     pool = [one for one in ladder if inputs.find_disqualification(one) is None]
-    duels = tuple(compare_all_pairs(evaluation, pool, bar, inputs.undertuned))
+    comparisons = tuple(compare_all_pairs(evaluation, pool, bar, inputs.undertuned))
     judged = [one for one in pool if one.name not in inputs.undertuned]
     # Also true for an empty pool: no contender is eligible.
     if judged == pool and all(
         inputs.get_score(one).value <= 0 and inputs.get_score(one).n >= MIN_TEST_EXAMPLES
         for one in pool
     ):
-        return RuleResult("stop", ladder, duels)
-    standing = find_undominated(pool, duels)
-    verdict = standing[0].traits.verdict
-    same = [one for one in standing if one.traits.verdict == verdict]
+        return RuleResult("stop", ladder, comparisons)
+    undominated = find_undominated(pool, comparisons)
+    verdict = undominated[0].traits.verdict
+    candidates = [one for one in undominated if one.traits.verdict == verdict]
     doubts = {
-        one.name: find_open_comparisons(one, duels, find_disfavored_verdicts(inputs.usage_context))
-        for one in same
+        one.name: find_open_comparisons(
+            one, comparisons, find_disfavored_verdicts(inputs.usage_context)
+        )
+        for one in candidates
     }
-    sure = [one for one in same if has_proven_min_score(inputs.get_score(one), bar)]
-    best = next((one for one in sure if not doubts[one.name]), None)
+    proven = [one for one in candidates if has_proven_min_score(inputs.get_score(one), bar)]
+    best = next((one for one in proven if not doubts[one.name]), None)
     if best is None:
         # The verdict is open: report the simplest proven contender, or else the simplest of all.
-        best = (sure or same)[0]
+        best = (proven or candidates)[0]
         needed = (
             None
             if best.name in inputs.undertuned
             else estimate_examples_to_decide(inputs.get_score(best), doubts[best.name], bar)
         )
-        return RuleResult("cannot tell", ladder, duels, best, doubts[best.name], needed)
+        return RuleResult("cannot tell", ladder, comparisons, best, doubts[best.name], needed)
     if inputs.get_score(best).value <= 0:
-        return RuleResult("stop", ladder, duels)
-    return RuleResult(verdict, ladder, duels, best)
+        return RuleResult("stop", ladder, comparisons)
+    return RuleResult(verdict, ladder, comparisons, best)
 
 
 def find_beaten(comparisons: Sequence[PairwiseComparison]) -> set[str]:
     """Names of the contenders that a costlier one beats."""
-    return {duel.simpler.name for duel in comparisons if duel.outcome == "beaten"}
+    return {comparison.simpler.name for comparison in comparisons if comparison.outcome == "beaten"}
 
 
 def find_undominated(
@@ -194,7 +196,9 @@ def find_undominated(
     so that every unbeaten contender is equalled by another; then all unbeaten ones are returned.
     """
     beaten = find_beaten(comparisons)
-    equalled = {duel.costlier.name for duel in comparisons if duel.gain.difference <= 0}
+    equalled = {
+        comparison.costlier.name for comparison in comparisons if comparison.gain.difference <= 0
+    }
     unbeaten = [contender for contender in pool if contender.name not in beaten]
     return [contender for contender in unbeaten if contender.name not in equalled] or unbeaten
 
@@ -210,16 +214,16 @@ def find_open_comparisons(
     """
     beaten = find_beaten(comparisons)
     return tuple(
-        duel
-        for duel in comparisons
-        if duel.simpler is contender
-        and duel.is_between_verdicts
-        and duel.costlier.name not in beaten
+        comparison
+        for comparison in comparisons
+        if comparison.simpler is contender
+        and comparison.is_between_verdicts
+        and comparison.costlier.name not in beaten
         and (
-            duel.outcome == "blind"
+            comparison.outcome == "blind"
             or (
-                duel.outcome in ("open", "short")
-                and duel.costlier.traits.verdict not in disfavoured
+                comparison.outcome in ("open", "short")
+                and comparison.costlier.traits.verdict not in disfavoured
             )
         )
     )
@@ -231,7 +235,9 @@ def estimate_examples_to_decide(
     """The number of test examples that would settle every open question that examples can settle;
     None if one of them has no such number or there is none.
     """
-    needed = [duel.required_n for duel in open_comparisons if duel.outcome != "short"]
+    needed = [
+        comparison.required_n for comparison in open_comparisons if comparison.outcome != "short"
+    ]
     if not has_proven_min_score(score, requirements):
         needed.append(
             estimate_required_examples(

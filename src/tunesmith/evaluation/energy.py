@@ -40,16 +40,16 @@ class EnergyCounters:
 
     def _read_counters(self) -> dict[str, tuple[float, float]]:
         """(value, wrap-around point) of each counter, in joules; GPU counters do not wrap."""
-        found = {name: (joules, 0.0) for name, joules in self._gpus.read_joules().items()}
+        counters = {name: (joules, 0.0) for name, joules in self._gpus.read_joules().items()}
         for package in self._packages:
             try:
                 counted, whole = (
                     (package / name).read_text() for name in ("energy_uj", "max_energy_range_uj")
                 )
-                found[package.name] = (int(counted) / 1e6, int(whole) / 1e6)
+                counters[package.name] = (int(counted) / 1e6, int(whole) / 1e6)
             except (OSError, ValueError):  # often readable by root only
                 continue
-        return found
+        return counters
 
 
 class _NvmlDevices:
@@ -75,10 +75,10 @@ class _NvmlDevices:
 
     def read_joules(self) -> dict[str, float]:
         """Joules of each GPU since its driver was loaded; GPUs before Volta do not report."""
-        found, millijoules = {}, ctypes.c_ulonglong()
+        joules, millijoules = {}, ctypes.c_ulonglong()
         for index, device in enumerate(self._devices):
             if not self._nvml.nvmlDeviceGetTotalEnergyConsumption(
                 device, ctypes.byref(millijoules)
             ):
-                found[f"gpu{index}"] = millijoules.value / 1000
-        return found
+                joules[f"gpu{index}"] = millijoules.value / 1000
+        return joules

@@ -201,17 +201,17 @@ def collect_answers(
 ) -> ContenderAnswers:
     """One contender's scored answers, in the order of the examples. `save` receives them before
     they are scored, because scoring may take longer than answering."""
-    name, tell = contender.spec.name, progress
+    name, callback = contender.spec.name, progress
     report: ProgressCallback | None = (
-        (lambda ready, wanted: tell(name, ready, wanted)) if tell else None
+        (lambda ready, total: callback(name, ready, total)) if callback else None
     )
     with UsageMeter() as meter:
         completions = contender.completer.complete(
             [example.prompt for example in task.examples], report
         )
-    told = sum(completion.seconds for completion in completions)
+    seconds = sum(completion.seconds for completion in completions)
     # Wall time that no answer accounts for (retrieval, batching) is distributed evenly.
-    rest = max(0.0, meter.seconds - told) / max(len(completions), 1)
+    rest = max(0.0, meter.seconds - seconds) / max(len(completions), 1)
     answers = build_unscored_answers(completions, task.examples, rest)
     answered = ContenderAnswers(contender.spec, answers, meter.build_usage(answers))
     if save is not None:
@@ -241,11 +241,11 @@ def score_answers(asked: ContenderAnswers, task: Task) -> ContenderAnswers:
 
 
 def _add_score(answer: Answer, score: dict[str, float] | ScoringFailure) -> Answer:
-    found = (
+    changes = (
         {"scoring_error": score.reason} if isinstance(score, ScoringFailure) else {"scores": score}
     )
     # Not `model_copy`, which would skip the validation of scores.
-    return Answer.model_validate({**dict(answer), **found})
+    return Answer.model_validate({**dict(answer), **changes})
 
 
 def build_unscored_answers(
@@ -389,9 +389,9 @@ def _summarize_contender(
     tokens_out = sum(answer.tokens_out for answer in asked.answers) / requests
     usd_per_second = task.machine_usd_per_hour / 3600
     price = profile.token_price
-    told = asked.usage.usd_charged if asked.usage else None
+    charged_usd = asked.usage.usd_charged if asked.usage else None
     # A provider's price is exact; time on this machine is converted to USD below.
-    charged = price.compute_usd(tokens_in, tokens_out) if price else (told or 0.0) / requests
+    charged = price.compute_usd(tokens_in, tokens_out) if price else (charged_usd or 0.0) / requests
     metrics = _compute_metrics(asked, task)
     worked = (
         seconds
@@ -406,7 +406,8 @@ def _summarize_contender(
         seconds_per_request=seconds,
         tokens_in_per_request=tokens_in,
         tokens_out_per_request=tokens_out,
-        usd_per_1000=1000 * (charged if price or told is not None else worked * usd_per_second),
+        usd_per_1000=1000
+        * (charged if price or charged_usd is not None else worked * usd_per_second),
         setup_seconds=profile.setup_seconds,
         setup_usd=profile.setup_seconds * usd_per_second + profile.setup_usd_charged,
         selection_notes=profile.selection_notes,

@@ -96,7 +96,7 @@ def _run_worker(
     folder: Path, order: dict[str, Any], limits: SandboxLimits, deadline: float
 ) -> list[Any | TaskFailure]:
     """One child's results, up to and including the task that ended it."""
-    wanted = len(order["pieces"])
+    total = len(order["pieces"])
     results: list[Any | TaskFailure] = []
     with _WorkerProcess(folder, order, limits) as child:
         opened = child.read_message(time.monotonic() + STARTUP_TIMEOUT_SECONDS)
@@ -104,17 +104,19 @@ def _run_worker(
             raise WorkerSetupError(
                 opened.reason if isinstance(opened, TaskFailure) else opened["broken"]
             )
-        while len(results) < wanted:
-            told = child.read_message(min(time.monotonic() + limits.task_timeout_seconds, deadline))
+        while len(results) < total:
+            message = child.read_message(
+                min(time.monotonic() + limits.task_timeout_seconds, deadline)
+            )
             # Out of total time: the caller reports this task as not started, not as too slow.
-            if isinstance(told, TaskFailure) and time.monotonic() >= deadline:
+            if isinstance(message, TaskFailure) and time.monotonic() >= deadline:
                 return results
-            if isinstance(told, TaskFailure):
-                return [*results, told]
+            if isinstance(message, TaskFailure):
+                return [*results, message]
             over = child.check_disk_quota()
             if over is not None:
                 return [*results, over]
-            results.append(told["done"] if "done" in told else TaskFailure(told["failed"]))
+            results.append(message["done"] if "done" in message else TaskFailure(message["failed"]))
     return results
 
 
@@ -187,12 +189,16 @@ class _WorkerProcess:
         line, _, self._buffer = self._buffer.partition(b"\n")
         # The child's own code knows the token; a line without it comes from the code it runs.
         try:
-            told = json.loads(line)
+            message = json.loads(line)
         except (ValueError, RecursionError):
-            told = None
-        if not isinstance(told, dict) or told.pop("token", None) != self._token or len(told) != 1:
+            message = None
+        if (
+            not isinstance(message, dict)
+            or message.pop("token", None) != self._token
+            or len(message) != 1
+        ):
             return TaskFailure("its output is not readable")
-        return told
+        return message
 
     def check_disk_quota(self) -> TaskFailure | None:
         """A failure if the child's folder exceeds its quota, in bytes or in files; else None. Files

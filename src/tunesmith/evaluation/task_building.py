@@ -62,17 +62,17 @@ def check_custom_scorer(task: Task) -> None:
     """
     if not isinstance(task.scorer, FunctionScorer):
         return
-    found = task.scorer.score_items(
+    scores = task.scorer.score_items(
         [
             ScoringInput(extract_final_answer(e.answer), extract_final_answer(e.answer), e.question)
             for e in task.examples[:MAX_SCORER_TRIAL_EXAMPLES]
         ]
     )
-    faults = [one.reason for one in found if isinstance(one, ScoringFailure)]
-    if len(faults) == len(found):
+    faults = [one.reason for one in scores if isinstance(one, ScoringFailure)]
+    if len(faults) == len(scores):
         raise RecipeError(
             "failing-scorer",
-            f"scorer failed on all {len(found):,} reference answers",
+            f"scorer failed on all {len(scores):,} reference answers",
             at="evaluation.scorer",
             got=faults[0],
             hint="fix the scorer; it is called with an answer and a reference, here the same text "

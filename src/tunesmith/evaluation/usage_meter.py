@@ -87,11 +87,13 @@ class UsageMeter:
 
     def _sample_memory(self) -> None:
         """Sample the memory, and occasionally the energy, until the block ends."""
-        looks = 0
+        samples = 0
         while not self._is_stopped.wait(SAMPLING_INTERVAL_SECONDS):
             self._max_rss_bytes = max(self._max_rss_bytes, self._process.memory_info().rss)
-            looks += 1
-            if looks % 1200 == 0:  # once a minute: no energy counter wraps around twice in between
+            samples += 1
+            if (
+                samples % 1200 == 0
+            ):  # once a minute: no energy counter wraps around twice in between
                 self._counters.accumulate_joules()
 
     def build_usage(self, answers: Sequence[Answer], latency_seconds: float | None = None) -> Usage:
@@ -111,12 +113,12 @@ class UsageMeter:
 def read_scheduler_stats(tasks: Path = Path("/proc/self/task")) -> dict[str, tuple[int, int]]:
     """(nanoseconds run, nanoseconds queued for a core) of each thread of this process; empty if the
     system does not count them."""
-    found = {}
+    stats = {}
     for file in tasks.glob("*/schedstat"):
         with suppress(OSError, ValueError):  # the thread has ended, or the kernel does not count
             run, waited, _ = map(int, file.read_text().split())
-            found[file.parent.name] = (run, waited)
-    return found
+            stats[file.parent.name] = (run, waited)
+    return stats
 
 
 def compute_waiting_fraction(
@@ -172,7 +174,7 @@ def measure_latency(
     asked: list[Completion] = []
     first = time.perf_counter()
 
-    def report_progress(ready: int, wanted: int) -> None:
+    def report_progress(ready: int, total: int) -> None:
         if stop():
             raise _StopRequested
         if progress is not None:

@@ -236,16 +236,16 @@ def verify_bundle(
     lines = [
         json.dumps({"messages": [message.as_dict() for message in prompt]}) for prompt in asked
     ]
-    said = _run_bundle(to, "\n".join(lines) + "\n", len(lines))
+    replies = _run_bundle(to, "\n".join(lines) + "\n", len(lines))
     differing = tuple(
         AnswerMismatch(example=one.id, stored=stored[one.id].text, reproduced=text)
-        for one, text in zip(examples, said, strict=True)
+        for one, text in zip(examples, replies, strict=True)
         if text != stored[one.id].text
     )
     proof = AnswersProof(
         contender=serving.contender,
-        compared=len(said),
-        matching=len(said) - len(differing),
+        compared=len(replies),
+        matching=len(replies) - len(differing),
         mismatches=differing,
     )
     if is_exact and proof.matching < MIN_MATCH_FRACTION * proof.compared:
@@ -277,20 +277,20 @@ def _run_bundle(to: Path, questions: str, count: int) -> list[str]:
         check=False,
         env=_build_environment(to),
     )
-    said = done.stdout.splitlines()
-    if done.returncode or len(said) != count:
+    lines = done.stdout.splitlines()
+    if done.returncode or len(lines) != count:
         raise GateFailed(
             "bundle-fails",
             "answer.py of the bundle does not run on this machine; the bundle was not written",
             at=str(to),
             got=(
-                f"exit code {done.returncode}, {len(said):,} of {count:,} answers:"
+                f"exit code {done.returncode}, {len(lines):,} of {count:,} answers:"
                 f" {done.stderr[-300:].strip()}"
             ),
             hint="report this; or use tunesmith chat RUN, which answers as measured",
         )
     try:
-        return [json.loads(line)["text"] for line in said]
+        return [json.loads(line)["text"] for line in lines]
     except (ValueError, KeyError, TypeError):
         raise RunError(
             "bundle-unreadable", "cannot read the answers of the bundle", at=str(to)

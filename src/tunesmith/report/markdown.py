@@ -44,12 +44,12 @@ def render_markdown(content: ReportInput) -> str:
 
 def _render_verdict(content: ReportInput) -> str:
     warnings = [f"**Warning: {escape_markdown(warning)}**" for warning in content.decision.warnings]
-    asked = {one.name: one for one in content.evaluation.contenders}
-    beside = [
-        (role, asked[name]) for role, name in content.decision.key_contenders if name in asked
+    by_name = {one.name: one for one in content.evaluation.contenders}
+    shown = [
+        (role, by_name[name]) for role, name in content.decision.key_contenders if name in by_name
     ]
     rows = [
-        [role, format_name(one.name), *_format_summary_cells(one, content)] for role, one in beside
+        [role, format_name(one.name), *_format_summary_cells(one, content)] for role, one in shown
     ]
     parts = [
         f"# Verdict: {format_verdict(content.decision.verdict)}",

@@ -37,8 +37,8 @@ def escape_markdown(text: str) -> str:
     escaped.
     """
     line = " ".join(reveal_hidden_characters(text).split())
-    line = _TAG_PATTERN.sub(lambda found: "&lt;" if found[0] == "<" else "&amp;", line)
-    return _MARKDOWN_PATTERN.sub(lambda found: f"\\{found[0]}", line)
+    line = _TAG_PATTERN.sub(lambda match: "&lt;" if match[0] == "<" else "&amp;", line)
+    return _MARKDOWN_PATTERN.sub(lambda match: f"\\{match[0]}", line)
 
 
 def render_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

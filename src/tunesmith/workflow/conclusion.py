@@ -244,11 +244,11 @@ def predict_train_labels(
     some = sorted(train, key=lambda example: example.id)[:MAX_TRAIN_PREDICTIONS]
     prompts = [example.prompt for example in some]
     # One new token is enough: labels are scored as a whole, not generated.
-    said = model.create_completer(1, form).complete(prompts)
-    sure = model.compute_logprobs(prompts, [one.text for one in said])
+    completions = model.create_completer(1, form).complete(prompts)
+    sure = model.compute_logprobs(prompts, [one.text for one in completions])
     return {
         # Rounding can push a sum of log-probabilities slightly above 0.
         example.id: (one.text, math.exp(min(0.0, likely.logprob)))
-        for example, one, likely in zip(some, said, sure, strict=True)
+        for example, one, likely in zip(some, completions, sure, strict=True)
         if one.error is None and likely.tokens
     }

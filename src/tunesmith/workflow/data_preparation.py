@@ -115,8 +115,8 @@ def prepare_data(recipe: Recipe, listener: ProgressListener = NULL_LISTENER) -> 
         )
     proof = prove_mask(arrays["train"], named.tokenizer, sides["train"], method=recipe.method)
     listener.show_mask_proof(proof)
-    wanted = {name: select_desirable(name, examples) for name, examples in sides.items()}
-    if unwanted := sum(len(sides[name]) - len(wanted[name]) for name in ("validation", "test")):
+    desirable = {name: select_desirable(name, examples) for name, examples in sides.items()}
+    if unwanted := sum(len(sides[name]) - len(desirable[name]) for name in ("validation", "test")):
         listener.note(
             "data/unwanted-left-out",
             (
@@ -139,7 +139,7 @@ def prepare_data(recipe: Recipe, listener: ProgressListener = NULL_LISTENER) -> 
         model=named,
         check=report,
         split=split,
-        **wanted,
+        **desirable,
         prepared=prepared,
         arrays=arrays,
         mask_proof=proof,
@@ -176,8 +176,10 @@ def split_without_contamination(
         declared_splits=loaded.declared_splits,
     )
     for note in describe_contamination(leaks, trained_before):
-        tell = listener.warn if leaks.contaminated_test_ids or leaks.is_templated else listener.note
-        tell(
+        report = (
+            listener.warn if leaks.contaminated_test_ids or leaks.is_templated else listener.note
+        )
+        report(
             "data/contamination",
             note,
             leaked=len(leaks.contaminated_test_ids),
@@ -338,23 +340,23 @@ def select_split_examples(
 
 def select_desirable(name: str, examples: Sequence[Example]) -> list[Example]:
     """The examples with a desirable answer. Errors: `DataError` if all are rated as undesirable."""
-    wanted = [example for example in examples if example.is_desirable is not False]
-    if examples and not wanted:
+    desirable = [example for example in examples if example.is_desirable is not False]
+    if examples and not desirable:
         raise DataError(
             "nothing-wanted",
             f"all answers of the {name} examples are labeled undesirable",
             got=f"{len(examples):,} examples",
             hint="add desirable answers, which are the references in the evaluation",
         )
-    return wanted
+    return desirable
 
 
 def count_ratings(arrays: TokenArrays) -> tuple[int, int] | None:
     """The numbers of desirable and undesirable answers; None for data without ratings."""
     if RATING_COLUMN not in arrays.columns_E:
         return None
-    wanted = int(arrays.columns_E[RATING_COLUMN].sum())
-    return wanted, len(arrays) - wanted
+    desirable = int(arrays.columns_E[RATING_COLUMN].sum())
+    return desirable, len(arrays) - desirable
 
 
 def _count_max_answer_tokens(arrays: TokenArrays) -> int:

@@ -78,13 +78,13 @@ def describe_data(
 
 def count_labels(answers: Sequence[str]) -> dict[str, int]:
     """Number of uses of each label, most used first; {} if answers are not labels."""
-    found = find_labels(answers)
-    if found is None:
+    labels = find_labels(answers)
+    if labels is None:
         return {}
     uses: Counter[str] = Counter()
     for answer, count in Counter(answers).items():
-        uses[found.normalize_label(extract_final_answer(answer).strip())] += count
-    return {label: uses[found.normalize_label(label)] for label in found.labels}
+        uses[labels.normalize_label(extract_final_answer(answer).strip())] += count
+    return {label: uses[labels.normalize_label(label)] for label in labels.labels}
 
 
 def measure_lengths(texts: Sequence[str], named: ResolvedModel | None) -> LengthStats:

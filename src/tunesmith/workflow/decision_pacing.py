@@ -53,8 +53,10 @@ def limit_test_examples(
     """Compare all contenders on the examples with the first `size` of these ids."""
     runner.task = replace(runner.task, examples=select_first(runner.task.examples, ids, size))
     examples = runner.task.examples
-    for found in (runner.answer_sets, runner.restored_answer_sets):
-        found[:] = [replace(one, answers=select_answers(one.answers, examples)) for one in found]
+    for answer_sets in (runner.answer_sets, runner.restored_answer_sets):
+        answer_sets[:] = [
+            replace(one, answers=select_answers(one.answers, examples)) for one in answer_sets
+        ]
     factory.test = select_first(factory.test, ids, size)
 
 

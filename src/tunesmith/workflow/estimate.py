@@ -149,15 +149,15 @@ def estimate_run(
     """
     known = known.about(data) if known else collect_forecast_inputs(data, index, model)
     how: EstimateMethod = "quick" if model is None else "measured"
-    found = forecast(
+    estimate = forecast(
         known.profile, known.workload, data.recipe, known.past_runs, how, known.conditions
     )
     assumptions = (
         *busy_of(known),
         *describe_waiting(known.timed_at),
-        *found.assumptions,
+        *estimate.assumptions,
     )
-    return found.replace(assumptions=assumptions, estimating_seconds=known.seconds)
+    return estimate.replace(assumptions=assumptions, estimating_seconds=known.seconds)
 
 
 def busy_of(known: ForecastInputs) -> tuple[str, ...]:
@@ -182,26 +182,26 @@ def report_estimate(
     """
     listener.start_stage("estimating")
     try:
-        found = estimate_run(data, index, known=known)
+        estimate = estimate_run(data, index, known=known)
     # The estimate is a service: a model that cannot be sliced can still be trained.
     except ModelError as error:
         listener.note("estimate/none", f"no estimate: {error.got or error.what}")
         return None
-    listener.note("estimate/made", summarize_estimate(found, decides=decides))
-    for line in found.assumptions:
+    listener.note("estimate/made", summarize_estimate(estimate, decides=decides))
+    for line in estimate.assumptions:
         if line.startswith(BUSY_MACHINE):
             listener.warn("estimate/busy-machine", line)
-    if warning := format_short_training_warning(found):
+    if warning := format_short_training_warning(estimate):
         listener.warn("estimate/short-training", warning)
         if decides and data.recipe.fail_on_warning:
             raise GateFailed(
                 "too-short-tuning",
                 warning,
                 at="training.minutes",
-                got=format_training_length(found),
+                got=format_training_length(estimate),
                 hint="allow more training time; or turn off strict",
             )
-    return found
+    return estimate
 
 
 def format_short_training_warning(estimate: Estimate) -> str:

@@ -232,8 +232,8 @@ def choose_evaluation_scorer(
             scorer, train_answers = find_run_scorer(place)
             if scorer is not None:
                 built_from = train_answers or answers
-                found, reason = choose_scorer(built_from, scorer, LocalEmbedder)
-                return found, f"{reason} Taken from the run {name}.", built_from
+                chosen, reason = choose_scorer(built_from, scorer, LocalEmbedder)
+                return chosen, f"{reason} Taken from the run {name}.", built_from
     return *choose_scorer(answers, recipe.evaluation.scorer, LocalEmbedder), answers
 
 

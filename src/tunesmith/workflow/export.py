@@ -142,13 +142,13 @@ def list_sampling_settings(folder: Path) -> tuple[str, ...]:
         "presence_penalty": 0,
         "frequency_penalty": 0,
     }
-    found = [f"{name} {settings[name]}" for name in draws if settings.get(name) is not None]
-    found += [
+    sampling = [f"{name} {settings[name]}" for name in draws if settings.get(name) is not None]
+    sampling += [
         f"{name} {settings[name]}"
         for name, none in neutral.items()
         if settings.get(name) not in (None, none)
     ]
-    return tuple(found or (["do_sample true"] if draws else []))
+    return tuple(sampling or (["do_sample true"] if draws else []))
 
 
 @contextmanager
@@ -211,12 +211,12 @@ def build_probes(
         instruction = run.read_recipe().data.system_prompt
         system = (Message("system", instruction),) if instruction else ()
         asked = {sample.example: sample for sample in run.read_samples().records}
-        told = [
+        answers = [
             (*system, Message("user", sample.question), Message("assistant", sample.expected))
             for sample in list(asked.values())[:MAX_PROBES]
         ]
         # a chat template that rejects these roles: fall back to the default texts
         with suppress(ModelError):
-            texts = [tokenizer.render(messages) for messages in told] or texts
+            texts = [tokenizer.render(messages) for messages in answers] or texts
     most = min(MAX_PROBE_TOKENS, context_tokens or MAX_PROBE_TOKENS)
     return [encoded.ids[:most] for encoded in tokenizer.encode(texts)]

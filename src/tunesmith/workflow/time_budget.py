@@ -169,8 +169,12 @@ def plan_budget(
 ) -> BudgetPlan:
     """The expected seconds of each part of a decision, as `forecast` counts them."""
     recipe, profile, work = data.recipe, known.profile, known.workload
-    found = forecast(profile, work, recipe, known.past_runs, "quick", known.conditions)
-    slower, extent, training = found.corrections["seconds"], found.training_length, recipe.training
+    estimate = forecast(profile, work, recipe, known.past_runs, "quick", known.conditions)
+    slower, extent, training = (
+        estimate.corrections["seconds"],
+        estimate.training_length,
+        recipe.training,
+    )
     assert extent is not None  # every forecast has one
     kinds: dict[str, KindWork] = {}
     for one in list_contender_work(work, recipe):
@@ -183,7 +187,7 @@ def plan_budget(
         )
     # The steps get what validation leaves of the training time.
     one_pass = extent.steps_per_epoch * extent.step_seconds / (1 - MAX_VALIDATION_FRACTION)
-    planned = found.seconds.expected
+    planned = estimate.seconds.expected
     is_open = "training.minutes" in open_keys
     ending = estimate_prediction_seconds(profile, work, recipe).expected
     return BudgetPlan(
@@ -240,12 +244,12 @@ def estimate_levels(
     every number filled in.
     """
     for level in LEVELS:
-        wanted = with_level(recipe, level)
-        found = estimate_level(wanted, completed, inputs)
-        extent = found.training_length
+        changed = with_level(recipe, level)
+        estimate = estimate_level(changed, completed, inputs)
+        extent = estimate.training_length
         assert extent is not None  # every forecast has one
         if recipe.training.minutes is not None or recipe.training.epochs is not None:
-            one = usual = found.seconds.expected
+            one = usual = estimate.seconds.expected
         else:
             one, usual = (
                 # The steps get what validation leaves of the training time.
@@ -255,15 +259,15 @@ def estimate_levels(
                 / (1 - MAX_VALIDATION_FRACTION)
                 for passes in (1.0, extent.default_epochs)
             )
-        yield EffortLevel(wanted, found.evaluation_seconds.expected, one, usual)
+        yield EffortLevel(changed, estimate.evaluation_seconds.expected, one, usual)
 
 
-def estimate_level(wanted: Recipe, completed: Recipe, inputs: ForecastInputs) -> Estimate:
+def estimate_level(changed: Recipe, completed: Recipe, inputs: ForecastInputs) -> Estimate:
     """The forecast for a level: fewer examples are evaluated and validated on, and nothing is timed
     again.
     """
     work = inputs.workload
-    evaluation = wanted.evaluation
+    evaluation = changed.evaluation
     tests = (
         work.test_examples
         if evaluation.max_test_examples is None
@@ -274,7 +278,7 @@ def estimate_level(wanted: Recipe, completed: Recipe, inputs: ForecastInputs) ->
     prospect = replace(
         inputs.profile, validation_tokens=int(inputs.profile.validation_tokens * share)
     )
-    training = completed.training.replace(num_evals=wanted.training.num_evals)
+    training = completed.training.replace(num_evals=changed.training.num_evals)
     limits = {
         name: getattr(evaluation, name)
         for name in ("max_test_examples", "max_validation_examples", "max_shots", "prompt_trials")
@@ -282,7 +286,7 @@ def estimate_level(wanted: Recipe, completed: Recipe, inputs: ForecastInputs) ->
     recipe = completed.replace(
         training=training,
         evaluation=completed.evaluation.replace(**limits),
-        requirements=wanted.requirements,
+        requirements=changed.requirements,
     )
     return forecast(
         prospect,
@@ -312,12 +316,12 @@ def with_value(recipe: Recipe, key: str, value: Any) -> Recipe:
 
 def list_filled_keys(before: Recipe, after: Recipe) -> list[str]:
     """For example `evaluation.max_shots 2`: each key that was chosen here, with its value."""
-    told = []
+    keys = []
     for key in ("training.minutes", *LEVEL_KEYS):
         section, name = key.split(".")
         if name in getattr(before, section).model_fields_set:
             continue
         value = getattr(getattr(after, section), name)
         if value is not None or key != "training.minutes":
-            told.append(f"{key} {'null' if value is None else format(value, 'g')}")
-    return told
+            keys.append(f"{key} {'null' if value is None else format(value, 'g')}")
+    return keys

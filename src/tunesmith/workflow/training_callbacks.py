@@ -111,10 +111,10 @@ def build_generation_scorer(
     ) -> tuple[str, float] | None:
         asked, began = answerable[:examples], time.monotonic()
 
-        def stop_if_asked(ready: int, wanted: int) -> None:
+        def stop_if_asked(ready: int, total: int) -> None:
             if stop.is_requested():
                 raise _GenerationStopped
-            if time.monotonic() - began > seconds and ready < wanted:
+            if time.monotonic() - began > seconds and ready < total:
                 raise TooLong
 
         try:

@@ -66,8 +66,8 @@ def search_by_dspy(
     student = dspy.Predict(dspy.Signature("question -> answer", instruction or FIRST_INSTRUCTION))
     answers = {example.question: example for example in (*train[:MAX_TRAIN_EXAMPLES], *validation)}
 
-    def metric(wanted: Any, said: Any, trace: Any = None) -> float:
-        return measure(_FixedCompleter(said.answer), [answers[wanted.question]])[0] or 0.0
+    def metric(expected: Any, predicted: Any, trace: Any = None) -> float:
+        return measure(_FixedCompleter(predicted.answer), [answers[expected.question]])[0] or 0.0
 
     # `auto=None` makes the number of trials ours; one thread, because the completer may hold a
     # model in memory; `max_errors` is above the number of requests, so that failed answers score 0
@@ -87,7 +87,7 @@ def search_by_dspy(
         init_temperature=1.0,
     )
     with _silence_output(), dspy.context(lm=lm, adapter=_make_plain_adapter(dspy)):
-        found = optimizer.compile(
+        program = optimizer.compile(
             student,
             trainset=_convert_examples(dspy, train[:MAX_TRAIN_EXAMPLES]),
             valset=_convert_examples(dspy, validation),
@@ -95,13 +95,16 @@ def search_by_dspy(
             minibatch=False,
             program_aware_proposer=False,
         )
-    pairs = tuple((str(demo.question), str(demo.answer)) for demo in found.demos)
-    return OptimizedPrompt(instruction=str(found.signature.instructions), shots=pairs)
+    pairs = tuple((str(demo.question), str(demo.answer)) for demo in program.demos)
+    return OptimizedPrompt(instruction=str(program.signature.instructions), shots=pairs)
 
 
-def build_candidate(found: OptimizedPrompt) -> Candidate:
+def build_candidate(optimized: OptimizedPrompt) -> Candidate:
     """The optimized prompt as a candidate."""
-    instruction, shots = found.instruction, tuple(_build_shot(*pair) for pair in found.shots)
+    instruction, shots = (
+        optimized.instruction,
+        tuple(_build_shot(*pair) for pair in optimized.shots),
+    )
     given = f"an instruction and {len(shots):,} examples from DSPy (MIPROv2)"
     return Candidate.from_builder(
         f"DSPy ({len(shots):,} shots)", given, PromptBuilder(instruction, shots)

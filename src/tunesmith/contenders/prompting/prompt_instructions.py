@@ -113,10 +113,14 @@ def _describe_property(key: str, schema: Any, is_required: bool) -> str:
     """One line for a key, such as `"kind" (one of "a", "b"; may be left out)`."""
     schema = schema if isinstance(schema, dict) else {}
     kinds = schema.get("type", [])
-    told = " or ".join([kinds] if isinstance(kinds, str) else kinds)
+    kind_names = " or ".join([kinds] if isinstance(kinds, str) else kinds)
     if values := schema.get("enum"):
-        told = "one of " + ", ".join(json.dumps(value, ensure_ascii=False) for value in values)
-    remarks = [remark for remark in (told, "" if is_required else "may be left out") if remark]
+        kind_names = "one of " + ", ".join(
+            json.dumps(value, ensure_ascii=False) for value in values
+        )
+    remarks = [
+        remark for remark in (kind_names, "" if is_required else "may be left out") if remark
+    ]
     return json.dumps(key, ensure_ascii=False) + (f" ({'; '.join(remarks)})" if remarks else "")
 
 

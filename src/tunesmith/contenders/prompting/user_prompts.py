@@ -85,16 +85,16 @@ def read_user_prompts(path: Path) -> list[UserPrompt]:
 
 def _list_files(path: Path) -> list[Path]:
     try:
-        found = sorted(path.iterdir()) if path.is_dir() else [path]
-        found = [one for one in found if not one.name.startswith(".")]
+        paths = sorted(path.iterdir()) if path.is_dir() else [path]
+        paths = [one for one in paths if not one.name.startswith(".")]
         unfit = [
             one.name
-            for one in found
+            for one in paths
             if not one.is_file() or one.suffix.lower() not in (*TEXT_SUFFIXES, *LIST_SUFFIXES)
         ]
         unfit += [
             f"{one.name} (more than 1 MiB)"
-            for one in found
+            for one in paths
             if one.is_file() and one.stat().st_size > MAX_FILE_BYTES
         ]
     except OSError as error:
@@ -103,7 +103,7 @@ def _list_files(path: Path) -> list[Path]:
         raise _make_read_error(path, "no such file or folder")
     if unfit:
         raise _make_read_error(path, truncate_list(unfit))
-    return found
+    return paths
 
 
 def _make_read_error(path: Path, got: str) -> RecipeError:

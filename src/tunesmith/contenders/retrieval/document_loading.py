@@ -111,7 +111,8 @@ def extract_texts(folder: Path, files: Sequence[tuple[Path, str]]) -> list[Extra
 
 def write_documents(folder: RunFolder, documents: DocumentCollection) -> None:
     """Store which files were read and which were skipped, next to the index. Errors: `RunError`."""
-    told = asdict(documents)
+    content = asdict(documents)
     write_json(
-        folder.path / "index" / "rag-documents.json", {**told, "passages": len(documents.passages)}
+        folder.path / "index" / "rag-documents.json",
+        {**content, "passages": len(documents.passages)},
     )

@@ -105,12 +105,10 @@ def read_documents(
             "documents must be a folder",
             "a file" if folder.exists() else "no such folder",
         )
-    found, passed_over = _list_files(folder)
-    extracted = extract([(path, KIND_BY_SUFFIX[path.suffix.lower()]) for path in found])
-    names = [path.relative_to(folder).as_posix() for path in found]
-    passed_over |= {
-        name: one.error for name, one in zip(names, extracted, strict=True) if one.error
-    }
+    paths, skipped = _list_files(folder)
+    extracted = extract([(path, KIND_BY_SUFFIX[path.suffix.lower()]) for path in paths])
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    skipped |= {name: one.error for name, one in zip(names, extracted, strict=True) if one.error}
     texts = {name: one for name, one in zip(names, extracted, strict=True) if not one.error}
     passages = [
         Passage(name, text)
@@ -118,16 +116,15 @@ def read_documents(
         for text in split_passages(one.text, words, overlap)
     ]
     if not passages:
-        told = (
-            truncate_list([f"{name} ({why})" for name, why in sorted(passed_over.items())])
-            or "no file"
+        reasons = (
+            truncate_list([f"{name} ({why})" for name, why in sorted(skipped.items())]) or "no file"
         )
-        raise _make_no_documents_error(folder, "documents contain no text", told)
+        raise _make_no_documents_error(folder, "documents contain no text", reasons)
     remarks = {name: one.remark for name, one in texts.items() if one.remark}
     # A file that failed to extract is in both `found` and `passed_over`: count it once.
-    files = len(found) + len(passed_over) - sum(name in passed_over for name in names)
+    files = len(paths) + len(skipped) - sum(name in skipped for name in names)
     return DocumentCollection(
-        str(folder), files, len(texts), tuple(passages), dict(sorted(passed_over.items())), remarks
+        str(folder), files, len(texts), tuple(passages), dict(sorted(skipped.items())), remarks
     )
 
 
@@ -144,7 +141,7 @@ def _make_no_documents_error(folder: Path, what: str, got: str) -> DataError:
 
 def _list_files(folder: Path) -> tuple[list[Path], dict[str, str]]:
     """(documents in the order of their paths, other files by name with the reason)."""
-    found, passed_over = [], {}
+    files, skipped = [], {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         if any(part.startswith(".") for part in name.parts) or (
@@ -153,10 +150,10 @@ def _list_files(folder: Path) -> tuple[list[Path], dict[str, str]]:
             continue
         why = _find_skip_reason(path)
         if why:
-            passed_over[name.as_posix()] = why
+            skipped[name.as_posix()] = why
         else:
-            found.append(path)
-    return found, passed_over
+            files.append(path)
+    return files, skipped
 
 
 def _find_skip_reason(path: Path) -> str:

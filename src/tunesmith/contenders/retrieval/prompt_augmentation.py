@@ -154,8 +154,8 @@ class ExampleIndex(_TextIndex[Example]):
         """Up to `k` examples for each prompt, nearest first; excluding those with the same prompt,
         which would give away the answer."""
         itself = [self._positions_by_prompt.get(_strip_system(prompt), set()) for prompt in prompts]
-        found = self._search.find_nearest([get_question(prompt) for prompt in prompts], k, itself)
-        return [[self._examples[i] for i in positions] for positions in found]
+        nearest = self._search.find_nearest([get_question(prompt) for prompt in prompts], k, itself)
+        return [[self._examples[i] for i in positions] for positions in nearest]
 
     def add_to_prompt(self, prompt: Prompt, nearest: Sequence[Example]) -> Prompt:
         """The prompt with the examples as answered turns."""
@@ -196,8 +196,8 @@ class PassageIndex(_TextIndex[Passage]):
 
     def find_nearest(self, prompts: Sequence[Prompt], k: int) -> list[list[Passage]]:
         """Up to `k` passages for each prompt, nearest first."""
-        found = self._search.find_nearest([get_question(prompt) for prompt in prompts], k)
-        return [[self._passages[i] for i in positions] for positions in found]
+        nearest = self._search.find_nearest([get_question(prompt) for prompt in prompts], k)
+        return [[self._passages[i] for i in positions] for positions in nearest]
 
     def add_to_prompt(self, prompt: Prompt, nearest: Sequence[Passage]) -> Prompt:
         """The prompt with the passages in its system message."""
@@ -245,11 +245,13 @@ def fold_words(text: str) -> str:
 
 
 def _select_fitting(
-    found: list[Retrieved],
+    retrieved: list[Retrieved],
     build: Callable[[Sequence[Retrieved]], Prompt],
     context_budget: ContextBudget | None,
 ) -> list[Retrieved]:
-    return found[: count_fitting(lambda n: build(found[:n]), len(found), context_budget)]
+    return retrieved[
+        : count_fitting(lambda n: build(retrieved[:n]), len(retrieved), context_budget)
+    ]
 
 
 def _escape_closing_tag(text: str) -> str:

@@ -123,11 +123,11 @@ class DenseIndex:
     ) -> list[list[int]]:
         """See `TextSearch`."""
         left_out = exclude or [()] * len(questions)
-        found: list[list[int]] = []
+        nearest: list[list[int]] = []
         for begin in range(0, len(questions), QUERY_BATCH_SIZE):
             part = slice(begin, begin + QUERY_BATCH_SIZE)
-            found += self._find_nearest(questions[part], k, left_out[part])
-        return found
+            nearest += self._find_nearest(questions[part], k, left_out[part])
+        return nearest
 
     def _find_nearest(
         self, questions: Sequence[str], k: int, exclude: Sequence[Collection[int]]
@@ -136,14 +136,14 @@ class DenseIndex:
             return [[] for _ in questions]
         # float64, then rounded: equal texts must tie, in whatever order the products are summed.
         cosines_QN = np.round(self._embedder.embed(questions) @ self._texts_ND.T, 6)
-        found = []
+        nearest = []
         for question, cosines_N, out in zip(questions, cosines_QN, exclude, strict=True):
             cosines_N[list(out)] = -np.inf
             is_asked = bool(question.strip())
-            found.append(
+            nearest.append(
                 [i for i in select_top_k(cosines_N, k) if is_asked and np.isfinite(cosines_N[i])]
             )
-        return found
+        return nearest
 
 
 class RankFusionIndex:

@@ -29,5 +29,5 @@ def list_character_pairs(text: str) -> list[str]:
 def split_words(text: str) -> list[str]:
     """The words of a text, each followed by one space if white space follows it in the text;
     joined, they give the text with its white space normalized."""
-    found = _WORD.findall(text.lstrip())
-    return [f"{word.rstrip()} " if word[-1].isspace() else word for word in found]
+    words = _WORD.findall(text.lstrip())
+    return [f"{word.rstrip()} " if word[-1].isspace() else word for word in words]

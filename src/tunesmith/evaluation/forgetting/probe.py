@@ -99,8 +99,8 @@ def is_right(item: ProbeItem, text: str) -> bool:
 
 def _measure_text_losses(likelihoods: LogprobModel, texts: Sequence[str]) -> tuple[TextLoss, ...]:
     # An empty prompt means plain text without a chat template.
-    found = likelihoods.compute_logprobs([()] * len(texts), texts)
-    return tuple(TextLoss(nats=-one.logprob, tokens=one.tokens) for one in found)
+    logprobs = likelihoods.compute_logprobs([()] * len(texts), texts)
+    return tuple(TextLoss(nats=-one.logprob, tokens=one.tokens) for one in logprobs)
 
 
 def compute_probe_fingerprint() -> str:

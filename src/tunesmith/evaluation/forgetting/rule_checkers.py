@@ -67,7 +67,7 @@ _TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eigh
 
 def follows_rules(text: str, rules: Mapping[str, Any]) -> bool:
     """Whether the answer satisfies every rule. Errors: KeyError for an unknown rule."""
-    return all(RULE_CHECKERS[name](text.strip(), wanted) for name, wanted in rules.items())
+    return all(RULE_CHECKERS[name](text.strip(), expected) for name, expected in rules.items())
 
 
 def normalize_words(text: str) -> str:
@@ -82,10 +82,10 @@ def normalize_words(text: str) -> str:
 
 def extract_numbers(text: str) -> set[float]:
     """All numbers in the text."""
-    found = (
+    matches = (
         match.replace("−", "-").replace("$", "").replace(",", "") for match in _NUMBER.findall(text)
     )
-    return {float(number) for number in found}
+    return {float(number) for number in matches}
 
 
 def spell_number(number: int) -> str:
@@ -101,8 +101,8 @@ def _mentions_any(text: str, names: Sequence[str]) -> bool:
     return any(normalize_words(name) in normalize_words(text) for name in names)
 
 
-def _is_exactly(text: str, wanted: Sequence[str]) -> bool:
-    return {text, _strip_quotes(text), _strip_quotes(text).rstrip(".")} & set(wanted) != set()
+def _is_exactly(text: str, expected: Sequence[str]) -> bool:
+    return {text, _strip_quotes(text), _strip_quotes(text).rstrip(".")} & set(expected) != set()
 
 
 def _strip_quotes(text: str) -> str:
@@ -131,14 +131,14 @@ def _is_list_of(text: str, count: int) -> bool:
     return len([part for part in parts if part.strip(" .")]) == count
 
 
-def _is_expected_json(text: str, wanted: Mapping[str, Any]) -> bool:
+def _is_expected_json(text: str, expected: Mapping[str, Any]) -> bool:
     fenced = _FENCE.fullmatch(text)
     try:
         value = json.loads(fenced[1] if fenced else text)
     except (ValueError, RecursionError):
         return False
-    is_equal = isinstance(value, dict) and set(value) == set(wanted)
-    return is_equal and all(part is None or value[key] == part for key, part in wanted.items())
+    is_equal = isinstance(value, dict) and set(value) == set(expected)
+    return is_equal and all(part is None or value[key] == part for key, part in expected.items())
 
 
 def _is_willing(text: str, about: Sequence[str]) -> bool:

@@ -33,11 +33,11 @@ class CachingCompleter:
             seconds=time.perf_counter() - began,
         )
         self.usage = sum_usage([self.usage, now])
-        found = {**self._cache, **dict(zip(new, completions, strict=True))}
+        known = {**self._cache, **dict(zip(new, completions, strict=True))}
         self._cache = {
-            prompt: completion for prompt, completion in found.items() if completion.error is None
+            prompt: completion for prompt, completion in known.items() if completion.error is None
         }
-        return [found[prompt] for prompt in prompts]
+        return [known[prompt] for prompt in prompts]
 
 
 def subtract_usage(usage: Usage, earlier: Usage) -> Usage:

@@ -78,19 +78,19 @@ def read_human_labels(path: Path) -> RatedAnswers | RatedPairs:
             hint="check judge.human_labels",
         )
     table = path.suffix.lower() in (".csv", ".tsv")
-    found = list(read_csv(path) if table else read_jsonl(path))
-    rows = [one for one in found if isinstance(one, Row)]
+    parsed = list(read_csv(path) if table else read_jsonl(path))
+    rows = [one for one in parsed if isinstance(one, Row)]
     faults = [
-        (one.line, one.got) for one in found if isinstance(one, RowError) and one.code != "bom"
+        (one.line, one.got) for one in parsed if isinstance(one, RowError) and one.code != "bom"
     ]
-    wanted = _PREFERENCE_COLUMNS if rows and "winner" in rows[0].values else _RATING_COLUMNS
-    faults += [(row.line, fault) for row in rows for fault in _find_row_errors(row, wanted)]
+    columns = _PREFERENCE_COLUMNS if rows and "winner" in rows[0].values else _RATING_COLUMNS
+    faults += [(row.line, fault) for row in rows for fault in _find_row_errors(row, columns)]
     # The scale is inferred only from valid rows, or one fault would be reported twice.
-    if not faults and wanted is _RATING_COLUMNS:
+    if not faults and columns is _RATING_COLUMNS:
         scale, faults = _infer_scale([(row.line, str(row.values["label"]).strip()) for row in rows])
     if faults or not rows:
         _raise_label_error(path, sorted(faults))
-    if wanted is _PREFERENCE_COLUMNS:
+    if columns is _PREFERENCE_COLUMNS:
         return _build_rated_pairs(rows)
     marks = tuple(_find_scale_index(str(row.values["label"]), scale) for row in rows)
     items = tuple(

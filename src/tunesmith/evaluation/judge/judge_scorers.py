@@ -130,11 +130,11 @@ class PairwiseScorer:
         # Equal texts are a tie by definition, so the judge need not compare them.
         apart = [i for i, item in enumerate(items) if item.answer.strip() != item.reference.strip()]
         self._log.record_items([items[i] for i in apart])
-        found = self.compare_pairs(
+        verdicts = self.compare_pairs(
             [AnswerPair(items[i].question, items[i].answer, items[i].reference) for i in apart]
         )
         scores: list[dict[str, float] | ScoringFailure] = [{self.metric: 0.5} for _ in items]
-        for i, one in zip(apart, found, strict=True):
+        for i, one in zip(apart, verdicts, strict=True):
             scores[i] = (
                 one
                 if isinstance(one, ScoringFailure)
@@ -145,21 +145,23 @@ class PairwiseScorer:
     def compare_pairs(self, pairs: Sequence[AnswerPair]) -> list[Preference | ScoringFailure]:
         """The judge's preferences. The winner is also compared on the control question, where it
         must not win."""
-        found = self.judge.compare_pairs(pairs)
+        verdicts = self.judge.compare_pairs(pairs)
         again = [
-            i for i, one in enumerate(found) if isinstance(one, Preference) and one.winner != "tie"
+            i
+            for i, one in enumerate(verdicts)
+            if isinstance(one, Preference) and one.winner != "tie"
         ]
-        winners = [pairs[i].a if found[i].winner == "a" else pairs[i].b for i in again]  # type: ignore[union-attr]
+        winners = [pairs[i].a if verdicts[i].winner == "a" else pairs[i].b for i in again]  # type: ignore[union-attr]
         others = self.judge.compare_pairs(
             [AnswerPair(CONTROL_QUESTION, winner, CONTROL_ANSWER) for winner in winners]
         )
         for i, other in zip(again, others, strict=True):
             if isinstance(other, Preference) and other.winner == "a":
-                found[i] = self._log.record_indiscriminate()
+                verdicts[i] = self._log.record_indiscriminate()
         self._log.order_dependent += sum(
-            isinstance(one, Preference) and not one.is_consistent for one in found
+            isinstance(one, Preference) and not one.is_consistent for one in verdicts
         )
-        return found
+        return verdicts
 
     def list_notes(self) -> tuple[str, ...]:
         """Counts of changed answers, of rejected verdicts, and of order-dependent ones."""
@@ -183,7 +185,7 @@ class _JudgeLog:
         return INDISCRIMINATE_VERDICT
 
     def list_notes(self) -> tuple[str, ...]:
-        said = (
+        sentences = (
             (
                 self._counts["long"],
                 f"answers were truncated to {MAX_CHARACTERS:,} characters for the judge",
@@ -201,7 +203,7 @@ class _JudgeLog:
                 "verdicts changed with the order of the two answers and count as ties",
             ),
         )
-        return tuple(f"{count:,} {what}." for count, what in said if count)
+        return tuple(f"{count:,} {what}." for count, what in sentences if count)
 
 
 class ScorerWithJudge:

@@ -61,10 +61,10 @@ class PairwiseJudge:
         swapped = [self._build_prompt(pair, pair.b, pair.a) for pair in pairs]
         # Both orders in one call, so that the completer can process them in one batch.
         replies = self.completer.complete([*straight, *swapped], progress) if pairs else []
-        said = [parse_verdict(reply, self.verdicts) for reply in replies]
+        verdicts = [parse_verdict(reply, self.verdicts) for reply in replies]
         return [
             _combine_orders(one, other)
-            for one, other in zip(said[: len(pairs)], said[len(pairs) :], strict=True)
+            for one, other in zip(verdicts[: len(pairs)], verdicts[len(pairs) :], strict=True)
         ]
 
     def _build_prompt(self, pair: AnswerPair, first: str, second: str) -> Prompt:

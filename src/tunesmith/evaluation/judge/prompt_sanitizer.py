@@ -120,7 +120,7 @@ def _remove_injections(text: str, subject: tuple[str, ...]) -> str:
 def _find_injections(plain: str, subject: tuple[str, ...]) -> list[tuple[int, int]]:
     """(start, end) of each sentence that addresses a judge; none if the task itself contains such
     sentences."""
-    spans = [found.span() for found in _INJECTION.finditer(plain)]
+    spans = [match.span() for match in _INJECTION.finditer(plain)]
     # If the task itself contains such a sentence, removing it would change a legitimate answer.
     if not spans or any(_INJECTION.search(_normalize(truncate(one))) for one in subject):
         return []
@@ -136,7 +136,7 @@ def _find_sentence_start(text: str, place: int) -> int:
 
 def _find_sentence_end(text: str, place: int) -> int:
     end = min(
-        (found for mark in _SENTENCE_ENDS if (found := text.find(mark, place)) >= 0),
+        (position for mark in _SENTENCE_ENDS if (position := text.find(mark, place)) >= 0),
         default=len(text),
     )
     while end < len(text) and text[end] in ".!?":

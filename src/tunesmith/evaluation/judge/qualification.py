@@ -128,9 +128,11 @@ def _test_rubric_judge(judge: RubricJudge, people: RatedAnswers) -> _Qualificati
 
 def _test_pairwise_judge(judge: PairwiseJudge, people: RatedPairs) -> _QualificationData:
     scorer = PairwiseScorer(judge)
-    found = scorer.compare_pairs(people.pairs)
-    judged = [one if isinstance(one, ScoringFailure) else WINNER_RANKS[one.winner] for one in found]
-    stayed = [one.is_consistent for one in found if not isinstance(one, ScoringFailure)]
+    verdicts = scorer.compare_pairs(people.pairs)
+    judged = [
+        one if isinstance(one, ScoringFailure) else WINNER_RANKS[one.winner] for one in verdicts
+    ]
+    stayed = [one.is_consistent for one in verdicts if not isinstance(one, ScoringFailure)]
     lesser = [
         i for i, place in enumerate(judged) if isinstance(place, int) and place < WINNER_RANKS["a"]
     ][:MAX_INJECTION_TRIALS]
@@ -183,7 +185,7 @@ def _build_qualification(
     # The best constant is chosen on the same labels: this favors the baseline, not the judge.
     constant = int(constant_KN.sum(axis=1).argmax())
     # Built unqualified first, because the criteria are evaluated on the record itself.
-    found = JudgeQualification(
+    statistics = JudgeQualification(
         judge=judge.name,
         kind="rubric" if isinstance(judge, RubricJudge) else "pairwise",
         labels=labels,
@@ -205,10 +207,12 @@ def _build_qualification(
         reasons=(),
         usage=judge.completer.usage,
     )
-    conditions = check_criteria(found)
+    conditions = check_criteria(statistics)
     passed = all(condition.is_passed for condition in conditions)
-    return found.replace(is_qualified=passed, reasons=tuple(map(str, conditions)))
+    return statistics.replace(is_qualified=passed, reasons=tuple(map(str, conditions)))
 
 
-def _build_quantity(told: Interval | Difference, failed: int) -> Quantity:
-    return Quantity(value=told.value, low=told.low, high=told.high, n=told.n, n_failed=failed)
+def _build_quantity(estimate: Interval | Difference, failed: int) -> Quantity:
+    return Quantity(
+        value=estimate.value, low=estimate.low, high=estimate.high, n=estimate.n, n_failed=failed
+    )

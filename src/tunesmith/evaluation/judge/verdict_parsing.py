@@ -54,9 +54,9 @@ def parse_verdict(completion: Completion, verdicts: Sequence[str]) -> str | Scor
         or not isinstance(reply["reason"], str)
     ):
         return ScoringFailure("the judge's reply is not an object with reason and verdict")
-    said = reply["verdict"]
+    choice = reply["verdict"]
     # Scales of numbers are strings here, but models write such a grade as a JSON number.
-    verdict = str(said) if isinstance(said, int) and not isinstance(said, bool) else said
+    verdict = str(choice) if isinstance(choice, int) and not isinstance(choice, bool) else choice
     return (
         verdict
         if verdict in verdicts

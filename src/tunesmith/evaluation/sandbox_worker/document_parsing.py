@@ -118,11 +118,11 @@ def _parse_table(raw: bytes) -> tuple[str, str]:
 
 def _format_rows(rows: Iterable[Sequence[Any]]) -> str:
     """Each row with its column names, which come from the first row."""
-    told = [["" if cell is None else " ".join(str(cell).split()) for cell in row] for row in rows]
-    told = [row for row in told if any(row)]
-    if len(told) < 2:
-        return "\n\n".join("; ".join(filter(None, row)) for row in told)
-    names, *rest = told
+    cells = [["" if cell is None else " ".join(str(cell).split()) for cell in row] for row in rows]
+    cells = [row for row in cells if any(row)]
+    if len(cells) < 2:
+        return "\n\n".join("; ".join(filter(None, row)) for row in cells)
+    names, *rest = cells
     return "\n\n".join("; ".join(_format_cells(names, row)) for row in rest)
 
 
@@ -221,10 +221,10 @@ class _HtmlTable:
     @property
     def text(self) -> str:
         """The rows as paragraphs."""
-        told = [["".join(cell) for cell in row] for row in self.rows]
+        cells = [["".join(cell) for cell in row] for row in self.rows]
         if self.is_layout:
-            return "\n\n".join(cell for row in told for cell in row)
-        return _format_rows(told)
+            return "\n\n".join(cell for row in cells for cell in row)
+        return _format_rows(cells)
 
 
 def _parse_pdf(raw: bytes) -> tuple[str, str]:

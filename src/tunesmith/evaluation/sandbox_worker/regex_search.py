@@ -13,7 +13,7 @@ def make_worker(setup: Any) -> Callable[[Any], Any]:
 
 def find_last_match(pattern: re.Pattern[str], text: str) -> str | None:
     """The text of the last match: its first group if the pattern has one, else the whole match."""
-    found = None
+    last = None
     for match in pattern.finditer(text):
-        found = match[1] or "" if pattern.groups else match[0]
-    return found
+        last = match[1] or "" if pattern.groups else match[0]
+    return last

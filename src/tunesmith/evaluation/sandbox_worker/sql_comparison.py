@@ -96,29 +96,35 @@ def compare_queries(schema: str, query: str, reference: str) -> dict[str, Any]:
     why = next(
         filter(
             None,
-            (_find_mismatch(database, query, reference, wanted) for database, wanted in databases),
+            (
+                _find_mismatch(database, query, reference, expected)
+                for database, expected in databases
+            ),
         ),
         "",
     )
-    return {"right": not why, "rows": sum(len(wanted) for _, wanted in databases), "why": why}
+    return {"right": not why, "rows": sum(len(expected) for _, expected in databases), "why": why}
 
 
-def _find_mismatch(database: sqlite3.Connection, query: str, reference: str, wanted: Rows) -> str:
+def _find_mismatch(database: sqlite3.Connection, query: str, reference: str, expected: Rows) -> str:
     """Why the query is wrong on this database; empty if it is right."""
     try:
-        found = _fetch_rows(database, query)
+        predicted = _fetch_rows(database, query)
     except (sqlite3.Error, sqlite3.Warning, UnicodeEncodeError, ValueError, MemoryError) as error:
         return str(error)[:200] or type(error).__name__
     return (
         ""
-        if have_same_rows(found, wanted, is_ordered=_ORDER_BY.search(reference) is not None)
+        if have_same_rows(predicted, expected, is_ordered=_ORDER_BY.search(reference) is not None)
         else "different rows"
     )
 
 
-def have_same_rows(found: Rows, wanted: Rows, is_ordered: bool) -> bool:
+def have_same_rows(predicted: Rows, expected: Rows, is_ordered: bool) -> bool:
     """Whether both have the same rows equally often, and in the same order if that matters."""
-    ours, theirs = [_normalize_row(row) for row in found], [_normalize_row(row) for row in wanted]
+    ours, theirs = (
+        [_normalize_row(row) for row in predicted],
+        [_normalize_row(row) for row in expected],
+    )
     return ours == theirs if is_ordered else Counter(ours) == Counter(theirs)
 
 

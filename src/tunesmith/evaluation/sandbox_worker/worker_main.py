@@ -25,23 +25,23 @@ def main() -> None:
     paper = Path(sys.argv[1])
     order = json.loads(paper.read_bytes())
     paper.unlink()
-    tell = _ResultChannel(order["token"])  # before any work is imported, which might print
+    channel = _ResultChannel(order["token"])  # before any work is imported, which might print
     _set_limits(**order["limits"])
     try:
         work = importlib.import_module(
             f"tunesmith.evaluation.sandbox_worker.{order['work']}"
         ).make_worker(order["setup"])
     except BaseException as error:
-        tell({"broken": str(error) or type(error).__name__})
+        channel({"broken": str(error) or type(error).__name__})
         return
-    tell({"ready": True})
+    channel({"ready": True})
     for piece in order["pieces"]:
         try:
-            told = {"done": work(piece)}
+            message = {"done": work(piece)}
         # The outermost seam: user code may raise SystemExit and KeyboardInterrupt, too.
         except BaseException as error:
-            told = {"failed": _format_error(error)}
-        tell(told)
+            message = {"failed": _format_error(error)}
+        channel(message)
     os._exit(0)  # does not wait for threads that the work left running
 
 

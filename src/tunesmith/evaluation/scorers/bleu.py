@@ -45,20 +45,20 @@ class BleuScorer:
 def count_bleu_ngrams(answer: str, reference: str) -> FloatArray:
     """(answer words, reference words, matching n-grams for n = 1..4, the answer's n-grams for
     n = 1..4): shape (10,)."""
-    found, wanted = _tokenize(answer).split(), _tokenize(reference).split()
+    predicted, expected = _tokenize(answer).split(), _tokenize(reference).split()
     right, total = [], []
     for n in range(1, MAX_ORDER + 1):
-        in_reference = Counter(_iterate_ngrams(wanted, n))
-        shared = Counter(ngram for ngram in _iterate_ngrams(found, n) if ngram in in_reference)
+        in_reference = Counter(_iterate_ngrams(expected, n))
+        shared = Counter(ngram for ngram in _iterate_ngrams(predicted, n) if ngram in in_reference)
         right.append((shared & in_reference).total())
-        total.append(max(len(found) - n + 1, 0))
-    return np.array([len(found), len(wanted), *right, *total], dtype=np.float64)
+        total.append(max(len(predicted) - n + 1, 0))
+    return np.array([len(predicted), len(expected), *right, *total], dtype=np.float64)
 
 
 def compute_bleu(sums: FloatArray, orders: int = MAX_ORDER) -> FloatArray:
     """Counts (..., 10) -> BLEU (...), over the first `orders` orders; 0 if one of them has no
     n-gram, or no n-gram matches."""
-    found, wanted = sums[..., 0], sums[..., 1]
+    predicted, expected = sums[..., 0], sums[..., 1]
     right, total = sums[..., 2 : 2 + orders], sums[..., 2 + MAX_ORDER : 2 + MAX_ORDER + orders]
     is_missed = (right == 0) & (total > 0)
     # Each further order without a match halves the smoothed count once more.
@@ -66,7 +66,7 @@ def compute_bleu(sums: FloatArray, orders: int = MAX_ORDER) -> FloatArray:
     precisions = np.where(is_missed, smoothed, right) / np.maximum(total, 1)
     is_defined = (total > 0).all(axis=-1) & (right > 0).any(axis=-1)
     logs = np.log(np.where(precisions > 0, precisions, 1.0)).mean(axis=-1)
-    shortness = np.minimum(0.0, 1 - wanted / np.maximum(found, 1))
+    shortness = np.minimum(0.0, 1 - expected / np.maximum(predicted, 1))
     result: FloatArray = np.where(is_defined, np.exp(logs + shortness), 0.0)
     return result
 

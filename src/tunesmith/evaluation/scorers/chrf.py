@@ -38,13 +38,13 @@ class ChrfScorer:
 
 def count_chrf_ngrams(answer: str, reference: str) -> FloatArray:
     """(n-grams in the answer, in the reference, in both) for n = 1..6: shape (18,)."""
-    found, wanted = "".join(answer.split()), "".join(reference.split())
+    predicted, expected = "".join(answer.split()), "".join(reference.split())
     counts = []
     for n in range(1, MAX_ORDER + 1):
-        in_reference = _count_ngrams(wanted, n)
-        shared = Counter(ngram for ngram in _iterate_ngrams(found, n) if ngram in in_reference)
+        in_reference = _count_ngrams(expected, n)
+        shared = Counter(ngram for ngram in _iterate_ngrams(predicted, n) if ngram in in_reference)
         # As sacrebleu: an order that the reference is too short for does not count.
-        comparable = max(len(found) - n + 1, 0) if in_reference else 0
+        comparable = max(len(predicted) - n + 1, 0) if in_reference else 0
         counts.append((comparable, in_reference.total(), (shared & in_reference).total()))
     return np.array(counts, dtype=np.float64).ravel()
 
@@ -52,11 +52,11 @@ def count_chrf_ngrams(answer: str, reference: str) -> FloatArray:
 def compute_chrf(sums: FloatArray) -> FloatArray:
     """Counts (..., 18) -> chrF (...). Orders for which one of the two texts is too short are
     excluded from the means."""
-    found, wanted, both = np.moveaxis(sums.reshape(*sums.shape[:-1], MAX_ORDER, 3), -1, 0)
-    usable = (found > 0) & (wanted > 0)
+    predicted, expected, both = np.moveaxis(sums.reshape(*sums.shape[:-1], MAX_ORDER, 3), -1, 0)
+    usable = (predicted > 0) & (expected > 0)
     orders = np.maximum(usable.sum(axis=-1), 1)
-    precision = (both / np.maximum(found, 1) * usable).sum(axis=-1) / orders
-    recall = (both / np.maximum(wanted, 1) * usable).sum(axis=-1) / orders
+    precision = (both / np.maximum(predicted, 1) * usable).sum(axis=-1) / orders
+    recall = (both / np.maximum(expected, 1) * usable).sum(axis=-1) / orders
     weighted = BETA_SQUARED * precision + recall
     result: FloatArray = (
         (1 + BETA_SQUARED) * precision * recall / np.where(weighted > 0, weighted, 1.0)

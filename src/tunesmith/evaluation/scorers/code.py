@@ -66,14 +66,14 @@ class CodeScorer:
             for item in items
         ]
         # A fresh process for each answer: code could otherwise change the next answer's result.
-        told = run_in_sandbox("code_execution", None, pieces, self._limits, is_fresh=True)
+        results = run_in_sandbox("code_execution", None, pieces, self._limits, is_fresh=True)
         return [
             (
                 ScoringFailure(one.reason)
                 if isinstance(one, TaskFailure) and one.is_not_started
                 else {self.metric: float(not isinstance(one, TaskFailure) and one["passed"])}
             )
-            for one in told
+            for one in results
         ]
 
 
@@ -93,5 +93,5 @@ def describe_protection() -> str:
 
 def _split_reference(reference: str) -> tuple[str, str]:
     """(solution, tests)."""
-    found = _TESTS.search(reference)
-    return (reference[: found.start()], reference[found.end() :]) if found else ("", reference)
+    match = _TESTS.search(reference)
+    return (reference[: match.start()], reference[match.end() :]) if match else ("", reference)

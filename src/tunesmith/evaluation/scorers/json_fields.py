@@ -52,25 +52,25 @@ class JsonScorer:
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`field_f1` in [0, 1], `json_exact` and `json_valid`: 0 or 1."""
         try:
-            value, wanted, wanted_fields = _parse_reference(reference)
+            value, expected, expected_fields = _parse_reference(reference)
         except (ValueError, RecursionError):
             same = float(normalize_answer(answer) == normalize_answer(reference))
             return {"field_f1": same, "json_exact": same, "json_valid": float(is_json(answer))}
         try:
-            found = parse_answer(answer)
-            fields = Counter(_flatten_fields(found))
-            is_exact = _format_canonical(found) == wanted
+            predicted = parse_answer(answer)
+            fields = Counter(_flatten_fields(predicted))
+            is_exact = _format_canonical(predicted) == expected
             # Matching is cubic in the number of parts, and a hostile answer may have many.
-            is_small = fields.total() * wanted_fields.total() <= MAX_FIELD_PAIRS
+            is_small = fields.total() * expected_fields.total() <= MAX_FIELD_PAIRS
             right = (
-                _count_matching_fields(found, value)
+                _count_matching_fields(predicted, value)
                 if is_small and not is_exact
-                else (fields & wanted_fields).total()
+                else (fields & expected_fields).total()
             )
         except (ValueError, RecursionError):
             return {"field_f1": 0.0, "json_exact": 0.0, "json_valid": 0.0}
         return {
-            "field_f1": 2 * right / (fields.total() + wanted_fields.total()),
+            "field_f1": 2 * right / (fields.total() + expected_fields.total()),
             "json_exact": float(is_exact),
             "json_valid": 1.0,
         }
@@ -175,16 +175,17 @@ def _flatten_fields(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[_F
         yield path, _format_canonical(value)
 
 
-def _count_matching_fields(found: Any, wanted: Any) -> int:
+def _count_matching_fields(predicted: Any, expected: Any) -> int:
     """Number of equal fields of two values, with the parts of lists matched optimally."""
-    if isinstance(found, dict) and isinstance(wanted, dict) and found and wanted:
+    if isinstance(predicted, dict) and isinstance(expected, dict) and predicted and expected:
         return sum(
-            _count_matching_fields(found[key], wanted[key]) for key in found.keys() & wanted.keys()
+            _count_matching_fields(predicted[key], expected[key])
+            for key in predicted.keys() & expected.keys()
         )
-    if not (isinstance(found, list) and isinstance(wanted, list) and found and wanted):
-        return int(_format_canonical(found) == _format_canonical(wanted))
-    found_plain, found_parts = _split_plain_values(found)
-    wanted_plain, wanted_parts = _split_plain_values(wanted)
+    if not (isinstance(predicted, list) and isinstance(expected, list) and predicted and expected):
+        return int(_format_canonical(predicted) == _format_canonical(expected))
+    found_plain, found_parts = _split_plain_values(predicted)
+    wanted_plain, wanted_parts = _split_plain_values(expected)
     right = (found_plain & wanted_plain).total()
     pairs = [[_count_matching_fields(one, other) for other in wanted_parts] for one in found_parts]
     if not pairs or not pairs[0]:

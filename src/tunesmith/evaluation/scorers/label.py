@@ -60,9 +60,9 @@ class LabelScorer:
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`accuracy`: 0 or 1. A reference that no train answer has is an additional label."""
-        wanted = self.normalize_label(reference)
-        reader = self._extractor if wanted in self._position else self._get_extractor(reference)
-        return {"accuracy": float(reader.extract(answer) == wanted)}
+        expected = self.normalize_label(reference)
+        reader = self._extractor if expected in self._position else self._get_extractor(reference)
+        return {"accuracy": float(reader.extract(answer) == expected)}
 
     def _get_extractor(self, reference: str) -> LabelExtractor:
         if reference not in self._extractors_by_reference:
@@ -81,20 +81,20 @@ class LabelScorer:
         """
         known = len(self._position) + 1
         counts_3L = np.zeros((3, known))
-        wanted = self._position.get(self.normalize_label(reference), known - 1)
+        expected = self._position.get(self.normalize_label(reference), known - 1)
         label = self.extract_label(answer)
-        counts_3L[2, wanted] = 1
+        counts_3L[2, expected] = 1
         if label is not None:
             counts_3L[1, self._position[label]] = 1
-            counts_3L[0, wanted] = float(self._position[label] == wanted)
+            counts_3L[0, expected] = float(self._position[label] == expected)
         return counts_3L.ravel()
 
 
 def _compute_macro_f1(sums: FloatArray) -> FloatArray:
     """Counts (..., 3 * L) -> macro-F1 (...)."""
-    right, predicted, wanted = np.moveaxis(sums.reshape(*sums.shape[:-1], 3, -1), -2, 0)
-    f1 = 2 * right / np.maximum(predicted + wanted, 1)
+    right, predicted, expected = np.moveaxis(sums.reshape(*sums.shape[:-1], 3, -1), -2, 0)
+    f1 = 2 * right / np.maximum(predicted + expected, 1)
     # Labels that no reference has are left out, or predicting one would add a class with F1 = 0.
-    occurring = wanted > 0
+    occurring = expected > 0
     result: FloatArray = (f1 * occurring).sum(axis=-1) / np.maximum(occurring.sum(axis=-1), 1)
     return result

@@ -125,24 +125,24 @@ class LabelExtractor:
         one = "|".join(map(re.escape, longest_first)) or r"(?!)"  # `(?!)` never matches
         if labels.is_multi_label:
             one = rf"(?:{one})(?:(?:{LIST_SEPARATOR.pattern})(?:{one})(?!\w)){{0,{MAX_LIST_PARTS}}}"
-        said = rf"(?P<label>{one})(?!{_TRAILING_LETTER})"
+        mention = rf"(?P<label>{one})(?!{_TRAILING_LETTER})"
         is_scale = bool(longest_first) and all(key.isdigit() for key in longest_first)
         # On a scale of integers "4.0" means 4.
         self._zeros = re.compile(r"(?<![\d.,])(\d+)\.0{1,2}(?![\d.,])") if is_scale else None
         end = rf"(?:{_RATING_SUFFIX})?{_END}" if is_scale else _END
         self._negated = re.compile(rf"{_TRAILING_NEGATION}(?!\s{_OPEN}(?:{one})(?!\w))")
         self._conclusions = [
-            re.compile(rf"{lead}{said}{end}", re.MULTILINE) for lead in _CONCLUSIONS
+            re.compile(rf"{lead}{mention}{end}", re.MULTILINE) for lead in _CONCLUSIONS
         ]
         self._conclusions.append(
             re.compile(
-                rf"(?:^|[.!?]\s|(?i:\b(?:option|choice|answer|letter|label)\s)){_OPEN}{said}(?:{_CLOSE})?{_CORRECT}",
+                rf"(?:^|[.!?]\s|(?i:\b(?:option|choice|answer|letter|label)\s)){_OPEN}{mention}(?:{_CLOSE})?{_CORRECT}",
                 re.MULTILINE,
             )
         )
-        self._leads = [re.compile(rf"{lead}{said}{end}", re.MULTILINE) for lead in _LEADS]
-        self._begins = re.compile(rf"{_OPEN}{said}{end}")
-        self._last_sentence = re.compile(rf"[.!?]\s+{_OPEN}{said}(?:{_CLOSE})?[.!]?\s*\Z")
+        self._leads = [re.compile(rf"{lead}{mention}{end}", re.MULTILINE) for lead in _LEADS]
+        self._begins = re.compile(rf"{_OPEN}{mention}{end}")
+        self._last_sentence = re.compile(rf"[.!?]\s+{_OPEN}{mention}(?:{_CLOSE})?[.!]?\s*\Z")
 
     def extract(self, answer: str) -> str | None:
         """The normalized label that the answer states; None if it states none or more than one."""
@@ -162,12 +162,13 @@ class LabelExtractor:
             in_json = {self._labels.normalize_label(value) for value in values} & self._keys
             # A JSON answer is not searched as text: its keys may be labels, too.
             return in_json.pop() if len(in_json) == 1 else None
-        for found in (self._find_in_conclusions(text), self._find_in_positions(text)):
-            said = {
-                self._labels.normalize_label(one) if one != _NEGATED_LABEL else one for one in found
+        for labels in (self._find_in_conclusions(text), self._find_in_positions(text)):
+            mentioned = {
+                self._labels.normalize_label(one) if one != _NEGATED_LABEL else one
+                for one in labels
             }
-            if said:
-                return next(iter(said & self._keys), None) if len(said) == 1 else None
+            if mentioned:
+                return next(iter(mentioned & self._keys), None) if len(mentioned) == 1 else None
         return None
 
     def _find_in_conclusions(self, text: str) -> Iterator[str]:

@@ -89,34 +89,34 @@ class MatchScorer:
     def _is_match(self, answer: str, target: str) -> bool:
         if self._position == "fuzzy":
             return _is_fuzzy_match(_normalize_fuzzy(answer), _normalize_fuzzy(target))
-        value, wanted = answer.strip(), target.strip()
+        value, expected = answer.strip(), target.strip()
         if not self._case:
-            value, wanted = value.casefold(), wanted.casefold()
+            value, expected = value.casefold(), expected.casefold()
         if self._numeric:
-            number = _parse_number(_strip_formatting(wanted))
+            number = _parse_number(_strip_formatting(expected))
             if number is not None:
                 return self._has_number(_strip_formatting(value), _format_rounded(number))
         if not self._punctuation:
-            value, wanted = (
-                text.strip(string.whitespace + string.punctuation) for text in (value, wanted)
+            value, expected = (
+                text.strip(string.whitespace + string.punctuation) for text in (value, expected)
             )
         if self._position == "exact":
-            return value == wanted
+            return value == expected
         if self._position == "any":
-            return wanted in value
-        return value.startswith(wanted) if self._position == "begin" else value.endswith(wanted)
+            return expected in value
+        return value.startswith(expected) if self._position == "begin" else value.endswith(expected)
 
-    def _has_number(self, value: str, wanted: str) -> bool:
+    def _has_number(self, value: str, expected: str) -> bool:
         if self._position == "exact":
             # Here the whole answer must be the number, so no punctuation is stripped.
             number = _parse_number(value, around="")
-            return number is not None and _format_rounded(number) == wanted
+            return number is not None and _format_rounded(number) == expected
         words = value.split() if self._position != "end" else value.split()[::-1]
         numbers = (number for word in words if (number := _parse_number(word)) is not None)
         if self._position == "any":
-            return any(_format_rounded(number) == wanted for number in numbers)
+            return any(_format_rounded(number) == expected for number in numbers)
         first = next(numbers, None)
-        return first is not None and _format_rounded(first) == wanted
+        return first is not None and _format_rounded(first) == expected
 
 
 def _normalize_fuzzy(text: str) -> str:

@@ -86,34 +86,38 @@ class NumberScorer:
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`number_match`: 0 or 1."""
-        found = extract_number(answer, self.style)
-        wanted = extract_number(reference, self.style, is_only=True)
-        if found is None or wanted is None:
+        predicted = extract_number(answer, self.style)
+        expected = extract_number(reference, self.style, is_only=True)
+        if predicted is None or expected is None:
             same = normalize_answer(extract_marked_part(answer)) == normalize_answer(
                 extract_marked_part(reference)
             )
             return {self.metric: float(same)}
-        return {self.metric: float(self._is_equal(found, wanted))}
+        return {self.metric: float(self._is_equal(predicted, expected))}
 
     def can_parse(self, answer: str) -> bool:
         """Whether the answer has a number."""
         return extract_number(answer, self.style) is not None
 
-    def _is_equal(self, found: ParsedNumber, wanted: ParsedNumber) -> bool:
-        if found.unit is not None and wanted.unit is not None and found.unit != wanted.unit:
+    def _is_equal(self, predicted: ParsedNumber, expected: ParsedNumber) -> bool:
+        if (
+            predicted.unit is not None
+            and expected.unit is not None
+            and predicted.unit != expected.unit
+        ):
             return False
-        both = found.is_percent and wanted.is_percent
+        both = predicted.is_percent and expected.is_percent
         return any(
             self._is_within_tolerance(a, b)
-            for a in _list_readings(found, is_plain=both)
-            for b in _list_readings(wanted, is_plain=both)
+            for a in _list_readings(predicted, is_plain=both)
+            for b in _list_readings(expected, is_plain=both)
         )
 
-    def _is_within_tolerance(self, found: Decimal, wanted: Decimal) -> bool:
-        if found == wanted:
+    def _is_within_tolerance(self, predicted: Decimal, expected: Decimal) -> bool:
+        if predicted == expected:
             return True
-        gap = EXACT_CONTEXT.abs(EXACT_CONTEXT.subtract(found, wanted))
-        return bool(gap <= EXACT_CONTEXT.multiply(self._tolerance, EXACT_CONTEXT.abs(wanted)))
+        gap = EXACT_CONTEXT.abs(EXACT_CONTEXT.subtract(predicted, expected))
+        return bool(gap <= EXACT_CONTEXT.multiply(self._tolerance, EXACT_CONTEXT.abs(expected)))
 
 
 def extract_number(text: str, style: NumberStyle, *, is_only: bool = False) -> ParsedNumber | None:
@@ -127,11 +131,13 @@ def extract_number(text: str, style: NumberStyle, *, is_only: bool = False) -> P
     if has_mark(text):
         return parse_number(normalize_markup(extract_marked_part(text)), style)
     plain = strip_citations(plain)
-    said = list(_ANSWER_IS.finditer(plain))
-    if said:
-        found, begins_like_one = parse_number_at(plain, _skip_working(plain, said[-1].end()), style)
-        if found is not None or begins_like_one:
-            return found
+    conclusions = list(_ANSWER_IS.finditer(plain))
+    if conclusions:
+        number, begins_like_one = parse_number_at(
+            plain, _skip_working(plain, conclusions[-1].end()), style
+        )
+        if number is not None or begins_like_one:
+            return number
     return find_last_number(plain, style, is_only=is_only)
 
 

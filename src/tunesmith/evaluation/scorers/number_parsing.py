@@ -224,16 +224,16 @@ def find_last_number(
     Also None if it is not the stated one: it is negated ("not 42"), or one of two alternatives
     ("12 or 13").
     """
-    found = list(_IN_WORDS.finditer(plain))
-    if not found or (is_only and len(found) > 1):
+    matches = list(_IN_WORDS.finditer(plain))
+    if not matches or (is_only and len(matches) > 1):
         return None
-    last = found[-1]
+    last = matches[-1]
     before = (
-        found[-2].end("chunk") if len(found) > 1 else max(0, last.start() - MAX_LEAD_CHARACTERS)
+        matches[-2].end("chunk") if len(matches) > 1 else max(0, last.start() - MAX_LEAD_CHARACTERS)
     )
     between = plain[before : last.start()]
     if _NEGATED.search(between[-MAX_LEAD_CHARACTERS:]) or (
-        len(found) > 1 and _ALTERNATIVES.match(between)
+        len(matches) > 1 and _ALTERNATIVES.match(between)
     ):
         return None
     return _build_number(last, style)

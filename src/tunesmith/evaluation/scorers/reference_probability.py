@@ -20,11 +20,11 @@ def score_references(
     model: LogprobModel, examples: Sequence[Example], progress: ProgressCallback | None = None
 ) -> list[dict[str, float] | ScoringFailure]:
     """One entry for each example, to be added to the scores of its answer."""
-    told = model.compute_logprobs(
+    logprobs = model.compute_logprobs(
         [e.prompt for e in examples], [e.answer for e in examples], progress
     )
     scores: list[dict[str, float] | ScoringFailure] = []
-    for one in told:
+    for one in logprobs:
         mean = one.logprob / one.tokens if one.tokens else math.nan
         scores.append(
             # Rounding can make the sum slightly positive; a probability cannot exceed 1.

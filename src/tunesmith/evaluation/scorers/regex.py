@@ -65,25 +65,25 @@ class RegexScorer:
         if self._pattern:
             # Answers and references alternate; the slices below separate them again.
             texts = [text for item in items for text in (item.answer, item.reference)]
-            found = self._find_last_matches([(self._pattern, text) for text in texts])
+            matches = self._find_last_matches([(self._pattern, text) for text in texts])
             return [
                 self._score_pair(answer, reference, item)
-                for answer, reference, item in zip(found[::2], found[1::2], items, strict=True)
+                for answer, reference, item in zip(matches[::2], matches[1::2], items, strict=True)
             ]
-        found = self._find_last_matches([(item.reference, item.answer) for item in items])
-        return [self._score_match(one, item) for one, item in zip(found, items, strict=True)]
+        matches = self._find_last_matches([(item.reference, item.answer) for item in items])
+        return [self._score_match(one, item) for one, item in zip(matches, items, strict=True)]
 
     def _score_match(
-        self, found: str | TaskFailure | None, item: ScoringInput
+        self, match: str | TaskFailure | None, item: ScoringInput
     ) -> dict[str, float] | ScoringFailure:
-        if isinstance(found, TaskFailure):
+        if isinstance(match, TaskFailure):
             # A valid reference pattern that ran out of time did so on this answer.
             is_answers_fault = (
-                not found.is_not_started and self.find_reference_error(item.reference) is None
+                not match.is_not_started and self.find_reference_error(item.reference) is None
             )
-            return {self.metric: 0.0} if is_answers_fault else _make_failure(found)
+            return {self.metric: 0.0} if is_answers_fault else _make_failure(match)
         return {
-            self.metric: float(found is not None or item.answer.strip() == item.reference.strip())
+            self.metric: float(match is not None or item.answer.strip() == item.reference.strip())
         }
 
     def _find_last_matches(
@@ -94,20 +94,23 @@ class RegexScorer:
         return run_in_sandbox("regex_search", None, pieces, self._limits)
 
     def _score_pair(
-        self, found: str | TaskFailure | None, wanted: str | TaskFailure | None, item: ScoringInput
+        self,
+        predicted: str | TaskFailure | None,
+        expected: str | TaskFailure | None,
+        item: ScoringInput,
     ) -> dict[str, float] | ScoringFailure:
         """Compare the two extracted parts. A reference without a match must itself be the
         extracted part."""
-        if isinstance(wanted, TaskFailure):
-            return _make_failure(wanted)
-        if isinstance(found, TaskFailure):
-            return _make_failure(found) if found.is_not_started else {self.metric: 0.0}
-        if wanted is None:
+        if isinstance(expected, TaskFailure):
+            return _make_failure(expected)
+        if isinstance(predicted, TaskFailure):
+            return _make_failure(predicted) if predicted.is_not_started else {self.metric: 0.0}
+        if expected is None:
             # The pattern describes answers; references may be the bare value.
-            found, wanted = found or item.answer, item.reference
+            predicted, expected = predicted or item.answer, item.reference
         return {
             self.metric: float(
-                found is not None and normalize_answer(found) == normalize_answer(wanted)
+                predicted is not None and normalize_answer(predicted) == normalize_answer(expected)
             )
         }
 

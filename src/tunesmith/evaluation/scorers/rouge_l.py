@@ -34,11 +34,13 @@ class RougeLScorer:
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`rouge_l` in [0, 1]. If one text has no word, the two are compared for equality."""
-        found, wanted = _WORD.findall(answer.lower()), _WORD.findall(reference.lower())
-        if not found or not wanted:
+        predicted, expected = _WORD.findall(answer.lower()), _WORD.findall(reference.lower())
+        if not predicted or not expected:
             return {"rouge_l": float(answer.strip() == reference.strip())}
         return {
-            "rouge_l": 2 * longest_common_subsequence(found, wanted) / (len(found) + len(wanted))
+            "rouge_l": 2
+            * longest_common_subsequence(predicted, expected)
+            / (len(predicted) + len(expected))
         }
 
 

@@ -88,17 +88,17 @@ class SqlScorer:
         return [self._score_result(result) for result in results]
 
     def _score_result(
-        self, told: dict[str, object] | TaskFailure
+        self, result: dict[str, object] | TaskFailure
     ) -> dict[str, float] | ScoringFailure:
-        if isinstance(told, TaskFailure):
-            return ScoringFailure(told.reason.removeprefix("ValueError: "))
-        if told["rows"] == 0:
+        if isinstance(result, TaskFailure):
+            return ScoringFailure(result.reason.removeprefix("ValueError: "))
+        if result["rows"] == 0:
             # Such an example cannot distinguish right from wrong queries.
             return ScoringFailure(
                 "the reference query returns no rows here, so any query without rows would be "
                 "correct"
             )
-        return {self.metric: float(bool(told["right"]))}
+        return {self.metric: float(bool(result["right"]))}
 
 
 def _is_undecided(result: dict[str, object] | TaskFailure) -> bool:

@@ -63,16 +63,18 @@ class SquadScorer:
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
         """`squad_f1` in [0, 1] and `squad_exact`: 0 or 1, the deciding one first."""
-        found = split_normalized_words(answer)
-        wanted = [
+        predicted = split_normalized_words(answer)
+        expected = [
             words
             for target in parse_targets(reference)
             if (words := split_normalized_words(target))
         ]
         scores = {
             # A target without words is left out, so no answer can match it.
-            "squad_f1": max((round(_compute_f1(found, words), 2) for words in wanted), default=0.0),
-            "squad_exact": float(found in wanted),
+            "squad_f1": max(
+                (round(_compute_f1(predicted, words), 2) for words in expected), default=0.0
+            ),
+            "squad_exact": float(predicted in expected),
         }
         return {self.metric: scores[self.metric], **scores}
 
@@ -102,6 +104,6 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _compute_f1(found: list[str], wanted: list[str]) -> float:
-    shared = (Counter(found) & Counter(wanted)).total()
-    return 2 * shared / (len(found) + len(wanted))
+def _compute_f1(predicted: list[str], expected: list[str]) -> float:
+    shared = (Counter(predicted) & Counter(expected)).total()
+    return 2 * shared / (len(predicted) + len(expected))

@@ -58,8 +58,8 @@ def _score_item(answer: str, reference: str) -> dict[str, float] | ScoringFailur
 
 def count_edits(answer: str, reference: str) -> FloatArray:
     """(edits, words of the reference): shape (2,)."""
-    found = TER().sentence_score(answer, [reference])
-    return np.array([found.num_edits, found.ref_length], dtype=np.float64)
+    statistics = TER().sentence_score(answer, [reference])
+    return np.array([statistics.num_edits, statistics.ref_length], dtype=np.float64)
 
 
 def compute_score(sums: FloatArray) -> FloatArray:
