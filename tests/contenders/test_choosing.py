@@ -241,7 +241,7 @@ def test_where_the_time_is_over_candidates_are_compared_on_the_same_examples(
     assert chosen.ended_early is (calls < 6) and chosen.candidate.name == best
     assert {trial.candidate.name: len(trial.scores) for trial in chosen.trials} == counts
     said = " ".join(chosen.sentences)
-    assert ("no time to choose" in said) is (calls == 0)
+    assert ("No time left to select" in said) is (calls == 0)
     assert ("was over before all was tried" in said) is (0 < calls < 6)
 
 

@@ -243,9 +243,12 @@ def test_bad_test_examples_are_found_before_any_contender_is_asked() -> None:
         (task_of([]), "no-test-examples"),
         (
             task_of(["<think>so", "<think>cut", "b"]),
-            r"unfit-references.*reasoning without a final answer",
+            r"(?s)unfit-references.*reasoning without a final answer",
         ),
-        (task_of(["{}", "a", "b"], JsonScorer()), r"unfit-references.*2 of 3 .*lines 2, 3 .*'a'"),
+        (
+            task_of(["{}", "a", "b"], JsonScorer()),
+            r"(?s)unfit-references.*2 of 3 .*lines 2, 3 .*'a'",
+        ),
         (Task("t", [Example(line=3, text="plain")], ExactScorer(), "", 0.1), "not-a-question"),
     ]:
         with pytest.raises(DataError, match=code):
@@ -272,7 +275,7 @@ def test_two_contenders_of_one_name_are_refused_before_they_are_asked() -> None:
     twin = RunnableContender(
         ContenderSpec(name="x", kind="zero-shot", description="nothing"), completer
     )
-    with pytest.raises(UsageError, match="found x twice"):
+    with pytest.raises(UsageError, match="got: x twice"):
         evaluate_contenders([twin, twin], task_of(ANSWERS))
     assert completer.prompts == []
 
@@ -306,7 +309,7 @@ def test_answers_that_were_cut_or_hold_nothing_to_compare_are_counted() -> None:
     assert (
         contender.description
         == "the question; 1 of 4 answers contain reasoning: only the final answer is "
-        "compared, 2 of 4 answers were cut at the token limit, 2 of 4 contain no label or "
+        "compared, 2 of 4 answers were cut at the token limit, 2 of 4 answers contain no label or "
         "several (the first: 'Let me think: the sky could be') and count as wrong"
     )
     assert contender.metrics["accuracy"].value == 0.5

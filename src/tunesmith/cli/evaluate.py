@@ -33,8 +33,8 @@ def evaluate(
 ) -> None:
     """Evaluate models on the same test examples and compare them pairwise.
 
-    Answers of external systems (--external-answers FILE) and remote models can be compared too, also
-    without a local model.
+    Answers of external systems (--external-answers FILE) and remote models can be compared
+    too, also without a local model.
     """
     from tunesmith.recipe.recipe_loader import load_recipe
     from tunesmith.workflow.model_evaluation import evaluate as evaluate_models
