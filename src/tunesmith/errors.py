@@ -246,8 +246,8 @@ class MissingExtraError(InputError, ImportError):
     def __init__(self, extra: str, purpose: str) -> None:
         super().__init__(
             "missing-extra",
-            f"{purpose} needs an optional part.",
-            got="it is not installed",
+            f"{purpose} requires an optional dependency",
+            got="not installed",
             hint=f'pip install "tunesmith[{extra}]"',
         )
 
@@ -277,9 +277,11 @@ class DiskFull(TrainingError):
 
     def __init__(self, path: str, required_bytes: int, free_bytes: int, hint: str) -> None:
         self.path, self.required_bytes, self.free_bytes = path, required_bytes, free_bytes
-        found = f"{required_bytes / 1e6:,.1f} MB are needed, {free_bytes / 1e6:,.1f} MB are free"
+        found = (
+            f"{required_bytes / 1000000.0:,.1f} MB needed, {free_bytes / 1000000.0:,.1f} MB free"
+        )
         super().__init__(
-            "disk-full", "The disk has no room for a checkpoint.", at=path, got=found, hint=hint
+            "disk-full", "not enough disk space for a checkpoint", at=path, got=found, hint=hint
         )
 
 

@@ -54,9 +54,7 @@ def _parse_failpoint(text: str) -> _Failpoint:
     except ValueError:
         raise ValueError(f"{ENV_VARIABLE}={text!r} is not POINT:NTH:ACTION") from None
     if action not in ACTIONS:
-        raise ValueError(
-            f"{ENV_VARIABLE} knows no action {action!r}; it knows {', '.join(ACTIONS)}"
-        )
+        raise ValueError(f"{ENV_VARIABLE}: unknown action {action!r}; known: {', '.join(ACTIONS)}")
     return fault
 
 

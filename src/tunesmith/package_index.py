@@ -79,7 +79,7 @@ def _run_pip(arguments: list[str], requirement: str) -> None:
             timeout=FETCH_SECONDS,
         )
     except subprocess.TimeoutExpired:
-        raise _not_fetched(requirement, f"it did not end within {FETCH_SECONDS:,.0f} s") from None
+        raise _not_fetched(requirement, f"no response within {FETCH_SECONDS:,.0f} s") from None
     if result.returncode == 0:
         return
     errors = [
@@ -90,14 +90,15 @@ def _run_pip(arguments: list[str], requirement: str) -> None:
     if "No module named pip" in result.stderr:
         raise InputError(
             "no-pip",
-            f"pip is needed to fetch {requirement}.",
+            f"pip is required to download {requirement}",
             at=sys.executable,
-            got="this Python has no pip",
-            hint=f"run `{sys.executable} -m ensurepip`, then repeat",
+            got="this Python installation has no pip",
+            hint=f"run `{sys.executable} -m ensurepip`, then run the command again",
         )
     if "DO NOT MATCH THE HASHES" in result.stderr:
         got = next(
-            (line.split()[-1] for line in errors if line.split()[:1] == ["Got"]), "another SHA-256"
+            (line.split()[-1] for line in errors if line.split()[:1] == ["Got"]),
+            "a different SHA-256",
         )
         raise _build_wrong_file_error(requirement, got)
     reason = next(
@@ -110,11 +111,11 @@ def _run_pip(arguments: list[str], requirement: str) -> None:
 def _not_fetched(requirement: str, got: str) -> InputError:
     return InputError(
         "not-fetched",
-        f"{requirement} could not be fetched from the package index.",
+        f"cannot download {requirement} from the package index",
         got=got,
         hint=(
-            "check the network and pip's index settings (`pip config list`), then repeat; what is"
-            " fetched once is kept"
+            "check the network and pip's index settings (`pip config list`), then run the "
+            "command again; downloads are cached"
         ),
     )
 
@@ -129,7 +130,7 @@ def _check_sha256(path: Path, sha256: str) -> None:
 def _build_wrong_file_error(what: str, got: str) -> InputError:
     return InputError(
         "wrong-file",
-        f"{what} is not the file that tunesmith was built with; nothing of it was used.",
+        f"{what} is not the file that this version of tunesmith expects; it was not used",
         got=f"SHA-256 {got}",
-        hint="repeat once; if it stays, ask who runs your package index what they serve",
+        hint="try once more; if it persists, contact the administrator of your package index",
     )

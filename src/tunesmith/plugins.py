@@ -78,7 +78,7 @@ class Registry(Generic[Part]):
             ) from error
         if not isinstance(part, self._part_type):
             raise self._make_error(
-                "wrong-kind", f"is no {self.kind}", plugins[name], f"a {type(part).__name__}"
+                "wrong-kind", f"is not a {self.kind}", plugins[name], f"a {type(part).__name__}"
             )
         return cast(Part, part)
 
@@ -109,7 +109,7 @@ class Registry(Generic[Part]):
         point.
         """
         raise self._make_error(
-            "wrong-kind", f"is no {self.kind}", self._find_entry_points()[name], got
+            "wrong-kind", f"is not a {self.kind}", self._find_entry_points()[name], got
         )
 
     def _find_entry_points(self) -> "dict[str, EntryPoint]":
@@ -135,10 +135,10 @@ class Registry(Generic[Part]):
         do = (
             f"did you mean {' or '.join(near)}?"
             if near
-            else f"take one of these, or add one: {_GUIDE}"
+            else f"use one of these; or add one: {_GUIDE}"
         )
-        what = f"There is no {self.kind} {name!r}."
-        return PluginError("unknown-name", what, got=f"known are {', '.join(known)}", hint=do)
+        what = f"unknown {self.kind} {name!r}"
+        return PluginError("unknown-name", what, got=f"known: {', '.join(known)}", hint=do)
 
 
 def import_string(text: str) -> Any:

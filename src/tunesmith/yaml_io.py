@@ -50,19 +50,17 @@ class _PlainLoader(yaml.SafeLoader):
         # a few nested aliases can expand to a gigabyte ("billion laughs")
         if self.check_event(yaml.AliasEvent):
             raise yaml.MarkedYAMLError(
-                problem="aliases (*name) are not read", problem_mark=self.get_mark()
+                problem="aliases (*name) are not supported", problem_mark=self.get_mark()
             )
         node = super().compose_node(parent, index)
         if node is not None and node.tag not in _ALLOWED_TAGS:
             raise yaml.MarkedYAMLError(
-                problem=f"the tag {node.tag} is not read", problem_mark=node.start_mark
+                problem=f"the tag {node.tag} is not supported", problem_mark=node.start_mark
             )
         if isinstance(node, yaml.ScalarNode) and any(
             "\ud800" <= character <= "\udfff" for character in node.value
         ):
-            raise yaml.MarkedYAMLError(
-                problem="half a character (a lone surrogate)", problem_mark=node.start_mark
-            )
+            raise yaml.MarkedYAMLError(problem="a lone surrogate", problem_mark=node.start_mark)
         return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
@@ -71,11 +69,11 @@ class _PlainLoader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, self.key_types):
                 raise yaml.MarkedYAMLError(
-                    problem=f"the key {key!r} is not a word", problem_mark=key_node.start_mark
+                    problem=f"the key {key!r} is not a string", problem_mark=key_node.start_mark
                 )
             if key in seen:
                 raise yaml.MarkedYAMLError(
-                    problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark
+                    problem=f"duplicate key {key!r}", problem_mark=key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
@@ -117,7 +115,7 @@ def load_plain_yaml(text: str, *, number_keys: bool = False) -> Any:
         raise InvalidYaml(str(error).splitlines()[0]) from None
     # for example thousands of nested brackets, or a number of 5,000 digits
     except (RecursionError, ValueError) as error:
-        raise InvalidYaml(f"nothing that can be read ({type(error).__name__})") from None
+        raise InvalidYaml(f"unreadable ({type(error).__name__})") from None
 
 
 def dump_plain_yaml(value: Any) -> str:

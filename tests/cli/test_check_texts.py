@@ -103,10 +103,7 @@ def test_a_table_speaks_of_lines_and_one_is_said_as_one(tunesmith: Any) -> None:
     printed = tunesmith("check", "bad.csv", "--columns", "prompt=question,completion=reply")
     assert printed.code == 1
     assert printed.out.startswith("bad: 1 example in prompt-completion format, 3 errors\n")
-    assert (
-        "Rows with a quote that is never closed: 1." in printed.out
-        and "where bad.csv line 3\n" in printed.out
-    )
+    assert "unclosed quote: 1." in printed.out and "where bad.csv line 3\n" in printed.out
     assert "1 of 1 example has nothing to learn from.\n  where bad.csv line 2\n" in printed.out
     assert "The number of different prompts is only 1;" in printed.out
     assert "row 1" not in printed.out and "line 1" not in printed.out

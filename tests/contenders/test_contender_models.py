@@ -65,7 +65,7 @@ def test_what_a_service_would_not_do_is_told_beside_its_answers(service: FakeOpe
         build_recipe(remote("acme", service.url)), QUESTION, None, RecordingListener()
     )
     assert [note.split(";")[0].split(",")[0] for note in acme.notes] == [
-        "The service takes no temperature",
+        "The service does not support temperature",
         "The service does not say",
     ]
 

@@ -212,7 +212,7 @@ def test_every_file_that_is_passed_over_is_named_with_why(
 
 
 def test_a_folder_without_text_is_refused_with_every_reason(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no-documents.*no such folder"):
+    with pytest.raises(DataError, match=r"(?s)no-documents.*no such folder"):
         read_documents(tmp_path / "missing", here)
     with pytest.raises(DataError, match=r"(?s)no-documents.*no file"):
         read_documents(tmp_path, here)

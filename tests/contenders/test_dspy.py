@@ -69,6 +69,6 @@ def test_without_dspy_it_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(MissingExtraError) as caught:
         search_by_dspy(Pupil(), [example(1)], [example(2)], measure, trials=2, shots=1, seed=0)
     assert str(caught.value) == (
-        "error[install/missing-extra]: A prompt search by DSPy needs an optional part\n  "
-        'got: it is not installed\n  hint: pip install "tunesmith[dspy]"'
+        "error[install/missing-extra]: A prompt search by DSPy requires an optional "
+        'dependency\n  got: not installed\n  hint: pip install "tunesmith[dspy]"'
     )

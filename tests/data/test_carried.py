@@ -118,7 +118,7 @@ def test_what_is_not_written_of_calls_and_results_is_refused(
 
 def test_tools_that_are_not_written_are_refused(tmp_path: Path) -> None:
     why = refusal(tmp_path, template(WHOLE, tools=""), USER, DONE, tools=TOOLS)
-    assert why == "the chat template writes no tool definitions"
+    assert why == "the chat template does not render: tool definitions"
 
 
 def test_the_second_of_two_calls_that_is_not_written_is_refused(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_the_second_of_two_calls_that_is_not_written_is_refused(tmp_path: Path) 
     )
     both = {**CALLED, "tool_calls": [call(town="Oslo"), call(town="Oslo")]}
     why = refusal(tmp_path, template(first_only), USER, both, tools=TOOLS)
-    assert why == "the chat template writes no tool calls"
+    assert why == "the chat template does not render: tool calls"
 
 
 def test_text_beside_a_call_that_is_not_written_is_refused(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_text_beside_a_call_that_is_not_written_is_refused(tmp_path: Path) -> No
     why = refusal(
         tmp_path, template(either), USER, {**CALLED, "content": "I look it up."}, tools=TOOLS
     )
-    assert why == "the chat template writes no text of answers that call tools"
+    assert why == "the chat template does not render: text of answers that call tools"
 
 
 def test_a_short_value_that_stands_in_the_text_by_chance_is_not_enough(tmp_path: Path) -> None:
@@ -151,13 +151,16 @@ def test_a_short_value_that_stands_in_the_text_by_chance_is_not_enough(tmp_path:
 def test_a_message_that_is_not_written_is_refused(tmp_path: Path, role: str) -> None:
     without = "{% if 'brief' not in m.content %}{{ m.content }}{% endif %}"  # it looks at the words
     why = refusal(tmp_path, template(without), {"role": role, "content": "Be brief."}, USER, DONE)
-    assert why == f"the chat template writes no {role} messages"
+    assert why == f"the chat template does not render: {role} messages"
 
 
 def test_an_answer_of_which_the_template_cuts_a_part_is_refused(tmp_path: Path) -> None:
     cuts = "{{ m.content.split('</think>')[-1] }}"
     answer = {"role": "assistant", "content": "<think>It is far south.</think>In Rome."}
-    assert refusal(tmp_path, template(cuts), USER, answer) == "the chat template writes no answers"
+    assert (
+        refusal(tmp_path, template(cuts), USER, answer)
+        == "the chat template does not render: answers"
+    )
 
 
 def test_reasoning_that_is_not_written_is_refused_and_may_be_lost_where_it_is_not_trained(
@@ -165,7 +168,8 @@ def test_reasoning_that_is_not_written_is_refused_and_may_be_lost_where_it_is_no
 ) -> None:
     thinks = {**DONE, "reasoning_content": "It is far south."}
     assert (
-        refusal(tmp_path, template(WHOLE), USER, thinks) == "the chat template writes no reasoning"
+        refusal(tmp_path, template(WHOLE), USER, thinks)
+        == "the chat template does not render: reasoning"
     )
     assert refusal(tmp_path, template(WHOLE), USER, {**thinks, "train": False}, USER, DONE) is None
 
@@ -186,7 +190,7 @@ def test_earlier_reasoning_is_left_out_by_the_template_and_that_turn_must_not_be
 ) -> None:
     earlier = {**DONE, "reasoning": "It is far south."}
     why = refusal(tmp_path, THINK, USER, earlier, USER, DONE)
-    assert why is not None and "turn 2 is written differently later on, from '<think>" in why
+    assert why is not None and "turn 2 is rendered differently later, from '<think>" in why
     assert (
         refusal(
             tmp_path, THINK, USER, {**earlier, "weight": 0}, USER, {**DONE, "reasoning": "Again."}
@@ -222,7 +226,7 @@ def test_a_prompt_whose_calls_are_not_written_is_not_answered(tmp_path: Path) ->
     (unknown,) = encode_prompts(
         load_tokenizer(FAMILIES["chatml"].write(tmp_path / "chatml")), [prompt]
     )
-    assert unknown.error == "the model's chat template writes no tool calls"
+    assert unknown.error == "the chat template does not render: tool calls"
 
 
 def test_reasoning_that_spells_a_control_token_is_refused(tmp_path: Path) -> None:

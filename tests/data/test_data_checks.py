@@ -296,7 +296,7 @@ def test_a_missing_answer_is_no_rare_label(missing: str) -> None:
     report = check_examples(loaded(labelled(*["yes", "no"] * 30, missing, "maybe")))
     problems = {problem.code: problem for problem in report.problems}
     message = problems["data/label-imbalance"].message
-    assert message.startswith("1 of 62 examples has a rare label: maybe; the commonest, ")
+    assert message.startswith("1 of 62 examples has a rare label: maybe; the most common, ")
     assert problems["data/no-answer"].lines == (61,)
 
 

@@ -240,7 +240,7 @@ def test_a_template_that_forgets_the_end_of_turn_is_refused() -> None:
 
 
 def test_what_a_template_refuses_is_named_with_its_reason() -> None:
-    with pytest.raises(DataError, match=r"(?s)data/template-refused.*two user messages in a row"):
+    with pytest.raises(DataError, match="(?s)data/template-refused.*two user messages in a row"):
         prepare(chat("u: a", "u: b", "a: c"), tokenizer=FakeTokenizer(rejects_two_users=True))
 
 

@@ -9,8 +9,8 @@ from tunesmith.data.tokenization import RENDER_ERROR_MESSAGES
 @pytest.mark.parametrize(
     ("count", "total", "what", "said"),
     [
-        (1, 4, "have nothing to learn from", "1 of 4 examples has nothing to learn from"),
-        (2, 4, "have nothing to learn from", "2 of 4 examples have nothing to learn from"),
+        (1, 4, "have no answer to train on", "1 of 4 examples has nothing to learn from"),
+        (2, 4, "have no answer to train on", "2 of 4 examples have no answer to train on"),
         (1, 1, "are refused", "1 of 1 example is refused"),
         (
             1,

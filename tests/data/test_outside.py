@@ -99,17 +99,17 @@ def test_promptfoo_assertions_about_text_become_one_pattern_and_the_rest_is_name
         False,
     ]
     assert found.unsupported == (
-        "left out of the configuration (providers: ['openai:gpt-5-mini'])",
-        "of 2 prompts only the first is asked",
+        "excluded by the configuration (providers: ['openai:gpt-5-mini'])",
+        "of 2 prompts only the first is used",
         "no value for {{question}} (test 4)",
-        "options of a test, which is left out (test 5)",
+        "options of a test; the test is excluded (test 5)",
         (
-            "tests in a file that is not read: only YAML, JSON, JSONL and CSV in the same folder"
-            " are (file:///etc/passwd)"
+            "tests in an unsupported file: only YAML, JSON, JSONL and CSV in the same folder "
+            "are read (file:///etc/passwd)"
         ),
-        "the assertion llm-rubric is not understood, its test is left out (test 6)",
-        "the assertion javascript is not understood, its test is left out (test 7)",
-        "the assertion is-json is not understood, its test is left out (test 8)",
+        "the assertion llm-rubric is unknown; its test is excluded (test 6)",
+        "the assertion javascript is unknown; its test is excluded (test 7)",
+        "the assertion is-json is unknown; its test is excluded (test 8)",
     )
 
 
@@ -144,14 +144,14 @@ def test_promptfoo_tests_may_lie_in_a_csv_file_beside_it() -> None:
         found.examples[0].answer, "44"
     )
     assert found.unsupported == (
-        "left out of the configuration (providers: ['echo'])",
-        "the assertion is-json is not understood, its test is left out (test 4)",
-        "the assertion similar is not understood, its test is left out (test 5)",
-        "the assertion llm-rubric is not understood, its test is left out (test 7)",
-        "the assertion javascript is not understood, its test is left out (test 8)",
+        "excluded by the configuration (providers: ['echo'])",
+        "the assertion is-json is unknown; its test is excluded (test 4)",
+        "the assertion similar is unknown; its test is excluded (test 5)",
+        "the assertion llm-rubric is unknown; its test is excluded (test 7)",
+        "the assertion javascript is unknown; its test is excluded (test 8)",
         (
-            "the assertion threshold over several assertions is not understood, its test is left"
-            " out (test 9)"
+            "the assertion threshold over several assertions is unknown; its test is "
+            "excluded (test 9)"
         ),
     )
 
@@ -169,7 +169,7 @@ def test_of_several_prompts_in_a_text_file_the_first_is_asked(tmp_path: Path) ->
         False,
         False,
     ]
-    assert found.unsupported == ("of 2 prompts only the first is asked (p.txt)",)
+    assert found.unsupported == ("of 2 prompts only the first is used (p.txt)",)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_the_registry_names_the_grader() -> None:
     assert (found.name, found.scorer, found.scorer_reason) == (
         "sums.dev.v0",
         "regex",
-        "The eval names the grader Includes.",
+        "The eval uses the grader Includes.",
     )
     assert is_right(found.examples[1].answer, "It is SIX")
     assert found.unsupported[0] == "an argument of the grader (max_tokens)"

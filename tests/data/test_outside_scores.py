@@ -87,7 +87,7 @@ def test_a_log_that_does_not_say_how_it_matched_says_so(tmp_path: Path) -> None:
     found = answers(written(tmp_path / "log.json", log_of(ROWS, None)))
     assert found.task.scorer == "match:end"
     assert found.task.unsupported == (
-        "the log does not say what match was told: its defaults are taken",
+        "the log does not record the options of match : its defaults are used",
     )
 
 
@@ -129,7 +129,7 @@ def test_a_score_that_no_float_holds_is_named(tmp_path: Path) -> None:
         written(tmp_path / "log.json", log_of([("5", "5", 10**400), ("6", "6", True)], None))
     )
     assert [list(one.values()) for one in found.scores.values()] == [[], [1.0]]
-    assert any("a score of match that is no number" in one for one in found.task.unsupported)
+    assert any("a score of match that is not a number" in one for one in found.task.unsupported)
     row = {
         "doc": {},
         "target": "5",

@@ -34,9 +34,9 @@ def test_an_unclosed_quote_says_where_it_begins_and_how_many_lines_it_took_in(
         "line 5",
     )
     assert (
-        "the row in line 5 has a quote that is open to the end of the file, over 7 more lines"
-        in problem.message
-    )
+        "the row in line 5 has a quote that is not closed before the end of the file, over 7 "
+        "more lines"
+    ) in problem.message
     assert "close the quote" in problem.hint
     assert [example.line for example in loaded.examples] == [2, 3]
 
@@ -99,7 +99,7 @@ def test_line_ends_inside_a_quoted_cell_stay_as_they_are(tmp_path: Path, end: by
 def test_places_in_tables_and_in_json_lines_are_lines_of_the_file(tmp_path: Path) -> None:
     table = load(tmp_path, b"caf\xe9,b\na,\n")
     told = {problem.code: problem for problem in check_examples(table).problems}
-    assert told["data/broken-utf8"].message.startswith("Lines that are not UTF-8: 1.")
+    assert told["data/broken-utf8"].message.startswith("not valid UTF-8: 1.")
     assert (told["data/broken-utf8"].format_places(), told["data/no-answer"].format_places()) == (
         "line 2",
         "line 3",
@@ -111,7 +111,7 @@ def test_places_in_tables_and_in_json_lines_are_lines_of_the_file(tmp_path: Path
         problem.code: problem
         for problem in check_examples(read_dataset(tmp_path / "d.jsonl")).problems
     }
-    assert told["data/broken-utf8"].message.startswith("Lines that are not UTF-8: 2.")
+    assert told["data/broken-utf8"].message.startswith("not valid UTF-8: 2.")
     assert (told["data/broken-utf8"].format_places(), told["data/no-answer"].format_places()) == (
         "lines 1, 3",
         "lines 2, 4",

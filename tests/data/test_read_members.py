@@ -220,7 +220,7 @@ def test_columns_of_one_name_are_shown_with_their_places(tmp_path: Path) -> None
     error = refused(write(tmp_path / "d.csv", "prompt,note,prompt,note\na,b,c,d\n"))
     assert (error.code, error.got) == (
         "data/bad-header",
-        '"prompt" names columns 1, 3; also note',
+        '"prompt" is the name of columns 1, 3; also note',
     )
 
 
@@ -258,7 +258,7 @@ def test_twenty_thousand_columns_are_counted_once(tmp_path: Path) -> None:
             "UTF-16 text",
         ),
         ("d.csv", "prompt,caf\xe9\nq,a\n".encode("latin-1"), "data/broken-utf8", "not UTF-8"),
-        ("d.csv", "prompt,completion\rq,a\r", "data/bad-header", "a line end of CR alone"),
+        ("d.csv", "prompt,completion\rq,a\r", "data/bad-header", "a line that ends in CR alone"),
         ("d.xlsx", b"PK\x03\x04aaaa", "data/wrong-format", "zip archive or Excel sheet"),
         ("d.jsonl.bz2", b"BZh9aaaa", "data/wrong-format", "bzip2"),
         (
@@ -277,7 +277,7 @@ def test_twenty_thousand_columns_are_counted_once(tmp_path: Path) -> None:
             "d.jsonl.zst",
             zstandard.compress(jsonl(QA).encode())[:-4],
             "data/damaged-archive",
-            "its end is missing",
+            "truncated",
         ),
         (
             "d.json",

@@ -599,7 +599,8 @@ def test_json_that_a_model_cannot_be_held_to_leaves_that_contender_out(
         "tuned+rag",
     ]
     assert (
-        "no constrained answers: Answers cannot be held to this JSON schema." in decided.printed.err
+        "no constrained answers: outputs cannot be constrained to this JSON schema"
+        in decided.printed.err
     )
 
 
@@ -837,7 +838,7 @@ def test_a_task_of_promptfoo_and_a_log_of_answers_are_read_by_evaluate(
     )
     assert printed.code == 0, printed.err
     assert (
-        "warning[data/not-understood]: promptfoo: left out of the configuration (providers: ['x'])"
+        "warning[data/not-understood]: promptfoo: excluded by the configuration (providers: ['x'])"
         in printed.err
     )
     theirs = {one["name"]: one for one in printed.document["contenders"]}["samples_sums_2026-01-01"]

@@ -94,7 +94,7 @@ def test_a_preference_tuned_model_is_decided_about(
 @pytest.mark.parametrize(
     ("method", "found", "do"),
     [
-        ("dpo", "single answers", 'give columns "chosen" and "rejected", or set method=sft'),
+        ("dpo", "single answers", 'add columns "chosen" and "rejected"; or set method=sft'),
         ("kto", "single answers", 'give a column "label" with true and false'),
     ],
 )

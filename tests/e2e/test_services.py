@@ -78,7 +78,7 @@ def test_half_characters_nul_and_the_key_in_answers_end_no_decision(
     told = contender.description
     assert (
         "each is now U+FFFD" in told
-        and "The service repeated the key in an answer; it was taken out." in told
+        and "The service repeated the API key in an answer; it was removed." in told
     )
     for path in folder.path.rglob("*"):
         assert not path.is_file() or KEY.encode() not in path.read_bytes(), path

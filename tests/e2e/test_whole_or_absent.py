@@ -177,9 +177,9 @@ def test_damage_is_shown_with_every_file_and_refused_where_it_counts(
     shown = tunesmith("show", folder)
     assert shown.code == 1
     assert [line for line in shown.out.splitlines() if line.startswith("  ! ")] == [
-        "  ! adapter/adapter_model.safetensors (not what was written)",
-        "  ! metrics.jsonl (not what was written)",
-        "  ! split.json (not what was written)",
+        "  ! adapter/adapter_model.safetensors (modified)",
+        "  ! metrics.jsonl (modified)",
+        "  ! split.json (modified)",
     ]
     as_json = tunesmith("show", folder, "--json")
     assert as_json.code == 1 and len(as_json.document["damaged"]) == 3
@@ -187,7 +187,7 @@ def test_damage_is_shown_with_every_file_and_refused_where_it_counts(
     assert refused.code == 2 and "adapter/adapter_model.safetensors" in refused.err
     failpoints.flip_bit(folder / "run.json", 100)
     refused = tunesmith("export", folder, "--to", tmp_path / "model")
-    assert refused.code == 2 and "run.json (not what was written)" in refused.err
+    assert refused.code == 2 and "run.json (modified)" in refused.err
 
 
 def test_kept_answers_can_be_read_by_themselves(

@@ -237,8 +237,8 @@ def test_the_words_of_a_refused_schema(folder: Path) -> None:
     with pytest.raises(UsageError) as raised:
         JsonGrammar(folder / "tokenizer.json", {"type": "nope"}, [1])
     assert str(raised.value) == (
-        "error[usage/form-not-enforced]: Answers cannot be held to this JSON schema\n  "
-        "got: Invalid type: nope\n  hint: give a smaller schema, or set "
+        "error[usage/form-not-enforced]: outputs cannot be constrained to this JSON schema\n "
+        " got: Invalid type: nope\n  hint: use a smaller schema; or set "
         "evaluation.constrained to false"
     )
 

@@ -173,7 +173,7 @@ def test_what_the_disk_gives_back_is_what_counts(
             PROBES,
             tmp_path / "out" / "merged",
         )
-    assert caught.value.at == "read back from the disk"
+    assert caught.value.at == "read back from disk"
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -16,7 +16,7 @@ def progress() -> TrainingProgress:
 def test_a_hundred_times_the_usual_loss_is_told_once_it_is_usual() -> None:
     so_far = progress()
     assert all(describe_loss_spike(loss, so_far) is None for loss in (2.0, 1.5, 2.5, 90.0))
-    assert describe_loss_spike(5000.0, so_far) == "the loss 5000 is 463 times the usual"
+    assert describe_loss_spike(5000.0, so_far) == "the loss 5000 is 463 times its running mean"
     assert describe_loss_spike(2.0, so_far) is None
 
 

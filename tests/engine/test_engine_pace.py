@@ -78,7 +78,9 @@ def test_a_model_that_cannot_be_cut_says_what_to_do(
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError) as caught:
         profile_slices(str(tmp_path), task(4), task(2), recipe())
-    assert caught.value.code == "model/no-slice" and caught.value.hint == "estimate with --measure"
+    assert (
+        caught.value.code == "model/no-slice" and caught.value.hint == "run estimate with --measure"
+    )
 
 
 def test_ktos_mismatched_answers_are_paid_for(

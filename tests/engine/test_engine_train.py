@@ -204,7 +204,7 @@ def test_a_model_without_forests_is_told_at_the_first_look(
     monkeypatch.setattr(tiny.model.config, "sliding_window", 4, raising=False)
     run = Trained(tiny, task(8), recipe(), tmp_path)
     first, *others = run.looks
-    assert first.warning and "its layers look back 4 tokens" in first.warning
+    assert first.warning and "its attention window is 4 tokens" in first.warning
     assert not any(line.warning for line in others)
 
 

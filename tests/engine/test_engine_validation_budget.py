@@ -155,8 +155,8 @@ def test_where_not_one_example_fits_into_a_fifth_there_is_no_validation_and_it_i
     assert run.result.best_step == run.result.steps > 0, "the weights of the last step"
     told = [line.warning for line in run.lines if line.warning]
     assert told == [
-        "no validation pass is made: two passes over a single example would take more than a fifth"
-        " of the 60 s; the weights of the last step are taken"
+        "no validation: two passes over a single example would exceed a fifth of the 60 s; "
+        "the weights of the last step are used"
     ]
 
 

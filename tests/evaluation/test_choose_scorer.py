@@ -81,7 +81,7 @@ def test_by_name(name: str) -> None:
 
 KNOWN = (
     "known scorers: auto, exact, normalised, label, number, json, rouge-l, chrf, bleu, "
-    "match, squad, regex, sql, code, similarity, number:..., match:..., squad:..., regex:..., "
+    "ter, match, squad, regex, sql, code, similarity, number:..., match:..., squad:..., regex:..., "
     "sql:..., file.py:function"
 )
 

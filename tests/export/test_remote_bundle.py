@@ -100,7 +100,7 @@ def test_a_refused_request_is_an_error_and_no_answer(service: FakeOpenAI, tmp_pa
     write_bundle(run, serving, None, "", tmp_path)
     service.reply = lambda _: make_error_reply(401, "bad key")
     told = ask(tmp_path, "hello")
-    assert told["text"] == "" and told["error"].startswith("the service refused: status 401")
+    assert told["text"] == "" and told["error"].startswith("service error: status 401")
 
 
 def test_a_service_that_drips_is_not_waited_for_without_end(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_service_that_drips_is_not_waited_for_without_end(tmp_path: Path) -> N
         (tmp_path / "prompt.json").write_text(json.dumps(prompt))
         assert ask(tmp_path, "hello") == {
             "text": "",
-            "error": "the service gave no answer within 0.5 s",
+            "error": "no response from the service within 0.5 s",
         }
 
 

@@ -82,7 +82,7 @@ BROKEN = {
     "nothing": ("", "Expecting value"),
     "half of it": ('{"a": ', "Expecting value"),
     "deep brackets": ("[" * 100_000, "nested"),
-    "half a surrogate pair": ('{"a": "\\ud800"}', "surrogate"),
+    "a lone surrogate": ('{"a": "\\ud800"}', "surrogate"),
 }
 
 

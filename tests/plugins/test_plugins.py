@@ -98,7 +98,7 @@ def test_a_reader_that_gives_no_rows_is_refused(install: Install, tmp_path: Path
     )
     path = tmp_path / "data.loose"
     path.write_text("x")
-    with pytest.raises(PluginError, match="in place of a row"):
+    with pytest.raises(PluginError, match="instead of a row"):
         read_dataset(path)
 
 

@@ -205,7 +205,7 @@ def test_a_key_that_is_revoked_in_the_middle_makes_no_storm(service: FakeOpenAI)
     answers = completer(service, at_once=2).complete([ask(str(number)) for number in range(60)])
     assert sum(answer.error is None for answer in answers) == 5
     assert len(service.requests) <= 7
-    assert answers[-1].error == "not asked, because of what happened before: status 401"
+    assert answers[-1].error == "skipped after an earlier failure: status 401"
 
 
 def test_a_service_that_dies_in_the_middle_is_left_alone(service: FakeOpenAI) -> None:
@@ -275,7 +275,7 @@ def test_an_answer_without_end_is_cut(service: FakeOpenAI, monkeypatch: pytest.M
     monkeypatch.setattr(http_client, "MAX_RESPONSE_BYTES", 2**20)
     service.faults = [Reply(body=make_chat_completion("x" * 2**22))]
     (answer,) = completer(service).complete([ask("a")])
-    assert answer.error == "an answer of more than 1 MiB" and len(service.requests) == 1
+    assert answer.error == "response over 1 MiB" and len(service.requests) == 1
 
 
 STRANGE: list[Any] = [
@@ -322,7 +322,7 @@ def test_a_model_that_is_cut_while_it_reasons_did_not_answer(
 ) -> None:
     service.faults = [Reply(body=make_chat_completion(text, finish_reason="length"))]
     cut, whole = completer(service).complete([ask("a"), ask("b")])
-    assert cut.error == "cut before it said anything: raise max_tokens" and not cut.finished
+    assert cut.error == "truncated before any content; increase max_tokens" and not cut.finished
     assert (whole.text, whole.error) == ("B", None)
 
 
@@ -350,8 +350,8 @@ def test_tokens_that_nobody_counted_are_told(service: FakeOpenAI) -> None:
     assert (silent.tokens_in, silent.tokens_out) == (5, 1)  # (5 + 12) / 4 and 1 / 4, rounded up
     assert (counted.tokens_in, counted.tokens_out) == (2, 1)
     assert asked.notes == [
-        "The service does not say, or not credibly, how many tokens a request took; they are"
-        " estimated, one for 4 characters, and so is what it costs."
+        "The service reports no plausible token counts; tokens and costs are estimated at 4 "
+        "characters per token."
     ]
 
 
@@ -374,7 +374,7 @@ def test_settings_that_a_model_declines_are_left_out_and_told(service: FakeOpenA
     assert [answer.text for answer in asked.complete([ask("a"), ask("b")])] == ["A", "B"]
     assert service.requests[-1].keys() == {"model", "messages", "seed", "max_completion_tokens"}
     assert asked.notes == [
-        "The service takes no temperature, so its answers may differ when asked again."
+        "The service does not support temperature, so its answers may differ between runs."
     ]
 
 
@@ -453,9 +453,9 @@ def test_a_service_without_forms_is_told(service: FakeOpenAI) -> None:
     with pytest.raises(ProviderError) as raised:
         completer(service, form=LABELS).complete([ask("a")])
     assert str(raised.value) == (
-        "error[provider/form-refused]: The service does not hold answers to this form\n  "
-        f"at: remote, {service.url}/chat/completions\n  got: status 400, 'response_format "
-        "is not supported'\n  hint: leave this contender out"
+        "error[provider/form-refused]: structured output is not supported by this "
+        f"endpoint\n  at: remote, {service.url}/chat/completions\n  got: status 400, "
+        "'response_format is not supported'\n  hint: remove this contender"
     )
 
 
@@ -495,8 +495,8 @@ def test_a_missing_key_is_told_but_for_this_machine(
         RemoteCompleter(recipe).complete([ask("a")])
     assert str(raised.value) == (
         "error[provider/no-key]: There is no key for far\n  at: evaluation.remote\n  got: "
-        "the environment variable FAKE_KEY is empty\n  hint: export FAKE_KEY=..., or name "
-        "another with key_variable"
+        "environment variable FAKE_KEY is empty\n  hint: export FAKE_KEY=...; or name "
+        "another variable with key_variable"
     )
 
 

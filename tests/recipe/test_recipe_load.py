@@ -206,8 +206,8 @@ def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:
 
 def test_one_wrong_value_reads_as_one_sentence() -> None:
     assert str(refusal(None, "training.minutes=1:30")) == (
-        "error[recipe/wrong-value]: training.minutes has a wrong value\n  at: recipe\n  "
-        "got: '1:30'\n  hint: give a valid number"
+        "error[recipe/wrong-value]: training.minutes invalid value for\n  at: recipe\n  got: "
+        "'1:30'\n  hint: give a valid number"
     )
 
 
@@ -236,9 +236,9 @@ BILLION = "a: &a [x,x]\nb: &b [*a,*a]\n"
             "recipe/not-yaml",
             "object/apply:os.system is not read",
         ),
-        (BILLION, "recipe/not-yaml", "aliases (*name) are not read"),
-        ("[" * 100_000, "recipe/not-yaml", "nothing that can be read (RecursionError)"),
-        ("seed: " + "9" * 5_000, "recipe/not-yaml", "nothing that can be read (ValueError)"),
+        (BILLION, "recipe/not-yaml", "aliases (*name) are not supported"),
+        ("[" * 100_000, "recipe/not-yaml", "unreadable (RecursionError)"),
+        ("seed: " + "9" * 5_000, "recipe/not-yaml", "unreadable (ValueError)"),
         ("model: \0\n", "recipe/not-yaml", "unacceptable character"),
         (b"model: \xff\n", "recipe/not-text", ""),
         ("#" * 1_000_001, "recipe/too-large", ""),

@@ -69,7 +69,7 @@ def test_one_bit_flipped_anywhere_in_any_file_is_named(folder: RunFolder) -> Non
         whole = path.read_bytes()
         for offset in range(len(whole)):
             failpoints.flip_bit(path, offset)
-            assert folder.find_damage() == (f"{name} (not what was written)",), (name, offset)
+            assert folder.find_damage() == (f"{name} (modified)",), (name, offset)
             path.write_bytes(whole)
     assert not folder.find_damage()
 
@@ -80,7 +80,7 @@ def test_a_flipped_score_is_not_read(folder: RunFolder) -> None:
     with pytest.raises(RunError) as caught:
         folder.read_answers("tuned")
     assert (caught.value.code, caught.value.at) == ("run/damaged", str(path))
-    with pytest.raises(RunError, match=r"answers/tuned\.jsonl \(not what was written\)"):
+    with pytest.raises(RunError, match="answers/tuned\\.jsonl \\(modified\\)"):
         folder.check_integrity()
     folder.check_integrity("run.json", "adapter")
 

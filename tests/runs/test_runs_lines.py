@@ -50,7 +50,7 @@ def test_a_cut_at_every_byte_is_named_and_mended(tmp_path: Path) -> None:
             assert cut is None
         else:
             unfinished = size - max([0, *(end for end in ends if end <= size)])
-            assert cut == f"m.jsonl line {kept + 1} is unfinished ({unfinished} bytes)"
+            assert cut == f"m.jsonl line {kept + 1} is incomplete ({unfinished} bytes)"
         append_line(path, line(9))
         assert [record.step for record in read_lines(path, MetricLine).records] == [*range(kept), 9]
 

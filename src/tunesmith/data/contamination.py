@@ -163,7 +163,7 @@ def describe_contamination(leaks: ContaminationReport, train: int) -> list[str]:
     elif leaks.contaminated_test_ids:
         notes.append(
             f"{_format_resembling(len(leaks.contaminated_test_ids))}"
-            f" ({leaks.format_summary(stays_in_training=True)}){'; you allowed it' if set(leaks.count_by_kind()) & set(BLOCKING_KINDS) else ''}."  # noqa: E501
+            f" ({leaks.format_summary(stays_in_training=True)}){'; allowed by data.allow_leaks' if set(leaks.count_by_kind()) & set(BLOCKING_KINDS) else ''}."  # noqa: E501
             " The score on the others is shown beside the full one. For example"
             f" {leaks.format_pairs(stays_in_training=True)}"
         )
@@ -172,9 +172,9 @@ def describe_contamination(leaks: ContaminationReport, train: int) -> list[str]:
 
 def _format_resembling(count: int) -> str:
     return (
-        "1 test example resembles training"
+        "1 test example resembles a train example"
         if count == 1
-        else f"{count:,} test examples resemble training"
+        else f"{count:,} test examples resemble train examples"
     )
 
 
@@ -192,9 +192,7 @@ def _check_allowed(
         if kind in allow or any(leak.kind == kind for leak in refused)
     )
     same_group = {leak.kind for leak in refused} == {"group"}
-    what = (
-        "are of a group that training has too." if same_group else "are in the training data too."
-    )
+    what = "share a group with train examples" if same_group else "also appear in the train data"
     raise GateFailed(
         "leak",
         format_example_count(len(refused), total, what).replace(

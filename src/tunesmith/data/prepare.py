@@ -58,9 +58,7 @@ def prepare_split(
     cannot be prepared unchanged (all are listed together).
     """
     if not examples:
-        raise DataError(
-            "empty-split", f"The {name} split has no examples.", hint="give more examples"
-        )
+        raise DataError("empty-split", f"{name} split has no examples", hint="add examples")
     sequences = build_sequences(name, examples, method)
     conversations = sequences.conversations
     ids: list[np.ndarray] = []
@@ -141,10 +139,10 @@ def _check_lengths(
         worst = max(share for _, share in too_long)
         raise DataError(
             "too-long",
-            f"{len(too_long):,} of {total:,} examples have more than {max_tokens:,} tokens.",
+            f"{len(too_long):,} of {total:,} examples have more than {max_tokens:,} tokens",
             at=f"{name} {name_places([place for place, _ in too_long])}",
-            got=f"up to {worst:.0%} of the answer would be cut",
-            hint="raise max_tokens, or shorten the examples",
+            got=f"up to {worst:.0%} of the answer would be truncated",
+            hint="raise max_tokens; or shorten the examples",
         )
 
 
@@ -189,7 +187,7 @@ def prove_mask(
             if not np.array_equal(tokens_T, one.ids):
                 raise DataError(
                     "mask-differs",
-                    "The prepared tokens are not those of the examples.",
+                    "prepared tokens do not match the examples",
                     at=first[len(shown)].named_place,
                     hint="prepare the data again",
                 )
@@ -210,8 +208,8 @@ def format_mask(proof: MaskProof) -> str:
         for example in proof.examples
     ]
     head = (
-        f"Trained is what stands between {MASK_OPEN} and {MASK_CLOSE}. Every answer ends with"
-        f" {proof.end_of_turn}."
+        f"Text between {MASK_OPEN} and {MASK_CLOSE} is trained on. Every answer ends with "
+        f"{proof.end_of_turn}."
     )
     return "\n\n".join([head, *blocks]) + "\n"
 
@@ -238,7 +236,7 @@ def _check_trained(
         "no-trained-token",
         "have no trained token",
         "every message has weight 0, or the answer is empty",
-        "add an answer, or take the examples out",
+        "add an answer; or remove the examples",
     )
 
 
@@ -280,7 +278,7 @@ def _check_double_bos(
         _find_sequences_at(np.flatnonzero(is_second_N), arrays),
         sequences,
         "second-bos",
-        "have two BOS tokens in a row",
+        "have two consecutive BOS tokens",
         "the chat template and the tokenizer both add one",
         "use the model's own chat template",
     )
@@ -297,7 +295,7 @@ def _raise_for_sequences(
         places = sequences.places(wrong_S.tolist())
         raise DataError(
             slug,
-            f"{len(places):,} of {sequences.example_count:,} examples {what}.",
+            f"{len(places):,} of {sequences.example_count:,} examples {what}",
             at=name_places(places),
             got=got,
             hint=hint,

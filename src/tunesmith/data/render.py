@@ -225,7 +225,7 @@ class Renderer:
         if ranges is None:
             raise RenderError(
                 "control-token-in-text",
-                "the template rewrites a message that spells a control token",
+                "the template rewrites a message that contains a control token",
             )
         return tuple(ranges)
 
@@ -269,12 +269,12 @@ def _describe_difference(i: int, before: str, after: str, whole: str) -> str:
         shared = _count_shared_characters(before, after)
         return (
             f"the prompt of turn {i + 1} has {before[shared:][:MAX_SHOWN_CHARACTERS]!r}, "
-            "where the answered turn has none of it"
+            "which is absent when the turn is answered"
         )
     shared = _count_shared_characters(after, whole)
     return (
-        f"turn {i + 1} is written differently later on, from"
-        f" {after[shared:][:MAX_SHOWN_CHARACTERS]!r} on"
+        f"turn {i + 1} is rendered differently later, from "
+        f"{after[shared:][:MAX_SHOWN_CHARACTERS]!r} on"
     )
 
 

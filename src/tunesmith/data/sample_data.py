@@ -56,8 +56,8 @@ def _build_sample(archive: Path, path: Path) -> None:
             for row in parse_labeled_names(kind, _read_member(members, member))
         ]
     note = (
-        f"names.jsonl is made from the labelled names in {REQUIREMENT} (SHA-256"
-        f" {SHA256}).\n\n{licence}"
+        f"names.jsonl is derived from the labeled names in {REQUIREMENT} (SHA-256 "
+        f"{SHA256}).\n\n{licence}"
     )
     write_atomically(path.with_name("names.LICENCE.txt"), note)
     # The data file last: it exists only together with its license.

@@ -172,11 +172,11 @@ def _hold_out(
     if len(numbers) < len(fractions) + 1:
         raise DataError(
             "too-few",
-            "There are too few different examples to split.",
-            got=f"{len(numbers)} different prompts or groups",
+            "too few distinct examples to split",
+            got=f"{len(numbers)} distinct prompts or groups",
             hint=(
-                f"give at least {len(fractions) + 1}; {len(fractions) * 50} and more give an answer"
-                " that can be trusted"
+                f"provide at least {len(fractions) + 1}; {len(fractions) * 50} or more are "
+                "recommended"
             ),
         )
     allot = _assign_by_label if labels else _assign_by_hash

@@ -44,7 +44,7 @@ class TemplateCoverage:
         its text.
         """
         lost = self.find_lost_parts(example.messages, example.tools, whole, answers)
-        return f"the chat template writes no {', no '.join(lost)}" if lost else None
+        return f"the chat template does not render: {', '.join(lost)}" if lost else None
 
     def drops_name(self, example: Example) -> bool:
         """Whether a message has a name that is not rendered; a tool result has it in its call."""
@@ -153,8 +153,8 @@ class _MarkerFactory:
             # Quotes show the form: \" is JSON inside a string, ' is Python's repr.
             if f'\\"{key}' in text or f"'{key}'" in text:
                 yield (
-                    "arguments of tool calls as JSON (it writes them as text in quotes, or in"
-                    " Python's form)"
+                    "arguments of tool calls as JSON (it renders them as quoted text, or in "
+                    "Python's form)"
                 )
 
     def _new_marker(self, what: str | None, form: str = "qzx{}q") -> str:

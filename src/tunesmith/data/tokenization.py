@@ -21,27 +21,27 @@ BATCH_SIZE = 1024
 """Examples rendered and encoded per batch: enough for the tokenizer's threads, small in memory."""
 
 RENDER_ERROR_MESSAGES: dict[str, tuple[str, str]] = {
-    "no-answer": ("have nothing to learn from", "add the answers, or take the examples out"),
+    "no-answer": ("have no answer to train on", "add the answers; or remove the examples"),
     "empty-answer": (
-        "have an earlier answer that is empty, of which only the end of the turn would be learned",
-        "give these turns weight 0, or take them out",
+        "have an empty earlier answer, of which only the end of turn would be trained",
+        "give these turns weight 0; or remove them",
     ),
     "template-refused": (
-        "are refused by the model's chat template",
-        "change the conversation to what the template takes, or choose another model",
+        "are rejected by the chat template",
+        "change the conversation; or choose another model",
     ),
     "template-drops": (
-        "carry what the model's chat template does not write, so it would not be learned",
-        "choose a model whose chat template writes it, or take it out of the data",
+        "have content that the chat template does not render, so it would not be trained on",
+        "choose a model whose chat template renders it; or remove it from the data",
     ),
     "template-not-prefix-preserving": (
         (
-            "are rewritten by the chat template as the conversation goes on, so what is trained is"
-            " not what will be seen"
+            "are rewritten by the chat template in later turns, so the trained text differs "
+            "from the text at inference"
         ),
         (
-            "train the last answer only (weight 0 on the earlier ones), keep one answer per"
-            " example, or choose another model"
+            "train only the last answer (weight 0 on the earlier ones); or keep one answer "
+            "per example; or choose another model"
         ),
     ),
     "end-of-turn-not-trained": (
@@ -49,11 +49,11 @@ RENDER_ERROR_MESSAGES: dict[str, tuple[str, str]] = {
         "choose a model whose chat template ends every answer with the end-of-turn token",
     ),
     "control-token-in-text": (
-        "spell a control token where it cannot be told from the real one",
-        "take it out of the text",
+        "contain a control token where it cannot be distinguished from the real one",
+        "remove it from the text",
     ),
     "token-across-border": (
-        "have a token that lies across the border between prompt and answer",
+        "have a token that spans the border between prompt and answer",
         "begin the answers with a letter or digit, not with spaces",
     ),
 }
@@ -63,10 +63,13 @@ RENDER_ERROR_MESSAGES: dict[str, tuple[str, str]] = {
 def describe_missing_embeddings(ids: Iterable[int]) -> tuple[str, str]:
     """(what is wrong, what to do) for examples with these ids, as in `RENDER_ERROR_MESSAGES`."""
     some = truncate_list(sorted(ids))
-    what = f"have tokens that the model has no row for (ids {some})"
+    what = f"have tokens without an embedding row in the model (ids {some})"
     return (
         what,
-        "take the tokenizer that belongs to these weights, or take what spells these tokens out",
+        (
+            "use the tokenizer that belongs to these weights; or remove the text that produces "
+            "these tokens"
+        ),
     )
 
 
@@ -114,7 +117,7 @@ def _tokenize_batch(
         if tokenizer.decode(whole.ids) != tokenizer.decode(encoded[i].ids):
             rejected.append(
                 RejectedExample(
-                    "token-across-border", batch[i].place, "cutting there changes the text"
+                    "token-across-border", batch[i].place, "tokenizing in parts changes the text"
                 )
             )
     return encoded
@@ -217,7 +220,7 @@ def raise_rejected(rejected: Sequence[RejectedExample], total: int, name: str) -
     own = [refusal for refusal in rejected if refusal.slug == slug]
     what, do = RENDER_ERROR_MESSAGES[slug]
     others = (
-        f"; {len(rejected) - len(own):,} more are refused for other reasons"
+        f"; {len(rejected) - len(own):,} more are rejected for other reasons"
         if len(own) < len(rejected)
         else ""
     )

@@ -53,7 +53,7 @@ def find_mismatch(examples: Sequence[Example], method: Method) -> MethodMismatch
             examples,
             lambda e: e.is_desirable is False,
             "unwanted-answers",
-            f"are rated as unwanted, and {method} would imitate them",
+            f"are rated as undesirable, and {method} would imitate them",
             f"set method={name_methods('ratings')}, or take them out",
         )
     if data == "ratings":
@@ -62,15 +62,15 @@ def find_mismatch(examples: Sequence[Example], method: Method) -> MethodMismatch
             lambda e: not e.rejected and e.is_desirable is None,
             "not-rated",
             f"have neither a rating nor a rejected answer, and {method} needs one of them",
-            'give a column "label" with true and false, or "chosen" and "rejected", or set'
-            " method=sft",
+            'add a column "label" with true and false, or "chosen" and "rejected"; or set '
+            "method=sft",
         )
     return _collect_mismatch(
         examples,
         lambda e: not e.rejected,
         "not-pairs",
         f"have no rejected answer, and {method} learns from pairs",
-        'give columns "chosen" and "rejected", or set method=sft',
+        'add columns "chosen" and "rejected"; or set method=sft',
     )
 
 
@@ -91,7 +91,7 @@ def check_method_fit(name: str, examples: Sequence[Example], method: Method) -> 
         wrong = [examples[i].place for i in misfit.positions]
         raise DataError(
             misfit.slug,
-            f"{len(wrong):,} of {len(examples):,} examples {misfit.description}.",
+            f"{len(wrong):,} of {len(examples):,} examples {misfit.description}",
             at=f"{name} {name_places(wrong)}",
             got=_count_kinds(examples),
             hint=misfit.hint,

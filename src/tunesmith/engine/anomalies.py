@@ -38,4 +38,4 @@ def describe_loss_spike(loss: float, progress: TrainingProgress) -> str | None:
     # The mean was updated first, but the spike is compared with the one before it.
     if loss <= SPIKE_FACTOR * max(usual, SPIKE_FLOOR_NATS):
         return None
-    return f"the loss {loss:.4g} is {loss / max(usual, SPIKE_FLOOR_NATS):,.0f} times the usual"
+    return f"loss {loss:.4g} is {loss / max(usual, SPIKE_FLOOR_NATS):,.0f} times its running mean"

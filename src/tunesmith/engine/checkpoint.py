@@ -151,10 +151,10 @@ class Checkpoints:
         if passed_over:
             raise RunError(
                 "no-good-checkpoint",
-                "Every checkpoint of this run is damaged.",
+                "every checkpoint of this run is damaged",
                 at=str(self.folder),
                 got="; ".join(passed_over),
-                hint="restore one from a copy, or remove the folder to begin anew",
+                hint="restore one from a backup; or remove the folder to start over",
             )
         return None
 
@@ -181,7 +181,10 @@ class Checkpoints:
         free = shutil.disk_usage(place).free
         if need > free:
             raise DiskFull(
-                str(self.folder), need, free, "make room, or choose another disk with --out"
+                str(self.folder),
+                need,
+                free,
+                "free up disk space; or choose another disk with --out",
             )
 
     def _list_checkpoints(self) -> list[tuple[int, Path]]:
@@ -207,14 +210,17 @@ class Checkpoints:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             need, free = estimate_bytes(groups), shutil.disk_usage(self.folder.parent).free
             return DiskFull(
-                str(self.folder), need, free, "make room, then go on from the checkpoint before it"
+                str(self.folder),
+                need,
+                free,
+                "free up disk space, then resume from the previous checkpoint",
             )
         return TrainingError(
             "checkpoint-unwritable",
-            "A checkpoint cannot be written; those before it are whole.",
+            "cannot write the checkpoint; earlier checkpoints are intact",
             at=str(error.filename or self.folder),
             got=error.strerror or str(error),
-            hint="mend that, then go on",
+            hint="fix the cause, then resume",
         )
 
 
@@ -307,7 +313,7 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, T
     if extra := sorted(
         {path.name for path in folder.iterdir()} - manifest.files.keys() - {MANIFEST_FILE}
     ):
-        raise DamagedCheckpoint(f"{folder.name}/{truncate_list(extra)} does not belong there")
+        raise DamagedCheckpoint(f"{folder.name}/{truncate_list(extra)} does not belong to it")
     groups = {
         Path(name).stem: _read_tensors(folder / name, file) for name, file in manifest.files.items()
     }
@@ -326,13 +332,13 @@ def _read_manifest(path: Path) -> _Manifest:
     except FileNotFoundError:
         raise DamagedCheckpoint(f"{where} is missing") from None
     except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError):
-        raise DamagedCheckpoint(f"{where} is not what was written") from None
+        raise DamagedCheckpoint(f"{where} was modified") from None
     # Serialized again and compared as bytes: detects any change that JSON parsing would forgive.
     # The name pattern keeps a manipulated manifest from naming files outside of the folder.
     if raw != manifest.to_signed_json() or any(
         not _FILE_PATTERN.fullmatch(name) for name in manifest.files
     ):
-        raise DamagedCheckpoint(f"{where} is not what was written")
+        raise DamagedCheckpoint(f"{where} was modified")
     return manifest
 
 
@@ -344,7 +350,7 @@ def _read_tensors(path: Path, expected: _FileEntry) -> dict[str, Tensor]:
         raise DamagedCheckpoint(f"{where} has {size:,} bytes instead of {expected.bytes:,}")
     try:
         if compute_sha256(path) != expected.sha256:
-            raise DamagedCheckpoint(f"{where} is not what was written (its SHA-256 differs)")
+            raise DamagedCheckpoint(f"{where} was modified (its SHA-256 differs)")
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise DamagedCheckpoint(f"{where} cannot be read ({error})") from None
@@ -352,7 +358,7 @@ def _read_tensors(path: Path, expected: _FileEntry) -> dict[str, Tensor]:
         not all(tensor.dtype in DTYPE_NAMES for tensor in tensors.values())
         or _describe_tensors(tensors) != expected.tensors
     ):
-        raise DamagedCheckpoint(f"{where} holds other tensors than were written")
+        raise DamagedCheckpoint(f"{where} contains other tensors than were written")
     return tensors
 
 

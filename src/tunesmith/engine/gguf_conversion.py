@@ -36,10 +36,10 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
     except (OSError, ValueError, KeyError, NotImplementedError) as error:
         raise ModelError(
             "gguf-unreadable",
-            "This GGUF file cannot be read.",
+            "cannot read the GGUF file",
             at=str(gguf),
             got=next(iter(str(error).splitlines()), type(error).__name__),
-            hint="fetch the file again, or use a model in safetensors",
+            hint="download the file again; or use a model in safetensors format",
         ) from None
 
 

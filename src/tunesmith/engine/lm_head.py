@@ -83,8 +83,7 @@ def check_causal(model: PreTrainedModel) -> None:
         if not _is_near(begin_TD, whole_TD[:PROBE_PREFIX_TOKENS]):
             raise ModelError(
                 "not-causal",
-                "In this model a token sees those that come after it, so it cannot be trained to"
-                " predict.",
+                "model is not causal, so it cannot be trained for next-token prediction",
                 at=type(model).__name__,
                 got=f"model_type {model.config.model_type}",
                 hint="choose a decoder-only text model",
@@ -97,11 +96,11 @@ def check_causal(model: PreTrainedModel) -> None:
     if not _is_near(last_TD, whole_TD[-1:]):
         raise ModelError(
             "no-answers",
-            "This architecture answers in a way that is not supported.",
+            "generation is not supported for this architecture",
             at=type(model).__name__,
             got=(
-                f"model_type {model.config.model_type}; read token by token it is another model"
-                " than read at once"
+                f"model_type {model.config.model_type}; token-by-token outputs differ from "
+                "those of a full forward pass"
             ),
             hint="choose a model with plain attention (docs/guide/models.md lists families)",
         )
@@ -133,7 +132,7 @@ def check_head(model: PreTrainedModel) -> None:
     if not torch.allclose(own_TV, models_TV, rtol=1e-2, atol=1e-2 * float(models_TV.abs().max())):
         raise ModelError(
             "unknown-head",
-            "This architecture changes its logits in a way that is not supported.",
+            "unsupported output head for this architecture",
             at=type(model).__name__,
             hint="use another model",
         )

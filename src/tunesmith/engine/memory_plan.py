@@ -157,10 +157,10 @@ def find_plan(request: MemoryRequest, trial: MemoryTrial, budget_bytes: int) -> 
     if saving.tokens < longest and plain.tokens < longest:
         raise TrainingError(
             "out-of-memory",
-            "The longest example does not fit into memory.",
+            "longest example does not fit into memory",
             got=(
-                f"{longest:,} tokens of it are needed; about {max(plain.tokens, saving.tokens):,}"
-                f" fit into {max(budget_bytes, 0) / 1e9:,.1f} GB"
+                f"it needs {longest:,} tokens; about {max(plain.tokens, saving.tokens):,} "
+                f"fit into {max(budget_bytes, 0) / 1000000000.0:,.1f} GB"
             ),
             hint=(
                 "lower data.max_length, raise training.memory_gb if it is set, or use a smaller"

@@ -130,10 +130,10 @@ def _check_weights(report: Mapping[str, Any], model: PreTrainedModel, folder: Pa
     if report["missing_keys"]:  # transformers fills them with random numbers
         raise ModelError(
             "missing-weights",
-            "This model folder lacks weights.",
+            "model folder lacks weights",
             at=str(folder),
             got=f"no {truncate_list(sorted(report['missing_keys']))}",
-            hint="fetch or save the model again",
+            hint="download or save the model again",
         )
     buffers = {name for name, _ in model.named_buffers()}
     unread = sorted(
@@ -144,13 +144,10 @@ def _check_weights(report: Mapping[str, Any], model: PreTrainedModel, folder: Pa
     if unread:
         raise ModelError(
             "unread-weights",
-            "The folder holds weights that this architecture does not read.",
+            "folder contains weights that this architecture does not use",
             at=str(folder),
             got=f"{truncate_list(unread)}; model_type {model.config.model_type}",
-            hint=(
-                "check that config.json is the one of these weights; fetch the folder again from"
-                " its source"
-            ),
+            hint=("check that config.json belongs to these weights; or download the folder again"),
         )
 
 

@@ -121,7 +121,7 @@ def read_model_config(folder: Path) -> dict[str, Any]:
     if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
         raise _build_load_error(
             folder,
-            f"model_type {str(kind)[:40]!r}, which this version of transformers does not know",
+            f"model_type {str(kind)[:40]!r}, unknown to this version of transformers",
         )
     return _select_declared(settings, CONFIG_MAPPING[kind])
 
@@ -129,10 +129,10 @@ def read_model_config(folder: Path) -> dict[str, Any]:
 def _build_load_error(folder: Path, got: str) -> ModelError:
     return ModelError(
         "unloadable",
-        "This folder cannot be loaded as a causal language model.",
+        "folder cannot be loaded as a causal language model",
         at=str(folder),
         got=got,
-        hint="give a folder with config.json and *.safetensors of a text model",
+        hint="pass a folder with config.json and *.safetensors of a text model",
     )
 
 
@@ -191,7 +191,7 @@ def choose_attention(config: PreTrainedConfig) -> AttentionImplementation:
     if config.is_encoder_decoder or type(config).is_encoder_decoder or kind is None:
         raise ModelError(
             "not-causal",
-            "This is not a causal language model, and only those are tuned and asked.",
+            "not a causal language model",
             at=config.name_or_path or "",
             got=f"model_type {config.model_type}",
             hint="choose a decoder-only text model",
@@ -199,13 +199,13 @@ def choose_attention(config: PreTrainedConfig) -> AttentionImplementation:
     if config.model_type == "falcon" and config.alibi:
         raise ModelError(
             "unsure-attention",
-            "What this model computes is not certain.",
+            "outputs of this model are ambiguous",
             at=config.name_or_path or "",
             got=(
-                "Falcon with ALiBi, for which the two implementations of attention in transformers"
-                " differ"
+                "Falcon with ALiBi, for which the two attention implementations of "
+                "transformers differ"
             ),
-            hint="choose a model with rotary positions",
+            hint="choose a model with rotary position embeddings",
         )
     kind = kind[0] if isinstance(kind, tuple) else kind
     return "sdpa" if kind._supports_sdpa else "eager"
@@ -230,13 +230,13 @@ def check_sizes(view: Path) -> AttentionImplementation:
     if weights > 2 * stored + SIZE_SLACK or buffers > max(stored, MAX_BUFFER_ELEMENTS):
         raise ModelError(
             "wrong-size",
-            "The model's settings do not fit its weights.",
+            "model settings do not match the weights",
             at=str(view),
             got=(
-                f"the settings ask for {weights:,} weights and {buffers:,} other numbers, the files"
-                f" hold {stored:,}"
+                f"settings require {weights:,} weights and {buffers:,} other numbers, files "
+                f"contain {stored:,}"
             ),
-            hint="fetch the folder again from its source",
+            hint="download the folder again",
         )
     return attention
 

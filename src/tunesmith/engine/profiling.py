@@ -292,10 +292,10 @@ def _count_layers_and_parameters(folder: str | Path) -> tuple[int, int]:
 def _build_slice_error(folder: str | Path, error: BaseException) -> ModelError:
     return ModelError(
         "no-slice",
-        "The first layers of this model cannot be built to measure them.",
+        "first layers of the model cannot be built for profiling",
         at=str(folder),
         got=" ".join(str(error).split())[:300] or type(error).__name__,
-        hint="estimate with --measure",
+        hint="run estimate with --measure",
     )
 
 

@@ -176,7 +176,7 @@ class Trainer:
         # undisturbed run.
         self.progress.step += 1
         self.on_line(
-            self._build_metric_line("skipped", None, warning=f"left out: {error.got} ({error.at})")
+            self._build_metric_line("skipped", None, warning=f"skipped: {error.got} ({error.at})")
         )
 
     def _fit_validation(self, score: ScoreFunction | None) -> None:

@@ -139,10 +139,10 @@ class TrainerState:
         if odd:
             raise RunError(
                 "checkpoint-misfit",
-                "This checkpoint is not of this training.",
+                "checkpoint does not match this run",
                 at=f"step {state['progress']['step']}",
                 got=f"{len(odd):,} tensors differ, first {odd[0]!r}",
-                hint="go on with its own recipe and model",
+                hint="resume with the original recipe and model",
             )
 
 

@@ -69,10 +69,7 @@ class TrainingStep:
     def no_sharing_message(self) -> str | None:
         """Why prefixes are not shared, for the user; None where they are."""
         why = self.no_forest_reason
-        return why and (
-            "what examples have in common at their beginning is computed for each of "
-            f"them, because {why}"
-        )
+        return why and (f"prefix sharing is disabled because {why}")
 
     def set_plan(self, plan: MemoryPlan) -> None:
         """Use this plan from now on, for micro-batch sizes and for activation checkpointing."""
@@ -170,9 +167,9 @@ class TrainingStep:
             )
             raise TrainingError(
                 "out-of-memory",
-                "Memory ran out with a single example at once.",
+                "out of memory with a micro-batch of one example",
                 at=where,
-                got=f"the longest example there has {longest:,} tokens",
+                got=f"its longest example has {longest:,} tokens",
                 hint="lower data.max_length, or use a smaller model",
             ) from None
         self.set_plan(self.plan.replace(max_examples=most // 2))
@@ -320,8 +317,8 @@ def _build_non_finite_error(
 ) -> TrainingError:
     return TrainingError(
         f"{what}-not-finite",
-        f"The {what} is not finite; the step was not applied.",
-        at=f"step {step}, train examples number {truncate_list(examples, 8)}",
+        f"non-finite {what} (NaN or infinity); the step was not applied",
+        at=f"step {step}, train examples {truncate_list(examples, 8)}",
         got=f"{'norm' if what == 'gradient' else what} {got}",
         hint="lower training.learning_rate, or set training.dtype to float32",
     )

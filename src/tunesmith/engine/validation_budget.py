@@ -26,8 +26,9 @@ TRIAL_SHARE = 1 / 3
 
 
 CUT_NOTICE = (
-    "a validation pass was cut short: it would have taken validation past a fifth of the time; the"
-    " best weights so far are taken, or the last ones where no pass was made"
+    "a validation pass was stopped early because validation would have exceeded a "
+    "fifth of the time budget; the best checkpoint so far is used, or the last "
+    "weights if there was no validation"
 )
 
 
@@ -121,11 +122,11 @@ def describe_thinning(progress: TrainingProgress, planned: int, examples: int) -
         f"{progress.planned_validations:,} validation"
         f" pass{'es' * (progress.planned_validations != 1)} after step 0"
     )
-    parts = [f"{count} in place of {planned:,}"] if fewer_passes else []
+    parts = [f"{count} instead of {planned:,}"] if fewer_passes else []
     if fewer_examples:
         parts.append(f"{progress.validation_examples:,} of {examples:,} validation examples")
     return (
-        f"{', on '.join(parts)}: otherwise validation would take more than a fifth of the "
+        f"{', on '.join(parts)}: otherwise validation would exceed a fifth of the "
         f"{progress.budget_seconds:,.0f} s"
     )
 
@@ -133,6 +134,6 @@ def describe_thinning(progress: TrainingProgress, planned: int, examples: int) -
 def describe_unvalidated(progress: TrainingProgress) -> str:
     """The sentence that there is no validation pass, with the reason."""
     return (
-        "no validation pass is made: two passes over a single example would take more than a fifth"
-        f" of the {progress.budget_seconds or 0.0:,.0f} s; the weights of the last step are taken"
+        "no validation: two passes over a single example would exceed a fifth of the "
+        f"{progress.budget_seconds or 0.0:,.0f} s; the weights of the last step are used"
     )

@@ -43,7 +43,7 @@ def read_adapter_settings(folder: Path) -> dict[str, Any]:
     if settings is None:
         raise ModelError(
             "no-adapter",
-            "This folder holds no adapter.",
+            "folder contains no adapter",
             at=str(folder),
             got=f"no {ADAPTER_SETTINGS}",
             hint="check the path",
@@ -74,7 +74,7 @@ def build_unsupported_error(folder: Path, got: str) -> ModelError:
     """The error for an adapter with settings that our layers do not implement."""
     return ModelError(
         "adapter-unsupported",
-        "This adapter is of a kind that cannot be applied exactly.",
+        "unsupported adapter type",
         at=str(folder),
         got=got,
         hint="use a LoRA or DoRA adapter on linear layers",

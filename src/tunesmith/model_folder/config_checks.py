@@ -70,12 +70,12 @@ def check_config_keys(config: Mapping[str, Any], path: Path) -> None:
         if is_unusual or (key in LOADING_KEYS and value):
             raise ModelError(
                 "steers-loading",
-                "The model's settings select how it is loaded, which is not for a model to say.",
+                "config.json selects how the model is loaded, which is not allowed",
                 at=str(path),
                 got=f"{key}: {str(value)[:80]}",
                 hint=(
-                    "take this key out of config.json if the model works without it, or choose"
-                    " another model"
+                    "remove this key from config.json if the model works without it; or "
+                    "choose another model"
                 ),
             )
 
@@ -90,10 +90,10 @@ def _reject_custom_code(key: str, value: Any, path: Path) -> None:
     if key in CUSTOM_CODE_KEYS and value:
         raise ModelError(
             "needs-own-code",
-            "This model runs only with Python code from its own folder, which is never run.",
+            "model requires Python code from its folder (trust_remote_code), which is never run",
             at=str(path),
             got=key,
-            hint="choose a model of an architecture that transformers knows by itself",
+            hint="choose a model whose architecture is built into transformers",
         )
 
 
@@ -101,7 +101,7 @@ def build_quantized_error(path: Path, got: str) -> ModelError:
     """The error for weights stored in a quantized form, which nothing here computes with."""
     return ModelError(
         "quantized",
-        "The model's weights are stored quantized, and such weights are not read.",
+        "quantized weights are not supported",
         at=str(path),
         got=got,
         hint=(
@@ -116,10 +116,10 @@ def _walk_keys(value: Any, path: Path, depth: int = 0) -> Iterator[tuple[str, An
     if depth > MAX_DEPTH:
         raise ModelError(
             "broken-settings",
-            "The model's settings are nested too deeply.",
+            "model settings are nested too deeply",
             at=str(path),
             got=f"more than {MAX_DEPTH} levels",
-            hint="fetch the file again from its source",
+            hint="download the file again",
         )
     if isinstance(value, Mapping):
         for key, inner in value.items():
@@ -148,5 +148,5 @@ def _describe_quantization(value: Any) -> str:
     bits = value.get("bits") or (
         8 if value.get("load_in_8bit") else 4 if value.get("load_in_4bit") else None
     )
-    method = str(value.get("quant_method") or value.get("quant_type") or "of an unknown kind")[:40]
+    method = str(value.get("quant_method") or value.get("quant_type") or "of an unknown type")[:40]
     return f"{method}, {bits} bits" if bits else method

@@ -51,18 +51,18 @@ _IDS: ValueRule = (
     lambda value: _is_token_id(value) or _is_token_id_list(value),
 )
 _ID_LIST: ValueRule = ("a list of token ids", _is_token_id_list)
-_COUNT: ValueRule = ("a whole number of 0 or more", _is_whole)
-_AT_LEAST_1: ValueRule = ("a whole number of 1 or more", lambda value: _is_whole(value, 1))
+_COUNT: ValueRule = ("an integer >= 0", _is_whole)
+_AT_LEAST_1: ValueRule = ("an integer >= 1", lambda value: _is_whole(value, 1))
 _FRACTION: ValueRule = ("a number from 0 to 1", lambda value: _is_number(value, 0, 1))
 # The smallest positive float as the minimum turns "at least" into "above 0".
-_POSITIVE: ValueRule = ("a number above 0", lambda value: _is_number(value, math.nextafter(0, 1)))
+_POSITIVE: ValueRule = ("a number > 0", lambda value: _is_number(value, math.nextafter(0, 1)))
 _ANY_NUMBER: ValueRule = (
     "a number",
     lambda value: _is_number(value, -math.inf) and value > -math.inf,
 )
 _SWITCH: ValueRule = ("true or false", lambda value: isinstance(value, bool))
 _TEXTS: ValueRule = (
-    "a text or a list of texts",
+    "a string or a list of strings",
     lambda value: isinstance(value, str) or _is_list(value, lambda one: isinstance(one, str)),
 )
 TOKEN_RULES: dict[str, ValueRule] = {
@@ -79,8 +79,8 @@ GENERATION_RULES: dict[str, ValueRule] = {
     "begin_suppress_tokens": _ID_LIST,
     "bad_words_ids": ("a list of lists of token ids", _is_token_id_lists),
     "do_sample": _SWITCH,
-    "temperature": ("a number of 0 or more", lambda value: _is_number(value, 0)),
-    "top_k": ("a whole number", lambda value: _is_whole(value, -1)),
+    "temperature": ("a number >= 0", lambda value: _is_number(value, 0)),
+    "top_k": ("an integer", lambda value: _is_whole(value, -1)),
     "top_p": _FRACTION,
     "min_p": _FRACTION,
     "typical_p": _FRACTION,
@@ -115,8 +115,8 @@ def check_generation_settings(
         if value is not None and not is_one(value):
             raise ModelError(
                 "bad-generation-setting",
-                "A setting that changes the model's answers has a value that it cannot have.",
+                "generation setting has an invalid value",
                 at=str(path),
-                got=f"{key}: {str(value)[:80]}, where {expected} belongs",
-                hint="fetch the file again from its source, or set what the model's makers say",
+                got=f"{key}: {str(value)[:80]} (expected {expected})",
+                hint="download the file again; or set the value that the model's authors document",
             )

@@ -83,18 +83,18 @@ def list_weight_files(folder: Path) -> list[Path]:
     if outside:
         raise ModelError(
             "broken-index",
-            "The index of the weights names what is no weight file of this folder.",
+            "weight index names files that are not weight files of this folder",
             at=str(index),
             got=truncate_list([repr(name[:80]) for name in outside]),
-            hint="fetch the folder again from its source",
+            hint="download the folder again",
         )
     if missing or not named:
         raise ModelError(
             "missing-weights",
-            "Some of the model's weight files are missing.",
+            "weight files are missing",
             at=str(index),
             got=f"no {truncate_list(missing)}" if missing else "an index without weight_map",
-            hint="fetch the missing files",
+            hint="download the missing files",
         )
     return [folder / name for name in named]
 
@@ -120,25 +120,22 @@ def _build_no_weights_error(folder: Path) -> ModelError:
     if pickled:
         return ModelError(
             "pickled-weights",
-            "The weights are pickled: opening them would run whatever program they carry.",
+            "pickled weights are not loaded for security reasons",
             at=str(folder),
             got=truncate_list(pickled),
-            hint=(
-                "take the safetensors version of the model, or let whoever made it convert it;"
-                " pickles are never opened"
-            ),
+            hint=("use the safetensors version of the model"),
         )
     others = [name for name in names if name.endswith(".safetensors")]
     return ModelError(
         "not-a-model",
-        "This folder holds no weights.",
+        "folder contains no weights",
         at=str(folder),
         got=(
             f"neither {SINGLE_WEIGHTS_FILE} nor an index, only {truncate_list(others)}"
             if others
             else "no .safetensors file"
         ),
-        hint="give the folder that holds config.json, the safetensors files and tokenizer.json",
+        hint="pass the folder that contains config.json, the safetensors files and tokenizer.json",
     )
 
 
@@ -155,7 +152,7 @@ def build_unreadable_error(folder: Path, error: OSError) -> ModelError:
     """The error for a folder or file that the operating system does not let us read."""
     return ModelError(
         "unreadable",
-        "The model folder cannot be read.",
+        "cannot read the model folder",
         at=str(error.filename or folder),
         got=error.strerror or str(error),
         hint="check the path and its permissions",

@@ -49,15 +49,15 @@ def parse_settings(raw: bytes, path: Path) -> dict[str, Any]:
         if b"\\u" in raw:
             json.dumps(content, ensure_ascii=False).encode("utf-8")
     except RecursionError:
-        raise build_broken_settings_error(path, "brackets that are nested too deeply") from None
+        raise build_broken_settings_error(path, "nested too deeply") from None
     except UnicodeDecodeError as error:
         raise build_broken_settings_error(path, f"byte {error.start} is not UTF-8") from None
     except UnicodeEncodeError:
-        raise build_broken_settings_error(path, "half a surrogate pair") from None
+        raise build_broken_settings_error(path, "a lone surrogate") from None
     except ValueError as error:
         raise build_broken_settings_error(path, str(error)[:200]) from None
     if not isinstance(content, dict):
-        raise build_broken_settings_error(path, f"{type(content).__name__} in place of an object")
+        raise build_broken_settings_error(path, f"{type(content).__name__} instead of an object")
     return content
 
 
@@ -65,10 +65,10 @@ def build_broken_settings_error(path: Path, got: str) -> ModelError:
     """The error for a settings file that is not one well-formed JSON object."""
     return ModelError(
         "broken-settings",
-        "A model's settings file is not a JSON object.",
+        "model settings file is not a JSON object",
         at=str(path),
         got=got,
-        hint="fetch it again from its source",
+        hint="download the file again",
     )
 
 
@@ -76,7 +76,7 @@ def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f"the key {key[:80]!r} stands twice in one object")
+            raise ValueError(f"duplicate key {key[:80]!r} in one object")
         found[key] = value
     return found
 

@@ -51,7 +51,7 @@ def read_chat_templates(
         found = "neither chat_template.jinja nor chat_template in tokenizer_config.json"
         raise ModelError(
             "no-chat-template",
-            "The model folder has no chat template, so nobody knows how it wants to be asked.",
+            "model has no chat template",
             at=str(folder),
             got=(
                 f"templates named {', '.join(sorted(named))}, none named default"
@@ -59,8 +59,8 @@ def read_chat_templates(
                 else found
             ),
             hint=(
-                "take the instruct (chat) variant of the model, or put its chat_template.jinja into"
-                " the folder"
+                "use the instruct (chat) variant of the model; or add its "
+                "chat_template.jinja to the folder"
             ),
         )
     return ChatTemplates(default, default if tool_use is None else tool_use, str(origin))
@@ -91,10 +91,10 @@ def _read_config_templates(value: Any, origin: Path) -> dict[str, str]:
         return named
     raise ModelError(
         "broken-settings",
-        "The model's chat template is neither a text nor a list of named texts.",
+        "chat template is neither a string nor a list of named strings",
         at=str(origin),
         got=f"chat_template is {str(value)[:80]!r}",
-        hint="fetch the file again from its source",
+        hint="download the file again",
     )
 
 
@@ -106,8 +106,8 @@ def _read_template(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise ModelError(
             "bad-template",
-            "The model's chat template is not UTF-8 text.",
+            "chat template is not UTF-8",
             at=str(path),
             got=f"byte {error.start} cannot be decoded",
-            hint="save it as UTF-8, or fetch it again from its source",
+            hint="save it as UTF-8; or download the file again",
         ) from None

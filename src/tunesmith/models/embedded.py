@@ -89,9 +89,9 @@ def resolve_embedded_model(name: str, convert_gguf: GgufConverter | None) -> Mod
         if convert_gguf is None:
             raise ModelError(
                 "not-fetched",
-                f"{name} is not on this machine yet.",
+                f"{name} is not downloaded yet",
                 at=str(folder),
-                hint="run `tunesmith models --fetch` once, with a network",
+                hint="run `tunesmith models --fetch` once with network access",
             )
         _build_folder(
             model,
@@ -140,10 +140,11 @@ def _verify_files(folder: Path, files: dict[str, str]) -> None:
     if changed:
         raise ModelError(
             "changed",
-            "Files of the embedded model are not what they were when it was made.",
+            "files of the embedded model have changed since it was built",
             at=str(folder),
             got=", ".join(changed),
-            hint="delete this folder and repeat; it is fetched and made again",
+            hint="delete this folder and run the command again; the model is downloaded and "
+            "built again",
         )
 
 

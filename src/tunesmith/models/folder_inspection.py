@@ -87,10 +87,10 @@ def inspect_adapter_folder(folder: Path) -> tuple[dict[str, str], dict[str, Any]
             list_weight_files(folder)  # raises a more precise error when other weights are here
             raise ModelError(
                 "not-a-model",
-                "This folder holds no adapter weights.",
+                "folder contains no adapter weights",
                 at=str(folder),
                 got=f"no {ADAPTER_WEIGHTS}",
-                hint="save the adapter again in PEFT's format",
+                hint="save the adapter again in the PEFT format",
             )
         _check_dtypes(folder, read_header(weights))
         settings = read_adapter_settings(folder)
@@ -116,10 +116,10 @@ def _check_generation(folder: Path) -> None:
 def _build_no_settings_error(path: Path) -> ModelError:
     return ModelError(
         "not-a-model",
-        "A model's settings file is missing.",
+        "model settings file is missing",
         at=str(path),
         got="no such file",
-        hint="give the folder that holds config.json, the safetensors files and tokenizer.json",
+        hint="pass the folder that contains config.json, the safetensors files and tokenizer.json",
     )
 
 
@@ -136,7 +136,7 @@ def _merge_headers(
         for name, tensor in header.items():
             if name in places:
                 raise _build_index_error(
-                    folder, f"tensor {name!r} stands in {places[name]} and in {file}"
+                    folder, f"tensor {name!r} is in both {places[name]} and {file}"
                 )
             tensors[name], places[name] = tensor, file
     index = read_weight_index(folder)
@@ -145,16 +145,14 @@ def _merge_headers(
         wrong = sorted(
             name for name in index.keys() | places.keys() if index.get(name) != places.get(name)
         )
-        raise _build_index_error(
-            folder, f"the index and the files differ about {truncate_list(wrong)}"
-        )
+        raise _build_index_error(folder, f"index and files disagree about {truncate_list(wrong)}")
     if not tensors:
         raise ModelError(
             "not-a-model",
-            "The weight files hold no tensors.",
+            "weight files contain no tensors",
             at=str(folder),
             got=", ".join(headers),
-            hint="fetch the folder again from its source",
+            hint="download the folder again",
         )
     return tensors
 
@@ -162,10 +160,10 @@ def _merge_headers(
 def _build_index_error(folder: Path, got: str) -> ModelError:
     return ModelError(
         "broken-index",
-        "The model's weight files do not belong together.",
+        "weight files and index do not match",
         at=str(folder),
         got=got[:300],
-        hint="fetch the folder again from its source",
+        hint="download the folder again",
     )
 
 
@@ -243,7 +241,7 @@ def _check_counts(path: Path, settings: Mapping[str, Any], counts: tuple[int, in
         is_count = COUNT_KEY.fullmatch(key) or LAYER_COUNT_KEY.fullmatch(key)
         if not is_count or count is None or isinstance(count, list | dict | bool | str):
             continue
-        least, most, there = 0, MAX_COUNT, f"at most {MAX_COUNT:,} of that kind"
+        least, most, there = 0, MAX_COUNT, f"at most {MAX_COUNT:,}"
         if LAYER_COUNT_KEY.fullmatch(key):
             least, most, there = 1, layers, f"{layers:,} layers"
         # Where the names of the tensors show no experts, only MAX_COUNT limits the number.
@@ -256,8 +254,8 @@ def _check_counts(path: Path, settings: Mapping[str, Any], counts: tuple[int, in
 def _build_size_error(path: Path, got: str, in_weights: str) -> ModelError:
     return ModelError(
         "wrong-size",
-        "The model's settings do not fit its weights.",
+        "model settings do not match the weights",
         at=str(path),
-        got=f"{got}, with {in_weights} in the weights",
-        hint="fetch the folder again from its source",
+        got=f"{got}, but the weights have {in_weights}",
+        hint="download the folder again",
     )

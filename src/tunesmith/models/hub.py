@@ -34,33 +34,33 @@ def fetch_from_hub(name: str, revision: str | None) -> Path:
     except GatedRepoError:
         raise ModelError(
             "gated",
-            "The makers of this model ask for consent first.",
+            "gated model: its license must be accepted on the hub first",
             at=where,
-            hint="accept the terms on the model's page, then log in with `hf auth login`",
+            hint="accept the license on the model's page, then log in with `hf auth login`",
         ) from None
     except RevisionNotFoundError:
         raise ModelError(
             "no-revision",
-            "The hub model has no such revision.",
+            "revision not found on the hub",
             at=where,
-            hint="give a branch, a tag or a commit",
+            hint="pass a branch, tag or commit",
         ) from None
     except RepositoryNotFoundError:
         raise ModelError(
             "unknown",
-            "The hub has no such model, or it is private.",
+            "model not found on the hub, or it is private",
             at=where,
-            hint="check the name; for a private one run `hf auth login`",
+            hint="check the name; for a private model run `hf auth login`",
         ) from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise ModelError(
             "offline",
-            "The hub model is not on this machine and the hub cannot be reached.",
+            "model is not downloaded and the hub cannot be reached",
             at=where,
             got=str(error).splitlines()[0][:200],
             hint=(
-                "check the network, or use a folder or the embedded model (`tunesmith models` lists"
-                " what is here)"
+                "check the network; or use a local folder or the embedded model (`tunesmith "
+                "models` lists local models)"
             ),
         ) from None
     return folder
@@ -79,10 +79,10 @@ def verify_blobs(folder: Path, files: dict[str, str]) -> None:
     if changed:
         raise ModelError(
             "changed",
-            "Files of the hub model are not what the hub sent.",
+            "downloaded model files have changed",
             at=str(folder),
             got=", ".join(changed),
-            hint="delete this folder; it is fetched again",
+            hint="delete this folder; the model is downloaded again",
         )
 
 

@@ -22,9 +22,9 @@ def read_context_tokens(folder: Path | str) -> int | None:
     if settings is None:
         raise ModelError(
             "no-config",
-            "The model's settings are missing.",
+            "model settings are missing",
             at=str(path),
-            hint="fetch the model again",
+            hint="download the model again",
         )
     # A multimodal model nests the settings of its language model under text_config.
     inner = settings.get("text_config", settings)

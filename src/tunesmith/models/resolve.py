@@ -111,7 +111,7 @@ def _resolve_folder(name: str, convert_gguf: GgufConverter | None) -> ModelIdent
             found = "a file, not a folder" if folder.exists() else "no such folder"
             raise ModelError(
                 "no-folder",
-                "There is no model folder at this path.",
+                "model folder not found",
                 at=name[:300],
                 got=found,
                 hint=f"check the path; {_suggest_models()}",
@@ -165,10 +165,10 @@ def _refuse_planted(folder: Path) -> None:
     if planted:
         raise ModelError(
             "planted",
-            "This run's folder holds files of a model that the run did not make.",
+            "run folder contains model files that the run did not write",
             at=str(folder),
             got=truncate_list(planted),
-            hint="take them out; if you need that model, give it a folder of its own",
+            hint="remove them; if you need that model, put it in a folder of its own",
         )
 
 
@@ -186,21 +186,21 @@ def _resolve_adapter(folder: Path, convert_gguf: GgufConverter | None) -> ModelI
     if not isinstance(base, str) or not base:
         raise ModelError(
             "no-base",
-            "The adapter does not say which model it stands on.",
+            "adapter does not name its base model",
             at=str(folder / ADAPTER_SETTINGS),
             got="no base_model_name_or_path",
-            hint="write the base model's name or folder there",
+            hint="add the base model's name or folder",
         )
     # Checked before resolving, because a base that names its own adapter would recurse forever.
     if is_folder_path(base) and _find_adapter_folder(_expand_path(base)) is not None:
         raise ModelError(
             "adapter-on-adapter",
-            "The adapter stands on another adapter.",
+            "base model of the adapter is itself an adapter",
             at=str(folder),
             got=base,
             hint=(
-                "merge the lower adapter into its model first (tunesmith export), and name that"
-                " model as its base"
+                "merge the other adapter into its model first (tunesmith export), and use "
+                "the result as the base model"
             ),
         )
     identity = resolve_model(base, revision if isinstance(revision, str) else None, convert_gguf)
@@ -231,16 +231,16 @@ def _verify_run_files(
     if changed:
         raise ModelError(
             "changed",
-            "Files of this run are not what they were when it was made.",
+            "files of this run have changed since they were written",
             at=str(tuned.parent),
             got=", ".join(changed),
-            hint="restore them from a copy, or make the run again",
+            hint="restore them from a backup; or run the command again",
         )
 
 
 def _suggest_models() -> str:
     names = ", ".join(model.name for model in list_known_models())
-    return f"on this machine: {names}; a folder is given as ./NAME, a hub model as ORG/NAME"
+    return f"available locally: {names}; write a folder as ./NAME, a hub model as ORG/NAME"
 
 
 def _build_unknown_error(name: str) -> ModelError:
@@ -248,4 +248,4 @@ def _build_unknown_error(name: str) -> ModelError:
         name, [model.name for model in list_known_models()], n=3, cutoff=0.4
     )
     do = f"did you mean {' or '.join(near)}?" if near else _suggest_models()
-    return ModelError("unknown", "No model has this name.", at=name[:100], hint=do)
+    return ModelError("unknown", "model not found", at=name[:100], hint=do)

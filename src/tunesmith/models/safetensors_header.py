@@ -84,15 +84,13 @@ def _read_header_and_metadata(path: Path) -> tuple[dict[str, TensorEntry], dict[
         length = int.from_bytes(file.read(8), "little")
         # Checked before reading: the length is untrusted and would be allocated at once.
         if size < 8 or not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
-            raise _build_broken_error(
-                path, f"a header length of {length:,} in a file of {size:,} bytes"
-            )
+            raise _build_broken_error(path, f"header length {length:,} in a file of {size:,} bytes")
         header = file.read(length)
     entries = _parse_header(path, header)
     metadata = entries.pop("__metadata__", None)
     if len(entries) > MAX_TENSORS:
         raise _build_broken_error(
-            path, f"{len(entries):,} tensors; at most {MAX_TENSORS:,} are read"
+            path, f"{len(entries):,} tensors; at most {MAX_TENSORS:,} are supported"
         )
     tensors = {name: _read_entry(path, name, entry) for name, entry in entries.items()}
     _check_cover(path, tensors, size - 8 - length)
@@ -108,15 +106,15 @@ def _parse_header(path: Path, header: bytes) -> dict[str, Any]:
     def reject_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            raise _build_broken_error(path, "a key that stands twice in the header")
+            raise _build_broken_error(path, "duplicate key in the header")
         return found
 
     try:
         entries = json.loads(header.decode("utf-8"), object_pairs_hook=reject_repeated)
     except (ValueError, RecursionError):
-        raise _build_broken_error(path, "a header that is not JSON") from None
+        raise _build_broken_error(path, "header is not JSON") from None
     if not isinstance(entries, dict):
-        raise _build_broken_error(path, "a header that is not a JSON object")
+        raise _build_broken_error(path, "header is not a JSON object")
     return entries
 
 
@@ -130,19 +128,17 @@ def _read_entry(path: Path, name: str, entry: Any) -> TensorEntry:
         } if not rest:
             pass
         case _:
-            raise _build_broken_error(
-                path, f"an entry for tensor {name[:80]!r} that does not fit the format"
-            )
+            raise _build_broken_error(path, f"invalid entry for tensor {name[:80]!r}")
     if len(name) > MAX_NAME_CHARACTERS or dtype not in DTYPE_BITS:
         raise _build_broken_error(path, f"tensor {name[:80]!r} with dtype {dtype[:20]!r}")
     # 2**48 elements is beyond any model and keeps the product below from growing without bound.
     if not all(type(extent) is int and 0 <= extent < 2**48 for extent in shape) or len(shape) > 16:
-        raise _build_broken_error(path, f"tensor {name[:80]!r} with an impossible shape")
+        raise _build_broken_error(path, f"tensor {name[:80]!r} with an invalid shape")
     # Compared in bits because F4 and F6 elements do not fill a byte.
     bits = math.prod(shape) * DTYPE_BITS[dtype]
     if not 0 <= begin <= end or bits != (end - begin) * 8:
         raise _build_broken_error(
-            path, f"tensor {name[:80]!r} whose shape does not fit its byte range"
+            path, f"shape of tensor {name[:80]!r} does not match its byte range"
         )
     return TensorEntry(dtype, tuple(shape), begin, end)
 
@@ -152,19 +148,19 @@ def _check_cover(path: Path, tensors: dict[str, TensorEntry], data_bytes: int) -
     # Empty tensors have begin == end, so `end` breaks ties and they come before their neighbor.
     for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
         if tensor.begin != position:
-            raise _build_broken_error(path, f"a hole or an overlap before tensor {name[:80]!r}")
+            raise _build_broken_error(path, f"gap or overlap before tensor {name[:80]!r}")
         position = tensor.end
     if position != data_bytes:
         raise _build_broken_error(
-            path, f"{data_bytes:,} bytes of data where the header describes {position:,}"
+            path, f"{data_bytes:,} bytes of data, but the header describes {position:,}"
         )
 
 
 def _build_broken_error(path: Path, got: str) -> ModelError:
     return ModelError(
         "broken-weights",
-        "This is not a sound safetensors file.",
+        "invalid safetensors file",
         at=str(path),
         got=got,
-        hint="fetch the file again from its source; do not use weights of unknown origin",
+        hint="download the file again; do not use weights from unknown sources",
     )

@@ -208,8 +208,8 @@ def _measure_cpu_seconds(process: int) -> float:
 def _explain_failure(child: "subprocess.Popen[bytes]", error: Exception) -> str:
     """Why there is no text although the template hit no limit of its own."""
     if isinstance(error, TimeoutError):
-        return "the process that renders it was given no processor time; the machine is too busy"
-    return f"the process that renders it ended with exit code {child.wait()}"
+        return "the rendering process got no processor time; the machine is overloaded"
+    return f"the rendering process exited with code {child.wait()}"
 
 
 def _write_frame(child: "subprocess.Popen[bytes]", frame: bytes) -> None:

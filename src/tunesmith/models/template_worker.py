@@ -66,7 +66,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             and hasattr(sized, "__len__")
             and len(sized) * number > MAX_REPEATED_CHARACTERS
         ):
-            raise TemplateFailed("it repeats a text too often", is_limit=True)
+            raise TemplateFailed("it repeats a string too often", is_limit=True)
         if operator == "**" and abs(right) > 64:
             raise TemplateFailed("it raises a number to a very large power", is_limit=True)
         return super().call_binop(context, operator, left, right)
@@ -128,15 +128,15 @@ def render_template(template: str, variables: dict[str, Any]) -> str:
             pieces.append(piece)
             length += len(piece)
             if length > MAX_RENDERED_CHARACTERS:
-                raise TemplateFailed("its text grows without end", is_limit=True)
+                raise TemplateFailed("its output grows without limit", is_limit=True)
     except jinja2.TemplateSyntaxError as error:
         raise TemplateFailed(f"{error.message} (line {error.lineno} of the template)") from None
     except jinja2.TemplateError as error:
         raise TemplateFailed(str(error) or type(error).__name__) from None
     except MemoryError:
-        raise TemplateFailed("it needs more memory than it may have", is_limit=True) from None
+        raise TemplateFailed("it exceeds its memory limit", is_limit=True) from None
     except RecursionError:
-        raise TemplateFailed("it calls itself without end", is_limit=True) from None
+        raise TemplateFailed("it recurses without end", is_limit=True) from None
     except TemplateFailed:
         raise
     except Exception as error:  # a template is a program: it can raise whatever Python raises

@@ -130,10 +130,10 @@ class FolderTokenizer:
             return known
         raise ModelError(
             "template-refused",
-            "The model's chat template does not take this conversation.",
+            "chat template does not accept this conversation",
             at=self.origin,
             got=f"{known}; roles {', '.join(message.role for message in messages)}",
-            hint="change the conversation to what the template takes, or choose another model",
+            hint="change the conversation; or choose another model",
         )
 
     def render_ahead(self, requests: Sequence[RenderRequest]) -> None:
@@ -199,10 +199,10 @@ class FolderTokenizer:
         except TemplateFailed as over:
             raise ResourceLimitExceeded(
                 "template-over-limit",
-                "The model's chat template is too costly to be used.",
+                "chat template exceeds its time or memory limit",
                 at=self.origin,
                 got=str(over),
-                hint="take the template that the model's makers publish",
+                hint="use the template published by the model's authors",
             ) from None
 
     def _get_message_format(self, name: str, messages: Sequence[Message]) -> MessageFormat:
@@ -342,10 +342,11 @@ def load_tokenizer(folder: Path | str, adapter: Path | str | None = None) -> Fol
     if not stop_ids:
         raise ModelError(
             "no-end-token",
-            "Nothing tells where an answer of this model ends.",
+            "no end-of-turn token found",
             at=str(folder),
             got="no control token after the answer in the chat template, and no eos_token",
-            hint="set eos_token in tokenizer_config.json to what the model's makers say",
+            hint="set eos_token in tokenizer_config.json to the value that the model's "
+            "authors document",
         )
     _check_embedding_rows(
         core, beyond & {stop_ids[0], _get_token_id(core, named.get("bos_token"))}, Path(folder)
@@ -378,14 +379,16 @@ def _read_tokenizer(folder: Path, files: Mapping[str, Path]) -> tuple[Tokenizer,
         others = sorted(files.keys() & OTHER_VOCABULARIES)
         raise ModelError(
             "no-tokenizer",
-            "The model folder has no tokenizer.",
+            "model has no tokenizer",
             at=str(folder / "tokenizer.json"),
             got=f"no such file, only {', '.join(others)}" if others else "no such file",
             hint=(
-                'make one: python -c "from transformers import AutoTokenizer as T;'
-                ' T.from_pretrained(FOLDER).save_pretrained(FOLDER)"'
+                (
+                    'create it: python -c "from transformers import AutoTokenizer as T; '
+                    'T.from_pretrained(FOLDER).save_pretrained(FOLDER)"'
+                )
                 if others
-                else "take a model that carries a tokenizer.json"
+                else "choose a model that has a tokenizer.json"
             ),
         )
     raw = read_regular_file(path, MAX_TOKENIZER_BYTES)
@@ -395,10 +398,10 @@ def _read_tokenizer(folder: Path, files: Mapping[str, Path]) -> tuple[Tokenizer,
     except Exception as error:  # the library raises a bare Exception for a file that it cannot read
         raise ModelError(
             "broken-tokenizer",
-            "The tokenizer cannot be read.",
+            "cannot read the tokenizer",
             at=str(path),
             got=str(error)[:200],
-            hint="fetch the file again from its source",
+            hint="download the file again",
         ) from None
     check_bounds(core, path)
     core.no_truncation()
@@ -434,13 +437,13 @@ def _read_special_tokens(settings: dict[str, dict[str, Any]], folder: Path) -> d
             if given is not None and not isinstance(found, str):
                 raise ModelError(
                     "bad-token-setting",
-                    "A control token of the model is named by something that is no text.",
+                    "control token is neither a string nor an object",
                     at=str(folder / f"{place}.json"),
                     got=(
-                        f'{name}: {str(given)[:80]}, where a text or an object with "content"'
-                        " belongs"
+                        f'{name}: {str(given)[:80]} (expected a string or an object with "content")'
                     ),
-                    hint="fetch the file again from its source, or set what the model's makers say",
+                    hint="download the file again; or set the value that the model's authors "
+                    "document",
                 )
             if isinstance(found, str) and found:
                 named.setdefault(name, found)
@@ -480,12 +483,12 @@ def _check_embedding_rows(core: Tokenizer, beyond: Set[int | None], folder: Path
         ]
         raise ModelError(
             "tokenizer-misfit",
-            "The tokenizer has tokens that every conversation needs and the model has no row for.",
+            "tokenizer has control tokens without an embedding row in the model",
             at=str(folder),
             got=truncate_list(named),
             hint=(
-                "take the tokenizer that belongs to these weights, or the weights whose embedding"
-                " was enlarged for it"
+                "use the tokenizer that belongs to these weights; or weights whose embedding "
+                "was resized for it"
             ),
         )
 
@@ -547,13 +550,13 @@ def _check_added_tokens(
     if split:
         raise ModelError(
             "tokens-beside",
-            "The tokenizer's settings name tokens that tokenizer.json does not have.",
+            "tokenizer settings name tokens that tokenizer.json lacks",
             at=str(folder),
             got=truncate_list([repr(name[:40]) for name in split]),
             hint=(
-                'write it whole: python -c "from transformers import AutoTokenizer as T;'
-                ' T.from_pretrained(FOLDER).save_pretrained(FOLDER)"; the model needs a row for'
-                " each"
+                'save it again: python -c "from transformers import AutoTokenizer as T; '
+                'T.from_pretrained(FOLDER).save_pretrained(FOLDER)"; the model needs an '
+                "embedding row for each token"
             ),
         )
 
@@ -575,10 +578,10 @@ def _find_end_of_turn(
     if isinstance(text, TemplateFailed):
         raise ModelError(
             "bad-template",
-            "The model's chat template cannot render a question with its answer.",
+            "chat template cannot render a question with its answer",
             at=templates.origin,
             got=str(text),
-            hint="take the template that the model's makers publish",
+            hint="use the template published by the model's authors",
         )
     _, found, after = text.rpartition(PROBE_ANSWER)
     places = {token: after.find(token) for token in controls if token in after} if found else {}

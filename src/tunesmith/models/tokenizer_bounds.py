@@ -48,14 +48,14 @@ def check_bounds(core: Tokenizer, path: Path) -> None:
             growth *= _bound_growth(step, path)
         if growth > MAX_GROWTH:
             raise _build_unbounded_error(
-                path, f"its {kind} may make {growth:,.0f} characters of one"
+                path, f"its {kind} may expand one character to {growth:,.0f}"
             )
     if getattr(core.model, "dropout", None):
         raise _build_unbounded_error(
-            path, "it drops merges at random, so that a text has other tokens each time"
+            path, "it drops merges at random, so the same text gets different tokens each time"
         )
     if getattr(core.model, "max_input_chars_per_word", 0) > MAX_WORD_CHARACTERS:
-        raise _build_unbounded_error(path, "it looks for words without a bound on their length")
+        raise _build_unbounded_error(path, "it matches words of unlimited length")
 
 
 def _iterate_steps(part: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -76,7 +76,7 @@ def _bound_growth(step: dict[str, Any], path: Path) -> float:
     if kind in STEP_GROWTH:
         return STEP_GROWTH[kind]
     if kind not in GROWTH_FUNCTIONS:
-        raise _build_unbounded_error(path, f"it has a part of an unknown kind, {kind[:40]!r}")
+        raise _build_unbounded_error(path, f"it has a component of unknown type {kind[:40]!r}")
     return GROWTH_FUNCTIONS[kind](step, path)
 
 
@@ -97,7 +97,7 @@ def _bound_split(step: dict[str, Any], path: Path) -> float:
 def _bound_prefix(step: dict[str, Any], path: Path) -> float:
     if len(step["prepend"]) > MAX_ADDED_CHARACTERS:
         raise _build_unbounded_error(
-            path, f"it puts {len(step['prepend']):,} characters in front of each text"
+            path, f"it prepends {len(step['prepend']):,} characters to each text"
         )
     return 1.0
 
@@ -129,7 +129,9 @@ def _check_pattern(pattern: str, path: Path) -> None:
         raise _build_unbounded_error(path, f"it has a pattern of {len(pattern):,} characters")
     if has_nested_repetition(pattern):
         raise _build_unbounded_error(
-            path, f"it repeats a repetition in the pattern {pattern[:60]!r}, which can take forever"
+            path,
+            f"it has a nested repetition in the pattern {pattern[:60]!r}, which can take "
+            "exponential time",
         )
 
 
@@ -177,8 +179,8 @@ def _find_class_end(pattern: str, begin: int) -> int:
 def _build_unbounded_error(path: Path, got: str) -> ModelError:
     return ModelError(
         "unbounded-tokenizer",
-        "This tokenizer could need any amount of time or memory.",
+        "tokenizer has no bound on time or memory",
         at=str(path),
         got=got,
-        hint="take the tokenizer that the model's makers publish",
+        hint="use the tokenizer published by the model's authors",
     )

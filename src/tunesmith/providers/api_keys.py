@@ -83,29 +83,29 @@ def read_api_key(recipe: RemoteRecipe) -> str:
     if not key and not is_loopback(get_host(recipe.base_url)):
         raise ProviderError(
             "no-key",
-            f"There is no key for {recipe.name}.",
+            f"no API key for {recipe.name}",
             at="evaluation.remote",
-            got=f"the environment variable {variable} is empty",
-            hint=f"export {variable}=..., or name another with key_variable",
+            got=f"environment variable {variable} is empty",
+            hint=f"export {variable}=...; or name another variable with key_variable",
         )
     if key and not _can_be_sent(variable):
         raise RecipeError(
             "key-not-sent",
-            "The recipe names a variable whose value is not sent to a service.",
+            "recipe names a variable whose value may not be sent to a service",
             at=f"evaluation.remote {recipe.name}, key_variable",
             got=f"{variable}, to be sent to {get_host(recipe.base_url)}",
             hint=(
-                "put the service's key into a variable like NAME_API_KEY; if it is that key: "
-                f"{ALLOWED_KEYS_VARIABLE}={variable}"
+                "put the API key into a variable with a name like NAME_API_KEY; or, if this "
+                f"one holds it, set {ALLOWED_KEYS_VARIABLE}={variable}"
             ),
         )
     # A line break would inject a header, and the HTTP library encodes header values as ASCII.
     if not (key.isascii() and key.isprintable()):
         raise ProviderError(
             "bad-key",
-            "The key cannot be sent.",
+            "invalid API key",
             at="evaluation.remote",
-            got=f"{variable} holds characters that no key has",
+            got=f"{variable} contains characters that no key has",
             hint="copy the key again",
         )
     return key

@@ -43,7 +43,7 @@ def run_concurrently(
             ready.put((number, done))
 
     for _ in range(min(max_concurrency, len(items))):
-        threading.Thread(target=run_worker, name="side by side", daemon=True).start()
+        threading.Thread(target=run_worker, name="concurrently", daemon=True).start()
     waiting = len(items)
     try:
         while waiting:

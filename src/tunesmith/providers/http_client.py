@@ -169,10 +169,10 @@ class HttpSession:
         try:
             raw = connection.post(self.url, content, seconds, self.stop)
         except RequestStopped:
-            return RetryReason("the asking was ended")
+            return RetryReason("interrupted")
         except ResponseTooLarge:
             raise RequestFailed(
-                "request", f"an answer of more than {MAX_RESPONSE_BYTES // 2**20} MiB"
+                "request", f"response over {MAX_RESPONSE_BYTES // 2**20} MiB"
             ) from None
         except httpx2.HTTPError as error:
             _raise_if_unreachable(error)
@@ -242,17 +242,18 @@ def build_endpoint_url(url: str) -> str:
     """
     parts = _parse_url(url)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise _make_url_error("no http or https URL", "write it like https://api.example.com/v1")
+        raise _make_url_error(
+            "not an http or https URL", "write it like https://api.example.com/v1"
+        )
     if parts.username is not None or parts.password is not None:
         raise _make_url_error(
-            "a name or password inside it", "put the key into an environment variable and name it"
+            "a user name or password",
+            "put the API key into an environment variable and name that in the recipe",
         )
     if parts.query or parts.fragment:
-        raise _make_url_error("a ? or # inside it", "write it like https://api.example.com/v1")
+        raise _make_url_error("a ? or #", "write it like https://api.example.com/v1")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise _make_url_error(
-            "http to another machine: key and questions would travel open", "use https"
-        )
+        raise _make_url_error("plain http to a remote host would expose key and data", "use https")
     path = parts.path.rstrip("/")
     return f"{parts.scheme}://{parts.netloc}{path if path.endswith('/chat/completions') else path + '/chat/completions'}"  # noqa: E501
 
@@ -269,7 +270,7 @@ def _parse_url(url: str) -> Any:
 def _make_url_error(got: str, hint: str) -> RecipeError:
     """The message omits the URL itself, which may hold a password."""
     return RecipeError(
-        "bad-url", "This URL is not asked.", at="evaluation.remote", got=got, hint=hint
+        "bad-url", "invalid endpoint URL", at="evaluation.remote", got=got, hint=hint
     )
 
 
@@ -281,7 +282,7 @@ def _raise_if_unreachable(error: BaseException) -> None:
             socket.EAI_NONAME,
             socket.EAI_NODATA,
         ):
-            raise RequestFailed("host", "the host name has no address") from None
+            raise RequestFailed("host", "host name cannot be resolved") from None
         if isinstance(cause, ssl.SSLCertVerificationError):
             raise RequestFailed("certificate", cause.verify_message) from None
 

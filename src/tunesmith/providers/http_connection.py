@@ -118,7 +118,7 @@ class HttpConnection:
                 self.close()
                 if stop.is_set():
                     raise RequestStopped
-                raise httpx2.ReadTimeout(f"the answer did not end within {seconds:.3g} s")
+                raise httpx2.ReadTimeout(f"response not complete within {seconds:.3g} s")
             # `exception` waits without raising the thread's error; `result` below raises it.
             with suppress(TimeoutError):
                 reply.exception(min(POLL_INTERVAL_SECONDS, left))
@@ -170,7 +170,7 @@ def decompress(body: bytes, encoding: str) -> bytes:
     if encoding in ("", "identity"):
         return body
     if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise httpx2.DecodingError(f"packed as {encoding[:40]!r}, which was not asked for")
+        raise httpx2.DecodingError(f"unrequested content encoding {encoding[:40]!r}")
     unpacker = zlib.decompressobj(GZIP_OR_ZLIB)
     try:
         # One byte more than allowed is enough to know that the body is too large.

@@ -54,7 +54,7 @@ class LabelCompleter:
         ):
             raise UsageError(
                 "bad-labels",
-                "The labels to choose from must be different texts without spaces at their ends.",
+                "labels must be distinct strings without leading or trailing spaces",
                 got=f"{len(self.labels):,} labels",
             )
 

@@ -84,7 +84,7 @@ class LocalCompleter:
         (opened,) = self._encode([prompt])
         if opened.error:
             raise ModelError(
-                "cannot-answer", "This cannot be answered.", got=opened.error, hint="shorten it"
+                "cannot-answer", "cannot generate an answer", got=opened.error, hint="shorten it"
             )
         tokens: list[int] = []
         told = ""

@@ -47,8 +47,8 @@ from tunesmith.records.recipe import is_loopback
 
 CONNECT_SECONDS = 10.0
 LOST_NOTE = (
-    "Requests whose answer did not arrive in time, or could not be read, were sent again; what the"
-    " service charges for those is not known and not counted."
+    "Requests whose response timed out or was unreadable were sent again; what the "
+    "service charges for the failed attempts is unknown and not counted."
 )
 # Newer OpenAI models reject `max_length` and name this parameter instead.
 RENAMED_SETTINGS = {"max_tokens": "max_completion_tokens"}
@@ -64,35 +64,35 @@ DECLINED_WORDS = (
 _ERROR_TEXTS = {
     "key": (
         "refused-key",
-        "The service refuses the key.",
-        "check what {variable} holds, and what it may do",
+        "authentication failed",
+        "check the value of {variable} and its permissions",
     ),
     "not-found": (
         "not-found",
-        "The service does not know this address or model.",
+        "URL or model not found",
         "check url and model {model!r}",
     ),
     "redirect": (
         "redirect",
-        "The service sends elsewhere, which is not followed.",
-        "give the address it sends to",
+        "redirects are not followed",
+        "use the URL that it redirects to",
     ),
-    "quota": ("quota", "The account has no quota left.", "top it up, or leave this model out"),
-    "host": ("unknown-host", "The service's host is not found.", "check the url and the network"),
+    "quota": ("quota", "quota exhausted", "add credit to the account; or remove this model"),
+    "host": ("unknown-host", "host not found", "check the URL and the network"),
     "certificate": (
         "bad-certificate",
-        "The service's certificate is not trusted.",
-        "check the url",
+        "TLS certificate is not trusted",
+        "check the URL",
     ),
     "gone": (
         "no-answer",
-        "The service does not answer.",
-        "try again later, or leave this model out",
+        "no response",
+        "try again later; or remove this model",
     ),
     "form": (
         "form-refused",
-        "The service does not hold answers to this form.",
-        "leave this contender out",
+        "structured output is not supported by this endpoint",
+        "remove this contender",
     ),
 }
 
@@ -334,7 +334,7 @@ class _RequestRound:
             settings[RENAMED_SETTINGS[named[0]]] = value
         else:
             self.completer.health.add_note(
-                f"The service takes no {named[0]}, so its answers may differ when asked again."
+                f"The service does not support {named[0]}, so its answers may differ between runs."
             )
         return True
 
@@ -355,9 +355,7 @@ def _to_request_message(message: Message) -> dict[str, Any]:
 
 
 def _make_skipped_completion(standing: ServiceHealth) -> Completion:
-    return _make_failed_completion(
-        f"not asked, because of what happened before: {standing.failure_reason}"
-    )
+    return _make_failed_completion(f"skipped after an earlier failure: {standing.failure_reason}")
 
 
 def _make_failed_completion(why: str) -> Completion:

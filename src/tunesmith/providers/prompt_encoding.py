@@ -51,7 +51,7 @@ def _find_unknown_tokens(tokenizer: ChatTokenizer, ids: Sequence[int]) -> str | 
     than their tokenizer has tokens."""
     beyond = sorted(tokenizer.ids_without_embedding.intersection(ids))
     return (
-        f"the prompt has tokens that the model has no row for: ids {truncate_list(beyond)}"
+        f"the prompt has tokens without an embedding row: ids {truncate_list(beyond)}"
         if beyond
         else None
     )
@@ -68,8 +68,8 @@ def mark_too_long(
             else replace(
                 one,
                 error=(
-                    f"the prompt has {len(one.ids):,} tokens and the answer may have"
-                    f" {answer_tokens:,}; the model reads {context_length:,} in all"
+                    f"prompt ({len(one.ids):,} tokens) plus max_new_tokens "
+                    f"({answer_tokens:,}) exceeds the context length ({context_length:,})"
                 ),
             )
         )
@@ -139,14 +139,14 @@ def _render_prompt(
         return (
             "",
             [],
-            "a message holds half a character (a lone surrogate), which no tokenizer takes",
+            "a message contains a lone surrogate, which tokenizers do not accept",
         )
     if written is None:
         return (
             text,
             [],
-            "a message spells a control token, and the chat template rewrites the message",
+            "a message contains a control token, and the chat template rewrites the message",
         )
     if lost := carried.find_lost_parts(prompt, (), text, open_answer=True):
-        return text, [], f"the model's chat template writes no {', no '.join(lost)}"
+        return text, [], f"the chat template does not render: {', '.join(lost)}"
     return text, written, None

@@ -37,28 +37,32 @@ MAX_TOKENS = 10**8
 CHARACTERS_PER_TOKEN = 4
 """For English text, by OpenAI's rule of thumb (https://help.openai.com/en/articles/4936856)."""
 ESTIMATED_NOTE = (
-    "The service does not say, or not credibly, how many tokens a request took; they are"
-    f" estimated, one for {CHARACTERS_PER_TOKEN} characters, and so is what it costs."
+    "The service reports no plausible token counts; tokens and costs are "
+    f"estimated at {CHARACTERS_PER_TOKEN} characters per token."
 )
 UNNAMED_TOKENS_NOTE = (
-    "The service counts more tokens in all than it names as read and written; the rest counts as"
-    " written (models that reason are charged for it)."
+    "The service reports more total tokens than input plus output; the "
+    "difference counts as output (reasoning tokens are charged as output)."
 )
 MAX_CHARACTERS_PER_TOKEN = 8
 """With runs of white space counted as one character: English has 4 to 5, code and German fewer."""
 MIN_CHECKED_CHARACTERS = 2_000
 SHORTENED_NOTE = (
-    f"The service counts one token for {MAX_CHARACTERS_PER_TOKEN} characters or more of a long"
-    " question. It may have cut the question to its context, which some do without an error: let"
-    " it have a longer context, or ask for less."
+    f"The service counts one token per {MAX_CHARACTERS_PER_TOKEN} or more "
+    "characters of a long prompt. It may have truncated the prompt to its "
+    "context length without an error: raise its context length, or shorten the "
+    "prompts."
 )
-OTHER_MODEL_NOTE = "At least one answer is of another model than was asked, as the service says: "
+OTHER_MODEL_NOTE = (
+    "At least one answer is from another model than requested, according to the service: "
+)
 REPLACED_NOTE = (
-    "Answers held characters that no file can hold (half a character, or NUL); each is now U+FFFD."
+    "Answers contained characters that cannot be stored (lone surrogates or "
+    "NUL); each was replaced by U+FFFD."
 )
-KEY_REMOVED_NOTE = "The service repeated the key in an answer; it was taken out."
-TRUNCATED_ERROR = "cut before it said anything: raise max_tokens"
-ONLY_REASONING_ERROR = "it reasoned and gave no answer"
+KEY_REMOVED_NOTE = "The service repeated the API key in an answer; it was removed."
+TRUNCATED_ERROR = "truncated before any content; increase max_tokens"
+ONLY_REASONING_ERROR = "only reasoning, no answer"
 FILTERED_ERROR = "withheld by the service's content filter"
 UNFINISHED_REASONS = ("length", "content_filter")
 
@@ -100,7 +104,7 @@ def _extract_text(choice: Mapping[str, Any], reason: Any) -> tuple[str | None, s
     content = message.get("content") if isinstance(message, dict) else None
     text = _join_text_parts(content) if isinstance(content, list) else content
     if reason == "error":
-        return None, "the service ended the answer with an error"
+        return None, "error from the service in the middle of the response"
     if reason in UNFINISHED_REASONS and not (isinstance(text, str) and text.strip()):
         return None, TRUNCATED_ERROR if reason == "length" else FILTERED_ERROR
     # Reasoning parsers move the text into another field; it is never used as an answer.
@@ -109,9 +113,9 @@ def _extract_text(choice: Mapping[str, Any], reason: Any) -> tuple[str | None, s
     if not isinstance(text, str):
         refusal = message.get("refusal") if isinstance(message, dict) else None
         said = f", refused: {refusal[:200]!r}" if isinstance(refusal, str) and refusal else ""
-        return None, f"no text in the answer (finish_reason {str(reason)[:40]!r}{said})"
+        return None, f"no text in the response (finish_reason {str(reason)[:40]!r}{said})"
     if len(text) > MAX_CHARACTERS:
-        return None, f"an answer of {len(text):,} characters; at most {MAX_CHARACTERS:,} are read"
+        return None, f"answer of {len(text):,} characters; at most {MAX_CHARACTERS:,} are supported"
     return text, ""
 
 

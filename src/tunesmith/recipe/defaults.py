@@ -55,8 +55,8 @@ MAX_TOKENS_UNLIMITED = 1 << 20
 """Token limit for a model without a known context: no example is that long."""
 
 _RATE_SOURCE = (
-    'fit of "LoRA Without Regret" (Schulman et al., Thinking Machines, 2025: LoRA wants about 10x'
-    " the rate of full fine-tuning, less for wider models)"
+    'fit of "LoRA Without Regret" (Schulman et al., Thinking Machines, 2025: LoRA '
+    "needs about 10x the rate of full fine-tuning, less for wider models)"
 )
 
 
@@ -125,7 +125,7 @@ def _choose_learning_rate(
 ) -> tuple[float, str]:
     spec = METHODS.load(method)
     share, why_method = spec.rate_factor, spec.rate_source
-    rate, what, why = 3e-4, "LoRA, size of the model unknown, so the rate for 8B", _RATE_SOURCE
+    rate, what, why = 3e-4, "LoRA, model size unknown, so the rate for 8B", _RATE_SOURCE
     if parameters is not None:
         rate = next(rate for below, rate in DEFAULT_LEARNING_RATES if parameters < below)
         what = f"LoRA on {parameters / 1e6:,.0f}M parameters"
@@ -147,8 +147,8 @@ def _choose_epochs(train_examples: int, method: Method) -> tuple[float, str]:
     return (
         get_default_epochs(train_examples, method),
         (
-            f"{train_examples:,} train examples: {rule} (our rule; the best adapter on held-out"
-            " data is kept, so a pass too many costs time, not quality)"
+            f"{train_examples:,} train examples: {rule} (our rule; the adapter with the best "
+            "validation loss is saved, so an extra epoch costs time, not quality)"
         ),
     )
 

@@ -112,11 +112,11 @@ def _find_file(source: str | Path) -> Path:
     near = get_close_matches(source, list_presets(), n=1)
     raise RecipeError(
         "no-such-preset",
-        f"There is no recipe named {reprlib.repr(source)}.",
+        f"no preset or file named {reprlib.repr(source)}",
         got=f"presets: {', '.join(list_presets())}",
         hint=f"did you mean {near[0]}?"
         if near
-        else "name a preset or give the path of a YAML file",
+        else "pass the name of a preset or the path of a YAML file",
     )
 
 
@@ -126,13 +126,13 @@ def _read_file(path: Path) -> dict[str, Any]:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
             raise RecipeError(
-                "too-large", "This is too large for a recipe.", at=str(path), hint="check the path"
+                "too-large", "file is too large for a recipe", at=str(path), hint="check the path"
             )
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RecipeError(
             "not-text",
-            "This recipe is not UTF-8 text.",
+            "recipe is not UTF-8",
             at=f"{path} byte {error.start}",
             hint="save it as UTF-8",
         ) from None
@@ -140,7 +140,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         found = getattr(error, "strerror", None) or str(error)
         raise RecipeError(
             "unreadable",
-            "The recipe cannot be read.",
+            "cannot read the recipe",
             at=str(path)[:200],
             got=found,
             hint="check the path",
@@ -149,10 +149,10 @@ def _read_file(path: Path) -> dict[str, Any]:
     if not isinstance(tree, dict) or not tree:
         raise RecipeError(
             "not-a-recipe",
-            "A recipe is a list of `key: value` lines.",
+            "recipe is not a list of `key: value` lines",
             at=str(path),
             got="nothing" if tree is None or tree == {} else reprlib.repr(tree),
-            hint="start from `model: smollm2-135m-instruct`, or name a preset",
+            hint="start from `model: smollm2-135m-instruct`; or name a preset",
         )
     return tree
 
@@ -182,9 +182,9 @@ def _parse_override(override: str) -> tuple[str, Any]:
     if not equals or not all(key.split(".")):
         raise RecipeError(
             "not-an-override",
-            "An override is KEY=VALUE.",
+            "override is not KEY=VALUE",
             got=reprlib.repr(override),
-            hint="write training.epochs=2",
+            hint="write, for example, training.epochs=2",
         )
     return key.strip(), _parse_value(key.strip(), text)
 
@@ -230,7 +230,7 @@ def _list_problems(error: ValidationError) -> Iterator[_RecipeProblem]:
     for item in error.errors():
         key = ".".join(map(str, item["loc"]))
         if item["type"] == "extra_forbidden":
-            yield _RecipeProblem("unknown-key", key, "no such key", suggest_key(key))
+            yield _RecipeProblem("unknown-key", key, "unknown key", suggest_key(key))
         else:
             yield _RecipeProblem(
                 "wrong-value",
@@ -247,8 +247,8 @@ def _describe_allowed(key: str, kind: str, message: str) -> str:
             (known for known in get_known_keys() if known.startswith(f"{key}.")), f"{key}.KEY"
         )
         return (
-            f"write its keys below it, one a line, for example {inner.removeprefix(f'{key}.')}:"
-            " VALUE"
+            "write its keys below it, one per line, for example "
+            f"{inner.removeprefix(f'{key}.')}: VALUE"
         )
     for said in ("Input should be greater", "Input should be less"):
         message = message.replace(said, said.replace("Input should be", "give a number"))
@@ -262,15 +262,13 @@ def _build_recipe_error(problems: Iterable[_RecipeProblem], at: str) -> RecipeEr
     if len(listed) == 1:
         (fault,) = listed
         what = (
-            f"There is no key {fault.key} in a recipe."
+            f"unknown key {fault.key}"
             if slug == "unknown-key"
-            else f"{fault.key} has a wrong value."
+            else f"invalid value for {fault.key}"
         )
         return RecipeError(
             slug, what, at=at, got="" if slug == "unknown-key" else fault.got, hint=fault.hint
         )
     lines = "\n".join(f"{fault.key}: {fault.got}; {fault.hint}" for fault in listed)
-    do = "change each key as its line says"
-    return RecipeError(
-        slug, f"{len(listed)} keys of the recipe are wrong.", at=at, got=lines, hint=do
-    )
+    do = "fix each key as described above"
+    return RecipeError(slug, f"{len(listed)} recipe keys are invalid", at=at, got=lines, hint=do)

@@ -18,10 +18,10 @@ def parse_yaml(text: str, place: str) -> Any:
         place = f"{place} line {error.line}" if error.line else place
         raise RecipeError(
             "not-yaml",
-            "This recipe cannot be read as YAML.",
+            "recipe is not valid YAML",
             at=place,
             got=error.got,
-            hint="mend that line",
+            hint="fix that line",
         ) from None
 
 

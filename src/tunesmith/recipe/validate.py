@@ -149,7 +149,7 @@ def _check_data_residency(recipe: Recipe) -> Iterator[str]:
 def _check_remote_names(recipe: Recipe) -> Iterator[str]:
     names = [remote.name for remote in recipe.evaluation.remote]
     for name in sorted({name for name in names if names.count(name) > 1}):
-        yield f"evaluation.remote has two models named {name}; name each once"
+        yield f"evaluation.remote has two models named {name}; give each its own name"
     # `NAME+rag` is a remote model with retrieval, and must not read like the tuned one with
     # retrieval
     reserved = [
@@ -175,7 +175,7 @@ def _check_blank_values(recipe: Recipe) -> Iterator[str]:
     }
     for key, text in texts.items():
         if text is not None and not text.strip():
-            yield f"{key} is blank; give it a value or remove it"
+            yield f"{key} is blank; set it or remove it"
 
 
 RULES: tuple[Rule, ...] = (
@@ -205,12 +205,12 @@ def check_recipe(recipe: Recipe, place: str = "recipe") -> None:
     if len(broken) == 1:
         found, _, do = broken[0].partition("; ")
         raise RecipeError(
-            "contradiction", "The recipe contradicts itself.", at=place, got=found, hint=do
+            "contradiction", "conflicting recipe settings", at=place, got=found, hint=do
         )
     lines = "".join(f"\n  {sentence}" for sentence in broken)
     raise RecipeError(
         "contradiction",
-        f"The recipe contradicts itself in {len(broken)} places.",
+        f"conflicting recipe settings in {len(broken)} places",
         at=place,
         got=lines,
     )

@@ -12,7 +12,7 @@ from tunesmith.plugins import Registry
 _PACKAGE = "tunesmith.engine.adapters"
 ADAPTERS: Registry[Callable[..., Any]] = Registry(
     "tunesmith.adapters",
-    "kind of adapter",
+    "adapter type",
     {
         "lora": f"{_PACKAGE}.adapter_finetune:build_lora",
         "full": f"{_PACKAGE}.full_finetune:build_full",

@@ -76,7 +76,7 @@ class Record(BaseModel):
             near = get_close_matches(name, fields, n=1, cutoff=0.0)
             raise RecordError(
                 "unknown-field",
-                f"A {type(self).__name__} has no field of this name.",
+                f"{type(self).__name__} has no field of this name",
                 at=type(self).__name__,
                 got=name,
                 hint=f"did you mean {near[0]}?" if near else "",
@@ -89,10 +89,10 @@ class Record(BaseModel):
             first = error.errors()[0]
             raise RecordError(
                 "invalid-value",
-                f"This value does not fit a {type(self).__name__}.",
+                f"invalid value for a field of {type(self).__name__}",
                 at=".".join(map(str, first["loc"])),
                 got=first["msg"],
-                hint="give a value of the field's type",
+                hint="pass a value of the field's type",
             ) from None
         # the set of explicitly set fields decides what may still be filled in
         # (`workflow/time_budget.py`)
@@ -116,7 +116,7 @@ class Record(BaseModel):
         except FileNotFoundError:
             raise RecordError(
                 "missing",
-                f"There is no {cls.__name__.lower()} record.",
+                f"{cls.__name__.lower()} record not found",
                 at=str(path),
                 hint="check the path",
             ) from None
@@ -137,19 +137,17 @@ class Record(BaseModel):
             if {one["type"] for one in error.errors()} <= UNKNOWN_VALUE_ERRORS:
                 raise RecordError(
                     NEWER_RECORD_CODE.partition("/")[2],
-                    f"This {cls.__name__.lower()} record was written by a newer version of"
-                    " tunesmith.",
+                    f"{cls.__name__.lower()} record was written by a newer version of tunesmith",
                     at=where,
                     got=f"{key}: {first['msg']}",
                     hint="pip install --upgrade tunesmith",
                 ) from None
             raise RecordError(
                 "unreadable",
-                f"This is not a {cls.__name__.lower()} record that this version of tunesmith can"
-                " read.",
+                f"{cls.__name__.lower()} record is invalid",
                 at=f"{where} {key}".rstrip(),
                 got=first["msg"],
-                hint="restore the file, or make the run again",
+                hint="restore the file from a backup; or run the command again",
             ) from None
 
 

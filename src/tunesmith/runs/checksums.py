@@ -122,7 +122,7 @@ def find_damage(folder: Path, names: Iterable[str] = ()) -> tuple[str, ...]:
         stands = get_path_kind(folder / name)
         if stands == "file":
             if compute_sha256(folder / name) not in hashes:
-                found.append(f"{name} (not what was written)")
+                found.append(f"{name} (modified)")
         elif "" not in hashes:
             found.append(f"{name} ({'missing' if stands == 'nothing' else stands})")
     return tuple(found)
@@ -163,9 +163,9 @@ def _is_below(name: str, places: Iterable[str]) -> bool:
 def _build_damage_error(path: Path) -> RunError:
     return RunError(
         "damaged",
-        "The checksums of this run cannot be read.",
+        "cannot read the checksums of this run",
         at=str(path),
-        got="not what was written",
-        hint="restore the file from a copy, or remove it: then nothing of this run is "
-        "verified by it",
+        got="modified",
+        hint="restore the file from a backup; or remove it, and the files of this run are "
+        "not verified",
     )

@@ -101,8 +101,8 @@ def read_index(folder: Path, name: str) -> tuple[list[Any], NDArray[np.float32] 
 def _build_damage_error(path: Path, got: str) -> RunError:
     return RunError(
         "damaged",
-        f"This run has no {path.name} that can be read.",
+        f"{path.name} is missing or unreadable",
         at=str(path),
         got=got,
-        hint="restore it from a copy, or make the run again",
+        hint="restore it from a backup; or run the command again",
     )

@@ -93,7 +93,7 @@ def parse_lines(content: bytes, path: Path, kind: type[R]) -> JsonlRecords[R]:
             records.append(kind.model_validate_json(line))
         except ValidationError as error:
             raise _build_damage_error(f"{path} line {number}", error.errors()[0]["msg"]) from None
-    cut = f"{path.name} line {len(lines) + 1} is unfinished ({len(tail):,} bytes)" if tail else None
+    cut = f"{path.name} line {len(lines) + 1} is incomplete ({len(tail):,} bytes)" if tail else None
     return JsonlRecords(tuple(records), cut)
 
 
@@ -126,10 +126,10 @@ def truncate_to(path: Path, stamp: FileStamp | int) -> None:
     content = read_synced(path)
     if len(content) < size:
         raise _build_damage_error(
-            str(path), f"{len(content):,} bytes where a checkpoint counts on {size:,}"
+            str(path), f"{len(content):,} bytes, but the checkpoint expects {size:,}"
         )
     if sha256 is not None and compute_stamp(content[:size]) != (size, sha256):
-        raise _build_damage_error(str(path), "other lines than those that a checkpoint counts on")
+        raise _build_damage_error(str(path), "other lines than the checkpoint expects")
     if len(content) > size:
         descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -140,5 +140,5 @@ def truncate_to(path: Path, stamp: FileStamp | int) -> None:
 
 
 def _build_damage_error(at: str, got: str) -> RunError:
-    do = "restore the file from a copy, or make the run again"
-    return RunError("damaged", "A file of this run cannot be read.", at=at, got=got, hint=do)
+    do = "restore the file from a backup; or run the command again"
+    return RunError("damaged", "cannot read a file of this run", at=at, got=got, hint=do)

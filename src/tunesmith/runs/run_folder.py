@@ -184,7 +184,7 @@ class RunFolder:
         """Give a hidden folder its final name, with checksums of all files in it. Errors:
         `RunError`.
         """
-        assert self._final_path is not None, "it bears its name already"
+        assert self._final_path is not None, "it already has this name"
         try:
             if any(self.path.iterdir()):
                 checksums.register_all(self.path)
@@ -211,10 +211,10 @@ class RunFolder:
     def _build_create_error(parent: Path, error: OSError) -> RunError:
         return RunError(
             "cannot-create",
-            "The folder of the run cannot be made.",
+            "cannot create the run folder",
             at=str(parent),
             got=error.strerror or str(error),
-            hint="choose a folder you may write to with --out",
+            hint="choose a writable folder with --out",
         )
 
     @classmethod
@@ -251,13 +251,13 @@ class RunFolder:
                 folder = cls(path)
                 folder._check_special_files()
                 return folder
-            found = "a file" if path.exists() else "nothing there"
+            found = "a file" if path.exists() else "nothing"
         # for example a name of 5,000 letters, or a NUL in it
         except (OSError, ValueError) as error:
             found = str(error)[:200]
         raise RunError(
             "missing",
-            "There is no such run.",
+            "run not found",
             at=str(path)[:200],
             got=found,
             hint="see `tunesmith runs`",
@@ -277,10 +277,10 @@ class RunFolder:
                 owner = os.pread(descriptor, 100, 0).decode("utf-8", "replace").strip()
                 raise RunError(
                     "in-use",
-                    "Another process is working on this run.",
+                    "run is in use by another process",
                     at=str(self.path),
-                    got=owner or "a process that just began",
-                    hint="wait until it is done, or stop it",
+                    got=owner or "a process that has just started",
+                    hint="wait until it has finished; or stop it",
                 ) from None
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"pid {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
@@ -313,10 +313,10 @@ class RunFolder:
             return
         raise RunError(
             "special-file",
-            "The folder of this run holds what is neither a file nor a folder of its own.",
+            "run folder contains a link or a special file",
             at=str(path),
             got=found,
-            hint="remove it, or put the file in its place",
+            hint="remove it; or replace it with the file itself",
         )
 
     def is_in_use(self) -> bool:
@@ -379,9 +379,7 @@ class RunFolder:
             and name in listed.files
             and sha256(content).hexdigest() not in listed.files[name]
         ):
-            raise _build_damage_error(
-                self.path / name, "not what was written (its SHA-256 differs)"
-            )
+            raise _build_damage_error(self.path / name, "modified (its SHA-256 differs)")
         return content
 
     def find_damage(self, *names: str) -> tuple[str, ...]:
@@ -398,10 +396,10 @@ class RunFolder:
         if found := [one for one in self.find_damage(*names) if not one.startswith(LABELING_FILE)]:
             raise RunError(
                 "damaged",
-                "Files of this run are not as they were written.",
+                "files of this run were modified",
                 at=str(self.path),
                 got=", ".join(found),
-                hint="restore them from a copy, or make the run again",
+                hint="restore them from a backup; or run the command again",
             )
 
     def finalize_checksums(self) -> None:
@@ -643,7 +641,7 @@ def _get_answers_path(contender: str, where: str = "answers") -> str:
     if not _CONTENDER_PATTERN.fullmatch(contender):
         raise RunError(
             "bad-name",
-            "This is no name for a contender.",
+            "invalid contender name",
             got=repr(contender[:80]),
             hint="use letters, digits, dots, + and - (at most 64)",
         )
@@ -654,10 +652,10 @@ def build_unwritable_error(path: Path, error: OSError) -> RunError:
     """The error for a file of a run that cannot be written."""
     return RunError(
         "unwritable",
-        "The folder of the run cannot be written; what was written before is whole.",
+        "cannot write to the run folder; existing files are intact",
         at=str(path),
         got=error.strerror or str(error),
-        hint="make room, or make the folder writable, and run the command again",
+        hint="free up disk space or make the folder writable, then run the command again",
     )
 
 
@@ -668,8 +666,8 @@ def _build_newer_error(error: RecordError) -> RunError:
 def _build_damage_error(path: Path, got: str) -> RunError:
     return RunError(
         "damaged",
-        f"This run has no {path.name} that can be read.",
+        f"{path.name} is missing or unreadable",
         at=str(path),
         got=got or "no such file",
-        hint="restore it from a copy, or make the run again",
+        hint="restore it from a backup; or run the command again",
     )

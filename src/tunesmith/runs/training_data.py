@@ -104,7 +104,7 @@ def read_training_data(folder: RunFolder, prepared: Mapping[str, PreparedSplit])
     for name, known in prepared.items():
         if compute_content_hash(arrays[name]) != known.content_sha256:
             raise _build_damage_error(
-                place / f"{name}.safetensors", "other tokens than prepared.json says"
+                place / f"{name}.safetensors", "other tokens than prepared.json lists"
             )
     return TrainingData(arrays, rest.validation, rest.answers)
 
@@ -145,8 +145,8 @@ def _from_tensors(tensors: "Mapping[str, np.ndarray]", sequences_per_example: in
 def _build_damage_error(place: Path, got: str) -> RunError:
     return RunError(
         "damaged",
-        "What this run was given to learn cannot be read.",
+        "stored training data of this run is damaged",
         at=str(place),
         got=got,
-        hint="run the command that began it again",
+        hint="run the original command again",
     )

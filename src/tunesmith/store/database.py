@@ -56,26 +56,26 @@ _KNOWN_FAILURES = (
     (
         ("readonly", "unable to open"),
         "unwritable",
-        "The store cannot be written.",
-        "make the folder writable, or set TUNESMITH_HOME or TUNESMITH_STORE to another place",
+        "cannot write to the store",
+        "make the folder writable; or set TUNESMITH_HOME or TUNESMITH_STORE to another location",
     ),
     (
         ("not a database", "malformed"),
         "damaged",
-        "The store is damaged.",
+        "store is damaged",
         "move the file away; runs can still be read from their folders",
     ),
     (
-        ("permission denied",),
+        ("no read permission",),
         "not-allowed",
-        "This user may not work in the store.",
-        "GRANT USAGE, CREATE ON SCHEMA public TO this user, or give it a database of its own",
+        "missing permissions on the store",
+        "GRANT USAGE, CREATE ON SCHEMA public TO this user; or give it a database of its own",
     ),
     (
         ("connection", "failed to resolve"),
         "unreachable",
-        "The store's server cannot be reached.",
-        "check that the server runs and that TUNESMITH_STORE is right",
+        "database server cannot be reached",
+        "check that the server runs and that TUNESMITH_STORE is correct",
     ),
 )
 
@@ -203,10 +203,10 @@ class Database:
         if present is not None and present not in known:
             raise StoreError(
                 "newer",
-                "This store was written by a newer version of tunesmith.",
+                "store was written by a newer version of tunesmith",
                 at=self.location,
-                got=f"schema {present}, this version knows up to {HEAD_REVISION}",
-                hint="pip install --upgrade tunesmith, or set TUNESMITH_STORE to another store",
+                got=f"schema {present}; this version supports up to {HEAD_REVISION}",
+                hint="pip install --upgrade tunesmith; or set TUNESMITH_STORE to another store",
             )
         command.upgrade(config, "head")
 
@@ -221,20 +221,16 @@ class Database:
             raise self._convert_error(error) from None
         except SQLAlchemyError as error:
             raise self._make_error(
-                "failed", "The store failed.", error, "see the message; report it if it stays"
+                "failed", "store error", error, "read the message above; report it if it persists"
             ) from None
 
     def _convert_error(self, error: DBAPIError | OSError) -> StoreError:
         said = str(error.orig if isinstance(error, DBAPIError) else error).lower()
         if _is_locked(said):
-            do = "wait until the other program is done, then try again"
+            do = "wait until the other program has finished, then try again"
             is_known, waited = self._url in _locked_urls, self.lock_seconds
             _locked_urls.add(self._url)
-            what = (
-                "The store is still locked."
-                if is_known
-                else f"The store stayed locked for {waited:g} s."
-            )
+            what = "store is still locked" if is_known else f"store was locked for {waited:g} s"
             return self._make_error("locked", what, error, do)
         for words, slug, what, do in _KNOWN_FAILURES:
             if any(word in said for word in words) or (
@@ -245,9 +241,9 @@ class Database:
                 return self._make_error(slug, what, error, do)
         return self._make_error(
             "failed",
-            "The store failed.",
+            "store error",
             error,
-            "check the place and its free space, then try again",
+            "check the location and its free space, then try again",
         )
 
     def _make_error(self, slug: str, what: str, error: Exception, hint: str) -> StoreError:
@@ -298,7 +294,7 @@ def _parse_url(url: str | None) -> URL:
         return URL.create("sqlite", database=str((get_home_folder() / "store.db").absolute()))
     refused = StoreError(
         "bad-url",
-        "This is no URL of a store.",
+        "invalid store URL",
         got=(
             f"a {url.partition(':')[0][:20]!r} URL"
             if "://" in url

@@ -153,10 +153,10 @@ class Store:
             raise self._make_no_run_error(id_or_prefix)
         raise StoreError(
             "ambiguous",
-            f"{len(found):,} runs begin with {id_or_prefix!r}.",
+            f"{len(found):,} runs begin with {id_or_prefix!r}",
             at=self._database.location,
             got=truncate_list([row.id for row in found]),
-            hint="give more of the id",
+            hint="give more characters of the id",
         )
 
     def add_evaluation(self, evaluation: Evaluation, run: str) -> None:
@@ -250,7 +250,7 @@ class Store:
     def _make_no_run_error(self, id_or_prefix: str) -> StoreError:
         return StoreError(
             "no-such-run",
-            f"The store has no run {id_or_prefix[:80]!r}.",
+            f"run {id_or_prefix[:80]!r} is not in the store",
             at=self._database.location,
             hint="see `tunesmith runs`",
         )
@@ -279,12 +279,12 @@ def _validate_record(kind: type[RecordT], record: dict[str, Any]) -> RecordT:
     except ValidationError as error:
         raise StoreError(
             "unreadable-record",
-            f"The store holds a {kind.__name__.lower()} that this version of tunesmith cannot"
-            " read.",
+            f"store contains a {kind.__name__.lower()} record that this version of tunesmith "
+            "cannot read",
             got=f"{'.'.join(map(str, error.errors()[0]['loc']))}: {error.errors()[0]['msg']}",
             hint=(
-                "use the version that wrote it, or move the store away: `tunesmith runs` enters the"
-                " run folders again"
+                "use the tunesmith version that created it; or move the store away: "
+                "`tunesmith runs` indexes the run folders again"
             ),
         ) from None
 

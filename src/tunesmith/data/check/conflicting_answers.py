@@ -20,8 +20,8 @@ def check_conflicting_answers(context: CheckContext) -> Iterator[Problem]:
         "different-answers",
         "warning",
         sorted(found),
-        f"share a prompt with one that is answered differently{_describe_pair(context, pairs)}",
-        "decide which answer is right; they stay on one side of the split",
+        f"share a prompt with an example that has another answer{_describe_pair(context, pairs)}",
+        "decide which answer is correct; they stay in the same split",
     )
 
 

@@ -62,13 +62,13 @@ def check_control_tokens(context: CheckContext) -> Iterator[Problem]:
         "rendered-already" if is_rendered else "control-token",
         "error" if is_rendered else "warning",
         found,
-        f"spell a control token in the text, such as {first}",
+        f"contain a control token in their text, such as {first}",
         (
-            "give messages, or prompt and completion: the model's own chat template renders them"
+            "pass messages, or prompt and completion: the model's chat template renders them"
             if is_rendered
             else (
-                "take it out if the data was rendered before; it is read as ordinary text, never as"
-                " the token"
+                "remove it if the data was already rendered; it is read as ordinary text, "
+                "never as the token"
             )
         ),
     )
@@ -92,9 +92,9 @@ def _check_answer_markers(context: CheckContext) -> Iterator[Problem]:
         "answer-mark",
         "warning",
         [i for i, _ in found],
-        f"have a prompt that ends where an answer begins, such as {found[0][1]!r}",
-        "take it out: the chat template says whose turn it is, and later questions would have to"
-        " end so too",
+        f"have a prompt that ends with the start of an answer, such as {found[0][1]!r}",
+        "remove it: the chat template marks whose turn it is, and later prompts would have "
+        "to end with it too",
     )
 
 

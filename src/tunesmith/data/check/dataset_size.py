@@ -24,9 +24,9 @@ def check_size(context: CheckContext) -> Iterator[Problem]:
             severity="error" if different < MIN_EXAMPLES else "warning",
             count=different,
             message=(
-                f"The number of different prompts is only {different:,}; "
-                f"intervals will be wide below {MIN_RECOMMENDED_EXAMPLES}."
+                f"only {different:,} distinct prompts; confidence intervals are wide below "
+                f"{MIN_RECOMMENDED_EXAMPLES}"
             ),
-            hint=f"give at least {MIN_EXAMPLES}, better {MIN_RECOMMENDED_EXAMPLES} or more",
+            hint=f"provide at least {MIN_EXAMPLES}, preferably {MIN_RECOMMENDED_EXAMPLES} or more",
             file=context.loaded.spans[0].file,
         )

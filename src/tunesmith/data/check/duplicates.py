@@ -17,8 +17,8 @@ def check_duplicates(context: CheckContext) -> Iterator[Problem]:
         "duplicate",
         "warning",
         repeated,
-        f"repeat an earlier one exactly{_first_pair(context, repeated)}",
-        "nothing: each is used once, on one side of the split; take them out if that is not meant",
+        f"are exact duplicates of an earlier one{_first_pair(context, repeated)}",
+        "no action needed: each is used once, in one split; remove them if they are unintended",
     )
 
 

@@ -32,9 +32,9 @@ def check_labels(context: CheckContext) -> Iterator[Problem]:
         "label-imbalance",
         "warning",
         found,
-        f"have a rare label: {truncate_list(sorted(map(_shorten, rare)))}; "
-        f"the commonest, {_shorten(commonest)!r}, has {most:,}",
-        "add examples of the rare labels, and judge by macro-F1 beside accuracy",
+        f"have a rare label: {truncate_list(sorted(map(_shorten, rare)))}; the most common, "
+        f"{_shorten(commonest)!r}, has {most:,}",
+        "add examples of the rare labels; and check macro-F1 in addition to accuracy",
     )
 
 
@@ -67,8 +67,8 @@ def _check_unseen(context: CheckContext) -> Iterator[Problem]:
             "error" if is_all else "warning",
             found,
             f"are held out with a label that no train example has: {names}"
-            + ("; no held-out label is known" if is_all else ""),
-            "write labels in the same way everywhere, and take rows without a true label out",
+            + ("; no held-out label is in the train data" if is_all else ""),
+            "write labels consistently; and remove rows without a real label",
         )
 
 

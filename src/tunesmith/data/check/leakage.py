@@ -48,8 +48,7 @@ def check_leakage(context: CheckContext) -> Iterator[Problem]:
         "test-leak",
         severity,
         select("exact", "normalised"),
-        "of the training data ask what a held-out example asks:"
-        f" {format_pairs('exact', 'normalised')}",
+        f"also appear in the held-out data: {format_pairs('exact', 'normalised')}",
         "take them out of one side; a run stops here unless it is given --set"
         " 'data.allow_contamination=[exact, normalised]'",
     )
@@ -57,16 +56,15 @@ def check_leakage(context: CheckContext) -> Iterator[Problem]:
         "near-test-leak",
         "warning",
         select("13-gram", "near"),
-        "of the training data are nearly the same as a held-out example:"
-        f" {format_pairs('13-gram', 'near')}",
-        "take real copies out of one side; no run stops here, and the score without them is shown"
-        " beside the full one",
+        f"are near duplicates of a held-out example: {format_pairs('13-gram', 'near')}",
+        "remove real copies from one split; runs do not stop here, and also report the score "
+        "without them",
     )
     yield from context.report_problems(
         "group-test-leak",
         severity,
         select("group"),
-        f"of the training data share a group with a held-out example: {format_pairs('group')}",
+        f"share a group with a held-out example: {format_pairs('group')}",
         "keep each group on one side; a run stops here unless it is given --set"
         " 'data.allow_contamination=[group]'",
     )

@@ -67,8 +67,8 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
         "name-not-written",
         "warning",
         list(dict.fromkeys(nameless)),
-        "have a message with a name that the model's chat template does not write",
-        "put the name into the text if it should be seen; it is not read otherwise",
+        "have a message with a name that the chat template does not render",
+        "put the name into the text if the model should see it",
     )
     if shares:
         mean, worst = sum(shares.values()) / len(shares), max(shares.values())
@@ -76,9 +76,9 @@ def check_lengths(context: CheckContext) -> Iterator[Problem]:
             "too-long",
             "error",
             list(shares),
-            f"have more than {limit:,} tokens; a cut there loses {mean:.0%} of the answers (at"
-            f" worst {worst:.0%})",
-            "raise max_tokens, or shorten them; nothing is ever cut silently",
+            f"have more than {limit:,} tokens; truncation there would lose {mean:.0%} of the "
+            f"answers (at worst {worst:.0%})",
+            "raise max_tokens, or shorten them; nothing is truncated silently",
         )
 
 

@@ -32,5 +32,5 @@ def _check_ratings(context: CheckContext) -> Iterator[Problem]:
         "error",
         range(len(context.examples)),
         f"are rated as {kind}, and none as {other}: {context.method} learns from both",
-        f"give {other} answers too" + (", or set method=sft" if is_wanted else ""),
+        f"add {other} answers too" + ("; or set method=sft" if is_wanted else ""),
     )

@@ -16,8 +16,8 @@ def check_answers(context: CheckContext) -> Iterator[Problem]:
         "no-answer",
         "error",
         found,
-        "have nothing to learn from",
-        "add the answers, or take the examples out",
+        "have no answer to train on",
+        "add the answers; or remove the examples",
     )
     weightless = [i for i, example in with_answer if not _has_weight(example)]
     yield from context.report_problems(
@@ -25,29 +25,28 @@ def check_answers(context: CheckContext) -> Iterator[Problem]:
         "error",
         weightless,
         "have weight 0 on every answer",
-        "give one answer a weight",
+        "give at least one answer a weight",
     )
     yield from context.report_problems(
         "no-final-answer",
         "warning",
         [i for i, example in with_answer if _is_only_reasoning(example)],
-        "have reasoning and no answer behind it",
-        "write the answer behind the reasoning, or take the examples out: only the answer is"
-        " scored",
+        "have reasoning but no answer after it",
+        "add the answer after the reasoning, or remove the examples: only the answer is scored",
     )
     yield from context.report_problems(
         "empty-question",
         "warning",
         [i for i, example in unusual if _has_empty_prompt(example)],
-        "have a question in which nothing stands",
-        "write what is asked, or take the examples out: every one of them is the same question",
+        "have an empty question",
+        "write the question, or remove the examples: all of them have the same prompt",
     )
     yield from context.report_problems(
         "empty-answer",
         "error",
         [i for i, example in unusual if _has_empty_turn(example)],
-        "have an earlier answer that is empty, of which only the end of the turn would be learned",
-        "give these turns weight 0, or take them out",
+        "have an empty earlier answer, of which only the end of turn would be trained",
+        "give these turns weight 0; or remove them",
     )
 
 

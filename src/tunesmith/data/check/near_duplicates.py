@@ -27,9 +27,9 @@ def check_near_duplicates(context: CheckContext) -> Iterator[Problem]:
         "near-duplicate",
         "note",
         sorted(later),
-        f"are at least {MIN_SIMILARITY:.0%} alike to an earlier one",
-        "look at a few; if they are copies with small changes, keep one, or put them in one group"
-        " (--group)",
+        f"are at least {MIN_SIMILARITY:.0%} similar to an earlier one",
+        "review a few; if they are copies with small changes, keep one, or put them into one "
+        "group (--group)",
     )
 
 

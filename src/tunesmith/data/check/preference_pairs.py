@@ -15,14 +15,14 @@ def check_pairs(context: CheckContext) -> Iterator[Problem]:
         "error",
         found,
         "have the same chosen and rejected answer",
-        "take them out, or correct the answers; a pair teaches by its difference",
+        "remove them, or correct the answers; a pair teaches by its difference",
     )
     yield from context.report_problems(
         "opposite-preferences",
         "warning",
         _find_opposites(context),
-        "prefer the answer to a question that another example rejects for the same one",
-        "decide which answer is the better one; what is taught both ways is not learned",
+        "prefer an answer that another example rejects for the same question",
+        "decide which answer is better; contradictory preferences cannot be learned",
     )
 
 

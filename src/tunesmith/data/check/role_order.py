@@ -18,9 +18,8 @@ def check_roles(context: CheckContext) -> Iterator[Problem]:
             "role-order",
             "warning",
             found,
-            f"have roles in an unusual order (first: {first})",
-            "begin with system or user, then let user and assistant take turns; tool follows a"
-            " call",
+            f"have an unusual order of roles (first: {first})",
+            "begin with system or user, then alternate user and assistant; tool follows a call",
         )
 
 
@@ -30,18 +29,18 @@ def _find_order_error(messages: tuple[Message, ...]) -> str | None:
     # None stands for calls and results without ids, which are matched by position.
     called: set[str | None] = {None}
     if any(message.role == "system" for message in messages[1:]):
-        return "system after the beginning"
+        return "system after the first message"
     if not turns or turns[0].role != "user":
-        return f"{turns[0].role if turns else 'nothing'} before any user"
+        return f"{(turns[0].role if turns else 'nothing')} before the first user message"
     for before, after in pairwise(turns):
         called |= {call.get("id") for call in before.tool_calls}
         if after.role == "tool" and after.tool_call_id not in called and called != {None}:
-            return f"a tool result for {after.tool_call_id!r}, an id that no call before it has"
+            return f"a tool result for {after.tool_call_id!r}, an id that no earlier call has"
         is_called = before.role == "tool" or bool(before.tool_calls)
         if after.role == "tool" and not is_called:
             return "tool without a call"
         if after.role != "tool" and after.role == before.role:
-            return f"two {after.role} messages in a row"
+            return f"two consecutive {after.role} messages"
         if after.role == "user" and before.role == "tool":
             return "user after tool"
     return None

@@ -73,8 +73,8 @@ def _run_check(name: str, context: CheckContext) -> Iterator[Problem]:
     else."""
     found: Any = CHECKS.load(name)(context)
     if not isinstance(found, Iterable):
-        CHECKS.reject(name, f"it gave a {type(found).__name__} in place of problems")
+        CHECKS.reject(name, f"it returned a {type(found).__name__} instead of problems")
     for problem in found:
         if not isinstance(problem, Problem):
-            CHECKS.reject(name, f"it gave a {type(problem).__name__} in place of a problem")
+            CHECKS.reject(name, f"it returned a {type(problem).__name__} instead of a problem")
         yield problem

@@ -20,9 +20,9 @@ def check_template(context: CheckContext) -> Iterator[Problem]:
             "template-tells-date",
             "warning",
             [i for i, example in enumerate(context.examples) if example.messages],
-            "are rendered by a chat template that may write today's date into them",
-            "tune and measure on one day, and expect other prompts on the next; a system message of"
-            " your own may keep the date out",
+            "are rendered by a chat template that may insert today's date",
+            "train and evaluate on one day, and expect other prompts on the next; a system "
+            "message of your own may avoid the date",
         )
     indented = [i for i, example in enumerate(context.examples) if _is_indented(example)]
     renderer = Renderer(context.tokenizer)
@@ -31,9 +31,8 @@ def check_template(context: CheckContext) -> Iterator[Problem]:
             "indent-trimmed",
             "warning",
             indented,
-            "have an answer that begins with spaces or tabs, which the chat template takes off",
-            "put the answer into a code block if its indentation matters; it is not learned"
-            " otherwise",
+            "have an answer that begins with spaces or tabs, which the chat template strips",
+            "put the answer into a code block if its indentation matters",
         )
 
 

@@ -13,6 +13,6 @@ def check_tools(context: CheckContext) -> Iterator[Problem]:
         "tools-not-scored",
         "note",
         found,
-        "use tools: they can be learned, and no scorer can judge them yet",
-        "use tunesmith train; decide and evaluate need a test set without them",
+        "use tools: they can be trained on, but no scorer can evaluate them yet",
+        "use tunesmith train; decide and evaluate need a test set without tools",
     )

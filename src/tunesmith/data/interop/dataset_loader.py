@@ -33,7 +33,7 @@ def load_data(path: str | Path, data: DataRecipe, method: Method | None = None) 
         return read_dataset(path, data.columns, data.group_column, method)
     except DataError as error:
         if tasks := list_other_tasks(Path(path)):
-            hint = f"{error.hint}; or give a task of another tool that stands there: {tasks}"
+            hint = f"{error.hint}; or pass a task file of another tool from this folder: {tasks}"
             raise error.replace(hint=hint) from None
         raise
 
@@ -77,7 +77,7 @@ def load_imported_task(path: str | Path) -> tuple[LoadedDataset, ImportedTask]:
                 severity="warning",
                 count=1,
                 message=f"{task.format}: {sentence}",
-                hint="say it in a recipe, or leave it",
+                hint="configure it in a recipe; or ignore it",
                 file=str(path),
             )
             for sentence in task.unsupported

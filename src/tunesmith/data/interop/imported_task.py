@@ -159,7 +159,7 @@ def drop_repeated(
     for example in examples:
         if example.id in first:
             unsupported.add(
-                "an example that repeats an earlier one is taken once", f"line {example.line}"
+                "an example that repeats an earlier one is used once", f"line {example.line}"
             )
         first.setdefault(example.id, example)
     return tuple(first.values())

@@ -96,9 +96,9 @@ def _read_json_log(path: Path) -> dict[str, Any]:
     try:
         value = parse_json(read_regular_file(path))
     except InvalidRow as bad:
-        raise _build_log_error(path, bad.got, "make the log again") from None
+        raise _build_log_error(path, bad.got, "create the log again") from None
     if not is_inspect_log(value):
-        raise _build_log_error(path, "no eval with a model", "give a log that inspect_ai wrote")
+        raise _build_log_error(path, "no eval with a model", "pass a log written by inspect_ai")
     return dict(value)
 
 
@@ -109,10 +109,10 @@ def _read_header(path: Path, archive: JsonArchive) -> dict[str, Any]:
             try:
                 head = archive.read(name)
             except InvalidRow as bad:
-                raise _build_log_error(path, f"{name}: {bad.got}", "make the log again") from None
+                raise _build_log_error(path, f"{name}: {bad.got}", "create the log again") from None
             if is_inspect_log(head):
                 return dict(head)
-    raise _build_log_error(path, "no header.json with an eval", "give a log that inspect_ai wrote")
+    raise _build_log_error(path, "no header.json with an eval", "pass a log written by inspect_ai")
 
 
 def _iterate_archive_samples(archive: JsonArchive, unread: UnsupportedFeatures) -> Samples:
@@ -126,7 +126,7 @@ def _iterate_archive_samples(archive: JsonArchive, unread: UnsupportedFeatures) 
             if isinstance(sample, dict):
                 yield name, sample
             else:
-                unread.add("a sample that is no object", name)
+                unread.add("a sample that is not an object", name)
 
 
 def _build_answers(
@@ -142,7 +142,7 @@ def _build_answers(
     read = []
     for number, (place, sample) in enumerate(samples, 1):
         if sample.get("epoch", 1) != 1:
-            unread.add("only the first epoch is taken", place)
+            unread.add("only the first epoch is used", place)
             continue
         names.update(as_mapping(sample.get("scores")))
         try:
@@ -232,18 +232,19 @@ def _choose_scorer(
     for name in sorted(names):
         ours = _map_scorer(name, told.get(name), unread)
         if ours is None:
-            unread.add(f"the scorer {name}: its scores are kept, and it is not computed again")
+            unread.add(f"the scorer {name}: its stored scores are used, not recomputed")
         else:
             options = ", ".join(f"{key}={value!r}" for key, value in (told.get(name) or {}).items())
             judged.append(_ScorerChoice(ours, f"The log was scored by {name}({options}).", name))
     for other in judged[1:]:
         unread.add(
-            f"the scorer {other.log_scorer}, beside {judged[0].log_scorer}: its scores are kept"
+            f"the scorer {other.log_scorer}, in addition to {judged[0].log_scorer}: its "
+            "stored scores are used"
         )
     return (
         judged[0]
         if judged
-        else _ScorerChoice("auto", "No scorer of the log has one of ours that judges as it does.")
+        else _ScorerChoice("auto", "No scorer of the log has an equivalent in tunesmith.")
     )
 
 
@@ -269,11 +270,11 @@ def _map_scorer(
 ) -> str | None:
     """Our scorer for one of inspect_ai's with these options; None for graders and custom code."""
     if name in SUPPORTED_OPTIONS and options is None:
-        unread.add(f"the log does not say what {name} was told: its defaults are taken")
+        unread.add(f"the log does not record the options of {name}: its defaults are used")
     options = options or {}
     unknown = sorted(map(str, set(options) - SUPPORTED_OPTIONS.get(name, set())))
     if unknown:
-        unread.add(f"the scorer {name} was told {', '.join(unknown)}")
+        unread.add(f"the scorer {name} has the options {', '.join(unknown)}")
         return None
     case = ["case"] if options.get("ignore_case", True) is False else []
     if name == "match":
@@ -336,7 +337,7 @@ def _build_reference(
             else json.dumps(targets)
         )
     if len(targets) > 1:
-        unread.add("only the first of several targets is compared with", place)
+        unread.add("only the first of several targets is compared", place)
     return targets[0]
 
 
@@ -351,11 +352,9 @@ def _read_scores(
         elif (number := parse_number(value)) is not None:
             found[name] = number
         else:
-            unread.add(f"a score of {name} that is no number", place)
+            unread.add(f"a score of {name} that is not a number", place)
     return found
 
 
 def _build_log_error(path: Path, got: str, hint: str) -> DataError:
-    return DataError(
-        "bad-log", "This log of inspect_ai cannot be read.", at=str(path), got=got, hint=hint
-    )
+    return DataError("bad-log", "cannot read the inspect_ai log", at=str(path), got=got, hint=hint)

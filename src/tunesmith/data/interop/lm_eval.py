@@ -53,7 +53,7 @@ def read_lm_eval(path: Path) -> ImportedAnswers:
         first_filter = first_filter or row.values.get("filter")
         if row.values.get("filter") != first_filter:
             unread.add(
-                f"the filter {row.values.get('filter')!r}, beside {first_filter!r}",
+                f"the filter {row.values.get('filter')!r}, in addition to {first_filter!r}",
                 f"line {row.line}",
             )
             continue
@@ -123,9 +123,9 @@ def _read_choice(
     if not len(known) == len(values) == len(arguments) or any(
         a[0] != arguments[0][0] for a in arguments
     ):
-        raise NonTextContent("a sample with several answers that are no choices")
+        raise NonTextContent("a sample with several answers that are not choices")
     if target is None or not 0 <= target < len(known) or target != int(target):
-        raise NonTextContent("a choice whose target is no number of one")
+        raise NonTextContent("a choice whose target is not the number of a choice")
     return (
         build_example(line, _read_prompt(arguments[0][0]), known[int(target)]),
         known[values.index(max(values))],

@@ -86,8 +86,8 @@ def read_samples(path: Path) -> ImportedTask:
             unread.format_sentences(),
         )
     reason = (
-        "The file names no grader; with several ideal answers an answer that begins with one of"
-        " them is right."
+        "The file names no grader; with several ideal answers, an answer that begins "
+        "with one of them is correct."
     )
     return _build_task(path.stem, samples, "Match", False, reason, unread)
 
@@ -109,7 +109,7 @@ def read_registry(path: Path) -> ImportedTask:
         samples,
         grader,
         args.get("ignore_case") is True,
-        f"The eval names the grader {grader}.",
+        f"The eval uses the grader {grader}.",
         unread,
     )
 
@@ -122,10 +122,10 @@ def _find_samples_file(path: Path, samples: Any) -> Path:
             return found
     raise DataError(
         "no-samples",
-        "The samples of this eval are not there.",
+        "samples file of this eval is missing",
         at=str(path),
         got=f"samples_jsonl {samples!r:.200}",
-        hint=f"put the file into {path.parent}, or give the samples file itself",
+        hint=f"put the file into {path.parent}; or pass the samples file itself",
     )
 
 
@@ -180,15 +180,15 @@ def _build_task(
         ),
     }
     if grader not in written:
-        unread.add(f"the grader {grader}: it asks a model or runs code; name a scorer or a judge")
+        unread.add(
+            f"the grader {grader}: it calls a model or runs code; choose a scorer or a judge"
+        )
     scorer, write = written.get(grader, ("auto", lambda ideals: ideals[0]))
     # These two hold several ideal answers in one reference; the others compare with a single one.
     if scorer not in ("regex", "match:fuzzy"):
         for line, _, ideals in samples:
             if len(ideals) > 1:
-                unread.add(
-                    "only the first of several ideal answers is compared with", f"line {line}"
-                )
+                unread.add("only the first of several ideal answers is compared", f"line {line}")
     examples: list[Example] = [
         build_example(line, prompt, write(ideals)) for line, prompt, ideals in samples
     ]

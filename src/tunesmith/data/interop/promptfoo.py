@@ -142,7 +142,7 @@ def read_promptfoo(path: Path) -> ImportedTask:
     unread = UnsupportedFeatures()
     for key in sorted(map(str, set(config) - SUPPORTED_KEYS)):
         unread.add(
-            "left out of the configuration",
+            "excluded by the configuration",
             f"{key}: {config[key]}"[:60] if key == "providers" else key,
         )
     prompt = _read_first_prompt(config.get("prompts"), path.parent, unread)
@@ -155,7 +155,7 @@ def read_promptfoo(path: Path) -> ImportedTask:
     for number, test in enumerate(_read_tests(config["tests"], path.parent, unread), 1):
         place = f"test {number}"
         if not isinstance(test, dict):
-            unread.add("a test that is no mapping", place)
+            unread.add("a test that is not a mapping", place)
             continue
         options = as_mapping(test.get("options"))
         around = {key: str(options[key]) for key in ("prefix", "suffix") if options.get(key)}
@@ -164,7 +164,7 @@ def read_promptfoo(path: Path) -> ImportedTask:
         )
         unknown = sorted(set(map(str, test)) - used)
         for key in unknown:
-            left_out = ", which is left out" if key in SCORING_KEYS else ""
+            left_out = "; the test is excluded" if key in SCORING_KEYS else ""
             unread.add(f"{key} of a test{left_out}", place)
         if SCORING_KEYS & set(unknown):
             continue
@@ -194,7 +194,7 @@ def read_promptfoo(path: Path) -> ImportedTask:
 def _read_first_prompt(prompts: Any, folder: Path, unread: UnsupportedFeatures) -> Any:
     prompts = prompts if isinstance(prompts, list) else [prompts]
     if len(prompts) > 1:
-        unread.add(f"of {len(prompts)} prompts only the first is asked")
+        unread.add(f"of {len(prompts)} prompts only the first is used")
     prompt = prompts[0] if prompts else None
     if isinstance(prompt, dict):
         prompt = prompt.get("raw") or prompt.get("id")
@@ -204,7 +204,7 @@ def _read_first_prompt(prompts: Any, folder: Path, unread: UnsupportedFeatures) 
         return _read_prompt_file(folder, prompt.removeprefix("file://"), unread)
     if isinstance(prompt, str):
         return prompt
-    unread.add("no prompt that is text: the variables themselves are asked")
+    unread.add("no prompt that is text: the variables themselves are the prompt")
     return None
 
 
@@ -279,8 +279,8 @@ def _read_tests(tests: Any, folder: Path, unread: UnsupportedFeatures) -> Iterat
         path = find_file_below(folder, test.removeprefix("file://"))
         if path is None or path.suffix not in (".yaml", ".yml", ".json", ".jsonl", ".csv"):
             unread.add(
-                "tests in a file that is not read: only YAML, JSON, JSONL and CSV in the same"
-                " folder are",
+                "tests in an unsupported file: only YAML, JSON, JSONL and CSV in the same "
+                "folder are read",
                 test,
             )
         elif path.suffix in (".csv", ".jsonl"):
@@ -346,14 +346,14 @@ def _read_prompt_file(folder: Path, name: str, unread: UnsupportedFeatures) -> s
         or path.stat().st_size > MAX_FILE_BYTES
         or path.suffix not in (".txt", ".md", ".json")
     ):
-        unread.add("a prompt that is no .txt, .md or .json in the same folder", name)
+        unread.add("a prompt that is not a .txt, .md or .json file in the same folder", name)
         return None
     text = read_text_file(path, "replace")
     if path.suffix != ".txt":
         return text
     parts = [part.strip() for part in _PROMPT_BREAK.split(text) if part.strip()]
     if len(parts) > 1:
-        unread.add(f"of {len(parts)} prompts only the first is asked", name)
+        unread.add(f"of {len(parts)} prompts only the first is used", name)
     return parts[0] if parts else text
 
 
@@ -370,13 +370,11 @@ def _build_task(
         unknown = [check for check in checks if _build_condition(check) is None]
         for check in unknown:
             kind = check.get("type") if isinstance(check, dict) else check
-            unread.add(
-                f"the assertion {kind} is not understood, its test is left out", f"test {number}"
-            )
+            unread.add(f"the assertion {kind} is unknown; its test is excluded", f"test {number}")
         if checks and not unknown:
             read.append((number, prompt, checks))
         elif not checks:
-            unread.add("a test without an assertion is left out", f"test {number}")
+            unread.add("a test without an assertion is excluded", f"test {number}")
     # One scorer for the whole task: plain equality only if no test needs more than that.
     are_equal = all(len(known) == 1 and known[0]["type"] == "equals" for _, _, known in read)
     are_json = are_equal and all(

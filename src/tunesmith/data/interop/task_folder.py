@@ -50,10 +50,10 @@ def find_task_file(path: str | Path) -> TaskFile | None:
     if len(tasks) > 1:
         raise DataError(
             "several-tasks",
-            "This folder holds several tasks of other evaluation tools.",
+            "folder contains several tasks of other evaluation tools",
             at=str(path),
             got=truncate_list([_below(file, path) for file in tasks]),
-            hint=f"give one of them, for example {tasks[0]}",
+            hint=f"pass one of them, for example {tasks[0]}",
         )
     if not tasks:
         return None

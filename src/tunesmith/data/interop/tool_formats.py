@@ -73,10 +73,10 @@ def read_tool_file(path: str | Path) -> ImportedTask | ImportedAnswers:
     if not task.examples:
         raise DataError(
             "nothing-understood",
-            f"Nothing in this {task.format} file can be used.",
+            f"nothing in this {task.format} file can be used",
             at=str(path),
             got="; ".join(task.unsupported) or "no examples",
-            hint="give a file with questions and their answers",
+            hint="pass a file with questions and their answers",
         )
     return found
 
@@ -86,11 +86,11 @@ def _build_unknown_error(path: Path) -> DataError:
         read_yaml(path)  # raises a more precise error if the YAML is invalid
     return DataError(
         "unknown-outside-format",
-        "This is no file of another evaluation tool that tunesmith reads.",
+        "not a file of a supported evaluation tool",
         at=str(path),
         got="no such file" if not path.is_file() else "none of the formats",
         hint=(
-            "give promptfoo YAML, OpenAI Evals JSONL or registry YAML, an inspect_ai log, or"
-            " lm-eval samples"
+            "pass promptfoo YAML, OpenAI Evals JSONL or registry YAML, an inspect_ai log, or "
+            "lm-eval samples"
         ),
     )

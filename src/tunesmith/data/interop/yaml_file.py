@@ -15,20 +15,20 @@ def read_yaml(path: Path) -> Any:
     try:
         if path.stat().st_size > MAX_YAML_BYTES:
             raise InvalidYaml(
-                f"{path.stat().st_size / 2**20:,.0f} MiB; at most {MAX_YAML_BYTES // 2**20} are"
-                " read"
+                f"{path.stat().st_size / 2**20:,.0f} MiB; at most {MAX_YAML_BYTES // 2**20} "
+                "MiB are supported"
             )
         return load_plain_yaml(read_text_file(path), number_keys=True)
     except InvalidYaml as error:
         place, found = f"{path} line {error.line}" if error.line else str(path), error.got
     except UnicodeDecodeError as error:
-        place, found = str(path), f"no UTF-8 at byte {error.start:,}"
+        place, found = str(path), f"not UTF-8 at byte {error.start:,}"
     except OSError as error:
         place, found = str(path), error.strerror or str(error)
     raise DataError(
         "not-yaml",
-        "This file cannot be read as YAML.",
+        "file is not valid YAML",
         at=place,
         got=found,
-        hint="mend that line",
+        hint="fix that line",
     )

@@ -45,7 +45,7 @@ class JsonArchive:
                 raise self._build_error(f"more than {MAX_ENTRIES:,} entries")
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError, ValueError) as error:
-            raise self._build_error(f"no zip archive ({error})") from None
+            raise self._build_error(f"not a zip archive ({error})") from None
         self.names = self._check_names()
 
     def __enter__(self) -> "JsonArchive":
@@ -72,9 +72,11 @@ class JsonArchive:
             EOFError,
             OSError,
         ) as error:
-            raise self._build_error(f"{name} cannot be unpacked ({error})") from None
+            raise self._build_error(f"cannot unpack {name} ({error})") from None
         if len(raw) > limit:
-            raise self._build_error(f"{name} and those before it are larger than a log's")
+            raise self._build_error(
+                f"{name} and the entries before it are larger than a log may be"
+            )
         self._remaining_bytes -= len(raw)
         return parse_json(raw)
 
@@ -121,17 +123,17 @@ class JsonArchive:
             ):
                 yield f"the path {name[:80]!r}"
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-                yield f"{name[:80]!r}, which is no file"
+                yield f"{name[:80]!r}, which is not a file"
             if entry.flag_bits & 1:
                 yield f"{name[:80]!r}, which is encrypted"
 
     def _build_error(self, got: str) -> DataError:
         return DataError(
             "bad-archive",
-            "This archive is not read.",
+            "archive is not supported",
             at=str(self._path),
             got=got,
-            hint="make the log again, or convert it: inspect log convert --to json",
+            hint="create the log again; or convert it: inspect log convert --to json",
         )
 
 

@@ -148,7 +148,7 @@ def _read_message(item: Any, name: str) -> Message:
     if role_name in _CALL_ROLES and not calls:
         calls, given = parse_calls(given, f"content of {role_name}"), None
         if not calls:
-            raise InvalidRow("broken-call", f"a turn of role {role_name!r} that is no call")
+            raise InvalidRow("broken-call", f"a turn of role {role_name!r} that is not a call")
     # Tool results may be any JSON; all other content is text or parts of text.
     content, reasoning = _read_tool_result(given) if role == "tool" else _read_content(given, name)
     reasoning = _read_reasoning(item) or reasoning

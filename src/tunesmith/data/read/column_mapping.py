@@ -111,7 +111,7 @@ class ColumnMapping:
         if twice := [name for name in theirs if theirs.count(name) > 1]:
             raise DataError(
                 "column-used-twice",
-                f'The column "{twice[0]}" is mapped twice.',
+                f'column "{twice[0]}" is mapped twice',
                 at="--columns",
                 got=truncate_list([f"{ours}={name}" for ours, name in columns.items()]),
                 hint="map it once",
@@ -144,10 +144,10 @@ def check_column_names(columns: Iterable[str]) -> None:
         if name not in COLUMN_NAMES:
             raise DataError(
                 "unknown-column-name",
-                f'tunesmith has no column "{name}".',
+                f'unknown field "{name}" in the column mapping',
                 at="--columns",
-                got=f"known are {', '.join(COLUMN_NAMES)}",
-                hint=suggest_name(name, COLUMN_NAMES) or "write OURS=THEIRS, ours first",
+                got=f"known: {', '.join(COLUMN_NAMES)}",
+                hint=suggest_name(name, COLUMN_NAMES) or "use FIELD=COLUMN",
             )
 
 
@@ -231,7 +231,7 @@ def report_unused_columns(
         as_it_is = ",".join(f"{name}={name}" for name in rule.required)
         code = "likely-answer" if missing == "completion" else "likely-prompt"
         yield RowError(
-            code, 0, f'"{theirs}": {_format_flag(mapping)}; to leave it out: --columns {as_it_is}'
+            code, 0, f'"{theirs}": {_format_flag(mapping)}; to ignore it: --columns {as_it_is}'
         )
     theirs = _find_likely_column("system", filled)
     if theirs is not None and "system" in rule.optional and "system" not in present:
@@ -240,7 +240,7 @@ def report_unused_columns(
         yield RowError(
             "likely-system",
             0,
-            f'"{theirs}": {_format_flag(mapping)}; to leave it out: --columns {as_it_is}',
+            f'"{theirs}": {_format_flag(mapping)}; to ignore it: --columns {as_it_is}',
         )
 
 

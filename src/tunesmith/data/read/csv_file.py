@@ -121,7 +121,9 @@ def _read_next_row(
 def _translate_csv_error(error: csv.Error) -> str:
     """The csv module's message, with its advice on how to open a file replaced by the cause."""
     return (
-        "a line end of CR alone" if str(error).startswith("new-line character seen") else str(error)
+        "a line that ends in CR alone"
+        if str(error).startswith("new-line character seen")
+        else str(error)
     )
 
 
@@ -131,12 +133,15 @@ def _build_quoting_error(error: str, begin: int, end: int) -> RowError:
         return RowError(
             "line-too-long",
             begin,
-            f"a cell over 16 MiB, perhaps a quote not closed{_format_span(begin, end)}",
+            f"a cell over 16 MiB, perhaps an unclosed quote{_format_span(begin, end)}",
         )
     if error != "unexpected end of data":
         return RowError("broken-quotes", begin, f"{error}{_format_span(begin, end)}")
     taken = f", over {end - begin:,} more line{'s' * (end - begin > 1)}" if end > begin else ""
-    found = f"the row in line {begin:,} has a quote that is open to the end of the file{taken}"
+    found = (
+        f"the row in line {begin:,} has a quote that is not closed before the end of the "
+        f"file{taken}"
+    )
     return RowError("unclosed-quote", begin, found)
 
 
@@ -168,9 +173,9 @@ def _check_unique_names(path: Path, cells: Sequence[str]) -> None:
         places = ", ".join(str(i) for i, name in enumerate(cells, start=1) if name == twice[0])
         raise DataError(
             "bad-header",
-            "Two columns have the same name.",
+            "duplicate column name",
             at=str(path),
-            got=f'"{twice[0]}" names columns {places}'
+            got=f'"{twice[0]}" is the name of columns {places}'
             + (f"; also {truncate_list(twice[1:])}" if twice[1:] else ""),
             hint="rename one of them",
         )
@@ -179,7 +184,7 @@ def _check_unique_names(path: Path, cells: Sequence[str]) -> None:
 def _build_header_error(path: Path, got: str, slug: str = "bad-header") -> DataError:
     return DataError(
         slug,
-        "The first row cannot be read.",
+        "cannot read the header row",
         at=str(path),
         got=got,
         hint=(

@@ -133,11 +133,11 @@ def _parse_history(values: Values) -> tuple[Message, ...]:
     if not isinstance(pairs, list) or not all(
         isinstance(pair, list) and len(pair) == 2 for pair in pairs
     ):
-        raise build_type_error("history", "a list of pairs of texts", pairs)
+        raise build_type_error("history", "a list of pairs of strings", pairs)
     messages: list[Message] = []
     for asked, answered in pairs:
         if not isinstance(asked, str) or not isinstance(answered, str):
-            raise build_type_error("history", "a list of pairs of texts", [asked, answered])
+            raise build_type_error("history", "a list of pairs of strings", [asked, answered])
         messages += [Message("user", asked), Message("assistant", answered)]
     return tuple(messages)
 

@@ -58,7 +58,7 @@ def read_subsets(folder: Path) -> tuple[Subset, ...]:
 
 def _parse_subset(config: Any) -> Subset:
     if not isinstance(config, dict):
-        raise InvalidYaml("an entry of configs that is no mapping")
+        raise InvalidYaml("an entry of configs that is not a mapping")
     name, below = str(config.get("config_name", "default")), config.get("data_dir")
     prefix = f"{str(below).strip('/')}/" if below and str(below).strip("./") else ""
     files = config.get("data_files")
@@ -91,10 +91,10 @@ def _parse_patterns(files: Any) -> Sequence[tuple[str | None, str]]:
 def _parse_paths(paths: Any) -> list[str]:
     listed = paths if isinstance(paths, list) else [paths]
     if not all(isinstance(path, str) for path in listed):
-        raise InvalidYaml("data_files that are no paths")
+        raise InvalidYaml("data_files that are not paths")
     # Each star becomes an unbounded repetition; many of them backtrack exponentially.
     if any(path.count("*") > MAX_WILDCARDS for path in listed):
-        raise InvalidYaml(f"a pattern of data_files with more than {MAX_WILDCARDS} stars")
+        raise InvalidYaml(f"a pattern of data_files with more than {MAX_WILDCARDS} wildcards")
     return listed
 
 

@@ -272,10 +272,10 @@ def _check_columns_present(source: Source, first: list[Row], requested: list[str
         if name not in names:
             raise DataError(
                 "unknown-column",
-                f'There is no column "{name}".',
+                f'no column "{name}"',
                 at=str(source.path),
                 got=f"columns {truncate_list(list(names), MAX_SHOWN_NAMES)}",
-                hint=suggest_name(name, names) or "name one of them",
+                hint=suggest_name(name, names) or "use one of them",
             )
 
 
@@ -299,15 +299,15 @@ def _choose_format(
         )
         raise DataError(
             "unknown-shape",
-            "The columns fit no shape that tunesmith knows.",
+            "columns match no supported format",
             at=str(path),
             got=f"columns {truncate_list(names, MAX_SHOWN_NAMES)}{asked}",
             hint=(
                 f"did you mean {likely}?"
                 if likely
                 else (
-                    "say which is which, for example --columns prompt=question,completion=answer;"
-                    f" known shapes: {known}"
+                    "map them, for example --columns prompt=question,completion=answer; "
+                    f"formats: {known}"
                 )
             ),
         )
@@ -325,10 +325,10 @@ def _check_same_format(path: Path, rules: list[FormatRule]) -> None:
     if len(shapes) > 1:
         raise DataError(
             "mixed-shapes",
-            "The files of this folder have different shapes.",
+            "files of the folder have different formats",
             at=str(path),
             got=", ".join(shapes),
-            hint="put each shape in a folder of its own",
+            hint="put each format into a folder of its own",
         )
 
 
@@ -336,7 +336,7 @@ def _build_no_examples_error(path: Path, problems: list[Problem]) -> DataError:
     errors = [problem for problem in problems if problem.severity == "error"]
     if not errors:
         return DataError(
-            "no-rows", "The file has no rows.", at=str(path), hint="give a file with examples"
+            "no-rows", "file has no rows", at=str(path), hint="pass a file with examples"
         )
     # The most frequent error is most likely the cause that all rows share.
     worst = max(errors, key=lambda problem: problem.count)
@@ -344,7 +344,7 @@ def _build_no_examples_error(path: Path, problems: list[Problem]) -> DataError:
     place = f"{path} {worst.format_places()}"
     return DataError(
         slug,
-        "No example can be read.",
+        "no example could be read",
         at=place,
         got=worst.message,
         hint=ROW_ERROR_KINDS[slug].hint,

@@ -48,10 +48,10 @@ def open_decompressed(path: Path) -> Iterator[BinaryIO]:
         except (gzip.BadGzipFile, zlib.error, zstandard.ZstdError, EOFError) as error:
             raise DataError(
                 "damaged-archive",
-                "This packed file cannot be unpacked.",
+                "cannot decompress the file",
                 at=str(path),
-                got=f"{packing}: {str(error)[:200] or 'its end is missing'}",
-                hint="copy or pack the file again",
+                got=f"{packing}: {str(error)[:200] or 'truncated'}",
+                hint="copy or compress the file again",
             ) from None
 
 
@@ -68,7 +68,7 @@ class _BoundedReader(io.RawIOBase):
         got: bytes = self._source.read(len(buffer))
         self._remaining_bytes -= len(got)
         if self._remaining_bytes < 0:
-            raise EOFError("it unpacks to far more bytes than any text would")
+            raise EOFError("it decompresses to far more bytes than a text would")
         buffer[: len(got)] = got
         return len(got)
 
@@ -88,7 +88,7 @@ class _ZstdReader:
             self._compressed = self._compressed or self._file.read(_CHUNK_BYTES)
             if not self._compressed:
                 if self._frame is not None:
-                    raise EOFError("its end is missing")
+                    raise EOFError("truncated")
                 return b""
             self._frame = self._frame or self._library.decompressobj()
             self._buffer = memoryview(self._frame.decompress(self._compressed))

@@ -26,7 +26,7 @@ FileReader = Callable[[Path], Iterator[Row | RowError]]
 _PACKAGE = "tunesmith.data.read"
 READERS: Registry[FileReader] = Registry(
     "tunesmith.readers",
-    "reader of data files",
+    "data reader",
     {
         "jsonl": f"{_PACKAGE}.jsonl_file:read_jsonl",
         "ndjson": f"{_PACKAGE}.jsonl_file:read_jsonl",
@@ -42,8 +42,8 @@ READERS: Registry[FileReader] = Registry(
 LINE_READERS = (read_jsonl, read_csv)
 """The readers whose row numbers are line numbers of the file."""
 KNOWN_FORMATS = (
-    "JSON Lines, JSON, CSV, TSV, Parquet, Arrow (text also packed as .gz or .zst), or a folder of"
-    " these"
+    "JSON Lines, JSON, CSV, TSV, Parquet, Arrow (text also compressed as .gz or "
+    ".zst), or a folder of these"
 )
 # Order matters: UTF-32 LE begins with the byte-order mark of UTF-16 LE.
 _COMPRESSION_SUFFIXES = (".gz", ".zst", ".zstd")
@@ -85,7 +85,9 @@ def choose_reader(path: Path) -> FileReader:
     if start.startswith(_TABLE_SIGNATURES):
         if detect_compression(packed):
             raise _build_format_error(
-                path, "a packed table", "unpack it: Parquet and Arrow are packed inside"
+                path,
+                "a compressed table",
+                "decompress it: Parquet and Arrow are compressed internally",
             )
         return read_parquet
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -106,10 +108,10 @@ def choose_reader(path: Path) -> FileReader:
         return read_csv
     raise DataError(
         "unknown-format",
-        "It is not clear what this file is.",
+        "unknown file format",
         at=str(path),
         got=f"starts with {start[:16]!r}",
-        hint=f"known are {KNOWN_FORMATS}",
+        hint=f"supported: {KNOWN_FORMATS}",
     )
 
 
@@ -120,7 +122,7 @@ def _read_with_plugin(name: str, path: Path) -> Iterator[Row | RowError]:
         if not isinstance(row, Row | RowError) or (
             isinstance(row, RowError) and row.code not in ROW_ERROR_KINDS
         ):
-            READERS.reject(name, f"it gave {str(row)[:60]!r} in place of a row")
+            READERS.reject(name, f"it returned {str(row)[:60]!r} instead of a row")
         yield row
 
 
@@ -128,22 +130,22 @@ def _check_signature(path: Path, start: bytes) -> None:
     """Errors: `DataError` for files that are never read, whatever their name."""
     if not start:
         raise DataError(
-            "empty-file", "The file is empty.", at=str(path), hint="give a file with examples"
+            "empty-file", "file is empty", at=str(path), hint="pass a file with examples"
         )
     if start.startswith(b"version https://git-lfs.github.com/spec/"):
         raise DataError(
             "lfs-pointer",
-            "This is a pointer of Git LFS, not the file itself.",
+            "file is a Git LFS pointer, not the data itself",
             at=str(path),
-            got="a text of a few lines with the file's hash",
-            hint="fetch the file: git lfs pull",
+            got="a few lines with the file's hash",
+            hint="download the file: git lfs pull",
         )
     for magic, name in _REJECTED_SIGNATURES.items():
         if start.startswith(magic):
             raise _build_format_error(
                 path,
                 name,
-                _UTF8_HINT if "text" in name else "unpack it, or save it in another format",
+                _UTF8_HINT if "text" in name else "decompress it, or save it in another format",
             )
     # UTF-16 without a byte-order mark: Latin text has a zero in every second byte, all on one side.
     even, odd = start[::2].count(0), start[1::2].count(0)
@@ -158,10 +160,10 @@ def _check_signature(path: Path, start: bytes) -> None:
 def _build_format_error(path: Path, got: str, hint: str) -> DataError:
     return DataError(
         "wrong-format",
-        "This kind of file is not read.",
+        "unsupported file type",
         at=str(path),
         got=got,
-        hint=f"{hint}; known are {KNOWN_FORMATS}",
+        hint=f"{hint}; supported: {KNOWN_FORMATS}",
     )
 
 

@@ -17,7 +17,7 @@ from tunesmith.data.read.row_errors import InvalidRow, Row, RowError
 from tunesmith.errors import DataError, truncate_list
 
 MAX_JSON_BYTES = 256 * 2**20
-_ROWS_HINT = "write a list of objects, one for each example (pandas: to_json(orient='records'))"
+_ROWS_HINT = "write a list of objects, one per example (pandas: to_json(orient='records'))"
 
 
 def read_json(path: Path) -> Iterator[Row | RowError]:
@@ -28,7 +28,7 @@ def read_json(path: Path) -> Iterator[Row | RowError]:
     if len(raw) > MAX_JSON_BYTES:
         raise DataError(
             "array-too-large",
-            "A JSON document is read whole and may have at most 256 MiB.",
+            "JSON file is larger than 256 MiB",
             at=str(path),
             hint="write JSON Lines: jq -c '.[]' FILE > FILE.jsonl",
         )
@@ -39,10 +39,11 @@ def read_json(path: Path) -> Iterator[Row | RowError]:
     except InvalidRow as bad:
         raise DataError(
             bad.code,
-            "This JSON file cannot be read.",
+            "cannot read the JSON file",
             at=str(path),
             got=bad.got,
-            hint="correct the file, or write JSON Lines, where one bad line spoils only itself",
+            hint="fix the file; or write JSON Lines, where an invalid line does not affect "
+            "the others",
         ) from None
     if (
         len(documents) == 1
@@ -71,10 +72,10 @@ def _find_row_list(path: Path, document: Mapping[str, Any]) -> tuple[str, list[A
         )
         raise DataError(
             "several-lists",
-            "This JSON file holds several lists of examples.",
+            "JSON file contains several lists of examples",
             at=str(path),
             got=found,
-            hint="write each into a file of its own; a name such as train or test gives the split",
+            hint="write each into its own file; a name such as train or test sets the split",
         )
     # pandas' default to_json() writes {column: {index: value}}.
     are_columns = (
@@ -83,9 +84,9 @@ def _find_row_list(path: Path, document: Mapping[str, Any]) -> tuple[str, list[A
     raise DataError(
         "columns-not-rows" if are_columns else "not-rows",
         (
-            "This JSON file is written by columns, not by rows."
+            "JSON file is organized by columns, not by rows"
             if are_columns
-            else "This JSON file holds no list of examples."
+            else "JSON file contains no list of examples"
         ),
         at=str(path),
         got=(

@@ -109,7 +109,7 @@ def _parse(raw: bytes, decode: Callable[[str], list[Any]]) -> list[Any]:
             "unreadable-line", f"{_format_excerpt(raw)} ({explain_json_error(error)})"
         ) from None
     except RecursionError:
-        raise InvalidRow("too-deep", "nesting beyond what can be read") from None
+        raise InvalidRow("too-deep", "nested too deeply") from None
     except ValueError:  # Python's own limit on the digits of an integer
         raise InvalidRow("number-too-long", "an integer of more than 4,300 digits") from None
     # The number of brackets bounds the depth: the exact depth is computed only when it can matter.
@@ -146,7 +146,7 @@ def _reject_constant(name: str) -> NoReturn:
 def _parse_finite_float(text: str) -> float:
     value = float(text)
     if math.isinf(value):
-        raise InvalidRow("not-a-number", f"{text}, which is beyond what a number can be")
+        raise InvalidRow("not-a-number", f"{text}, which exceeds the range of a number")
     return value
 
 
@@ -192,7 +192,7 @@ def check_string(text: str) -> None:
     if "\0" in text:
         raise InvalidRow("nul", f"NUL at character {text.index(chr(0)) + 1}")
     if not text.isascii() and _HALF.search(text):
-        raise InvalidRow("lone-surrogate", "half of a surrogate pair")
+        raise InvalidRow("lone-surrogate", "a lone surrogate")
 
 
 def _format_excerpt(raw: bytes) -> str:

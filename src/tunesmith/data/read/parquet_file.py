@@ -101,19 +101,19 @@ def _try_in_child(path: Path) -> None:
             env={**os.environ, "POLARS_MAX_THREADS": "1"},
         )
     except subprocess.TimeoutExpired:
-        raise _build_damaged_error(path, "reading it does not end") from None
+        raise _build_damaged_error(path, "reading it does not finish") from None
     if child.returncode:
         said = child.stdout.decode("utf-8", "replace").strip()
-        raise _build_damaged_error(path, said or "reading it takes more memory than there is")
+        raise _build_damaged_error(path, said or "reading it takes more memory than available")
 
 
 def _build_damaged_error(path: Path, got: str) -> DataError:
     return DataError(
         "damaged-table",
-        "This table cannot be read.",
+        "cannot read the table",
         at=str(path),
         got=got,
-        hint="write the file again; it is damaged or not what its first bytes say",
+        hint="write the file again; it is damaged or not of the type that its first bytes indicate",
     )
 
 

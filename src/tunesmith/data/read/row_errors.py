@@ -57,204 +57,201 @@ class _ErrorKind(NamedTuple):
 
 
 ROW_ERROR_KINDS: dict[str, _ErrorKind] = {
-    "unreadable-line": _ErrorKind(
-        "error", "Lines that are not JSON objects", "write each as one JSON object"
-    ),
+    "unreadable-line": _ErrorKind("error", "not a JSON object", "write one JSON object per line"),
     "cut-line": _ErrorKind(
-        "error", "Last lines that break off", "copy the file again; its end is missing"
+        "error", "last line is incomplete", "copy the file again; its end is missing"
     ),
-    "line-too-long": _ErrorKind("error", "Lines over 16 MiB", "write one example a line or row"),
-    "broken-utf8": _ErrorKind("error", "Lines that are not UTF-8", "save the file as UTF-8"),
+    "line-too-long": _ErrorKind(
+        "error", "line longer than 16 MiB", "write one example per line or row"
+    ),
+    "broken-utf8": _ErrorKind("error", "not valid UTF-8", "save the file as UTF-8"),
     "bom": _ErrorKind(
         "warning",
-        "Byte-order marks at the start",
+        "byte-order mark at the start",
         "save the file as UTF-8 without BOM (it was skipped)",
     ),
     "nul": _ErrorKind(
         "error",
-        "Rows with NUL characters",
+        "NUL character",
         "remove the NUL characters; the export is probably broken",
     ),
-    "lone-surrogate": _ErrorKind(
-        "error", "Rows with half a character (lone surrogate)", "write whole characters as UTF-8"
-    ),
+    "lone-surrogate": _ErrorKind("error", "lone surrogate", "write complete characters as UTF-8"),
     "duplicate-key": _ErrorKind(
-        "error", "Rows that have the same key twice", "keep one of them; it is unclear which counts"
+        "error", "duplicate key", "keep one of them; it is ambiguous which one counts"
     ),
-    "not-a-number": _ErrorKind("error", "Rows with NaN or Infinity", "write null or a number"),
-    "number-too-long": _ErrorKind(
-        "error", "Rows with a number too long to read", "write long numbers as text"
-    ),
+    "not-a-number": _ErrorKind("error", "NaN or Infinity", "write null or a number"),
+    "number-too-long": _ErrorKind("error", "number too long to read", "write long numbers as text"),
     "too-deep": _ErrorKind(
-        "error", f"Rows nested deeper than {MAX_JSON_DEPTH} levels", "flatten the row"
+        "error", f"nested deeper than {MAX_JSON_DEPTH} levels", "flatten the row"
     ),
     "cell-count": _ErrorKind(
         "error",
-        "Rows with more or fewer cells than the header",
-        "quote cells that hold the separator",
+        "more or fewer cells than the header",
+        "quote cells that contain the separator",
     ),
     "unclosed-quote": _ErrorKind(
         "error",
-        "Rows with a quote that is never closed",
-        "close the quote, or leave it out; in a quoted cell a quote of the text is written twice"
-        ' ("")',
+        "unclosed quote",
+        'close the quote, or remove it; inside a quoted cell write a quote twice ("")',
     ),
     "broken-quotes": _ErrorKind(
         "error",
-        "Rows whose quotes do not fit together",
-        'quote the whole cell and write a quote of its text twice ("")',
+        "inconsistent quotes",
+        'quote the whole cell, and write a quote inside it twice ("")',
     ),
     "missing-column": _ErrorKind(
         "error",
-        "Rows without a column that the shape needs",
-        "fill the column, or leave the row out",
+        "missing value in a required column",
+        "fill in the column; or remove the row",
     ),
     "wrong-type": _ErrorKind(
-        "error", "Rows where a value has the wrong type", "write it in the type the shape asks for"
+        "error", "value of the wrong type", "write it in the type that the format requires"
     ),
     "several-turns": _ErrorKind(
         "error",
-        "Rows with a chosen or rejected answer of several turns",
-        "move the turns that both share into the prompt, and keep one answer of each",
+        "chosen or rejected answer with several turns",
+        "move the shared turns into the prompt, and keep one answer in each column",
     ),
     "two-systems": _ErrorKind(
         "error",
-        "Rows with two system messages, one of them in a column",
-        "keep one, or say both in one",
+        "two system messages, one of them in a column",
+        "keep one; or merge them",
     ),
     "unknown-key": _ErrorKind(
         "error",
-        "Rows with a key inside a message, call or tool that changes what is trained, and is not"
-        " understood",
-        "write it as the guide's page on data says, or take it out if it says nothing",
+        "unknown key in a message, call or tool that may change what is trained",
+        "write it as described in the guide's page on data; or remove it if it has no meaning",
         lists_all_values=True,
     ),
     "unused-keys": _ErrorKind(
         "warning",
-        "Keys inside messages, calls or tools that are not used",
-        "take them out, or tell us what they mean if they change what should be learned",
+        "unused key in a message, call or tool",
+        "remove it; or report it to us if it should change what is trained",
         lists_all_values=True,
     ),
     "keys-disagree": _ErrorKind(
-        "error", "Rows where two keys that mean the same say different things", "keep one of them"
+        "error", "two keys of the same meaning have different values", "keep one of them"
     ),
     "broken-call": _ErrorKind(
         "error",
-        "Rows with a tool call that cannot be read",
+        "unreadable tool call",
         'write it as {"type": "function", "function": {"name": ..., "arguments": {...}}}',
     ),
     "not-text": _ErrorKind(
         "error",
-        "Rows with a message that is not text",
-        "leave the row out; only text can be trained here",
+        "message that is not text",
+        "remove the row; only text is supported",
     ),
     "prompt-disagrees": _ErrorKind(
         "error",
-        "Rows whose prompt is no turn of the conversations beside it",
-        "put it into both conversations, or take the column out",
+        "prompt is not a turn of the conversations in the other columns",
+        "add it to both conversations; or remove the column",
     ),
-    "unknown-role": _ErrorKind(
-        "error", "Rows with an unknown role", "use system, user, assistant or tool"
-    ),
+    "unknown-role": _ErrorKind("error", "unknown role", "use system, user, assistant or tool"),
     "unused-columns": _ErrorKind(
         "warning",
-        "Columns that are not used",
+        "unused column",
         "map them with --columns if they belong to the example",
     ),
     "likely-prompt": _ErrorKind(
         "error",
-        "A column that is not used looks like the prompt",
-        "map it with --columns as shown, or name the columns that are meant",
+        "unused column looks like the prompt",
+        "map it with --columns as shown; or map the intended columns",
     ),
     "likely-answer": _ErrorKind(
         "error",
-        "A column that is not used looks like the answer",
-        "map it with --columns as shown, or name the columns that are meant",
+        "unused column looks like the answer",
+        "map it with --columns as shown; or map the intended columns",
     ),
     "likely-system": _ErrorKind(
         "error",
-        "A column that is not used looks like the system message",
-        "map it with --columns as shown, or name the columns that are meant",
+        "unused column looks like the system message",
+        "map it with --columns as shown; or map the intended columns",
     ),
     "split-column": _ErrorKind(
         "error",
-        "A column says which split each row belongs to, and would be ignored",
-        "write each split into a file named after it (train.jsonl, test.jsonl), or take the"
-        " column out",
+        "column names the split of each row, which would be ignored",
+        "write each split into a file named after it (train.jsonl, test.jsonl); or remove "
+        "the column",
     ),
     "weight-column": _ErrorKind(
         "error",
-        "A column gives rows different weights, and would be ignored",
-        'take rows of weight 0 out; any other weight stands at the answer ({"role": "assistant",'
-        ' "weight": 0.5, ...})',
+        "column gives weights to rows, which would be ignored",
+        'remove rows of weight 0; any other weight belongs to the answer ({"role": '
+        '"assistant", "weight": 0.5, ...})',
     ),
     "scores-disagree": _ErrorKind(
         "error",
-        "Pairs whose rejected answer has the higher score",
-        "exchange the answers or take the rows out; if a low score is the better one, take the"
-        " columns out",
+        "rejected answer has the higher score",
+        "swap the answers or remove the rows; if lower scores are better, remove the score columns",
     ),
     "scores-equal": _ErrorKind(
         "warning",
-        "Pairs whose two answers have the same score",
-        "take them out: they prefer one of two equals",
+        "both answers of a pair have the same score",
+        "remove them: they express no preference",
     ),
     "placeholder": _ErrorKind(
         "warning",
-        "Rows with a word for nothing where a text may be left out; it is read as the text",
+        "placeholder such as null or N/A in an optional text; it is read as text",
         "leave the value empty",
     ),
     "text-of-numbers": _ErrorKind(
         "note",
-        "Rows where a number or truth value is read as text",
-        "write it as text if it should look otherwise",
+        "number or boolean is read as text",
+        "write it as text if it should look different",
     ),
     "class-names": _ErrorKind(
-        "note", "Columns of classes are read as their names", "nothing, if the names are right"
+        "note",
+        "class column is read as the names of the classes",
+        "no action needed if the names are correct",
     ),
     "read-as-turns": _ErrorKind(
         "note",
-        'Rows whose texts are read as turns, at "Human:" and "Assistant:"',
-        "nothing, if the turns are right",
+        'text is split into turns at "Human:" and "Assistant:"',
+        "no action needed if the turns are correct",
     ),
     "unnamed-columns": _ErrorKind(
         "warning",
-        "Columns without a name that are empty are left out",
-        "nothing; spreadsheets write them",
+        "unnamed empty column is ignored",
+        "no action needed; spreadsheets write them",
     ),
     "unnamed-column": _ErrorKind(
         "error",
-        "Rows with a value in a column without a name",
-        "name the column, or empty its cells",
+        "value in an unnamed column",
+        "name the column; or clear its cells",
     ),
     "empty-row": _ErrorKind(
-        "warning", "Rows without any value are left out", "nothing; spreadsheets write them"
+        "warning", "empty row is ignored", "no action needed; spreadsheets write them"
     ),
     "rows-inside": _ErrorKind(
-        "note", "The examples are the list under one key of the file", "nothing, if that is right"
+        "note",
+        "examples are read from the list under one key of the file",
+        "no action needed if that is correct",
     ),
     "several-files": _ErrorKind(
         "warning",
-        "Files with different names are read as one data set",
-        "take out what does not belong to it",
+        "files with different names are read as one data set",
+        "remove the files that do not belong to it",
     ),
     "files-passed-over": _ErrorKind(
         "warning",
-        "Files of the folder that are not read",
-        "save them in a format that is read, or take them out",
+        "files in the folder are ignored",
+        "save them in a supported format; or remove them",
     ),
     "other-files": _ErrorKind(
-        "note", "Files beside the data that are not read", "nothing, if they hold no examples"
+        "note",
+        "other files in the folder are ignored",
+        "no action needed if they contain no examples",
     ),
     "unreadable-card": _ErrorKind(
         "warning",
-        "The subsets named in the README cannot be read",
-        "correct its YAML head, or take it out",
+        "subsets in the README cannot be read",
+        "fix its YAML header; or remove it",
     ),
     "card-without-files": _ErrorKind(
         "warning",
-        "The README names data files that are not here; all files are read",
-        "fetch the missing files, or take the README out",
+        "README names data files that are missing; all files are read",
+        "download the missing files; or remove the README",
     ),
 }
 

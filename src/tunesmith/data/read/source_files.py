@@ -98,21 +98,21 @@ def find_sources(path: Path) -> Sources:
         if _ADDRESS.match(str(path)):
             raise DataError(
                 "an-address",
-                "Data is read from files of this machine, and this is an address.",
+                "data must be a local file or folder, not a URL",
                 at=str(path),
-                hint="download it, and give the file or folder",
+                hint="download it, then pass the file or folder",
             )
         if not path.exists():
             raise DataError(
-                "missing", "There is no such file or folder.", at=str(path), hint="check the path"
+                "missing", "no such file or folder", at=str(path), hint="check the path"
             )
         if not path.is_file():  # opening a pipe may block forever, and it can be read only once
             raise DataError(
                 "not-a-file",
-                "This is neither a file nor a folder.",
+                "neither a file nor a folder",
                 at=str(path),
                 got="a pipe or a device",
-                hint="save the examples in a file",
+                hint="save the examples to a file",
             )
         return Sources((Source(path, choose_reader(path), None),))
     except OSError as error:
@@ -125,17 +125,17 @@ def build_read_error(path: Path, error: OSError) -> DataError:
         found = error.strerror or str(error)
         return DataError(
             "unreadable",
-            "This cannot be read.",
+            "cannot read the data",
             at=str(path)[:300],
             got=found,
             hint="check the path",
         )
     return DataError(
         "no-permission",
-        "This may not be read.",
+        "no read permission",
         at=str(error.filename or path),
-        got="permission denied",
-        hint="give yourself the right to read it (chmod u+r)",
+        got="no read permission",
+        hint="change the permissions (chmod u+r)",
     )
 
 
@@ -161,7 +161,7 @@ def _find_sources_in(folder: Path) -> Sources:
     if not files:
         raise DataError(
             "no-data-files",
-            "This folder holds nothing that can be read.",
+            "folder contains no supported data files",
             at=str(folder),
             got=truncate_list(sorted({*passed_over, *companions})) or "an empty folder",
             hint=f"give {KNOWN_FORMATS}",
@@ -266,7 +266,7 @@ def _choose_subset(folder: Path, paths: Sequence[Path], problems: list[Problem])
     if len(present) > 1:
         raise _build_subsets_error(
             folder,
-            "The README of this folder names several subsets.",
+            "README of the folder names several subsets",
             [
                 f"{subset.name} ({here[subset.name]} file{'s' * (here[subset.name] > 1)})"
                 for subset in present
@@ -305,10 +305,10 @@ def _classify_file(path: Path, relative_path: str, subset: Subset | None) -> _Fo
     if len(sides) > 1:
         raise DataError(
             "unclear-split",
-            "The name of this file says two splits.",
+            "file name names two splits",
             at=str(path),
             got=" and ".join(sorted(sides)),
-            hint="name only one of train, validation or test",
+            hint="use only one of train, validation and test in the name",
         )
     is_datasets_own = shard == "data"  # save_to_disk calls every shard data-00000-of-00002.arrow
     key = tuple(rest for rest in rests if rest and not (is_datasets_own and rest == "data"))
@@ -334,14 +334,14 @@ def _check_single_subset(folder: Path, files: Sequence[_FolderFile]) -> None:
         first = next(
             ("/".join(key) for key in groups if key and folder.joinpath(*key).is_dir()), None
         )
-        raise _build_subsets_error(folder, "This folder holds several subsets.", found, first)
+        raise _build_subsets_error(folder, "folder contains several subsets", found, first)
 
 
 def _build_subsets_error(
     folder: Path, what: str, found: Sequence[str], first: str | None
 ) -> DataError:
     one = (
-        f"give one of them, for example {folder / first}"
+        f"pass one of them, for example {folder / first}"
         if first
         else "put the files of one into a folder"
     )
@@ -350,7 +350,7 @@ def _build_subsets_error(
         what,
         at=str(folder),
         got=truncate_list(found, MAX_SHOWN_NAMES),
-        hint=f"{one}; to use all as one data set, put the files side by side",
+        hint=f"{one}; to use all as one data set, move the files into one folder",
     )
 
 
@@ -360,10 +360,10 @@ def _check_split_names(folder: Path, files: Sequence[_FolderFile]) -> None:
     if 0 < len(without) < len(files):
         raise DataError(
             "unclear-split",
-            "Some files of this folder say which split they are, others do not.",
+            "only some files of the folder name a split",
             at=str(folder),
-            got=f"{truncate_list(without)} without a split in the name",
-            hint="name them train, validation or test, or take them out",
+            got=f"no split in the name of {truncate_list(without)}",
+            hint="rename them to train, validation or test; or remove them",
         )
 
 

@@ -38,7 +38,7 @@ def read_tool_calls(item: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
         and older
         and [call["function"] for call in calls] != [call["function"] for call in older]
     ):
-        raise InvalidRow("keys-disagree", '"tool_calls" and "function_call" of one message')
+        raise InvalidRow("keys-disagree", '"tool_calls" and "function_call" in one message')
     return calls or older
 
 
@@ -63,7 +63,7 @@ def _normalize_call(call: Any, name: str) -> dict[str, Any]:
         raise build_type_error(name, "a list of objects", call)
     if call.get("type") not in (None, "", "function"):
         raise InvalidRow(
-            "broken-call", f"a call of type {call['type']!r}, where only functions can be called"
+            "broken-call", f"a call of type {call['type']!r}; only functions can be called"
         )
     inner = call.get("function")
     function = inner if isinstance(inner, dict) else call
@@ -71,7 +71,7 @@ def _normalize_call(call: Any, name: str) -> dict[str, Any]:
     if not isinstance(called, str) or not called.strip():
         raise InvalidRow(
             "broken-call",
-            f'a call without the "name" of its function (its keys: {", ".join(call)})',
+            f"""a call without the "name" of its function (its keys: {", ".join(call)})""",
         )
     if (number := as_text(call.get("id"))) is None:
         raise build_type_error(f"{name}: id", "text", call["id"])
@@ -97,7 +97,7 @@ def _read_arguments(function: Mapping[str, Any], called: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidRow(
             "broken-call",
-            f'the arguments of "{called}" are {str(value)[:40]!r}, not an object with names',
+            f'the arguments of "{called}" are {str(value)[:40]!r}, not an object',
         )
     return {key: to_json_value(child, called) for key, child in value.items()}
 
@@ -126,7 +126,7 @@ def read_tools(values: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
         _parse_tools(values.get("functions"), "functions"),
     )
     if tools and older and tools != older:
-        raise InvalidRow("keys-disagree", '"tools" and "functions" of one row')
+        raise InvalidRow("keys-disagree", '"tools" and "functions" in one row')
     return tools or older
 
 
@@ -150,7 +150,7 @@ def _normalize_tool(tool: Any, name: str) -> dict[str, Any]:
         or not isinstance(function.get("name"), str)
         or not function["name"].strip()
     ):
-        raise build_type_error(name, "a list of functions with a name each", tool)
+        raise build_type_error(name, "a list of functions, each with a name", tool)
     if "input_schema" in function and "parameters" not in function:
         function = {
             "parameters" if key == "input_schema" else key: part for key, part in function.items()

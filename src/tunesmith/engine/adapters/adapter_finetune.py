@@ -74,8 +74,8 @@ class ContinuedAdapterFinetune(AdapterFinetune):
         if not self.is_base:
             raise ModelError(
                 "base-is-gone",
-                "The adapter was trained further, so the model cannot answer as it did before.",
-                hint="load the earlier adapter beside it",
+                "adapter was trained further, so its earlier outputs cannot be computed",
+                hint="load the earlier adapter separately",
             )
         yield
 

@@ -89,7 +89,7 @@ def load_quantizer() -> ModuleType:
     try:
         import bitsandbytes.functional
     except ImportError:
-        raise MissingExtraError("qlora", "Holding weights in 4 bits") from None
+        raise MissingExtraError("qlora", "4-bit quantization") from None
     finally:
         log.setLevel(before)
     return bitsandbytes.functional

@@ -71,8 +71,8 @@ class FullFinetune:
         if not self.is_base:
             raise ModelError(
                 "base-is-gone",
-                "The model's own weights were trained, so it cannot answer as its base.",
-                hint="load the base model beside it",
+                "base weights were overwritten by full fine-tuning",
+                hint="load the base model separately",
             )
         yield
 

@@ -73,8 +73,8 @@ def read_model(model: PreTrainedModel, folder: Path) -> None:
     except LOAD_ERRORS as error:
         raise ModelError(
             "model-misfit",
-            "The written model cannot be read back.",
+            "cannot read back the saved model",
             at=str(folder),
             got=" ".join(str(error).split())[:300] or type(error).__name__,
-            hint="make the run again",
+            hint="run the command again",
         ) from None

@@ -195,7 +195,7 @@ def attach_lora(
     if not layers:
         raise ModelError(
             "no-linear-layers",
-            "This model has no linear layer that LoRA could adapt.",
+            "model has no linear layer for LoRA",
             hint="use another model",
         )
     model.requires_grad_(False)
@@ -217,7 +217,7 @@ def check_no_adapter(model: nn.Module) -> None:
     if find_lora_layers(model):
         raise ModelError(
             "adapter-attached",
-            "This model carries an adapter already.",
+            "model already has an adapter",
             hint="load the model again",
         )
 

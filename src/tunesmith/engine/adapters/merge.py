@@ -83,7 +83,7 @@ def export_merged(
     if os.path.lexists(to):  # also a dangling link
         raise ModelError(
             "target-exists",
-            "There is something at this place already.",
+            "output path already exists",
             at=str(to),
             hint="choose another folder",
         )
@@ -100,7 +100,7 @@ def export_merged(
         write_model(model, place, adapter)
         del model  # only one model in memory at a time
         read_back = _check_same_answers(
-            tuned_KV, _compute_from_folder(place, "float32", probes), "read back from the disk"
+            tuned_KV, _compute_from_folder(place, "float32", probes), "read back from disk"
         )
         in_bf16 = _compare_distributions(tuned_KV, _compute_from_folder(place, "bfloat16", probes))
         beside: tuple[float | None, float | None] = (None, None)
@@ -139,9 +139,9 @@ def merge(model: PreTrainedModel) -> None:
         if layer is head and getattr(layer.frozen, "weight", None) is embedding.weight:
             raise ModelError(
                 "tied-head",
-                "The adapter changes the output head, whose weight is the embedding too.",
+                "adapter changes the output head, whose weight is tied to the embedding",
                 at=name,
-                hint="serve the adapter beside its model; it cannot be merged",
+                hint="serve the adapter with its base model; it cannot be merged",
             )
         replace_layer(model, name, build_plain_layer(layer.frozen, layer.compute_merged_OI()))
     # 4-bit layers without an adapter are dequantized as well: the result is an ordinary float
@@ -190,10 +190,11 @@ def _measure_adapter_shift(
     if moved <= TOLERANCE_NATS:
         raise ModelError(
             "adapter-inert",
-            "The adapter changes nothing that could be merged.",
+            "adapter has no effect that could be merged",
             at=str(adapter),
-            got=f"log-probabilities of {len(tuned_KV):,} places move by at most {moved:.1e} nats",
-            hint="train it first, or use the base model",
+            got=f"log-probabilities at {len(tuned_KV):,} positions differ by at most "
+            f"{moved:.1e} nats",
+            hint="train it first; or use the base model",
         )
     return moved
 
@@ -204,13 +205,13 @@ def _check_same_answers(tuned_KV: Tensor, merged_KV: Tensor, where: str) -> floa
     if not difference <= TOLERANCE_NATS:  # also true for NaN
         raise GateFailed(
             "merge-differs",
-            "The merged model does not answer as the model with its adapter; it was not kept.",
+            "merged model differs from the model with its adapter; it was not saved",
             at=where,
             got=(
-                f"a log-probability moved by {difference:.1e} nats; rounding is at most"
-                f" {TOLERANCE_NATS:.0e}"
+                f"maximum log-probability difference {difference:.1e} nats; tolerance "
+                f"{TOLERANCE_NATS:.0e}"
             ),
-            hint="serve the adapter beside its model, and report this",
+            hint="serve the adapter with its base model, and report this",
         )
     return difference
 

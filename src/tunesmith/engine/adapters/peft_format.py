@@ -213,18 +213,18 @@ def _group_by_layer(
 def _build_unreadable_error(folder: Path, error: Exception) -> ModelError:
     return ModelError(
         "adapter-unreadable",
-        "The adapter's weights cannot be read (pickled weights are never opened).",
+        "cannot read the adapter weights (pickled weights are never loaded)",
         at=str(folder / WEIGHTS_FILE),
         got=str(error),
-        hint="restore the file, or train again",
+        hint="restore the file; or train again",
     )
 
 
 def _build_misfit_error(folder: Path, got: str) -> ModelError:
     return ModelError(
         "adapter-misfit",
-        "This adapter was made for another model.",
+        "adapter does not match this model",
         at=str(folder),
         got=got,
-        hint="load the model it was trained on",
+        hint="load the model that it was trained on",
     )

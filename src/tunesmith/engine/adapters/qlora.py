@@ -24,7 +24,7 @@ def quantize_to_four_bits(model: PreTrainedModel, device: torch.device) -> None:
     if not layers:
         raise ModelError(
             "no-linear-layers",
-            "This model has no layer to hold in 4 bits.",
+            "model has no linear layer to quantize to 4 bits",
             hint="use another model",
         )
     for name, layer in layers.items():

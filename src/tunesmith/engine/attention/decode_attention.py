@@ -382,7 +382,7 @@ def _attend_registered(
     **_: Any,
 ) -> tuple[Tensor, None]:
     if softcap is not None or s_aux is not None:
-        raise ValueError("capped scores and sinks are not computed here")
+        raise ValueError("logit soft-capping and attention sinks are not supported here")
     q_NHd, k_NGd, v_NGd = (x_1hNd[0].transpose(0, 1) for x_1hNd in (q_1HNd, k_1GNd, v_1GNd))
     scale = q_NHd.shape[-1] ** -0.5 if scaling is None else scaling
     layer: int = module.layer_idx  # type: ignore[assignment]

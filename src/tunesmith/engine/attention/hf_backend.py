@@ -37,7 +37,7 @@ UNREGISTERED_ERRORS = (
     LookupError,
     AssertionError,
 )
-NOT_PLAIN_REASON = "its attention or its positions are not those of a plain causal model"
+NOT_PLAIN_REASON = "its attention or its positions differ from those of a plain causal model"
 PROBE_PREFIX_TOKENS, PROBE_BRANCH_TOKENS = {"cpu": 16, "cuda": 12 * flex.BLOCK_TOKENS}, 8
 """Tokens of the prefix that two of the probe's sequences share, and tokens that each has of its
 own. On CUDA the prefix has so many blocks that none of the model's sizes is likely to equal their
@@ -118,13 +118,15 @@ def find_no_forest_reason(model: PreTrainedModel, longest: int) -> str | None:
     if not all(
         issubclass(type(layer), DynamicLayer) for layer in DynamicCache(config=model.config).layers
     ):
-        return "it has layers that keep more than keys and values"
+        return "it has layers that cache more than keys and values"
     for name in ("sliding_window", "attention_chunk_size"):
         window = getattr(model.config, name, None)
         if isinstance(window, int) and window < longest:
-            return f"its layers look back {window:,} tokens and the longest example has {longest:,}"
+            return (
+                f"its attention window is {window:,} tokens and the longest example has {longest:,}"
+            )
     if getattr(model.config, "attn_logit_softcapping", None) is not None:
-        return "its attention caps the scores"
+        return "its attention soft-caps the scores"
     return _probe_forest(model)
 
 

@@ -148,9 +148,7 @@ def build_label_trie(labels: Sequence[Sequence[int]]) -> LabelTrieNode:
     Errors: `UsageError` when a label is empty.
     """
     if not all(labels):
-        raise UsageError(
-            "empty-label", "A label has no tokens.", got=f"label {labels.index([]) + 1}"
-        )
+        raise UsageError("empty-label", "label has no tokens", got=f"label {labels.index([]) + 1}")
     root = LabelTrieNode(())
     for a, label in enumerate(labels):
         node = root

@@ -21,7 +21,7 @@ class ChoiceConstraint:
                 node = node.setdefault(token, {})
             node.update(stop)
         if not self.root or not stop:
-            raise UsageError("no-answers", "A choice needs at least one answer and one stop token.")
+            raise UsageError("no-answers", "choice needs at least one answer and one stop token")
 
     def __call__(self, tokens: Sequence[int]) -> list[int]:
         """The token ids that may follow these tokens of an answer."""

@@ -54,7 +54,7 @@ class JsonGrammar:
             )
         except ValueError as error:
             raise _build_unenforceable_error(
-                f"a tokenizer that llguidance does not read: {str(error)[:200]}"
+                f"tokenizer not supported by llguidance: {str(error)[:200]}"
             ) from None
         self._matcher = LLMatcher(
             tokenizer,
@@ -97,7 +97,7 @@ def _serialize_schema(schema: Mapping[str, Any]) -> str:
         raise _build_unenforceable_error(f"more than {MAX_SCHEMA_DEPTH} levels") from None
     if len(text) > MAX_SCHEMA_BYTES:
         raise _build_unenforceable_error(
-            f"{len(text):,} characters; at most {MAX_SCHEMA_BYTES:,} are taken"
+            f"{len(text):,} characters; at most {MAX_SCHEMA_BYTES:,} are supported"
         )
     # Level by level instead of recursively: a deep schema must not exhaust the stack of this check.
     depth = 0
@@ -111,7 +111,9 @@ def _serialize_schema(schema: Mapping[str, Any]) -> str:
         ]
         level = [part for part in parts if isinstance(part, Mapping | list | tuple)]
     if depth > MAX_SCHEMA_DEPTH:
-        raise _build_unenforceable_error(f"{depth:,} levels; at most {MAX_SCHEMA_DEPTH} are taken")
+        raise _build_unenforceable_error(
+            f"{depth:,} levels; at most {MAX_SCHEMA_DEPTH} are supported"
+        )
     return text
 
 
@@ -125,7 +127,7 @@ def _check_matcher(matcher: LLMatcher) -> None:
 def _build_unenforceable_error(got: str) -> UsageError:
     return UsageError(
         "form-not-enforced",
-        "Answers cannot be held to this JSON schema.",
+        "outputs cannot be constrained to this JSON schema",
         got=got,
-        hint="give a smaller schema, or set evaluation.constrained to false",
+        hint="use a smaller schema; or set evaluation.constrained to false",
     )

@@ -47,7 +47,7 @@ class LabelTree:
         """Build the tree in the order of the labels. Errors: `UsageError` when a label is empty."""
         if not all(labels):
             raise UsageError(
-                "empty-label", "A label has no tokens.", got=f"label {labels.index([]) + 1}"
+                "empty-label", "label has no tokens", got=f"label {labels.index([]) + 1}"
             )
         parents: list[int] = []
         depths: list[int] = []

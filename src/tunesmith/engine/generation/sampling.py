@@ -47,7 +47,7 @@ class Sampling:
         if self.temperature < 0 or not 0 < self.top_p <= 1:
             raise UsageError(
                 "bad-sampling",
-                "Sampling needs a temperature of at least 0 and a top_p above 0 and at most 1.",
+                "temperature must be at least 0, top_p above 0 and at most 1",
                 got=f"temperature {self.temperature}, top_p {self.top_p}",
             )
 
@@ -147,7 +147,7 @@ def _apply_constraints(logits_BV: Tensor, sequences: Sequence[SequenceState]) ->
         if is_stuck:
             raise UsageError(
                 "nothing-allowed",
-                "A constraint allows no token to follow.",
+                "constraint allows no next token",
                 got=f"after {row.tokens}",
                 hint="allow a stop token where an answer may end",
             )

@@ -58,7 +58,7 @@ def answer(conversation: Messages) -> str:
         for message in messages
         for mark in tokenizer.all_special_tokens
     ):
-        raise ValueError("a message spells a control token of the model")
+        raise ValueError("a message contains a control token of the model")
     if LABELS:
         return find_best_label(messages)
     ids = encode_text(render_messages(messages))

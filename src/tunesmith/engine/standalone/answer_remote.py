@@ -41,7 +41,7 @@ def answer(conversation: Messages) -> str:
         # bytes.
         text = found.get(timeout=SERVICE["seconds"])
     except queue.Empty:
-        raise ValueError(f"the service gave no answer within {SERVICE['seconds']:g} s") from None
+        raise ValueError(f"no response from the service within {SERVICE['seconds']:g} s") from None
     if isinstance(text, ValueError):
         raise text
     return extract_label(text)
@@ -54,7 +54,7 @@ def request_completion(request: urllib.request.Request) -> str | ValueError:
             told = json.load(response)
         return str(told["choices"][0]["message"]["content"].strip())
     except urllib.error.HTTPError as error:
-        return ValueError(f"the service refused: status {error.code}, {error.read(300)!r}")
+        return ValueError(f"service error: status {error.code}, {error.read(300)!r}")
     except (
         OSError,
         http.client.HTTPException,
@@ -64,7 +64,7 @@ def request_completion(request: urllib.request.Request) -> str | ValueError:
         TypeError,
         AttributeError,
     ) as error:
-        return ValueError(f"the service gave no answer: {error!r}")
+        return ValueError(f"no response from the service: {error!r}")
 
 
 def extract_label(text: str) -> str:
