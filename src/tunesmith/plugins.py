@@ -125,20 +125,20 @@ class Registry(Generic[Part]):
         return found
 
     def _make_error(self, slug: str, what: str, point: "EntryPoint", got: str) -> PluginError:
-        where = f"{_describe(point)} in {self.group}"
+        at = f"{_describe(point)} in {self.group}"
         return PluginError(
-            slug, f"A plugin {what}.", at=where, got=got, hint=f"{_GUIDE}, or uninstall it"
+            slug, f"plugin {what}", at=at, got=got, hint=f"{_GUIDE}, or uninstall it"
         )
 
     def _make_unknown_error(self, name: str, known: tuple[str, ...]) -> PluginError:
         near = get_close_matches(name, known, n=3, cutoff=0.4)
-        do = (
+        hint = (
             f"did you mean {' or '.join(near)}?"
             if near
             else f"use one of these; or add one: {_GUIDE}"
         )
         what = f"unknown {self.kind} {name!r}"
-        return PluginError("unknown-name", what, got=f"known: {', '.join(known)}", hint=do)
+        return PluginError("unknown-name", what, got=f"known: {', '.join(known)}", hint=hint)
 
 
 def import_string(text: str) -> Any:

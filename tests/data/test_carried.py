@@ -92,21 +92,21 @@ def test_a_template_that_writes_everything_refuses_nothing(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("written", "lost"),
     [
-        ("{{ m.content }}", "no tool calls"),
-        (writes("c.function.name"), "no names of arguments"),
+        ("{{ m.content }}", "render: tool calls"),
+        (writes("c.function.name"), "render: names of arguments"),
         (
             writes("c.function.name + (c.function.arguments | list | tojson)"),
-            "no arguments of tool calls",
+            "render: arguments of tool calls",
         ),
         (
             writes("c.function.name + ' ' + (c | string | tojson)"),
-            "no arguments of tool calls as JSON",
+            "render: arguments of tool calls as JSON",
         ),
         (
             writes("c.function.name + (c.function.arguments | tojson | tojson)"),
-            "no arguments of tool calls as JSON",
+            "render: arguments of tool calls as JSON",
         ),
-        ("{% if m.role != 'tool' %}" + WHOLE + "{% endif %}", "no tool results"),
+        ("{% if m.role != 'tool' %}" + WHOLE + "{% endif %}", "render: tool results"),
     ],
 )
 def test_what_is_not_written_of_calls_and_results_is_refused(
@@ -144,7 +144,7 @@ def test_a_short_value_that_stands_in_the_text_by_chance_is_not_enough(tmp_path:
     name_only = writes("c.function.name + ' ' + c.id")
     answer = {"role": "assistant", "content": None, "tool_calls": [call(m=1)]}
     why = refusal(tmp_path, template(name_only), USER, answer, tools=TOOLS)
-    assert why is not None and "no arguments of tool calls" in why
+    assert why is not None and why.endswith("arguments of tool calls")
 
 
 @pytest.mark.parametrize("role", ["system", "user"])

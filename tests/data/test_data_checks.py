@@ -65,7 +65,7 @@ def test_clean_data_has_no_problems() -> None:
 def test_no_answer(turns: list[str]) -> None:
     problem = found(chat(*turns))["data/no-answer"]
     assert (problem.severity, problem.lines, problem.count) == ("error", (241,), 1)
-    assert problem.message == "1 of 241 examples has nothing to learn from"
+    assert problem.message == "1 of 241 examples has no answer to train on"
 
 
 def test_an_answer_that_only_calls_a_tool_is_an_answer() -> None:
@@ -132,7 +132,8 @@ def test_duplicates_across_a_train_and_test_pair() -> None:
     problem = found(chat("u: Leaked  Question", "a: z"), test=test)["data/test-leak"]
     assert (problem.severity, problem.lines) == ("warning", (241,))
     assert problem.message.endswith(
-        'held-out example asks: line 241 "Leaked Question" ~ held-out line 1 "leaked question"'
+        'also appears in the held-out data: line 241 "Leaked Question" ~ held-out line 1 '
+        '"leaked question"'
     )
 
 

@@ -240,7 +240,7 @@ def test_a_template_that_forgets_the_end_of_turn_is_refused() -> None:
 
 
 def test_what_a_template_refuses_is_named_with_its_reason() -> None:
-    with pytest.raises(DataError, match="(?s)data/template-refused.*two user messages in a row"):
+    with pytest.raises(DataError, match=r"(?s)data/template-refused.*two user messages in a row"):
         prepare(chat("u: a", "u: b", "a: c"), tokenizer=FakeTokenizer(rejects_two_users=True))
 
 
@@ -271,7 +271,7 @@ def test_no_examples_are_an_error() -> None:
 def test_the_proof_shows_the_trained_stretches() -> None:
     assert (
         proof_of(chat("u: hi", "a: hello", "u: so", "a: bye"))
-        == "Trained is what stands between ⟦ and ⟧. Every answer ends with <|im_end|>.\n\n"
+        == "Text between ⟦ and ⟧ is trained on. Every answer ends with <|im_end|>.\n\n"
         "<bos><|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n⟦hello<|im_end|>⟧\n"
         "<|im_start|>user\nso<|im_end|>\n<|im_start|>assistant\n⟦bye<|im_end|>⟧\n"
     )

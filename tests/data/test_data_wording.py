@@ -9,14 +9,14 @@ from tunesmith.data.tokenization import RENDER_ERROR_MESSAGES
 @pytest.mark.parametrize(
     ("count", "total", "what", "said"),
     [
-        (1, 4, "have no answer to train on", "1 of 4 examples has nothing to learn from"),
+        (1, 4, "have no answer to train on", "1 of 4 examples has no answer to train on"),
         (2, 4, "have no answer to train on", "2 of 4 examples have no answer to train on"),
         (1, 1, "are refused", "1 of 1 example is refused"),
         (
             1,
             2000,
-            "of the data ask what others ask",
-            "1 of 2,000 examples of the data asks what others ask",
+            "of the data share a prompt",
+            "1 of 2,000 examples of the data shares a prompt",
         ),
         (1, 4, "have a rare label: have, are", "1 of 4 examples has a rare label: have, are"),
         (

@@ -185,7 +185,7 @@ def test_a_question_of_training_in_a_given_test_file_stops_and_shows_the_pair() 
         resolve_contamination(split, train, test=test)
     short = LONG
     assert str(caught.value) == (
-        f"error[gate/leak]: 1 of 10 test examples is in the training data too\n"
+        f"error[gate/leak]: 1 of 10 test examples also appears in the train data\n"
         f"  at: test line 3\n"
         f'  got: exact 1 (line 3 like train line 7): test line 3 "{short}" ~ train line 7 '
         f'"{short}"\n'
@@ -203,10 +203,10 @@ def test_a_question_of_training_in_a_given_test_file_stops_and_shows_the_pair() 
         False,
     )
     assert describe_contamination(leaks, len(split.train)) == [
-        "2 test examples resemble training (exact 1 (line 3 like train line 7); near 1"
+        "2 test examples resemble train examples (exact 1 (line 3 like train line 7); near 1"
         " (line 4 like train "
-        "line 8)); you allowed it. The score on the others is shown beside the full one. For"
-        " example test line 3 "
+        "line 8)); allowed by data.allow_leaks. The score on the other test examples is also"
+        " reported. For example test line 3 "
         f'"{short}" ~ train line 7 "{short}"; test line 4 "How do I reset my PIN code, please?" ~'
         ' train line 8 "How do '
         'I reset my PIN code?"'
@@ -231,7 +231,7 @@ def test_the_same_template_with_another_word_stops_no_run(train_asks: str, test_
     assert set(leaks.count_by_kind()) <= {"near", "13-gram"} and not leaks.removed_train_ids
     for note in describe_contamination(leaks, len(settled.train)):
         assert note.startswith(
-            "1 test example resembles training (near 1 (line 3 like train line 7)). The"
+            "1 test example resembles a train example (near 1 (line 3 like train line 7)). The"
         )
         assert (
             f'test line 3 "{test_asks}" ~ train line 7 "{train_asks}"' in note
@@ -242,16 +242,16 @@ def test_the_same_template_with_another_word_stops_no_run(train_asks: str, test_
 def test_a_group_on_both_given_sides_stops_and_is_called_a_group() -> None:
     train = [*others(), example(7, LONG, group="a")]
     test = [example(3, sentence(), group="a"), *others(8, 20)]
-    with pytest.raises(
-        GateFailed, match="1 of 9 test examples is of a group that training has too"
-    ):
+    with pytest.raises(GateFailed, match="1 of 9 test examples shares a group with train examples"):
         resolve_contamination(split_examples(train, test=test), train, test=test)
 
 
 def test_a_leak_into_a_given_validation_side_stops_too() -> None:
     examples = [*others(30), example(7, LONG), example(8, LONG.upper()), *others(5, 50)]
     sides = ["train"] * 31 + ["validation"] + ["test"] * 5
-    with pytest.raises(GateFailed, match="1 of 1 validation example is in the training data too"):
+    with pytest.raises(
+        GateFailed, match="1 of 1 validation example also appears in the train data"
+    ):
         resolve_contamination(
             split_examples(examples, declared_splits=sides), examples, declared_splits=sides
         )
@@ -272,7 +272,7 @@ def test_in_our_own_split_the_train_copies_are_left_out() -> None:
     assert note.startswith(
         f"{len(leaks.removed_train_ids)} of {len(split.train)} train examples were left out"
         " because a"
-        " held-out one is nearly "
+        " duplicates of held-out ones "
     )
 
 

@@ -87,7 +87,7 @@ def test_a_log_that_does_not_say_how_it_matched_says_so(tmp_path: Path) -> None:
     found = answers(written(tmp_path / "log.json", log_of(ROWS, None)))
     assert found.task.scorer == "match:end"
     assert found.task.unsupported == (
-        "the log does not record the options of match : its defaults are used",
+        "the log does not record the options of match: its defaults are used",
     )
 
 
@@ -195,11 +195,11 @@ def test_entries_that_are_damaged_or_too_large_are_refused(
         tmp_path / "log.eval", {**entries_of(log), "samples/9_epoch_1.json": b" " * 300_000}
     )
     monkeypatch.setattr(archive_module, "MAX_ENTRY_BYTES", 200_000)
-    with pytest.raises(DataError, match="larger than a log's"):
+    with pytest.raises(DataError, match="larger than a log may be"):
         read_tool_file(path)
     raw = path.read_bytes()
     path.write_bytes(
         raw.replace(b"\x28\xb5\x2f\xfd", b"\x28\xb5\x2f\x00")
     )  # no frame of zstandard any more
-    with pytest.raises(DataError, match="cannot be unpacked"):
+    with pytest.raises(DataError, match=r"cannot unpack header\.json"):
         read_tool_file(path)

@@ -142,7 +142,7 @@ def test_the_check_holds_the_data_against_the_method(tmp_path: Path) -> None:
 
 
 def test_ratings_of_one_kind_teach_kto_nothing(tmp_path: Path) -> None:
-    for rating, advice in ((True, "or set method=sft"), (False, "give wanted answers too")):
+    for rating, advice in ((True, "or set method=sft"), (False, "add desirable answers too")):
         loaded = read(
             tmp_path, [{"prompt": f"q{i}", "completion": "a", "label": rating} for i in range(12)]
         )

@@ -43,7 +43,7 @@ def test_an_unclosed_quote_says_where_it_begins_and_how_many_lines_it_took_in(
 
 def test_an_unclosed_quote_in_the_last_row_took_in_nothing(tmp_path: Path) -> None:
     assert only_problem(load(tmp_path, b'a,b\nc,"open\n')).message.endswith(
-        "is open to the end of the file"
+        "is not closed before the end of the file"
     )
 
 
@@ -83,7 +83,7 @@ def test_a_cell_that_is_too_long_is_told_with_the_lines_it_spans(
         load(tmp_path, b'a,b\nc,"open\n' + b"x" * 600 + b"\n" + b"y" * 600 + b"\nd,e\n")
     )
     assert (problem.code, problem.format_places()) == ("data/line-too-long", "line 3")
-    assert "a quote not closed (lines 3 to 5)" in problem.message
+    assert "an unclosed quote (lines 3 to 5)" in problem.message
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])

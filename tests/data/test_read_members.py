@@ -45,8 +45,7 @@ def test_a_question_beside_two_answers_is_proposed_as_the_prompt(tmp_path: Path)
     path = write(tmp_path / "d.jsonl", jsonl([row] * 3))
     loaded = read_dataset(path, method="dpo")
     assert (
-        '"question": --columns prompt=question; to leave it out'
-        in told(loaded)["data/likely-prompt"]
+        '"question": --columns prompt=question; to ignore it' in told(loaded)["data/likely-prompt"]
     )
     assert {p.severity for p in loaded.problems if p.code == "data/likely-prompt"} == {"error"}
     mapped = read_dataset(path, {"prompt": "question"}, method="dpo")
@@ -318,7 +317,7 @@ def test_a_file_that_unpacks_without_end_is_refused_in_bounded_memory(tmp_path: 
     path = write(tmp_path / "d.jsonl.zst", zstandard.compress(b"0" * 80 * 2**20))
     assert path.stat().st_size < 10_000
     error = refused(path)
-    assert error.code == "data/damaged-archive" and "far more bytes than any text" in error.got
+    assert error.code == "data/damaged-archive" and "far more bytes than a text" in error.got
 
 
 def test_a_damaged_table_ends_its_own_process_only(
@@ -328,7 +327,7 @@ def test_a_damaged_table_ends_its_own_process_only(
 
     monkeypatch.setattr(parquet_file, "_TRIAL_PROGRAM", "import os; os.abort()")
     error = refused(write(tmp_path / "d.parquet", b"PAR1 and more"))
-    assert error.code == "data/damaged-table" and "more memory than there is" in error.got
+    assert error.code == "data/damaged-table" and "more memory than available" in error.got
 
 
 # --- folders

@@ -72,8 +72,8 @@ def test_a_link_to_a_file_is_followed_as_hub_caches_need_it(tmp_path: Path) -> N
 
 
 BROKEN = {
-    "a key twice": ('{"vocab_size": 1, "vocab_size": 2}', "'vocab_size' stands twice"),
-    "a key twice inside": ('{"a": {"b": 1, "b": 1}}', "'b' stands twice"),
+    "a key twice": ('{"vocab_size": 1, "vocab_size": 2}', "duplicate key 'vocab_size'"),
+    "a key twice inside": ('{"a": {"b": 1, "b": 1}}', "duplicate key 'b'"),
     "NaN": ('{"a": NaN}', "NaN"),
     "a number of many digits": ('{"a": ' + "1" * 401 + "}", "401 digits"),
     "a number of very many digits": ('{"a": ' + "1" * 10_000 + "}", "10,000 digits"),

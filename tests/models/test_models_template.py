@@ -143,7 +143,7 @@ def test_a_process_that_gets_no_processor_time_is_not_called_a_costly_template()
     process.render([asked("hi")])
     assert process._child is not None
     os.kill(process._child.pid, signal.SIGSTOP)
-    with pytest.raises(TemplateFailed, match="was given no processor time"):
+    with pytest.raises(TemplateFailed, match="got no processor time"):
         process.render([asked("ho")])
 
 
@@ -151,7 +151,7 @@ def test_a_process_that_cannot_begin_is_not_called_a_costly_template(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
-    with pytest.raises(TemplateFailed, match="ended with exit code 1"):
+    with pytest.raises(TemplateFailed, match="exited with code 1"):
         process_of("{{ messages[0].content }}").render([asked("hi")])
 
 

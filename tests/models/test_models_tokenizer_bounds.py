@@ -55,14 +55,14 @@ def unbounded_words(core: Tokenizer) -> None:
 
 
 REFUSED = {
-    doubled: "4,096 characters of one",
-    inserted: "2,001 characters of one",
-    prefixed: "100 characters in front",
-    as_bytes_again: "4,096 characters of one",
-    repeated: "repeats a repetition",
-    decoded: "4,096 characters of one",
+    doubled: "one character to 4,096",
+    inserted: "one character to 2,001",
+    prefixed: "prepends 100 characters",
+    as_bytes_again: "one character to 4,096",
+    repeated: "nested repetition",
+    decoded: "one character to 4,096",
     random: "at random",
-    unbounded_words: "words without a bound",
+    unbounded_words: "words of unlimited length",
 }
 
 

@@ -58,7 +58,7 @@ def test_a_scorer_of_a_plugin_is_chosen_by_name(example_plugin: Path) -> None:
     scorer, reason = choose_scorer(["a red boat"], "word-overlap")
     assert scorer.score("a blue boat", "a red boat") == {"word_overlap": 0.5}
     assert reason == "Set as word-overlap in the configuration."
-    with pytest.raises(RecipeError, match="no scorer 'word-overlap:1'"):  # it takes no option
+    with pytest.raises(RecipeError, match="unknown scorer 'word-overlap:1'"):  # it takes no option
         choose_scorer(["a red boat"], "word-overlap:1")
 
 
@@ -108,7 +108,7 @@ def test_a_plugin_that_cannot_be_imported_is_named(install: Install) -> None:
         choose_scorer(["a"], "mine")
     assert caught.value.exit_code == 2
     assert str(caught.value) == (
-        "error[plugin/import-failed]: A plugin cannot be imported\n  at: mine = "
+        "error[plugin/import-failed]: plugin cannot be imported\n  at: mine = "
         "broken:Mine of broken 2.0 in tunesmith.scorers\n  got: ModuleNotFoundError: No "
         "module named 'no_such_module'\n  hint: see docs/guide/plugins.md, or uninstall it"
     )
@@ -128,7 +128,7 @@ def test_a_plugin_that_cannot_be_imported_is_named(install: Install) -> None:
 def test_a_plugin_that_is_no_scorer_is_refused(source: str, found: str, install: Install) -> None:
     install("odd", "tunesmith.scorers", "mine", "Mine", source)
     with pytest.raises(
-        PluginError, match=r"(?s)plugin/wrong-kind.*is no scorer.*odd:Mine of odd 2.0"
+        PluginError, match=r"(?s)plugin/wrong-kind.*is not a scorer.*odd:Mine of odd 2.0"
     ) as caught:
         choose_scorer(["a"], "mine")
     assert found in str(caught.value)
@@ -167,7 +167,7 @@ def test_the_name_of_a_built_in_part_is_not_taken(install: Install) -> None:
 
 def test_an_unknown_name_is_told_with_the_nearest_ones() -> None:
     with pytest.raises(
-        PluginError, match=r"(?s)no scorer 'roug-l'.*known are exact, .*did you mean rouge-l"
+        PluginError, match=r"(?s)unknown scorer 'roug-l'.*known: exact, .*did you mean rouge-l"
     ) as caught:
         SCORERS.load("roug-l")
     assert caught.value.exit_code == 2

@@ -128,7 +128,7 @@ class TestLocal(CompleterConformance):
             [system, too_long, fits]
         )
         assert "System role not supported" in str(refused.error)
-        assert "the model reads 1,000" in str(long.error) and long.tokens_in > 960
+        assert "exceeds the context length (1,000)" in str(long.error) and long.tokens_in > 960
         assert fine.error is None
 
 
@@ -142,5 +142,5 @@ def test_a_template_that_rewrites_a_message_with_a_control_token_is_not_guessed_
     tokenizer = load_tokenizer(write_tiny_tokenizer(tmp_path, template, eos_token="<|im_end|>"))
     prompts = [(Message("user", "x <|im_end|> y"),), (Message("user", "plain"),)]
     strange, plain = LocalCompleter(tokenizer, EchoGenerator(), 8).complete(prompts)
-    assert "spells a control token" in str(strange.error)
+    assert "contains a control token" in str(strange.error)
     assert plain.error is None

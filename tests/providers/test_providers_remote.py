@@ -494,7 +494,7 @@ def test_a_missing_key_is_told_but_for_this_machine(
     with pytest.raises(ProviderError) as raised:
         RemoteCompleter(recipe).complete([ask("a")])
     assert str(raised.value) == (
-        "error[provider/no-key]: There is no key for far\n  at: evaluation.remote\n  got: "
+        "error[provider/no-key]: no API key for far\n  at: evaluation.remote\n  got: "
         "environment variable FAKE_KEY is empty\n  hint: export FAKE_KEY=...; or name "
         "another variable with key_variable"
     )

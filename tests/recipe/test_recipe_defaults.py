@@ -124,7 +124,7 @@ def test_kto_weighs_both_kinds_the_same(
 ) -> None:
     recipe, used = completed(load_recipe(None, ["method=kto"]), rating_counts=rated)  # type: ignore[arg-type]
     assert (recipe.kto.desirable_weight, recipe.kto.undesirable_weight) == weights
-    assert f"{rated[0]} wanted and {rated[1]} unwanted" in used["kto.desirable_weight"].source
+    assert f"{rated[0]} desirable and {rated[1]} undesirable" in used["kto.desirable_weight"].source
     given, _ = completed(
         load_recipe(None, ["method=kto", "kto.desirable_weight=2"]), rating_counts=rated
     )  # type: ignore[arg-type]

@@ -219,7 +219,7 @@ def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
     victim.write_text("precious\n")
     for name in ("lock", "metrics.jsonl", "recipe.yaml", "run.json"):
         (folder.path / name).symlink_to(victim)
-    with pytest.raises(RunError, match="cannot be written"), folder.lock():
+    with pytest.raises(RunError, match="cannot write to the run folder"), folder.lock():
         pass
     with pytest.raises(RunError, match="symbolic links"):
         folder.append_metric(step(1))
@@ -377,10 +377,10 @@ def test_a_folder_that_nobody_works_on_is_not_in_use_and_stays_untouched(tmp_pat
 
 def test_damaged_prepared_and_recipe_are_told(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, "x")
-    with pytest.raises(RunError, match=r"no prepared\.json"):
+    with pytest.raises(RunError, match=r"prepared\.json is missing"):
         folder.read_prepared()
     (folder.path / "prepared.json").write_text('{"train": 3}')
-    with pytest.raises(RunError, match=r"no prepared\.json"):
+    with pytest.raises(RunError, match=r"prepared\.json is missing"):
         folder.read_prepared()
     with pytest.raises(RecipeError):
         folder.read_recipe()

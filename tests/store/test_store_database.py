@@ -288,7 +288,7 @@ def test_a_lock_that_was_waited_for_in_vain_is_not_waited_for_again_until_a_writ
     with Store.open(url, lock_seconds=0.2) as store:
         with sqlite3.connect(tmp_path / "s.db", isolation_level=None) as holder:
             holder.execute("BEGIN IMMEDIATE")
-            with pytest.raises(StoreError, match=r"stayed locked for 0\.2 s"):
+            with pytest.raises(StoreError, match=r"was locked for 0\.2 s"):
                 store.add_dataset(make_dataset())
             with pytest.raises(StoreError, match="still locked"):
                 store.add_dataset(make_dataset())

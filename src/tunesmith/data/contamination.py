@@ -147,25 +147,24 @@ def describe_contamination(leaks: ContaminationReport, train: int) -> list[str]:
     notes = []
     if leaks.removed_train_ids:
         notes.append(
-            f"{len(leaks.removed_train_ids):,} of {train:,} train examples were left out because"
-            " a held-out"
-            f" one is nearly the same ({leaks.format_summary(stays_in_training=False)}):"
-            f" {leaks.format_pairs(stays_in_training=False)}"
+            f"{len(leaks.removed_train_ids):,} of {train:,} train examples were excluded as near "
+            f"duplicates of held-out ones ({leaks.format_summary(stays_in_training=False)}): "
+            f"{leaks.format_pairs(stays_in_training=False)}"
         )
     if leaks.is_templated:
         notes.append(
-            f"held-out examples are like {len(leaks.train_examples) / train:.0%} of the train"
-            f" examples ({leaks.format_summary()}), which looks like data made from templates:"
-            " nothing is left out. Name the column of what belongs together (data.group_column)."
-            " For"
-            f" example {leaks.format_pairs()}"
+            f"held-out examples resemble {len(leaks.train_examples) / train:.0%} of the train "
+            f"examples ({leaks.format_summary()}), as in data generated from templates: none is "
+            "excluded. Name the column that groups related examples (data.group_column). For "
+            f"example {leaks.format_pairs()}"
         )
     elif leaks.contaminated_test_ids:
+        is_allowed = bool(set(leaks.count_by_kind()) & set(BLOCKING_KINDS))
         notes.append(
-            f"{_format_resembling(len(leaks.contaminated_test_ids))}"
-            f" ({leaks.format_summary(stays_in_training=True)}){'; allowed by data.allow_leaks' if set(leaks.count_by_kind()) & set(BLOCKING_KINDS) else ''}."  # noqa: E501
-            " The score on the others is shown beside the full one. For example"
-            f" {leaks.format_pairs(stays_in_training=True)}"
+            f"{_format_resembling(len(leaks.contaminated_test_ids))} "
+            f"({leaks.format_summary(stays_in_training=True)})"
+            f"{'; allowed by data.allow_leaks' if is_allowed else ''}. The score on the other test "
+            f"examples is also reported. For example {leaks.format_pairs(stays_in_training=True)}"
         )
     return notes
 

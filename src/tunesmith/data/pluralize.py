@@ -3,13 +3,13 @@
 import re
 
 _SINGULAR_VERBS = {
+    "appear": "appears",
     "are": "is",
-    "ask": "asks",
-    "carry": "carries",
+    "contain": "contains",
     "have": "has",
-    "repeat": "repeats",
+    "prefer": "prefers",
     "share": "shares",
-    "spell": "spells",
+    "use": "uses",
 }
 _FIRST_VERB = re.compile(rf"\b({'|'.join(_SINGULAR_VERBS)})\b")
 

@@ -54,7 +54,7 @@ def find_mismatch(examples: Sequence[Example], method: Method) -> MethodMismatch
             lambda e: e.is_desirable is False,
             "unwanted-answers",
             f"are rated as undesirable, and {method} would imitate them",
-            f"set method={name_methods('ratings')}, or take them out",
+            f"set method={name_methods('ratings')}; or remove them",
         )
     if data == "ratings":
         return _collect_mismatch(

@@ -153,7 +153,7 @@ class HttpSession:
         elapsed = state.seconds_since_start or 0.0
         is_too_late = elapsed + state.upcoming_sleep >= self.retry_policy.answer_seconds
         asks = (
-            f", asks for {reason.wait_seconds:,.0f} s without a request"
+            f", asks to wait {reason.wait_seconds:,.0f} s"
             if is_too_late and reason.wait_seconds
             else ""
         )

@@ -161,7 +161,7 @@ def _balance_kto_weights(
     """
     most = max(desirable, undesirable)
     weights = [float(f"{most / count:.3g}") if count else 1.0 for count in (desirable, undesirable)]
-    counts = f"{desirable:,} wanted and {undesirable:,} unwanted train answers"
+    counts = f"{desirable:,} desirable and {undesirable:,} undesirable train answers"
     why = f"{counts}: both kinds weigh the same (arXiv:2402.01306, equation 8)"
     return (weights[0], why), (weights[1], why)
 

@@ -238,7 +238,7 @@ class StoreConformance:
         assert caught.value.code == "store/ambiguous"
         assert "5 runs" in caught.value.what
         for asked in ("z", "%", "_", "abcd"):
-            with pytest.raises(StoreError, match="no run"):
+            with pytest.raises(StoreError, match="is not in the store"):
                 store.get_run(asked)
 
     def test_evaluations_belong_to_their_run_and_keep_their_order(self, store: Store) -> None:

@@ -25,12 +25,12 @@ def _check_ratings(context: CheckContext) -> Iterator[Problem]:
     ratings = {example.is_desirable for example in context.examples}
     if len(ratings) > 1 or None in ratings:  # a pair has one of each
         return
-    (is_wanted,) = ratings
-    kind, other = ("wanted", "unwanted") if is_wanted else ("unwanted", "wanted")
+    (is_desirable,) = ratings
+    kind, other = ("desirable", "undesirable")[:: 1 if is_desirable else -1]
     yield from context.report_problems(
         "one-sided-ratings",
         "error",
         range(len(context.examples)),
-        f"are rated as {kind}, and none as {other}: {context.method} learns from both",
-        f"add {other} answers too" + ("; or set method=sft" if is_wanted else ""),
+        f"are rated as {kind}, and none as {other}: {context.method} needs both",
+        f"add {other} answers too" + ("; or set method=sft" if is_desirable else ""),
     )
