@@ -65,7 +65,7 @@ STEPS = (
     Step("train", "the first validation pass", "engine.training_step.TrainingStep.validate"),
     Step("train", "a later validation pass", "engine.training_step.TrainingStep.validate", 2),
     Step("train", "answers of a look", "providers.local_completer.LocalCompleter.complete"),
-    Step("train", "scoring a look", "workflow.training_callbacks.compute_primary_scores"),
+    Step("train", "scoring a look", "training.training_callbacks.compute_primary_scores"),
     Step(
         "train", "a step of 1 s", "engine.training_step.TrainingStep.backward", 4, is_finished=True
     ),
@@ -104,7 +104,7 @@ STEPS = (
     Step("evaluate", "scoring", "evaluation.harness.score_answers"),
     Step("evaluate", "statistics", "workflow.model_evaluation.evaluate_answers"),
     Step("export", "merging", "engine.adapters.merge.export_merged"),
-    Step("export", "writing the bundle", "workflow.export.write_bundle"),
+    Step("export", "writing the bundle", "export.bundle.write_bundle"),
     Step("export", "the bundle's own answers", "export.bundle._run_bundle"),
     Step("export", "entering it in the store", "workflow.export.build_artifact"),
 )

@@ -34,7 +34,7 @@ from tunesmith.records import (
 )
 from tunesmith.records.quantity import format_duration
 from tunesmith.runs.run_folder import RunFolder
-from tunesmith.workflow import training_callbacks
+from tunesmith.training import training_callbacks
 from tunesmith.workflow.estimate import format_short_training_warning, summarize_estimate
 
 

@@ -63,6 +63,12 @@ def test_an_adapter_of_a_plugin_goes_all_the_way_and_a_scorer_of_one_judges_it(
     assert (evaluation.scorer, evaluation.metric) == ("word-overlap", "word_overlap")
     exported = tunesmith("export", folder, "--to", tmp_path / "merged")
     assert exported.code == 0, exported.err
+    copied = tunesmith("export", folder, "--to", tmp_path / "copied", "--format", "adapter")
+    assert copied.code == 0, copied.err
+    weights = "adapter_model.safetensors"
+    assert (tmp_path / "copied" / weights).read_bytes() == (
+        folder / "adapter" / weights
+    ).read_bytes()
 
 
 def test_a_check_of_a_plugin_checks(tunesmith: Door, tmp_path: Path) -> None:

@@ -251,7 +251,7 @@ def test_a_bundle_answers_without_tunesmith_as_the_contender_was_measured(
     folder: RunFolder = request.getfixturevalue(kind)
     nothing = bundle.AnswersProof(contender=contender, compared=0, matching=0)
     monkeypatch.setattr(
-        "tunesmith.workflow.export.verify_bundle", lambda *_, **__: nothing
+        "tunesmith.export.bundle.verify_bundle", lambda *_, **__: nothing
     )  # the lines below are one
     export(str(folder.path), tmp_path / "bundle", contender)
     measured = [one.text for one in folder.read_answers(contender).records]

@@ -20,8 +20,9 @@ from tunesmith.runs.run_folder import RunFolder
 from tunesmith.store.database import Database
 from tunesmith.store.store import Store
 from tunesmith.store.tables import VERSION_TABLE
+from tunesmith.training import local_trainer
+from tunesmith.training.training_callbacks import MetricRecorder
 from tunesmith.workflow import training_job
-from tunesmith.workflow.training_callbacks import MetricRecorder
 
 Harm = Callable[[Path], None]
 
@@ -122,7 +123,7 @@ def harmed_at_the_first_line(
                 if once:
                     once.pop()(own_home / "store.db")
 
-        monkeypatch.setattr(training_job, "MetricRecorder", Harming)
+        monkeypatch.setattr(local_trainer, "MetricRecorder", Harming)
 
     return arrange
 

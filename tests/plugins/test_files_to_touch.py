@@ -16,6 +16,9 @@ MAX_FILES = {
     "tunesmith.methods": 3,
     "tunesmith.adapters": 3,
     "tunesmith.contenders": 3,
+    "tunesmith.completers": 2,
+    "tunesmith.exporters": 2,
+    "tunesmith.training_services": 2,
 }
 """Files of a part with its entry point in them, by the entry point's group."""
 

@@ -10,15 +10,30 @@ from tunesmith.data.check.run_checks import CHECKS
 from tunesmith.data.read.file_formats import READERS
 from tunesmith.engine.adapters.adapter_registry import build_trainable
 from tunesmith.engine.methods.method_registry import build_method
+from tunesmith.engine.model_loading import load_model
+from tunesmith.errors import RecipeError
 from tunesmith.evaluation.scorers.scorer_registry import build_scorer
-from tunesmith.records import AdapterRecipe, Example, Message, Recipe
+from tunesmith.export.exporter import EXPORTERS, ExportSource
+from tunesmith.providers.remote_model import RemoteModel, open_remote_model
+from tunesmith.records import (
+    AdapterRecipe,
+    Example,
+    InferenceConfig,
+    Message,
+    Recipe,
+    RemoteRecipe,
+)
 from tunesmith.records.contender_kinds import ContenderKind, get_contender_kind
 from tunesmith.testing.adapter_conformance import AdapterConformance
 from tunesmith.testing.check_conformance import CheckConformance
 from tunesmith.testing.contender_conformance import ContenderConformance
+from tunesmith.testing.exporter_conformance import ExporterConformance
 from tunesmith.testing.method_conformance import MethodConformance
 from tunesmith.testing.reader_conformance import ReaderConformance
+from tunesmith.testing.remote_model_conformance import RemoteModelConformance
 from tunesmith.testing.scorer_conformance import ScorerConformance
+from tunesmith.testing.training_service_conformance import TrainingServiceConformance
+from tunesmith.workflow.training_job import train
 
 pytestmark = pytest.mark.usefixtures("example_plugin")
 
@@ -64,6 +79,50 @@ class TestLoraFa(AdapterConformance):
 class TestNearest(ContenderConformance):
     def get_kind(self) -> ContenderKind:
         return get_contender_kind("nearest")
+
+
+class TestEcho(RemoteModelConformance):
+    def make_completer(self) -> RemoteModel:
+        return open_remote_model(
+            RemoteRecipe(name="parrot", model="any", base_url="echo://localhost")
+        )
+
+
+class TestPromptText(ExporterConformance):
+    def get_exporter(self) -> Any:
+        return EXPORTERS.load("prompt-text")
+
+    def make_refused_source(self, folder: Path) -> ExportSource:
+        """A tuned model is no prompt."""
+        config = InferenceConfig(contender="tuned", kind="tuned", model="tuned", max_new_tokens=8)
+        return ExportSource("run", None, config)
+
+    def test_a_person_can_read_it(self, tmp_path: Path) -> None:
+        self.get_exporter()(self.make_source(tmp_path), tmp_path / "out")
+        text = (tmp_path / "out/prompt.txt").read_text(encoding="utf-8")
+        assert text == (
+            "Say what it is.\n\nuser: What is a plum?\n\nassistant: fruit\n\nuser: {input}\n"
+        )
+
+
+class TestReadyMade(TrainingServiceConformance):
+    service = "ready-made"
+
+    @pytest.fixture(autouse=True)
+    def _remember_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.environment = monkeypatch
+
+    def set_up(self, folder: Path, model: Path) -> None:
+        """An adapter that somebody trained on this model."""
+        ready = folder / "ready"
+        trainable = build_trainable(load_model(model, "float32"), AdapterRecipe(rank=4))
+        trainable.write(ready, str(model), None)
+        self.environment.setenv("TUNESMITH_READY_ADAPTER", str(ready))
+
+    def test_without_an_adapter_it_says_what_to_do(self, recipe: Recipe, tmp_path: Path) -> None:
+        self.environment.setenv("TUNESMITH_READY_ADAPTER", str(tmp_path))
+        with pytest.raises(RecipeError, match="no-ready-adapter"):
+            train(recipe, tmp_path / "runs")
 
 
 class TestToml(ReaderConformance):

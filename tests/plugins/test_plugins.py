@@ -16,13 +16,18 @@ from tunesmith.data.read.dataset_reader import read_dataset
 from tunesmith.data.read.file_formats import READERS
 from tunesmith.errors import PluginError, RecipeError
 from tunesmith.evaluation.scorers import SCORERS, choose_scorer
+from tunesmith.export.exporter import EXPORTERS
 from tunesmith.plugins import Registry
+from tunesmith.providers.remote_model import COMPLETERS, open_remote_model
+from tunesmith.records import RemoteRecipe
 from tunesmith.records.adapter_kinds import ADAPTERS
 from tunesmith.records.contender_kinds import CONTENDER_KINDS
 from tunesmith.records.method_specs import METHODS
+from tunesmith.records.training_services import TRAINING_SERVICES
 
 EXAMPLE = Path(__file__).parent / "example"
 REGISTRIES = [SCORERS, CHECKS, READERS, METHODS, ADAPTERS, CONTENDER_KINDS]
+REGISTRIES += [COMPLETERS, EXPORTERS, TRAINING_SERVICES]
 Install = Callable[[str, str, str, str, str], None]
 SCORER = "class Mine:\n    name, metric, corpus_metrics = 'mine', 'mine', {}\n"
 
@@ -45,6 +50,9 @@ def test_every_built_in_part_can_be_loaded(registry: Registry[object]) -> None:
         (METHODS, ["clipped", "hinge"]),
         (ADAPTERS, ["lora-fa"]),
         (CONTENDER_KINDS, ["nearest"]),
+        (COMPLETERS, ["echo"]),
+        (EXPORTERS, ["prompt-text"]),
+        (TRAINING_SERVICES, ["ready-made"]),
     ],
 )
 def test_a_plugin_stands_behind_the_built_in_parts(
@@ -100,6 +108,12 @@ def test_a_reader_that_gives_no_rows_is_refused(install: Install, tmp_path: Path
     path.write_text("x")
     with pytest.raises(PluginError, match="instead of a row"):
         read_dataset(path)
+
+
+def test_a_plugin_that_makes_no_remote_model_is_refused(install: Install) -> None:
+    install("loose", "tunesmith.completers", "loose", "make", "def make(recipe):\n    return 3\n")
+    with pytest.raises(PluginError, match="int has no notes, complete, constrain"):
+        open_remote_model(RemoteRecipe(name="mine", model="m", base_url="loose://localhost"))
 
 
 def test_a_plugin_that_cannot_be_imported_is_named(install: Install) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.workflow.export import list_sampling_settings
+from tunesmith.export.merged_model import list_sampling_settings
 
 
 @pytest.mark.parametrize(

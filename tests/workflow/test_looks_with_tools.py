@@ -10,7 +10,7 @@ from tunesmith.runs.run_folder import RunFolder
 from tunesmith.runs.signals import StopSignal
 from tunesmith.runs.training_data import TrainingData
 from tunesmith.testing.recording_listener import RecordingListener
-from tunesmith.workflow.training_callbacks import MetricRecorder, build_generation_scorer
+from tunesmith.training.training_callbacks import MetricRecorder, build_generation_scorer
 
 CALL = {"type": "function", "function": {"name": "f", "arguments": {}}}
 TOOL = {"type": "function", "function": {"name": "f"}}

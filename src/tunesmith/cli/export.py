@@ -31,6 +31,10 @@ def export(
         str | None,
         typer.Option(help="Contender of the run to export (default: the winner)."),
     ] = None,
+    format: Annotated[
+        str,
+        typer.Option(help="bundle, adapter (PEFT's format, no base model), or a plugin's."),
+    ] = "bundle",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Export the winner of a run as a folder that runs without tunesmith.
@@ -42,7 +46,7 @@ def export(
     from tunesmith.workflow.export import export as export_run
 
     with open_listener() as listener:
-        exported = export_run(run, to, contender, listener)
+        exported = export_run(run, to, contender, listener, format)
     if json:
         print_json(
             {

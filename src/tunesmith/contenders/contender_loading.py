@@ -21,10 +21,9 @@ from tunesmith.contenders.successive_halving import Candidate
 from tunesmith.decision.rule_result import VerdictInput
 from tunesmith.decision.verdict import apply_rules
 from tunesmith.errors import ModelError, RunError, UsageError, truncate_list
-from tunesmith.providers.api_keys import describe_key_use
 from tunesmith.providers.embedder import LocalEmbedder
 from tunesmith.providers.local_model import LocalModel, ResolvedModel
-from tunesmith.providers.openai_compatible import RemoteCompleter
+from tunesmith.providers.remote_model import open_remote_model
 from tunesmith.records import (
     Completer,
     Completion,
@@ -227,8 +226,13 @@ def open_contender(
     model = None if serving.remote else _load_model(folder, serving)
     limit = max_new_tokens or serving.max_new_tokens
     completer: Completer
+    notice = None
     if serving.remote is not None:
-        completer = RemoteCompleter(serving.remote, serving.output_constraint)
+        remote = open_remote_model(serving.remote)
+        notice = remote.describe_key_use()
+        completer = (
+            remote.constrain(serving.output_constraint) if serving.output_constraint else remote
+        )
     else:
         assert model is not None
         completer = (
@@ -244,7 +248,6 @@ def open_contender(
         else None
     )
     prompting = build_prompting(serving, index, room)
-    notice = describe_key_use(serving.remote) if serving.remote else None
     why = "; ".join(filter(None, (chosen.reason, notice)))
     return LoadedContender(
         f"{serving.contender} of {folder.id}", why, serving.system, prompting, completer, model

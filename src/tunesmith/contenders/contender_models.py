@@ -13,10 +13,9 @@ from typing import Literal
 from tunesmith.contenders.prompting.context_budget import ContextBudget
 from tunesmith.errors import ProviderError, RecipeError, UsageError
 from tunesmith.progress_listener import ProgressListener
-from tunesmith.providers.api_keys import describe_key_use
 from tunesmith.providers.local_model import LocalModel
-from tunesmith.providers.openai_compatible import RemoteCompleter
 from tunesmith.providers.prices import build_token_price, find_price, load_prices
+from tunesmith.providers.remote_model import RemoteModel, open_remote_model
 from tunesmith.records import (
     Completer,
     LogprobModel,
@@ -116,8 +115,7 @@ def open_remote_models(
             )
         held: tuple[tuple[str, Completer], ...] = ()
         if form is not None and recipe.evaluation.constrained:
-            # Both completers call one service: what one learns of its health holds for the other.
-            constrained = RemoteCompleter(remote, form, health=free.health)
+            constrained = free.constrain(form)
             try:
                 constrained.complete(first_question)
                 held = (
@@ -147,22 +145,23 @@ def open_remote_models(
     return answerers
 
 
-def read_service_notes(service: RemoteCompleter) -> tuple[str, ...]:
+def read_service_notes(service: RemoteModel) -> tuple[str, ...]:
     """The limitations of a service that showed so far: more may show with the next request."""
     return tuple(service.notes)
 
 
 def open_remote(
     remote: RemoteRecipe, listener: ProgressListener, form: OutputConstraint | None = None
-) -> RemoteCompleter:
+) -> RemoteModel:
     """The model behind a URL; first reports which key will be sent where, because a recipe may come
     from someone else.
 
     Errors: `RecipeError` for a variable that may not be sent; `ProviderError` without a key.
     """
-    if notice := describe_key_use(remote):
+    model = open_remote_model(remote)
+    if notice := model.describe_key_use():
         listener.note("service/limitation", f"{remote.name}: {notice}", model=remote.name)
-    return RemoteCompleter(remote, form)
+    return model.constrain(form) if form else model
 
 
 def _build_local_model(

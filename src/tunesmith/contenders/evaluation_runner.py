@@ -26,16 +26,14 @@ from tunesmith.evaluation.harness import (
 )
 from tunesmith.evaluation.judge.caching_completer import CachingCompleter, subtract_usage
 from tunesmith.evaluation.scorers.reference_probability import score_references
+from tunesmith.evaluation.scorers.scorer_protocol import is_free_text
 from tunesmith.evaluation.usage_meter import measure_latency
 from tunesmith.records import ContenderRecord, Example, LogprobModel, TestSetAccess
-from tunesmith.records.evaluation import split_scorer_name
 from tunesmith.records.test_set_access import fingerprint_test_set
 from tunesmith.runs.contender_files import write_inference_config
 from tunesmith.runs.run_folder import RunFolder
 from tunesmith.runs.session import RunSession
 
-FREE_TEXT_SCORERS = ("rouge-l", "chrf", "bleu", "ter", "similarity")
-"""Scorers for which the likelihood of the reference is informative."""
 MAX_LATENCY_REQUESTS = 5
 """Questions that each contender answers one at a time to measure its latency."""
 
@@ -70,8 +68,7 @@ class EvaluationRunner:
         if contender.inference_config:
             write_inference_config(self.session.folder, contender.inference_config)
         answered = self._measure_judge_usage(partial(self._answer, contender))
-        scorers = split_scorer_name(self.task.scorer.name)
-        if contender.reference_model and any(name in FREE_TEXT_SCORERS for name in scorers):
+        if contender.reference_model and is_free_text(self.task.scorer):
             answered = self._add_reference_likelihoods(answered, contender.reference_model)
         answered = self._add_latency(answered, contender)
         self._save_answers(add_notes(answered, contender.read_notes()))

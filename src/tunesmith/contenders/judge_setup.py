@@ -17,13 +17,12 @@ from tunesmith.evaluation.judge.verdict_parsing import MAX_REPLY_TOKENS
 from tunesmith.evaluation.scorers.scorer_protocol import Scorer
 from tunesmith.progress_listener import ProgressListener
 from tunesmith.providers.local_model import ResolvedModel
-from tunesmith.providers.openai_compatible import RemoteCompleter
+from tunesmith.providers.remote_model import RemoteModel
 from tunesmith.records import (
     Completer,
     JudgeQualification,
     OutputConstraint,
     Recipe,
-    RemoteRecipe,
     TokenPrice,
     Usage,
 )
@@ -45,7 +44,7 @@ class JudgeSetup:
     price: TokenPrice | None = None
     machine_usd_per_hour: float = 0.0
     is_restored: bool = False
-    services: Sequence[RemoteCompleter] = ()
+    services: Sequence[RemoteModel] = ()
 
     @property
     def notes(self) -> list[str]:
@@ -107,12 +106,13 @@ def set_up_judge(
     price = get_remote_price(remote, recipe) if remote else None
     listener.start_stage(f"qualifying the judge {name}")
     people = read_human_labels(Path(labels))
-    services: list[RemoteCompleter] = []
+    services: list[RemoteModel] = []
 
     def open_completer(form: OutputConstraint | None) -> Completer:
-        completer = _open_judge_model(name, remote, recipe, form, listener)
-        services.extend([completer] if isinstance(completer, RemoteCompleter) else [])
-        return completer
+        if remote is not None:
+            services.append(open_remote(remote, listener, form))
+            return services[-1]
+        return _open_local_judge(name, recipe, form)
 
     judge = open_judge(name, open_completer, people, recipe.judge.rubric)
     # A resumed run does not pay for the qualification twice.
@@ -126,16 +126,7 @@ def set_up_judge(
     )
 
 
-def _open_judge_model(
-    name: str,
-    remote: RemoteRecipe | None,
-    recipe: Recipe,
-    form: OutputConstraint | None,
-    listener: ProgressListener,
-) -> Completer:
-    """The judge as a local model, or as the remote one of that name."""
-    if remote is not None:
-        return open_remote(remote, listener, form)
+def _open_local_judge(name: str, recipe: Recipe, form: OutputConstraint | None) -> Completer:
     model = ResolvedModel.open(resolve_run_or_name(name)).load(
         recipe.training.dtype, recipe.evaluation.batch_size
     )

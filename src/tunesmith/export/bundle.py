@@ -16,11 +16,13 @@ from typing import Any
 
 from tunesmith.atomic_io import write_atomically
 from tunesmith.contenders.retrieval.prompt_augmentation import PASSAGES_HEADER
-from tunesmith.errors import GateFailed, RunError
+from tunesmith.errors import GateFailed, RunError, UsageError
+from tunesmith.export.exporter import ExportProof, ExportSource
 from tunesmith.models.embedded import get_embedding_models, resolve_embedding_model
 from tunesmith.providers.embedder import DEFAULT_MODEL
 from tunesmith.providers.http_client import RetryPolicy, build_endpoint_url
 from tunesmith.providers.local_model import ResolvedModel
+from tunesmith.providers.remote_model import get_provider_name, is_openai_compatible
 from tunesmith.providers.structured_output import ANSWER_FIELD, build_response_format
 from tunesmith.records import InferenceConfig, Message, Record, RemoteRecipe, TestSet
 from tunesmith.runs.contender_files import read_index, write_index
@@ -60,6 +62,49 @@ class AnswersProof(Record):
             f"answer.py reproduces {self.matching:,} of {self.compared:,} stored answers of "
             f"{self.contender}"
         )
+
+
+def export_bundle(source: ExportSource, to: Path) -> ExportProof:
+    """Write the contender as a folder that answers without tunesmith: the merged model if the tuned
+    one answers, and the parts of a bundle; of an adapter alone the merged model only.
+
+    Errors: as `write_bundle` and `verify_bundle`; `ModelError` if the adapter cannot be merged;
+    `UsageError` for a remote model whose protocol the program does not speak.
+    """
+    remote = source.inference_config.remote if source.inference_config else None
+    if remote is not None and not is_openai_compatible(remote):
+        raise UsageError(
+            "other-protocol",
+            f"answer.py of a bundle cannot ask {remote.name}",
+            at=source.name,
+            got=f"provider {get_provider_name(remote)}, which does not speak OpenAI's protocol",
+            hint="ask it with tunesmith chat; or export another contender with --contender",
+        )
+    merge, model = None, source.model
+    if source.is_tuned:
+        merge = source.write_merged_model(to)
+        model = ResolvedModel.open(str(to))
+    else:
+        to.mkdir()
+    if source.run is None or source.inference_config is None:
+        return ExportProof(merge, dtype="float32")
+    is_exact = _is_float32(source.run)
+    # A merged model is written in float32 whatever it was trained in (docs/decisions/030).
+    dtype = None if model is None else "float32" if is_exact or merge else "bfloat16"
+    write_bundle(source.run, source.inference_config, model, dtype or "", to)
+    proof = verify_bundle(source.run, source.inference_config, to, is_exact=is_exact)
+    proof.write(to / PROOF_FILE)
+    return ExportProof(merge, proof, dtype)
+
+
+def _is_float32(folder: RunFolder) -> bool:
+    """Whether the run computes in float32 with unquantized weights: then only the order of
+    summation may differ.
+    """
+    from tunesmith.engine.model_loading import get_local_dtype
+
+    recipe = folder.read_recipe()
+    return get_local_dtype(recipe.training.dtype) == "float32" and not recipe.adapter.load_in_4bit
 
 
 def write_bundle(

@@ -23,7 +23,7 @@ from typing import Any
 import httpx2
 
 from tunesmith.errors import ProviderError
-from tunesmith.providers.api_keys import Redactor, get_host, read_api_key
+from tunesmith.providers.api_keys import Redactor, describe_key_use, get_host, read_api_key
 from tunesmith.providers.concurrent_calls import run_concurrently
 from tunesmith.providers.http_client import (
     HttpSession,
@@ -122,6 +122,15 @@ class RemoteCompleter:
             "max_tokens": self.recipe.max_tokens,
         }
         self._connections = _ConnectionPool(0)
+
+    def constrain(self, form: OutputConstraint) -> "RemoteCompleter":
+        """The same model with its answers held to a form: what one learns of the service's health
+        holds for the other."""
+        return RemoteCompleter(self.recipe, form, self.retry_policy, self.health)
+
+    def describe_key_use(self) -> str | None:
+        """Which key will be sent where; None if no key is sent. Errors: as `read_api_key`."""
+        return describe_key_use(self.recipe)
 
     @property
     def notes(self) -> list[str]:

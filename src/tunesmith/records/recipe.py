@@ -15,6 +15,7 @@ from tunesmith.records.decision import Requirements
 from tunesmith.records.method_specs import METHODS
 from tunesmith.records.record import Record
 from tunesmith.records.registered_name import RegisteredName
+from tunesmith.records.training_services import LOCAL, TRAINING_SERVICES
 from tunesmith.records.usage_context import UsageContext
 
 LIST_AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
@@ -23,6 +24,7 @@ LIST_AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, 
 ContaminationKind = Literal["exact", "normalised", "13-gram", "near", "group"]
 Method = Annotated[str, RegisteredName(METHODS)]
 AdapterKind = Annotated[str, RegisteredName(ADAPTERS)]
+TrainingServiceName = Annotated[str, RegisteredName(TRAINING_SERVICES)]
 
 
 class DataRecipe(Record):
@@ -201,6 +203,9 @@ class TrainingRecipe(Record):
         "stop",
         description="What a step with a loss or gradient that is not finite does: it is never "
         "applied; `skip` goes on, at most 3 times in a row.",
+    )
+    service: TrainingServiceName = Field(
+        LOCAL, description="Where it is trained: `local`, this machine, or a plugin's service."
     )
 
 

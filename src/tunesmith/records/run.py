@@ -136,6 +136,7 @@ class Run(Record):
     estimate_error: dict[str, float] = Field(default_factory=dict)
     command: Command = "train"
     defaults: tuple[AppliedDefault, ...] = ()
+    training_job: str | None = None
     evaluated_models: dict[str, str] = Field(default_factory=dict)
 
     @property

@@ -86,6 +86,9 @@ class ScorerConformance:
         assert isinstance(scored, dict), scored
         return scored
 
+    def test_it_declares_free_text_with_a_bool(self) -> None:
+        assert isinstance(getattr(self.make_scorer(), "is_free_text", False), bool)
+
     def test_the_deciding_metric_is_the_first_score(self) -> None:
         scorer, reference = self.make_scorer(), self.make_references()[0]
         scores = self.score_or_fail(scorer, self.make_right_answer(reference), reference)

@@ -7,7 +7,7 @@ tuned twice.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from tunesmith.runs.contender_files import write_index
 from tunesmith.runs.run_folder import REPORT_FILES, RunFolder
 from tunesmith.runs.session import RunSession
 from tunesmith.runs.store_index import StoreIndex, remove_training_files
+from tunesmith.training.training_service import TrainingJob
 from tunesmith.workflow.conclusion import DecisionEvidence, DecisionOutput, conclude
 from tunesmith.workflow.decision_inputs import DecisionInputs, prepare_decision_inputs
 from tunesmith.workflow.decision_pacing import (
@@ -42,7 +43,7 @@ from tunesmith.workflow.decision_pacing import (
 from tunesmith.workflow.estimate import report_estimate
 from tunesmith.workflow.redecide import fail_on_warnings
 from tunesmith.workflow.time_budget import FittedBudget
-from tunesmith.workflow.training_job import TrainingJob, begin_training_run, run_training
+from tunesmith.workflow.training_job import begin_training_run, run_training
 
 if TYPE_CHECKING:
     from tunesmith.engine.checkpoint import LoadedCheckpoint
@@ -208,7 +209,7 @@ def _train_or_load(job: TrainingJob, saved: "LoadedCheckpoint | None") -> tuple[
     """The finished run and the tuned model. Errors: as `run_training`."""
     session = job.session
     if session.run.result is None:
-        return run_training(job, saved), job.model
+        return run_training(replace(job, checkpoint=saved))
     session.listener.note("training/finished-before", "using the already trained model")
     remove_training_files(session.folder, session.run)
     tuned = ResolvedModel.open(str(session.folder.path))

@@ -23,8 +23,8 @@ from tunesmith.evaluation.contender_answers import select_answers
 from tunesmith.evaluation.task_building import build_test_set
 from tunesmith.records import BudgetPlan, Example
 from tunesmith.runs.run_folder import RunFolder
+from tunesmith.training.training_service import TrainingJob
 from tunesmith.workflow.data_preparation import PreparedData
-from tunesmith.workflow.training_job import TrainingJob
 
 
 def start_pacing(

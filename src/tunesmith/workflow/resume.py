@@ -38,6 +38,7 @@ from tunesmith.runs.run_registry import find_run_folder
 from tunesmith.runs.session import open_run, work_on_run
 from tunesmith.runs.store_index import StoreIndex, remove_training_files
 from tunesmith.runs.training_data import read_training_data
+from tunesmith.training.training_service import TrainingJob
 from tunesmith.workflow.data_preparation import PreparedData
 from tunesmith.workflow.decide import (
     DecisionResult,
@@ -49,7 +50,7 @@ from tunesmith.workflow.decision_inputs import prepare_decision_inputs
 from tunesmith.workflow.decision_pacing import find_budget, resume_clock
 from tunesmith.workflow.evaluation_inputs import prepare_evaluation_inputs
 from tunesmith.workflow.model_evaluation import EvaluationResult, run_evaluation
-from tunesmith.workflow.training_job import TrainingJob, build_reproducibility_key, run_training
+from tunesmith.workflow.training_job import build_reproducibility_key, run_training
 
 if TYPE_CHECKING:
     from tunesmith.engine.checkpoint import LoadedCheckpoint
@@ -119,7 +120,9 @@ def _resume_training(
     saved = _load_latest_checkpoint(folder, listener)
     _save_resumed_run(run, recipe, folder)
     with work_on_run(run, folder, index, listener) as session:
-        return run_training(TrainingJob(session, recipe, data, model), saved)
+        job = TrainingJob(session, recipe, data, model, checkpoint=saved)
+        run, _ = run_training(job)
+        return run
 
 
 def _resume_decision(
@@ -155,7 +158,7 @@ def _resume_decision(
     saved = None if run.result else _load_latest_checkpoint(folder, listener)
     _save_resumed_run(run, data.recipe, folder)
     with work_on_run(run, folder, index, listener) as session:
-        job = TrainingJob(session, data.recipe, data.training_data, model)
+        job = TrainingJob(session, data.recipe, data.training_data, model, data.train)
         trained_seconds = saved.state["progress"]["seconds"] if saved else 0.0
         output = run_decision(inputs, job, saved, resume_clock(budget, trained_seconds))
     return build_decision_result(output, folder, data.recipe)

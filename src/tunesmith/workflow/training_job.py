@@ -4,14 +4,12 @@ the store.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunesmith.costs.training_forecast import compute_estimate_ratios
 from tunesmith.data.prepare import format_mask
-from tunesmith.evaluation.usage_meter import compute_waiting_fraction, read_scheduler_stats
 from tunesmith.progress_listener import NULL_LISTENER, ProgressListener
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.records import (
@@ -20,52 +18,26 @@ from tunesmith.records import (
     PreparedSplit,
     Recipe,
     Run,
-    TrainingResult,
     compute_fingerprint,
     format_epochs,
 )
 from tunesmith.runs.machine_info import describe_machine, list_versions
 from tunesmith.runs.run_folder import APPENDED_FILES, RunFolder
-from tunesmith.runs.session import RunSession, begin_run
+from tunesmith.runs.session import begin_run
 from tunesmith.runs.store_index import StoreIndex, remove_training_files
-from tunesmith.runs.training_data import TrainingData, write_training_data
+from tunesmith.runs.training_data import write_training_data
+from tunesmith.training.training_callbacks import measure_training_length
+from tunesmith.training.training_service import TrainingJob, open_training_service
 from tunesmith.workflow.data_preparation import PreparedData, prepare_data
 from tunesmith.workflow.estimate import report_estimate
-from tunesmith.workflow.training_callbacks import (
-    MetricRecorder,
-    build_generation_scorer,
-    measure_training_length,
-)
 
 if TYPE_CHECKING:
-    from tunesmith.engine.checkpoint import LoadedCheckpoint
+    pass
 
 
+TRAINING_STAGE = "tuning"
+"""Title of the stage in which a job is submitted, followed and fetched."""
 NO_EXTRA_INPUTS: Mapping[str, str] = {}
-MIN_WARNED_FRACTION = 0.05
-"""Fraction of a model's weights; below it no warning, because small convolutions also have
-three-dimensional weights.
-"""
-
-
-@dataclass(frozen=True)
-class TrainingJob:
-    """A training about to begin or to resume: the run in progress and everything that it works
-    with.
-    """
-
-    session: RunSession
-    recipe: Recipe
-    data: TrainingData
-    model: LocalModel
-
-    @property
-    def output_folder(self) -> Path:
-        """Where the result goes: full fine-tuning writes a whole model, every other kind an
-        adapter.
-        """
-        folder = self.session.folder
-        return folder.model if self.recipe.adapter.kind == "full" else folder.adapter
 
 
 def train(
@@ -79,10 +51,13 @@ def train(
     """
     data = prepare_data(recipe, listener)
     with StoreIndex.open(listener) as index:  # a model that does not load must leave no run folder
-        estimate = report_estimate(data, index, listener)
+        # What is measured here says nothing of a training that runs elsewhere.
+        is_local = open_training_service(data.recipe).is_local
+        estimate = report_estimate(data, index, listener) if is_local else None
         model = data.model.load_for_recipe(recipe)
         with begin_training_run(data, out, model, index, estimate, "train", listener) as job:
-            return run_training(job), job.session.folder
+            run, _ = run_training(job)
+            return run, job.session.folder
 
 
 @contextmanager
@@ -105,7 +80,7 @@ def begin_training_run(
         return _create_run(data, folder, model, estimate, command, inputs)
 
     with begin_run(out, data.check.dataset.name, index, listener, write_inputs) as session:
-        yield TrainingJob(session, data.recipe, data.training_data, model)
+        yield TrainingJob(session, data.recipe, data.training_data, model, data.train)
 
 
 def _write_inputs(data: PreparedData, folder: RunFolder) -> None:
@@ -118,16 +93,23 @@ def _write_inputs(data: PreparedData, folder: RunFolder) -> None:
     write_training_data(folder, data.training_data)
 
 
-def run_training(job: TrainingJob, saved: "LoadedCheckpoint | None" = None) -> Run:
-    """Train the model in memory, or continue from a checkpoint; afterwards it holds the best
-    weights. Errors: `TrainingError`; `Interrupted` after the step in which a stop was requested.
+def run_training(job: TrainingJob) -> tuple[Run, LocalModel]:
+    """Train where the recipe says, or follow a training that was submitted before; the finished run
+    and the model with the best weights. Errors: `TrainingError`, `ProviderError`; `Interrupted`
+    when a stop was requested.
     """
-    session = job.session
-    session.listener.start_stage("tuning")
-    _warn_about_untrained_weights(job, session.listener)
-    # To the end: a signal between the last step and the record would lose the training.
+    session, service = job.session, open_training_service(job.recipe)
+    # To the end: a signal between the last step and the record would lose the training, one while
+    # a job is submitted would lose its id.
     with session.stop.finishing():
-        result = _train_weights(job, saved)
+        session.listener.start_stage(TRAINING_STAGE)
+        job_id = session.run.training_job or service.submit(job)
+        if job_id != session.run.training_job:
+            session.save(session.run.replace(training_job=job_id))
+        # The checksums of these files change while training appends to them.
+        with session.folder.allow_rewriting("adapter", "model", *APPENDED_FILES):
+            result = service.follow(job, job_id)
+            model = service.fetch(job, job_id) if result.status == "finished" else job.model
         result = result.replace(
             training_length=measure_training_length(session.folder, job.data, job.recipe, result)
         )
@@ -140,56 +122,7 @@ def run_training(job: TrainingJob, saved: "LoadedCheckpoint | None" = None) -> R
         if run.status == "interrupted":
             raise session.build_interruption()
         remove_training_files(session.folder, run)
-    return run
-
-
-def _train_weights(job: TrainingJob, saved: "LoadedCheckpoint | None") -> TrainingResult:
-    from tunesmith.engine.adapter_training import train_adapter
-
-    # these load torch, which callers without a model must not import
-    from tunesmith.engine.checkpoint import Checkpoints
-    from tunesmith.engine.checkpointing import CheckpointConfig
-
-    folder, listener, stop = job.session.folder, job.session.listener, job.session.stop
-    recorder = MetricRecorder(folder, listener, job.recipe, saved.step if saved else 0)
-    checkpoints = Checkpoints(folder.checkpoints)
-    queue = read_scheduler_stats()
-    # The checksums of these files change while training appends to them.
-    with folder.allow_rewriting("adapter", "model", *APPENDED_FILES):
-        result = train_adapter(
-            job.model.loaded,
-            job.data.arrays["train"],
-            job.data.arrays["validation"],
-            job.recipe,
-            adapter_folder=job.output_folder,
-            on_line=recorder,
-            score=build_generation_scorer(job.data, job.recipe, folder, job.model, recorder, stop),
-            stop=stop.is_requested,
-            at_once=stop.at_once,
-            on_progress=listener.update_progress,
-            checkpointing=CheckpointConfig(checkpoints, folder.record_journal, saved),
-        )
-    result = result.replace(waiting=compute_waiting_fraction(queue, read_scheduler_stats()))
-    # The energy of a resumed run would lack its earlier sessions.
-    if saved is None:
-        result = result.replace(energy_joules=recorder.energy.accumulate_joules())
-    return result
-
-
-def _warn_about_untrained_weights(job: TrainingJob, listener: ProgressListener) -> None:
-    """Warn if an adapter leaves much of the model untrained: stacked experts are not linear
-    layers.
-    """
-    from tunesmith.engine.adapters.linear_layers import count_stacked_weights
-
-    stacked, total = count_stacked_weights(job.model.loaded.model)
-    if job.recipe.adapter.kind != "full" and stacked > MIN_WARNED_FRACTION * total:
-        listener.warn(
-            "training/untrained-weights",
-            f"{stacked / total:.0%} of the model weights are experts, which adapters do not "
-            "support; they are not trained (adapter.kind=full trains them)",
-            fraction=stacked / total,
-        )
+    return run, model
 
 
 def _create_run(

@@ -25,6 +25,7 @@ from tunesmith.evaluation.scorers.scorer_protocol import (
     ScoringFailure,
     ScoringInput,
     find_reference_error,
+    is_free_text,
     score_items,
     score_one,
 )
@@ -214,6 +215,7 @@ class ScorerWithJudge:
         first, second = (judge, plain) if decides else (plain, judge)
         self.name = join_scorer_names(first.name, second.name)
         self.metric = judge.metric if decides else plain.metric
+        self.is_free_text = is_free_text(plain)
 
     @property
     def corpus_metrics(self) -> Mapping[str, CorpusMetric]:

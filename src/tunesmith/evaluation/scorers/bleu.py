@@ -25,6 +25,7 @@ class BleuScorer:
     """Primary metric: the mean of the examples' BLEU. Corpus BLEU is reported as well."""
 
     name = "bleu"
+    is_free_text = True
     metric = "bleu"
     corpus_metrics: Mapping[str, CorpusMetric]
 

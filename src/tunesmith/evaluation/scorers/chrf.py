@@ -22,6 +22,7 @@ class ChrfScorer:
     """Primary metric: the mean of the examples' chrF. Corpus chrF is reported as well."""
 
     name = "chrf"
+    is_free_text = True
     metric = "chrf"
     corpus_metrics: Mapping[str, CorpusMetric]
 

@@ -26,6 +26,7 @@ class RougeLScorer:
     """Primary metric: the mean ROUGE-L F1."""
 
     name = "rouge-l"
+    is_free_text = True
     metric = "rouge_l"
     corpus_metrics: Mapping[str, CorpusMetric]
 

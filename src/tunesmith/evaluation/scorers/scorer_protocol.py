@@ -68,6 +68,13 @@ class ScoringFailure:
     reason: str
 
 
+def is_free_text(scorer: Scorer) -> bool:
+    """Whether the scorer compares texts of which many are right: it declares `is_free_text = True`.
+    The probability of the reference answers then says more than the score, and is reported too.
+    """
+    return bool(getattr(scorer, "is_free_text", False))
+
+
 @runtime_checkable
 class BatchScorer(Protocol):
     """A scorer that judges many answers in one call, because it uses a model or a child process, or

@@ -27,6 +27,7 @@ class SimilarityScorer:
     """Primary metric: the mean similarity."""
 
     name = "similarity"
+    is_free_text = True
     metric = "similarity"
     corpus_metrics: Mapping[str, CorpusMetric] = {}
 

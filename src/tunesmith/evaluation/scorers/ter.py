@@ -30,6 +30,7 @@ class TerScorer:
     """Primary metric: the mean of the examples' 1 - TER. That of the corpus is reported as well."""
 
     name = "ter"
+    is_free_text = True
     metric = "one_minus_ter"
     corpus_metrics: Mapping[str, CorpusMetric]
 

@@ -17,6 +17,7 @@ class WordOverlapScorer:
 
     name = "word-overlap"  # the name of its entry point
     metric = "word_overlap"
+    is_free_text = True  # many texts are right, so how likely the reference is gets reported too
     corpus_metrics: Mapping[str, CorpusMetric] = {}
 
     def score(self, answer: str, reference: str) -> dict[str, float]:
