@@ -137,7 +137,10 @@ def test_a_killed_run_is_called_killed(trained: RunFolder, tunesmith: Door) -> N
     run = trained.read(Run)
     trained.write(run.model_copy(update={"status": "running"}))
     try:
-        listed = {row["id"]: row["status"] for row in tunesmith("runs", "--json").document["runs"]}
+        listed = {
+            row["id"]: row["status"]
+            for row in tunesmith("runs", "--all", "--json").document["runs"]
+        }
     finally:
         trained.write(run)
     assert listed[trained.id] == "killed"

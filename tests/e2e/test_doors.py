@@ -168,7 +168,7 @@ def test_chat_answers_each_line_of_a_pipe(
 
 
 def test_runs_lists_the_newest_first(tunesmith: Door, trained: RunFolder) -> None:
-    rows = tunesmith("runs", "--json").document["runs"]
+    rows = tunesmith("runs", "--all", "--json").document["runs"]
     created = [row["created"] for row in rows]
     assert created == sorted(created, reverse=True)
     assert next(row for row in rows if row["id"] == trained.id) == {
@@ -180,7 +180,7 @@ def test_runs_lists_the_newest_first(tunesmith: Door, trained: RunFolder) -> Non
         "verdict": None,
         "folder": str(trained.path),
     }
-    shown = tunesmith("runs")
+    shown = tunesmith("runs", "--all")
     assert trained.id in shown.out
     assert next_command(shown) == f"next: tunesmith show {rows[0]['id']}"
 

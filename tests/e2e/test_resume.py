@@ -120,7 +120,7 @@ def test_killed_and_gone_on_with(killed: Failing, tunesmith: Door, clean: Any, p
     first look stands."""
     folder = killed(point)
     assert folder.read(Run).status == "running"
-    listed = tunesmith("runs", "--json").document["runs"]
+    listed = tunesmith("runs", "--all", "--json").document["runs"]
     assert next(row["status"] for row in listed if row["id"] == folder.id) == "killed"
     resumed = tunesmith("resume", folder.path)
     assert resumed.code == 0, resumed.err

@@ -183,7 +183,7 @@ def test_a_report_that_could_not_be_written_is_written(
         assert tunesmith(*words, "--out", tmp_path).code == 2
     folder = only_run(tmp_path)
     assert not folder.has(Decision)
-    listed = tunesmith("runs", "--json").document["runs"]
+    listed = tunesmith("runs", "--all", "--json").document["runs"]
     assert next(row["status"] for row in listed if row["id"] == folder.id) == "interrupted"
     assert tunesmith("resume", folder.path).code == 0
     assert (

@@ -114,7 +114,7 @@ def test_killed_while_it_asks_it_continues_to_the_same_comparison(
     assert process.returncode == -signal.SIGKILL
     folder = only_run(tmp_path)
     assert not (folder.path / RECORD_FILES[Evaluation]).exists()
-    listed = tunesmith("runs", "--json").document["runs"]
+    listed = tunesmith("runs", "--all", "--json").document["runs"]
     assert next(row["status"] for row in listed if row["id"] == folder.id) == "killed"
     resumed = tunesmith("resume", folder.path)
     assert resumed.code == 0, resumed.err
@@ -127,7 +127,7 @@ def test_it_is_a_run_of_the_store_and_every_contender_used_the_test_set_once(
 ) -> None:
     assert tunesmith(*words, "--out", tmp_path).code == 0
     folder = only_run(tmp_path)
-    rows = tunesmith("runs", "--json").document["runs"]
+    rows = tunesmith("runs", "--all", "--json").document["runs"]
     row = next(row for row in rows if row["id"] == folder.id)
     assert (row["status"], row["model"], row["command"]) == ("finished", "tiny, second", "evaluate")
     with Store.open() as store:
@@ -146,10 +146,10 @@ def test_without_a_folder_nothing_is_left_and_no_run_is_named(
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    before = [row["id"] for row in tunesmith("runs", "--json").document["runs"]]
+    before = [row["id"] for row in tunesmith("runs", "--all", "--json").document["runs"]]
     assert tunesmith(*words).code == 0
     assert list(tmp_path.iterdir()) == []
-    assert [row["id"] for row in tunesmith("runs", "--json").document["runs"]] == before
+    assert [row["id"] for row in tunesmith("runs", "--all", "--json").document["runs"]] == before
 
 
 def test_latency_of_single_requests_and_the_usage_of_each_contender_are_stored(

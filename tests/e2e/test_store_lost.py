@@ -134,7 +134,7 @@ def only_run(out: Path) -> RunFolder:
 
 
 def is_entered(tunesmith: Door, folder: RunFolder) -> bool:
-    listed = tunesmith("runs", "--json")
+    listed = tunesmith("runs", "--all", "--json")
     assert listed.code == 0, listed.err
     statuses = [(row["id"], row["status"]) for row in listed.document["runs"]]
     shown = tunesmith("show", folder.id, "--json")
@@ -275,10 +275,10 @@ def test_a_copy_of_a_run_is_not_taken_for_the_run_and_a_moved_one_is(
     folder = only_run(tmp_path / "runs")
     shutil.copytree(folder.path, copy := tmp_path / "copies" / folder.id)
     assert tunesmith("show", copy).code == 0
-    assert folder_in_the_list(tunesmith("runs", "--json")) == str(folder.path)
+    assert folder_in_the_list(tunesmith("runs", "--all", "--json")) == str(folder.path)
     shutil.rmtree(folder.path)
     assert tunesmith("show", copy).code == 0
-    assert folder_in_the_list(tunesmith("runs", "--json")) == str(copy)
+    assert folder_in_the_list(tunesmith("runs", "--all", "--json")) == str(copy)
 
 
 def folder_in_the_list(printed: Printed) -> str:
@@ -292,14 +292,14 @@ def test_a_run_that_cannot_be_read_does_not_hide_the_others(
     """One damaged row, and one folder of a newer version."""
     for _ in range(3):
         assert tunesmith(*words, "--out", tmp_path / "runs").code == 0
-    rows = tunesmith("runs", "--json").document["runs"]
+    rows = tunesmith("runs", "--all", "--json").document["runs"]
     damaged, newer, whole = (row["id"] for row in rows)
     with sqlite3.connect(own_home / "store.db") as connection:
         connection.execute("UPDATE runs SET record = '{\"id' WHERE id IN (?, ?)", (damaged, newer))
     connection.close()
     path = tmp_path / "runs" / newer / "run.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "swarm": 3}))
-    listed = tunesmith("runs", "--json")
+    listed = tunesmith("runs", "--all", "--json")
     assert listed.code == 0
     assert {row["id"]: row["status"] for row in listed.document["runs"]} == {
         damaged: "finished",

@@ -1,5 +1,6 @@
-"""`tunesmith runs` and `tunesmith show RUN`: the runs that the store knows."""
+"""`tunesmith runs [FOLDER]` and `tunesmith show RUN`: the runs that the store knows."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,30 +11,44 @@ from tunesmith.cli.progress import open_listener
 
 
 def list_runs(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Runs in this folder or below it.")
+    ] = Path("."),
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Runs in every folder of this machine.")
+    ] = False,
     limit: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Maximum number of runs, newest first.")
+        int,
+        typer.Option(min=1, max=10_000, metavar="N", help="Maximum number of runs, newest first."),
     ] = 20,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """List runs, newest first."""
+    """List the runs of this folder, newest first."""
     from tunesmith.runs.run_registry import list_runs as stored_runs
 
-    rows = stored_runs(limit)
+    place = None if show_all else folder.expanduser().absolute()
+    rows = stored_runs(limit, place)
     if json:
         print_json({"runs": rows})
-        return
-    if not rows:
+    elif rows:
+        cells = ("id", "command", "status", "model", "verdict")
+        print_table(
+            ("run", "command", "status", "model", "verdict", "folder"),
+            [(*(row[cell] or "" for cell in cells), _shorten_path(row["folder"])) for row in rows],
+        )
+        print_next_command("show", rows[0]["id"])
+    elif place is not None and stored_runs(1):
+        print_lines(f"no runs in {folder}; other folders have some")
+        print_next_command("runs", "--all")
+    else:
         print_lines("no runs yet")
         print_next_command("demo")
-        return
-    print_table(
-        ("run", "status", "model", "verdict", "folder"),
-        [
-            (row["id"], row["status"], row["model"], row["verdict"] or "", row["folder"])
-            for row in rows
-        ],
-    )
-    print_next_command("show", rows[0]["id"])
+
+
+def _shorten_path(folder: str) -> str:
+    """The path relative to the current folder, if it is below it."""
+    path = Path(folder)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else folder
 
 
 def show_run(

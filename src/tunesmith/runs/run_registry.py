@@ -71,18 +71,18 @@ def list_models() -> list[dict[str, Any]]:
     ]
 
 
-def list_runs(limit: int) -> list[dict[str, Any]]:
-    """The newest runs as table rows: id, status, model, verdict, folder.
+def list_runs(limit: int, within: Path | None = None) -> list[dict[str, Any]]:
+    """The newest runs as table rows: id, status, model, verdict, folder; with `within` only those
+    in or below this folder.
 
     The store is first updated from their folders, and with other runs in the same parent folders
     and in `runs/`.
     """
     with Store.open() as store:
-        add_unknown_runs(
-            store,
-            [DEFAULT_RUNS_FOLDER, *(Path(row.folder).parent for row in store.list_runs(limit))],
-        )
-        return [_build_row(store, row) for row in store.list_runs(limit)]
+        parents = [Path(row.folder).parent for row in store.list_runs(limit, within)]
+        here = [] if within is None else [within, within / DEFAULT_RUNS_FOLDER]
+        add_unknown_runs(store, [DEFAULT_RUNS_FOLDER, *here, *parents])
+        return [_build_row(store, row) for row in store.list_runs(limit, within)]
 
 
 def _build_row(store: Store, row: StoredRun | UnreadableRun) -> dict[str, Any]:

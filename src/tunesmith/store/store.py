@@ -7,6 +7,7 @@
 Adding an existing entry changes nothing, so repeating a step after a crash does no harm.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from pydantic import ValidationError
-from sqlalchemy import Row, Select, delete, select
+from sqlalchemy import Row, Select, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -108,9 +109,19 @@ class Store:
             )
         return known is None or (known.record, known.folder) != (columns["record"], entry.folder)
 
-    def list_runs(self, limit: int = 20) -> list[StoredRun | UnreadableRun]:
-        """The runs, newest first. An unreadable one does not hide the others."""
+    def list_runs(
+        self, limit: int = 20, within: Path | None = None
+    ) -> list[StoredRun | UnreadableRun]:
+        """The runs, newest first; only those in or below the folder `within`, if given. An
+        unreadable one does not hide the others.
+        """
         query = select(RunRow.id, RunRow.created, RunRow.record, RunRow.folder)
+        if within is not None:
+            place = str(within.absolute())
+            below = f"{place.rstrip(os.sep)}{os.sep}"
+            # substr and not LIKE, in which % and _ of a folder's name are wildcards
+            is_below = func.substr(RunRow.folder, 1, len(below)) == below
+            query = query.where((RunRow.folder == place) | is_below)
         rows = self._fetch_rows(
             query.order_by(RunRow.created.desc(), RunRow.id.desc()).limit(limit)
         )

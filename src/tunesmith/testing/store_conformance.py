@@ -227,6 +227,24 @@ class StoreConformance:
         assert store.list_runs() == expected
         assert store.list_runs(limit=1) == expected[:1]
 
+    def test_runs_of_a_folder_are_those_in_it_and_below_it(self, store: Store) -> None:
+        places = ("/a/runs", "/a", "/a%", "/A/runs", "/a_/runs", "/ab/runs", "/b/a/runs")
+        for number, place in enumerate(places):
+            store.put_run(make_run(number, f"r{number}"), Path(place))
+        found = {
+            place: [row.folder for row in store.list_runs(within=Path(place))]
+            for place in ("/a", "/a_", "/a%", "/a/runs", "/c")
+        }
+        assert found == {
+            "/a": ["/a", "/a/runs"],
+            "/a_": ["/a_/runs"],
+            "/a%": ["/a%"],
+            "/a/runs": ["/a/runs"],
+            "/c": [],
+        }
+        assert len(store.list_runs(within=Path("/"))) == len(places)
+        assert [row.folder for row in store.list_runs(1, Path("/a"))] == ["/a"]
+
     def test_a_run_is_found_by_the_beginning_of_its_id(self, store: Store) -> None:
         ids = ("ab", "abc", "abd", "a_x", "a%y", "Zed")
         for number, run_id in enumerate(ids):
