@@ -1,16 +1,17 @@
 """Recipe keys as flags: what a person types, and what the parser is given."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from tunesmith.cli.command_inputs import resolve_recipe_and_data
 from tunesmith.cli.main import run
-from tunesmith.cli.recipe_flags import expand_recipe_flags
+from tunesmith.cli.recipe_flags import expand_recipe_flags, get_flag
 from tunesmith.errors import UsageError
 from tunesmith.recipe.key_aliases import KEY_ALIASES
-from tunesmith.recipe.recipe_keys import get_known_keys, is_section
+from tunesmith.recipe.recipe_keys import describe_groups, get_known_keys, is_section
 
 DECLARED = {"--set", "--out", "--json", "--minutes", "--help"}
 
@@ -109,6 +110,63 @@ def test_two_recipes_or_two_data_sets_are_refused() -> None:
         resolve_recipe_and_data("quick", None, "names-demo")
     with pytest.raises(UsageError, match="two-data"):
         resolve_recipe_and_data("a.jsonl", Path("b.jsonl"), None)
+
+
+@pytest.mark.parametrize("command", ["check", "decide", "estimate", "evaluate", "train"])
+def test_the_help_of_a_command_lists_every_recipe_key_by_its_group(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([command, "--help"]) == 0
+    printed = capsys.readouterr().out
+    options, flags = printed.split("Recipe flags (tunesmith keys describes them):\n")
+    missing = [
+        key
+        for key in get_known_keys()
+        if not is_section(key) and get_flag(key) not in flags + options
+    ]
+    assert missing == []
+    groups = [line.split()[0] for line in flags.splitlines() if line[2:3].strip()]
+    assert groups == list(describe_groups())
+    assert "--set judge.model=" in flags and "--min-gain" in flags
+
+
+def test_the_help_names_values_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("check", "compare", "evaluate", "runs", "train"):
+        assert run([command, "--help"]) == 0
+        printed = capsys.readouterr().out
+        assert not re.search("<[a-z]|list\\[", printed), printed
+    assert "  RECIPE|DATA" in printed and "--out PATH" in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["check", "x", "--lr", "1"], "did you mean --learning-rate?"),
+        (["evaluate", "--data", "x", "--lora-r", "1"], "did you mean --rank?"),
+        (["estimate", "x", "--num-train-epochs", "1"], "did you mean --epochs?"),
+        (
+            ["chat", "m", "--lr", "1"],
+            "did you mean --learning-rate? check, decide, estimate, evaluate and train take recipe "
+            "keys as flags",
+        ),
+        (["chat", "m", "--mesage", "hi"], "did you mean --message?"),
+        (["chat", "m", "--zzqq"], "see tunesmith chat --help"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_flag_of_any_command_is_answered_with_the_one_that_was_meant(
+    words: list[str], advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words) == 2
+    printed = capsys.readouterr().err
+    assert "unknown flag --" in printed and printed.rstrip().endswith(f"hint: {advice}")
+
+
+def test_a_flag_without_its_value_is_not_called_unknown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["chat", "m", "--message"]) == 2
+    assert "'--message' requires" in capsys.readouterr().err
 
 
 def test_the_list_of_commands_shows_each_summary_whole(capsys: pytest.CaptureFixture[str]) -> None:

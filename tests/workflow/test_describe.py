@@ -37,7 +37,7 @@ def test_labels_are_counted_and_the_sides_add_up(home: None, tmp_path: Path) -> 
     assert found.train + found.validation + found.test == 200 and found.test == pytest.approx(
         40, abs=4
     )
-    assert found.power_statement.startswith(f"With {found.test} test examples only gains of")
+    assert found.power_statement.startswith(f"With {found.test} test examples, only gains of")
     assert (found.length_unit, found.answer_lengths.max, found.n_measured) == ("characters", 7, 200)
 
 
@@ -77,8 +77,61 @@ def test_data_with_an_error_are_not_described(
     assert json.loads(capsys.readouterr().out)["data"] is None
 
 
-def test_text_without_questions_is_not_described(home: None, tmp_path: Path) -> None:
-    report, found = check_and_describe(
-        written(tmp_path / "t.jsonl", [{"text": f"line {i}"} for i in range(30)])
+def test_texts_without_questions_are_described_without_a_scorer(
+    home: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path / "t.jsonl", [{"text": f"line {i} of it"} for i in range(30)])
+    report, found = check_and_describe(path)
+    assert report.dataset.format == "text" and found is not None
+    assert (found.scorer, found.output_format, found.power_statement) == ("", "", "")
+    assert (found.labels, found.columns, found.answer_lengths.max) == ({}, "text=text", 13)
+    assert run(["check", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert "  scorer   none: plain texts have no question and answer to compare" in printed
+    assert "power" not in printed and printed.endswith("next: tunesmith train --help\n")
+
+
+def test_answers_that_call_tools_are_described_without_a_scorer(home: None, tmp_path: Path) -> None:
+    call = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"question {i}"},
+                {"role": "assistant", "content": "", "tool_calls": [call]},
+            ],
+            "tools": tools,
+        }
+        for i in range(30)
+    ]
+    report, found = check_and_describe(written(tmp_path / "tools.jsonl", rows))
+    assert report.errors == () and found is not None
+    assert (found.scorer, found.scorer_reason.split(";")[0]) == (
+        "",
+        "no scorer judges tool calls yet",
     )
-    assert report.dataset.format == "text" and found is None
+    assert found.answer_lengths.max > 10 and found.train > found.test > 0
+
+
+def test_the_recipe_that_is_named_decides_what_is_described(
+    home: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(written(tmp_path / "l.jsonl", labelled(200)))
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("data:\n  test_fraction: 0.5\n", encoding="utf-8")
+    assert run(["check", path, "--recipe", str(recipe), "--scorer", "exact"]) == 0
+    printed = capsys.readouterr().out
+    assert "  scorer   exact: " in printed and "about 80 train, 20 validation, 100 test" in printed
+    assert printed.splitlines()[-1] == (
+        f"next: tunesmith decide {path} --recipe {recipe} --set evaluation.scorer=exact"
+    )
+
+
+def test_columns_that_need_no_mapping_are_shown_ready_to_copy_too(
+    home: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["check", str(written(tmp_path / "l.jsonl", labelled(40)))]) == 0
+    printed = capsys.readouterr().out
+    assert "  columns  --columns prompt=prompt,completion=completion\n" in printed
+    setting = 'data.columns={"prompt": "prompt", "completion": "completion"}'
+    assert f"           in a recipe: --set '{setting}'\n" in printed

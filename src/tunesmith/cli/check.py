@@ -40,61 +40,51 @@ def check(
     max_tokens: Annotated[
         int | None, typer.Option(min=8, help="Maximum example length in tokens (with --model).")
     ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="RECIPE", help="Recipe file (YAML) or name of a preset.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Set a recipe key.", metavar="KEY=VALUE")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Find every problem in your examples and describe how a decision would use them.
 
-    Exit code 1 if there is an error."""
+    Exit code 1 if there is an error. Every recipe key is a flag too (tunesmith keys lists them):
+    the description is that of a decision by this recipe."""
     from tunesmith.recipe.recipe_loader import load_recipe
-    from tunesmith.workflow.check import build_check_command, check_and_describe
+    from tunesmith.workflow.check import build_check_command, check_recipe
 
     mapping = parse_columns(columns)
     given = {
-        "data.path": data,
         "data.test_path": test,
         "data.group_column": group,
         "method": method,
-        "model": model,
         "data.max_length": max_tokens,
-        "data.columns": dumps(mapping) if mapping else None,
     }
-    recipe = load_recipe(
-        None, [f"{key}={value}" for key, value in given.items() if value is not None]
-    )
-    report, described = check_and_describe(
-        data,
-        test=test,
-        model=model,
-        columns=mapping,
-        group=group,
-        max_tokens=max_tokens,
-        method=recipe.method if method else None,
-    )
+    chosen = {"model": model, "data.columns": dumps(mapping) if mapping else None, **given}
+    changes = [f"{key}={value}" for key, value in chosen.items() if value is not None]
+    loaded = load_recipe(recipe, [*changes, *(set_ or ()), f"data.path={data}"])
+    report, description = check_recipe(loaded)
     if json:
-        about = described.model_dump(mode="json") if described else None
+        about = description.model_dump(mode="json") if description else None
         print_json({**report.model_dump(mode="json"), "data": about})
     else:
         _print_report(report)
-        if described is not None:
-            _print_description(described, report.dataset.examples)
+        if description is not None:
+            _print_description(description, report.dataset.examples)
         if report.errors:
-            print_next_command(*build_check_command(recipe))
-        elif described is None:  # not question and answer: contenders cannot be compared on it
+            print_next_command(*build_check_command(loaded))
+        elif description is None or not description.scorer:  # contenders cannot be compared on it
             print_next_command("train", "--help")
         else:
-            settings = {
-                "data.test_path": test,
-                "data.group_column": group,
-                "method": method,
-                "data.max_length": max_tokens,
-            }
-            sets = [
-                ("--set", f"{key}={value}") for key, value in settings.items() if value is not None
-            ]
-            flags = [("--columns", columns), ("--model", model)]
-            chosen = [pair for pair in flags if pair[1] is not None]
+            flags = {"--recipe": recipe, "--columns": columns, "--model": model}
+            sets = [f"{key}={value}" for key, value in given.items() if value is not None]
             print_next_command(
-                "decide", data, *(word for pair in (*chosen, *sets) for word in pair)
+                "decide",
+                data,
+                *(word for flag, value in flags.items() if value for word in (flag, value)),
+                *(word for change in (*sets, *(set_ or ())) for word in ("--set", change)),
             )
     # Exit code 1 lets a CI job fail on data errors.
     raise typer.Exit(1 if report.errors else 0)
@@ -144,21 +134,29 @@ def _print_description(description: "DataDescription", examples: int) -> None:
             f"  labels   {len(description.labels):,}: {', '.join(shown)}"
             + f" and {more:,} more" * (more > 0)
         )
+    questions, answers = description.question_lengths, description.answer_lengths
     print_lines(
-        f"  lengths  in {description.length_unit}: questions "
-        f"{format_lengths(description.question_lengths)}; answers "
-        f"{format_lengths(description.answer_lengths)}",
-        f"  scorer   {description.scorer}: {description.scorer_reason}",
-        f"  answers  {description.output_format}",
+        f"  lengths  in {description.length_unit}: questions {format_lengths(questions)}; answers "
+        f"{format_lengths(answers)}",
+        f"  scorer   {description.scorer or 'none'}: {description.scorer_reason}",
+    )
+    if description.output_format:
+        print_lines(f"  answers  {description.output_format}")
+    print_lines(
         f"  splits   about {description.train:,} train, {description.validation:,} validation, "
         f"{description.test:,} test",
-        f"  power    {description.power_statement}",
     )
+    if description.power_statement:
+        print_lines(f"  power    {description.power_statement}")
     if description.n_described < examples:
         print_lines(
             "  (labels from all examples, the rest estimated from an evenly spaced sample of "
             f"{description.n_described:,} of {examples:,} examples)"
         )
     if description.columns:
-        print_lines(f"  columns  --columns {shlex.quote(description.columns)}")
+        as_json = dumps(parse_columns(description.columns), ensure_ascii=False)
+        print_lines(
+            f"  columns  --columns {shlex.quote(description.columns)}",
+            f"           in a recipe: --set {shlex.quote(f'data.columns={as_json}')}",
+        )
     print_lines("")

@@ -32,6 +32,7 @@ from tunesmith.cli import (
     runs,
     train,
 )
+from tunesmith.cli.command_help import Command, takes_recipe_flags
 from tunesmith.cli.console import print_error
 from tunesmith.cli.recipe_flags import expand_recipe_flags, suggest_flag
 from tunesmith.errors import InputError, Interrupted, TunesmithError, UsageError
@@ -100,10 +101,12 @@ COMMAND_NAMES: dict[Callable[..., None], str] = {
     models.list_models: "models",
     keys.list_keys: "keys",
 }
+RECIPE_COMMANDS = "check, decide, estimate, evaluate and train"
 ALL_COMMANDS: tuple[Callable[..., None], ...] = (*COMMANDS, *COMMAND_NAMES)
 for command in ALL_COMMANDS:
-    # The whole first line of its help: typer would truncate it at the width of the terminal.
-    app.command(COMMAND_NAMES.get(command), short_help=(command.__doc__ or "").partition("\n")[0])(
+    # The whole first sentence of its help: typer would truncate it at the width of the terminal.
+    summary = " ".join((command.__doc__ or "").split("\n\n")[0].split()).partition(". ")[0]
+    app.command(COMMAND_NAMES.get(command), cls=Command, short_help=f"{summary.rstrip('.')}.")(
         command
     )
 
@@ -181,7 +184,9 @@ def _spell_out_recipe_flags(words: list[str]) -> list[str]:
         if words
         else set()
     )
-    return expand_recipe_flags(words, declared | {"--help"}) if "--set" in declared else words
+    return (
+        expand_recipe_flags(words, declared | {"--help"}) if takes_recipe_flags(declared) else words
+    )
 
 
 def _build_machine_error(error: OSError) -> InputError:
@@ -201,10 +206,14 @@ def _build_usage_error(error: typer.TyperException) -> UsageError:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "tunesmith"
     flag = getattr(error, "option_name", None)
-    if flag is not None and context is not None:
-        declared = {name for one in context.command.params for name in one.opts}
-        if advice := suggest_flag(flag, declared, with_keys="--set" in declared):
-            return UsageError("arguments", f"unknown flag {flag}", hint=advice)
+    declared = {name for one in context.command.params for name in one.opts} if context else set()
+    if flag is not None and context is not None and flag not in declared:
+        is_for_recipes = takes_recipe_flags(declared)
+        advice = suggest_flag(flag, declared, with_keys=is_for_recipes)
+        if not advice and not is_for_recipes and (ours := suggest_flag(flag, ())):
+            advice = f"{ours} {RECIPE_COMMANDS} take recipe keys as flags"
+        hint = advice or f"see {command} --help"
+        return UsageError("arguments", f"unknown flag {flag}", hint=hint)
     return UsageError(
         "arguments",
         message if message.endswith(("?", ".")) else f"{message}.",

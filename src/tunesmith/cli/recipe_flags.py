@@ -45,7 +45,7 @@ def expand_recipe_flags(words: Sequence[str], declared: Collection[str]) -> list
 def get_flag(key: str) -> str:
     """The flag that sets a key: its last name, or `--set KEY=` if several keys have that name."""
     flag = f"--{key.rpartition('.')[2].replace('_', '-')}"
-    return flag if len(_find_keys(flag)) == 1 else f"--set {key}="
+    return flag if _find_keys(flag) == [key] else f"--set {key}="
 
 
 def suggest_flag(flag: str, declared: Collection[str], *, with_keys: bool = True) -> str:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 def train(
     source: Annotated[
-        str, typer.Argument(help="Recipe file (YAML), name of a preset, or your examples.")
+        str,
+        typer.Argument(
+            metavar="RECIPE|DATA", help="Recipe file (YAML), name of a preset, or your examples."
+        ),
     ],
     data: Annotated[
         Path | None, typer.Argument(help="Your examples, if the recipe does not name any.")

@@ -19,8 +19,9 @@ class DataDescription(Record):
     Labels with the number of their uses, most used first (empty if answers are not labels); lengths
     of questions and answers in units of `length_unit`, over the first `n_measured` examples; the
     scorer and the output constraint that `decide` will choose, with reasons, from `n_described`
-    examples; the number of examples in each split, and what so many test examples can show; the
-    detected `--columns` mapping, ready to copy ("" if nothing is mapped).
+    examples ("" where no scorer can judge the answers: the reason says why); the number of examples
+    in each split, and what so many test examples can show; the columns that were read, as a
+    `--columns` mapping ready to copy ("" for a task of another tool).
     """
 
     labels: dict[str, int]

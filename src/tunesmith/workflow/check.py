@@ -1,7 +1,6 @@
 """Examples -> all problems."""
 
 from collections.abc import Mapping
-from itertools import chain
 from pathlib import Path
 
 from tunesmith.data.check import check_examples
@@ -55,52 +54,53 @@ def check_and_describe(
     max_tokens: int | None = None,
 ) -> tuple[CheckReport, DataDescription | None]:
     """As `check`, with a description of what a decision will make of the data: None if they have an
-    error, or are not questions with answers.
+    error.
+    """
+    read_as = DataRecipe(
+        path=str(data),
+        test_path=str(test) if test else None,
+        columns=dict(columns or {}),
+        group_column=group,
+        max_length=max_tokens,
+    )
+    given = {"model": model, "method": method}
+    recipe = Recipe(data=read_as).replace(**{k: v for k, v in given.items() if v is not None})
+    return check_recipe(recipe)
+
+
+def check_recipe(recipe: Recipe) -> tuple[CheckReport, DataDescription | None]:
+    """The problems of the recipe's data, and what a decision by this recipe will make of them.
+
+    A method and a model count only where the recipe names them: without a method every format is
+    read, without a model lengths are counted only if the default one is on this machine. Errors: as
+    `check`.
     """
     with pause_collection():
-        return _check_and_describe(
-            data,
-            test,
-            model,
-            DataRecipe(columns=dict(columns or {}), group_column=group),
-            method,
-            max_tokens,
-        )
+        return _check_recipe(recipe)
 
 
-def _check_and_describe(
-    data: Path | str,
-    test: Path | str | None,
-    model: str | None,
-    read_as: DataRecipe,
-    method: Method | None,
-    max_tokens: int | None,
-) -> tuple[CheckReport, DataDescription | None]:
-    loaded = load_data(data, read_as, method)
-    other = load_data(test, read_as, method) if test else None
-    name = _name_or_folder(model) if model else _find_default_model()
+def _check_recipe(recipe: Recipe) -> tuple[CheckReport, DataDescription | None]:
+    read_as, named_keys = recipe.data, recipe.model_fields_set
+    method = recipe.method if "method" in named_keys else None
+    loaded = load_data(read_as.path or "", read_as, method)
+    test = load_data(read_as.test_path, read_as, method) if read_as.test_path else None
+    name = _name_or_folder(recipe.model) if "model" in named_keys else _find_default_model()
     named = ResolvedModel.open(name) if name else None
-    model = model or name
-    limit = resolve_token_limit(max_tokens, named)
     report = check_examples(
         loaded,
-        other,
+        test,
         named.tokenizer if named else None,
-        limit,
-        model,
+        resolve_token_limit(read_as.max_length, named),
+        recipe.model if "model" in named_keys else name,
         method,
         is_contamination_error=True,
     )
-    examples = chain(loaded.examples, other.examples if other else ())
-    is_asked = all(example.messages and not example.uses_tools for example in examples) and bool(
-        loaded.examples
-    )
-    if report.errors or not is_asked:
+    if report.errors or not loaded.examples:
         return report, None
     # imported here, because it loads much that the checks do without
     from tunesmith.workflow.data_summary import describe_data
 
-    return report, describe_data(loaded, other, named, Recipe(data=read_as))
+    return report, describe_data(loaded, test, named, recipe)
 
 
 def resolve_token_limit(max_tokens: int | None, named: ResolvedModel | None) -> int | None:

@@ -11,6 +11,7 @@ from tunesmith.data.final_answer import extract_final_answer
 from tunesmith.data.label_detection import find_labels
 from tunesmith.data.read import LoadedDataset
 from tunesmith.data.read.column_mapping import format_mapping
+from tunesmith.data.read.data_formats import FORMAT_RULES
 from tunesmith.data.split import split_examples
 from tunesmith.decision.power_statement import build_power_statement
 from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
@@ -27,11 +28,11 @@ MAX_MEASURED = 2000
 def describe_data(
     loaded: LoadedDataset, test: LoadedDataset | None, named: ResolvedModel | None, recipe: Recipe
 ) -> DataDescription:
-    """What `decide` with this recipe will make of valid examples with a question and an answer
-    each.
+    """What `decide` with this recipe will make of valid examples.
 
     Of more than `MAX_DESCRIBED` examples an evenly spaced part is described, and its split sizes
-    are scaled up.
+    are scaled up. Plain texts and answers that call tools have no scorer, and so no statement of
+    what their test set can show.
     """
     # Ceiling division; at least 1 for an empty data set.
     step = -(-len(loaded.examples) // MAX_DESCRIBED) or 1
@@ -45,35 +46,60 @@ def describe_data(
         test=test.examples if test else None,
         declared_splits=sides and sides[::step],
     )
-    on_train = set(split.train)
-    answers = [one.answer for one in sample if one.id in on_train and one.is_desirable is not False]
     train, validation = len(split.train) * step, len(split.validation) * step
     tested = len(split.test) * (1 if test else step)
-    scorer, reason = choose_scorer(answers, recipe.evaluation.scorer, LocalEmbedder)
-    form, why = infer_output_constraint(answers)
-    power = build_power_statement(
-        tested,
-        recipe.requirements,
-        comparisons=count_challengers(recipe, form is not None),
-        train=train,
-    )
     some = sample[:MAX_MEASURED]
+    unscored = _explain_unscored([*loaded.examples, *(test.examples if test else ())])
+    on_train = set(split.train)
+    answers = [one.answer for one in sample if one.id in on_train and one.is_desirable is not False]
+    scorer, reason, output_format, statement = "", unscored, "", ""
+    if not unscored:
+        chosen, reason = choose_scorer(answers, recipe.evaluation.scorer, LocalEmbedder)
+        constraint, output_format = infer_output_constraint(answers)
+        scorer = chosen.name
+        statement = build_power_statement(
+            tested,
+            recipe.requirements,
+            comparisons=count_challengers(recipe, constraint is not None),
+            train=train,
+        ).sentence
     return DataDescription(
-        labels=count_labels([one.answer for one in loaded.examples]),
+        labels={} if unscored else count_labels([one.answer for one in loaded.examples]),
         length_unit="tokens" if named else "characters",
         n_measured=len(some),
         question_lengths=measure_lengths([_join_prompt(one) for one in some], named),
-        answer_lengths=measure_lengths([one.answer for one in some], named),
-        scorer=scorer.name,
+        answer_lengths=measure_lengths([one.answer_with_calls for one in some], named),
+        scorer=scorer,
         scorer_reason=reason,
-        output_format=why,
+        output_format=output_format,
         n_described=len(sample),
         train=train,
         validation=validation,
         test=tested,
-        power_statement=power.sentence,
-        columns=format_mapping(loaded.dataset.columns),
+        power_statement=statement,
+        columns=_format_read_columns(loaded),
     )
+
+
+def _explain_unscored(examples: Sequence[Example]) -> str:
+    """Why no scorer can compare contenders on these examples; "" if one can."""
+    if any(not example.messages for example in examples):
+        return "plain texts have no question and answer to compare; tunesmith train trains on them"
+    if any(example.uses_tools for example in examples):
+        return "no scorer judges tool calls yet; tunesmith train trains on them"
+    return ""
+
+
+def _format_read_columns(loaded: LoadedDataset) -> str:
+    """The columns that were read, ready to copy: "prompt=question,completion=answer"; "" for a task
+    of another tool, which has none.
+    """
+    if loaded.ids is None:
+        return ""
+    mapped = loaded.dataset.columns
+    rule = next(rule for rule in FORMAT_RULES if rule.format == loaded.dataset.format)
+    required = {name: mapped.get(name, name) for name in rule.required}
+    return format_mapping({**required, **mapped})
 
 
 def count_labels(answers: Sequence[str]) -> dict[str, int]:
