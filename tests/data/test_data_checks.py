@@ -70,7 +70,7 @@ def test_no_answer(turns: list[str]) -> None:
 
 def test_an_answer_that_only_calls_a_tool_is_an_answer() -> None:
     call = Message("assistant", "", tool_calls=({"function": {"name": "f"}},))
-    assert list(found((*chat("u: q"), call))) == ["data/tools-not-scored"]
+    assert list(found((*chat("u: q"), call))) == []
 
 
 def test_weight_0_on_every_answer() -> None:

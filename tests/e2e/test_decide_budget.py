@@ -111,5 +111,5 @@ def test_a_decision_that_runs_out_of_time_compares_all_on_fewer_examples_also_wh
     minutes = plan.find_value("training.minutes") or plan.training_minutes
     assert recipe.training.minutes == minutes
     again = tunesmith("decide", path)
-    assert again.code == 0 and "the same as when it was made" in again.out, again.err
+    assert again.code == 0 and "same verdict as before" in again.out, again.err
     assert "evaluation.max_test_examples" in (path / "report.md").read_text()

@@ -16,11 +16,13 @@ from tunesmith.evaluation.harness import (
     evaluate_answers,
     evaluate_contenders,
     score_answers,
+    score_completions,
 )
 from tunesmith.evaluation.scorers.exact_match import ExactScorer
 from tunesmith.evaluation.scorers.json_fields import JsonScorer
 from tunesmith.evaluation.scorers.label import LabelScorer
 from tunesmith.evaluation.scorers.scorer_protocol import Scorer
+from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
 from tunesmith.records import (
     Answer,
     Completion,
@@ -280,11 +282,17 @@ def test_two_contenders_of_one_name_are_refused_before_they_are_asked() -> None:
     assert completer.prompts == []
 
 
-def test_tool_calls_are_refused_and_not_scored_as_empty_answers() -> None:
-    call = {"type": "function", "function": {"name": "now", "arguments": "{}"}}
+def test_tool_calls_are_scored_as_calls_and_not_as_empty_answers() -> None:
+    call = {"type": "function", "function": {"name": "now", "arguments": {"zone": "utc"}}}
     messages = (Message("user", "what time is it"), Message("assistant", "", tool_calls=(call,)))
-    with pytest.raises(DataError, match="tools-not-scored"):
-        check_task(Task("t", [Example(line=7, messages=messages)], ExactScorer(), "", 0.1))
+    example = Example(line=7, messages=messages)
+    scorer, reason = choose_scorer([example.answer])
+    assert scorer.name == "tool_calls" and "All 1 train answers are tool calls" in reason
+    task = Task("t", [example], scorer, reason, 0.1)
+    check_task(task)
+    texts = ["", '{"name": "now", "arguments": {"zone": "utc"}}']
+    scores = [score_completions([Completion(t, 1, 1, 0.0)], [example], scorer) for t in texts]
+    assert [one["call_accuracy"] for (one,) in scores] == [0.0, 1.0]
 
 
 def test_answers_that_were_cut_or_hold_nothing_to_compare_are_counted() -> None:

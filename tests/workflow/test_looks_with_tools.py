@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.records import Completion, Example, Message, Recipe
+from tunesmith.records import Completion, Example, Message, Recipe, get_offered_tools
 from tunesmith.runs.run_folder import RunFolder
 from tunesmith.runs.signals import StopSignal
 from tunesmith.runs.training_data import TrainingData
@@ -21,40 +21,32 @@ class Model:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.tools: list[Any] = []
 
     def create_completer(self, max_new_tokens: int) -> "Model":
         return self
 
     def complete(self, prompts: Any, progress: Any = None) -> list[Completion]:
         self.asked += [prompt[-1].content for prompt in prompts]
+        self.tools += [get_offered_tools(prompt) for prompt in prompts]
         return [Completion("", 1, 0, 0.0) for _ in prompts]
 
 
-def score_of(folder: Path, *validation: Example) -> tuple[Any, Model, RecordingListener]:
-    listener, model = RecordingListener(), Model()
-    run = RunFolder.create(folder, "data")
-    lines = MetricRecorder(run, listener, Recipe(), 0)
-    lesson = TrainingData({}, list(validation), ["yes", "no"])
-    return (
-        build_generation_scorer(lesson, Recipe(), run, model, lines, StopSignal()),
-        model,
-        listener,
-    )  # type: ignore[arg-type]
-
-
-def test_examples_that_use_tools_are_not_asked_and_that_is_said(tmp_path: Path) -> None:
-    """Asked without the tools, and compared with the empty text of a call, an empty answer would be
-    right."""
-    call = Example(1, (Message("user", "calls"), Message("assistant", "", tool_calls=(CALL,))))
+def test_examples_that_use_tools_are_asked_with_them_and_calls_are_scored(tmp_path: Path) -> None:
+    call = Example(
+        1, (Message("user", "calls"), Message("assistant", "", tool_calls=(CALL,))), tools=(TOOL,)
+    )
     offered = Example(2, (Message("user", "offered"), Message("assistant", "yes")), tools=(TOOL,))
-    plain = Example(3, (Message("user", "plain"), Message("assistant", "yes")))
-    score, _, listener = score_of(tmp_path / "a", call, offered)
-    assert score is None
-    assert listener.messages[0].startswith("2 of 2 validation examples use tools")
-    score, model, listener = score_of(tmp_path / "b", call, plain)
-    assert score(2)[1] == 0
-    assert model.asked == ["plain"]
-    assert listener.messages[0].startswith("1 of 2 validation examples use tools")
+    listener, model = RecordingListener(), Model()
+    run = RunFolder.create(tmp_path, "data")
+    lines = MetricRecorder(run, listener, Recipe(), 0)
+    lesson = TrainingData({}, [call, offered], [call.answer, call.answer, "yes"])
+    score = build_generation_scorer(lesson, Recipe(), run, model, lines, StopSignal())  # type: ignore[arg-type]
+    assert score is not None
+    # The model answers nothing: wrong for the call, right where nothing is to be called.
+    assert score(2) == ("call_accuracy", 0.5)
+    assert model.asked == ["calls", "offered"] and model.tools == [(TOOL,), (TOOL,)]
+    assert [one.expected for one in run.read_samples().records] == [call.answer, "yes"]
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,11 @@ from tunesmith.analysis.by_field import is_invalid_json
 from tunesmith.analysis.by_label import select_without_label
 from tunesmith.analysis.error_clusters import ErrorCluster
 from tunesmith.analysis.scored_examples import ScoredExample, ScoredExamples
+from tunesmith.data.call_format import find_calls, has_calls
+from tunesmith.data.final_answer import extract_final_answer
 
 NO_LABEL, NO_JSON, TRUNCATED = "no known label", "invalid JSON", "cut at the token limit"
+NO_CALL = "no readable tool call"
 
 
 def group_by_format(
@@ -25,6 +28,7 @@ def group_by_format(
     others: dict[str, tuple[str, Callable[[], list[ScoredExample]]]] = {
         "label": (NO_LABEL, lambda: select_without_label(cases, train_answers)),
         "json": (NO_JSON, lambda: [case for case in cases.wrong if is_invalid_json(case)]),
+        "tool_calls": (NO_CALL, lambda: [case for case in cases.wrong if lacks_call(case)]),
     }
     kinds = [(TRUNCATED, cut)]
     for name, pick in (others[scorer] for scorer in scorers if scorer in others):
@@ -42,3 +46,9 @@ def group_by_format(
         if hits
     ]
     return sorted(clusters, key=lambda one: (-len(one.errors), one.name))
+
+
+def lacks_call(case: ScoredExample) -> bool:
+    """Whether the reference calls a tool and no call can be read in the answer."""
+    found = find_calls(extract_final_answer(case.answer.text))
+    return has_calls(case.example.answer) and (found.is_broken or not found.functions)

@@ -8,6 +8,7 @@ train answer it was inferred from, and excludes only what the train answers cont
 from collections.abc import Sequence
 
 from tunesmith.contenders.schema_inference import MAX_DEPTH, MAX_SCHEMA_BYTES, infer_schema
+from tunesmith.data.call_format import has_calls
 from tunesmith.data.final_answer import extract_final_answer, has_reasoning, is_blank
 from tunesmith.data.label_detection import find_labels
 from tunesmith.data.read.jsonl_file import parse_json
@@ -31,6 +32,8 @@ def infer_output_constraint(answers: Sequence[str]) -> tuple[OutputConstraint | 
             "cannot infer an output format without answers",
             hint="add training examples with an answer",
         )
+    if any(map(has_calls, answers)):
+        return None, "Train answers call tools: they are left free."
     # Parse each distinct answer once: labels repeat thousands of times.
     value_of = {answer: _parse_value(answer) for answer in set(answers)}
     values = [value for answer in answers if isinstance(value := value_of[answer], dict | list)]

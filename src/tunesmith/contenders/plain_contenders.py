@@ -23,18 +23,32 @@ def build_plain_contender(
     examples: Sequence[Example],
     recipe: Recipe,
 ) -> RunnableContender:
-    """The model, loaded; without a limit in the recipe, answers may be a quarter longer than the
-    longest reference, plus 8 tokens.
-    """
-    answers = [example.answer for example in examples]
-    longest = max(len(encoded.ids) for encoded in model.tokenizer.encode(answers))
-    limit = recipe.evaluation.max_new_tokens or longest + longest // 4 + 8
+    """The model, loaded."""
+    limit = choose_answer_limit(count_answer_tokens(model, examples), recipe)
     loaded = model.load(recipe.training.dtype, recipe.evaluation.batch_size)
-    is_tuned = model.identity.adapter or (Path(model.identity.name) / "run.json").is_file()
-    kind = TUNED if is_tuned else ZERO_SHOT
+    kind = TUNED if is_tuned_model(model) else ZERO_SHOT
     spec = ContenderSpec(name=name, kind=kind.name, description="")
     contender = RunnableContender(spec, loaded.create_completer(limit), reference_model=loaded)
     return _add_instruction(contender, instruction)
+
+
+def count_answer_tokens(model: ResolvedModel, examples: Sequence[Example]) -> list[int]:
+    """Tokens of each reference answer."""
+    answers = [example.answer for example in examples]
+    return [len(encoded.ids) for encoded in model.tokenizer.encode(answers)]
+
+
+def choose_answer_limit(answer_lengths: Sequence[int], recipe: Recipe) -> int:
+    """The limit of an answer in tokens: the recipe's, else a quarter longer than the longest
+    reference, plus 8.
+    """
+    longest = max(answer_lengths)
+    return recipe.evaluation.max_new_tokens or longest + longest // 4 + 8
+
+
+def is_tuned_model(model: ResolvedModel) -> bool:
+    """Whether the model is an adapter or the result of a run."""
+    return bool(model.identity.adapter) or (Path(model.identity.name) / "run.json").is_file()
 
 
 def open_plain_remote_contenders(

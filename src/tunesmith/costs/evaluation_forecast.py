@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tunesmith.contenders.evaluation_runner import MAX_LATENCY_REQUESTS
 from tunesmith.contenders.prompting.few_shot_candidates import list_powers_of_two
@@ -67,8 +67,17 @@ class Workload:
     custom_prompts: int = 0
 
 
+class Timed(Protocol):
+    """Anything with measured rates and the seconds of a prompt."""
+
+    @property
+    def throughput(self) -> "Throughput":
+        """The rates."""
+        ...
+
+
 def estimate_generation_seconds(
-    profile: "TrainingProfile",
+    profile: Timed,
     workload: Workload,
     prompts: int,
     recipe: Recipe,

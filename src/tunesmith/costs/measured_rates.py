@@ -63,15 +63,16 @@ class RatesFile:
     key: str
 
     @classmethod
-    def of(cls, model: ModelIdentity, machine: Machine, recipe: Recipe) -> "RatesFile":
-        """The file for a model on this machine, in this process."""
+    def of(
+        cls, model: ModelIdentity, machine: Machine, recipe: Recipe, work: str = "training"
+    ) -> "RatesFile":
+        """The file for a model on this machine, in this process; `work` is what was timed."""
         from tunesmith.engine.profiling import conditions_of
 
         here = [machine.platform, machine.processor, machine.cores, machine.memory_bytes]
         own = list_versions().get("tunesmith", "")
-        return cls(
-            compute_fingerprint([FORMAT, own, model.files, here, conditions_of(recipe)])[:32]
-        )
+        conditions = conditions_of(recipe)
+        return cls(compute_fingerprint([FORMAT, work, own, model.files, here, conditions])[:32])
 
     def read(self) -> CachedRates | None:
         """The stored rates; None if there are none that can be read, or another version wrote

@@ -257,7 +257,7 @@ def _find_pairs_by_kind(
 
 def _get_prompt_text(example: Example) -> str:
     """The whole prompt, or the plain text."""
-    return "\n".join(message.content for message in example.prompt) or example.answer_with_calls
+    return "\n".join(message.content for message in example.prompt) or example.answer
 
 
 def shorten_question(example: Example) -> str:
@@ -304,7 +304,7 @@ def _find_near_copies(
 def _do_answers_agree(a: Example, b: Example, has_labels: bool) -> bool:
     from tunesmith.data.check.minhash import jaccard  # imports numpy: load it only when needed
 
-    one, other = normalize_text(a.answer_with_calls), normalize_text(b.answer_with_calls)
+    one, other = normalize_text(a.answer), normalize_text(b.answer)
     if one == other or not (a.prompt and b.prompt):
         return True
     return not has_labels and jaccard(one, other) >= MIN_ANSWER_SIMILARITY

@@ -9,9 +9,9 @@ Answers are labels if they are reused, so that a further answer would hardly be 
 
 Neither the length of an answer nor the frequency of one label matters. Ratings (1 to 5) and other
 small sets of small integers are labels; amounts are not, whatever their number (`choose_scorer`
-tests for them first). Only final answers count (`extract_final_answer`). Labels are compared after
-`choose_folding`, which never folds two of them into one. Where labels are lists ("bug, urgent"),
-the order and the separators of their parts do not matter, by the same rule.
+tests for them first), nor are tool calls. Only final answers count (`extract_final_answer`). Labels
+are compared after `choose_folding`, which never folds two of them into one. Where labels are lists
+("bug, urgent"), the order and the separators of their parts do not matter, by the same rule.
 """
 
 import re
@@ -19,6 +19,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from tunesmith.data.call_format import has_calls
 from tunesmith.data.final_answer import extract_final_answer, is_blank
 from tunesmith.data.text_folding import Folding, choose_folding
 
@@ -114,7 +115,8 @@ def count_possible_labels(answers: Sequence[str]) -> int:
         and MIN_POSSIBLE_LABEL_USES * len(uses) <= len(answers)
         and max(map(len, uses)) <= MAX_SHORT_LABEL_CHARACTERS
     )
-    return len(uses) if is_likely and not any("\n" in answer for answer in uses) else 0
+    is_one_line = not any("\n" in answer or has_calls(answer) for answer in uses)
+    return len(uses) if is_likely and is_one_line else 0
 
 
 def _count_final_answers(answers: Sequence[str]) -> Counter[str]:
@@ -131,4 +133,5 @@ def _count_final_answers(answers: Sequence[str]) -> Counter[str]:
 
 def _could_be_labels(uses: Counter[str]) -> bool:
     """A quick test before folding; spellings may outnumber labels, here by up to five times."""
-    return bool(uses) and len(uses) <= 5 * MAX_LABELS and not any("\n" in answer for answer in uses)
+    is_small = bool(uses) and len(uses) <= 5 * MAX_LABELS
+    return is_small and not any("\n" in answer or has_calls(answer) for answer in uses)

@@ -23,7 +23,7 @@ def build_prompt_key(example: Example) -> str:
     An example without a prompt has its own text as key.
     """
     if not example.prompt:
-        return f"answer {normalize_text(example.answer_with_calls)}"
+        return f"answer {normalize_text(example.answer)}"
     if example.tools or any(message.tool_calls for message in example.prompt):
         turns = [
             [message.role, normalize_text(message.content), message.called_functions]

@@ -429,21 +429,7 @@ def _rates(
         _get_prompt_tokens(validation, e)[-PROMPT_TOKENS:] for e in range(prospect.timed_prompts)
     ]
     generator = Generator(stepper.loaded, recipe.evaluation.batch_size)
-
-    def pass_seconds(rows: int) -> float:
-        took = _measure_seconds(
-            lambda: generator.generate(prompts[:rows], 1 + TIMED_NEW_TOKENS, set())
-        )
-        read = sum(map(len, prompts[:rows])) * look_seconds / tokens
-        # The first token comes from reading the prompt. If noise makes the rest negative, half of
-        # the proportional time is the lower bound.
-        return (
-            max(took - read, took * TIMED_NEW_TOKENS / (1 + TIMED_NEW_TOKENS) / 2)
-            / TIMED_NEW_TOKENS
-        )
-
-    all_rows, one_row = pass_seconds(len(prompts)), pass_seconds(1)
-    a_row = max(0.0, all_rows - one_row) / max(1, len(prompts) - 1)
+    a_pass, a_row = _measure_passes(generator, prompts, look_seconds / tokens)
     attention = pair_seconds * _count_mean_context(arrays)
 
     def per_token(seconds: float, passes: int) -> float:
@@ -454,10 +440,72 @@ def _rates(
         token_seconds=per_token(step_seconds, TRAINED_PASSES),
         validation_token_seconds=per_token(look_seconds, 1),
         update_seconds=update_seconds,
-        pass_seconds=max(0.0, all_rows - a_row * len(prompts)),
+        pass_seconds=a_pass,
         pass_sequence_seconds=a_row,
         pair_seconds=pair_seconds,
     )
+
+
+def _measure_passes(
+    generator: Generator, prompts: Sequence[list[int]], token_seconds: float
+) -> tuple[float, float]:
+    """(seconds of a generation pass, further seconds of each sequence in it)."""
+
+    def pass_seconds(rows: int) -> float:
+        took = _measure_seconds(
+            lambda: generator.generate(prompts[:rows], 1 + TIMED_NEW_TOKENS, set())
+        )
+        read = sum(map(len, prompts[:rows])) * token_seconds
+        # The first token comes from reading the prompt. If noise makes the rest negative, half of
+        # the proportional time is the lower bound.
+        return (
+            max(took - read, took * TIMED_NEW_TOKENS / (1 + TIMED_NEW_TOKENS) / 2)
+            / TIMED_NEW_TOKENS
+        )
+
+    all_rows, one_row = pass_seconds(len(prompts)), pass_seconds(1)
+    a_row = max(0.0, all_rows - one_row) / max(1, len(prompts) - 1)
+    return max(0.0, all_rows - a_row * len(prompts)), a_row
+
+
+def profile_answering(folder: str, recipe: Recipe, recall: Callable[[], Rates | None]) -> Rates:
+    """The rates of reading and generating alone, for a model that is not trained: those of training
+    are 0. `recall` may return known ones. Errors: `ModelError` if no slice can be built.
+    """
+    if (known := recall()) is not None:
+        return known
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(recipe.seed)
+            all_layers, parameters = _count_layers_and_parameters(folder)
+            is_small = parameters <= MAX_FULLY_TIMED_PARAMETERS
+            counts = (all_layers,) if is_small else SLICE_LAYERS
+            slices = [_build_slice(folder, recipe, min(layers, all_layers)) for layers in counts]
+            found = [_measure_answering(loaded, recipe) for loaded in slices]
+            if is_small:
+                return found[0]
+            one, three = map(vars, found)
+            layers = (all_layers - SLICE_LAYERS[0]) / (SLICE_LAYERS[1] - SLICE_LAYERS[0])
+            return Rates(
+                **{
+                    name: max(one[name], one[name] + layers * (three[name] - one[name]))
+                    for name in one
+                }
+            )
+    finally:
+        gc.collect()
+        release_unused_memory()
+
+
+def _measure_answering(loaded: LoadedModel, recipe: Recipe) -> Rates:
+    generator = Generator(loaded, recipe.evaluation.batch_size)
+    length = max(1, min(MAX_TIMED_TOKENS, loaded.context_length - 2))
+    pair = _measure_pair_seconds(loaded, recipe)
+    read = _measure_seconds(partial(generator.generate, [[1] * length], 1, set())) / length
+    token = max(read - pair * length / 2, read / 2)
+    rows = min(MAX_TIMED_PROMPTS, recipe.evaluation.batch_size)
+    a_pass, a_row = _measure_passes(generator, [[1] * PROMPT_TOKENS] * rows, token)
+    return Rates(0.0, token, 0.0, a_pass, a_row, pair)
 
 
 def compute_pair_seconds(seconds: Sequence[float], tokens: Sequence[int]) -> float:

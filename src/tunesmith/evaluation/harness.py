@@ -151,15 +151,6 @@ def check_task(task: Task) -> None:
                 "from the test set"
             ),
         )
-    with_tools = [example for example in task.examples if example.uses_tools]
-    if with_tools:
-        raise DataError(
-            "tools-not-scored",
-            f"{len(with_tools):,} test examples use tools, which no scorer supports yet",
-            at=format_example_places(with_tools),
-            got="tool definitions, or an answer that is a tool call",
-            hint="train on them with tunesmith train; or remove them from the test set",
-        )
     _check_references(task)
 
 

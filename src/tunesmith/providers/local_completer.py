@@ -7,9 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tunesmith.data.call_format import read_calls
 from tunesmith.errors import ModelError
 from tunesmith.providers.prompt_encoding import EncodedPrompt, encode_prompts, mark_too_long
-from tunesmith.records import ChatTokenizer, Completion, GenerationMode, ProgressCallback, Prompt
+from tunesmith.records import (
+    ChatTokenizer,
+    Completion,
+    GenerationMode,
+    ProgressCallback,
+    Prompt,
+    get_offered_tools,
+)
 
 if TYPE_CHECKING:  # importing these loads torch, which the creator of the generator has loaded
     from tunesmith.engine.generation.sampling import Constraint
@@ -72,7 +80,7 @@ class LocalCompleter:
             Completion("", len(one.ids), 0, 0.0, finished=False, error=one.error) for one in opened
         ]
         for i, answer in zip(answerable, generated, strict=True):
-            text = self.tokenizer.decode(answer.tokens).strip()
+            text = self._decode(answer.tokens, prompts[i])
             completions[i] = Completion(
                 text, len(opened[i].ids), len(answer.tokens), answer.seconds, answer.is_complete
             )
@@ -99,6 +107,14 @@ class LocalCompleter:
                 yield text[len(told) :]
                 told = text
         yield self.tokenizer.decode(tokens)[len(told) :]
+
+    def _decode(self, tokens: Sequence[int], prompt: Prompt) -> str:
+        """The text of an answer; calls of the tools that the prompt offers in their common form."""
+        text = self.tokenizer.decode(tokens).strip()
+        tools = get_offered_tools(prompt)
+        if not tools or self.constraint is not None:
+            return text
+        return read_calls(self.tokenizer, text, tools)
 
     def _encode(self, prompts: Sequence[Prompt]) -> list[EncodedPrompt]:
         opened = encode_prompts(self.tokenizer, prompts)

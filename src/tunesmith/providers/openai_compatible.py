@@ -42,6 +42,7 @@ from tunesmith.records import (
     ProgressCallback,
     Prompt,
     RemoteRecipe,
+    get_offered_tools,
 )
 from tunesmith.records.recipe import is_loopback
 
@@ -287,9 +288,11 @@ class _RequestRound:
     def _send(self, prompt: Prompt, wire: HttpSession) -> Completion:
         began = time.perf_counter()
         completer = self.completer
+        tools = get_offered_tools(prompt)
         payload = {
             "model": completer.recipe.model,
             "messages": [_to_request_message(message) for message in prompt],
+            **({"tools": list(tools)} if tools else {}),
             **completer._settings,
             **build_response_format(completer.output_constraint),
         }

@@ -12,7 +12,13 @@ from dataclasses import dataclass, replace
 from tunesmith.data.content_spans import contains_control_token, find_content_ranges
 from tunesmith.data.template_coverage import TemplateCoverage
 from tunesmith.errors import ModelError, truncate_list
-from tunesmith.records import ChatTokenizer, Message, Prompt
+from tunesmith.records import (
+    ChatTokenizer,
+    Message,
+    Prompt,
+    dump_canonical_json,
+    get_offered_tools,
+)
 
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
@@ -34,7 +40,9 @@ class EncodedPrompt:
 def encode_prompts(tokenizer: ChatTokenizer, prompts: Sequence[Prompt]) -> list[EncodedPrompt]:
     """All prompts encoded; those that the template rejects have `error` set."""
     # Renders all prompts in one batch; the `render` calls below then read the results.
-    tokenizer.render_ahead([(prompt, (), [(len(prompt), True)]) for prompt in prompts])
+    tokenizer.render_ahead(
+        [(prompt, get_offered_tools(prompt), [(len(prompt), True)]) for prompt in prompts]
+    )
     carried = TemplateCoverage(tokenizer)
     rendered = [_render_prompt(tokenizer, prompt, carried) for prompt in prompts]
     encoded = tokenizer.encode(
@@ -130,9 +138,12 @@ def _render_prompt(
     tokenizer: ChatTokenizer, prompt: Prompt, carried: TemplateCoverage
 ) -> tuple[str, list[tuple[int, int]], str | None]:
     """(text, ranges of message contents, error or None)."""
+    tools = get_offered_tools(prompt)
+    if tools and contains_control_token(tokenizer, dump_canonical_json(tools)):
+        return "", [], "a tool definition contains a control token"
     try:
-        text = tokenizer.render(prompt, open_answer=True)
-        written = find_content_ranges(tokenizer, prompt, (), text, open_answer=True)
+        text = tokenizer.render(prompt, tools, open_answer=True)
+        written = find_content_ranges(tokenizer, prompt, tools, text, open_answer=True)
     except ModelError as error:
         return "", [], str(error)
     if _HALF_CHARACTER.search(text):
@@ -147,6 +158,6 @@ def _render_prompt(
             [],
             "a message contains a control token, and the chat template rewrites the message",
         )
-    if lost := carried.find_lost_parts(prompt, (), text, open_answer=True):
+    if lost := carried.find_lost_parts(prompt, tools, text, open_answer=True):
         return text, [], f"the chat template does not render: {', '.join(lost)}"
     return text, written, None

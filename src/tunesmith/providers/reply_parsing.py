@@ -3,7 +3,10 @@
 | in the reply                                          | result                                 |
 |-------------------------------------------------------|----------------------------------------|
 | `content` is a list of parts                          | its text parts, joined                 |
-| no text (null, a number, tool calls, refusal)         | an error that says what was there      |
+| `tool_calls`                                          | the calls behind the text, in their    |
+|                                                       | common form (data/call_format.py); as  |
+|                                                       | they are where they cannot be read     |
+| no text (null, a number, refusal)                     | an error that says what was there      |
 | reasoning and an empty text (a reasoning parser)      | an error: reasoning is no answer       |
 | `finish_reason` length, content_filter                | an unfinished answer; without any text |
 |                                                       | an error                               |
@@ -22,13 +25,16 @@
 |                                                       | back to another model                  |
 """
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tunesmith.data.read.row_errors import InvalidRow
+from tunesmith.data.read.tool_calls import parse_calls
 from tunesmith.providers.api_keys import Redactor
 from tunesmith.providers.structured_output import extract_label
-from tunesmith.records import Completion, OutputConstraint
+from tunesmith.records import Completion, OutputConstraint, format_answer
 from tunesmith.records.storable_text import replace_unstorable
 
 MAX_CHARACTERS = 2**20
@@ -103,6 +109,8 @@ def _extract_text(choice: Mapping[str, Any], reason: Any) -> tuple[str | None, s
     message = choice.get("message")
     content = message.get("content") if isinstance(message, dict) else None
     text = _join_text_parts(content) if isinstance(content, list) else content
+    if isinstance(message, dict) and message.get("tool_calls"):
+        text = _append_calls(text if isinstance(text, str) else "", message["tool_calls"])
     if reason == "error":
         return None, "error from the service in the middle of the response"
     if reason in UNFINISHED_REASONS and not (isinstance(text, str) and text.strip()):
@@ -117,6 +125,15 @@ def _extract_text(choice: Mapping[str, Any], reason: Any) -> tuple[str | None, s
     if len(text) > MAX_CHARACTERS:
         return None, f"answer of {len(text):,} characters; at most {MAX_CHARACTERS:,} are supported"
     return text, ""
+
+
+def _append_calls(text: str, calls: Any) -> str:
+    """The answer's text with its tool calls behind it."""
+    try:
+        return format_answer(text.strip(), [call["function"] for call in parse_calls(calls, "")])
+    except InvalidRow:
+        # It answered; what it called cannot be read, and scores as such.
+        return f"{text}\n{json.dumps({'tool_calls': calls}, ensure_ascii=False)}".lstrip()
 
 
 def _has_reasoning(message: Any) -> bool:

@@ -66,7 +66,14 @@ from tunesmith.records.evaluation import (
     TokenPrice,
     Usage,
 )
-from tunesmith.records.example import ROLES, Example, Message, Role
+from tunesmith.records.example import (
+    ROLES,
+    Example,
+    Message,
+    Role,
+    format_answer,
+    get_offered_tools,
+)
 from tunesmith.records.forgetting import (
     AbilityChange,
     Forgetting,
@@ -259,8 +266,10 @@ __all__ = [
     "explain_short_training",
     "fingerprint_test_set",
     "format_access_log",
+    "format_answer",
     "format_epochs",
     "format_needed_minutes",
     "format_verdict",
+    "get_offered_tools",
     "name_places",
 ]

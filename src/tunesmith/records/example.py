@@ -7,6 +7,7 @@ ends with the answer, or a text.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,16 +26,19 @@ class Message:
 
     A tool call is `{"id"?, "type": "function", "function": {"name", "arguments"}}` with `arguments`
     as an object, whichever form the data had. `reasoning` is what the assistant wrote before its
-    answer, apart from `content`.
+    answer, apart from `content`. `tools` are the functions offered to whoever answers, on the last
+    message of a prompt (`Example.prompt`) and nowhere else.
     """
 
     role: Role
     content: str
     weight: float | None = None
     name: str | None = None
-    tool_calls: tuple[dict[str, Any], ...] = ()
+    # Dictionaries have no hash; messages that differ only in them are still unequal.
+    tool_calls: tuple[dict[str, Any], ...] = field(default=(), hash=False)
     tool_call_id: str | None = None
     reasoning: str | None = None
+    tools: tuple[dict[str, Any], ...] = field(default=(), hash=False)
 
     @property
     def is_trained(self) -> bool:
@@ -121,32 +125,27 @@ class Example:
 
     @property
     def prompt(self) -> tuple[Message, ...]:
-        """The messages before the last answer."""
-        return self.messages[:-1]
+        """The messages before the last answer; the last of them offers the example's tools."""
+        messages = self.messages[:-1]
+        if not self.tools or not messages:
+            return messages
+        return (*messages[:-1], replace(messages[-1], tools=self.tools))
 
     @property
     def answer(self) -> str:
-        """The content of the last message, or the plain text."""
-        return self.messages[-1].content if self.messages else self.text or ""
-
-    @property
-    def answer_with_calls(self) -> str:
-        """The answer and its tool calls as one text, by which answers are compared. Reasoning is
-        not part of it.
+        """The last message as one text, its tool calls behind its content, or the plain text.
+        Reasoning is not part of it.
         """
         if not self.messages:
             return self.text or ""
         last = self.messages[-1]
-        if not last.tool_calls:
-            return last.content
-        calls = (dump_canonical_json(function) for function in last.called_functions)
-        return "\n".join((last.content, *calls)).lstrip("\n")
+        return (
+            format_answer(last.content, last.called_functions) if last.tool_calls else last.content
+        )
 
     @property
     def uses_tools(self) -> bool:
-        """Whether tools are offered or the answer calls one: it can be trained on, but no scorer
-        can judge it yet.
-        """
+        """Whether tools are offered or the answer calls one."""
         return bool(self.tools) or any(message.tool_calls for message in self.messages[-1:])
 
     @property
@@ -164,6 +163,19 @@ class Example:
         if not self.messages or self.messages[0].role == "system":
             return self
         return replace(self, messages=(Message("system", instruction), *self.messages))
+
+
+def format_answer(text: str, functions: Sequence[dict[str, Any]]) -> str:
+    """A text and the functions it calls, each as a line of canonical JSON: the one form in which
+    calls are stored, compared and shown.
+    """
+    calls = (dump_canonical_json({"arguments": {}, **function}) for function in functions)
+    return "\n".join((text, *calls)).lstrip("\n")
+
+
+def get_offered_tools(prompt: Sequence[Message]) -> tuple[dict[str, Any], ...]:
+    """The tools that a prompt offers: those of its last message that has any."""
+    return next((message.tools for message in reversed(prompt) if message.tools), ())
 
 
 def identify(example: Example) -> str:

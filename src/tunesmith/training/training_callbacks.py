@@ -83,23 +83,13 @@ def build_generation_scorer(
     """A function that generates and scores answers to the first validation examples and stores each
     as a sample; None if there is nothing to generate.
 
-    Examples that use tools are left out: no scorer can judge a call. The function returns None if a
-    stop is requested meanwhile: then no sample of this validation pass is stored.
+    The function returns None if a stop is requested meanwhile: then no sample of this validation
+    pass is stored.
     """
     # loads torch, which callers without a model must not import
     from tunesmith.engine.validation_budget import TooLong
 
-    answerable = [
-        example for example in data.validation if example.messages and not example.uses_tools
-    ]
-    if with_tools := sum(example.uses_tools for example in data.validation):
-        lines.listener.note(
-            "validation/tool-examples",
-            f"{with_tools:,} of {len(data.validation):,} validation examples use tools: their "
-            "loss is measured, but no answers are generated, because tool calls cannot be "
-            "scored",
-            count=with_tools,
-        )
+    answerable = [example for example in data.validation if example.messages]
     if not answerable:
         return None
     # The plain scorer, also with a judge: it runs at every validation pass.

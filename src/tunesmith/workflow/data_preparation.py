@@ -73,8 +73,8 @@ class PreparedData:
     @property
     def training_data(self) -> TrainingData:
         """The part that training needs."""
-        scored = [example for example in self.train if not example.uses_tools] or self.train
-        return TrainingData(self.arrays, self.validation, [example.answer for example in scored])
+        answers = [example.answer for example in self.train]
+        return TrainingData(self.arrays, self.validation, answers)
 
 
 def prepare_data(recipe: Recipe, listener: ProgressListener = NULL_LISTENER) -> PreparedData:

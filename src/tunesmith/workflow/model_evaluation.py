@@ -16,9 +16,9 @@ from tunesmith.progress_listener import NULL_LISTENER, ProgressListener
 from tunesmith.records import Evaluation, Recipe
 from tunesmith.runs.lineage import collect_training_ids
 from tunesmith.runs.run_folder import RunFolder
-from tunesmith.runs.run_registry import read_run_recipe
 from tunesmith.runs.session import RunSession, begin_run
 from tunesmith.runs.store_index import StoreIndex
+from tunesmith.workflow.evaluation_estimate import find_instruction, report_evaluation_estimate
 from tunesmith.workflow.evaluation_inputs import (
     EvaluationInputs,
     name_models,
@@ -49,6 +49,7 @@ def evaluate(
     `Interrupted`.
     """
     inputs = prepare_evaluation_inputs(name_models(models), recipe, listener)
+    report_evaluation_estimate(inputs, listener)
     with (
         StoreIndex.open(listener) as index,
         begin_run(out, "evaluation", index, listener, inputs.write) as session,
@@ -105,7 +106,6 @@ def _run_local_model(name: str, inputs: EvaluationInputs, runner: EvaluationRunn
             model=name,
             count=known,
         )
-    own = read_run_recipe(place)
-    instruction = (own and own.data.system_prompt) or recipe.data.system_prompt
+    instruction = find_instruction(place, recipe)
     model = inputs.models[name]
     runner.run_contender(build_plain_contender(name, model, instruction, examples, recipe))

@@ -12,7 +12,7 @@ def check_conflicting_answers(context: CheckContext) -> Iterator[Problem]:
     found: list[int] = []
     pairs: list[tuple[int, int]] = []
     for same in _find_same_prompts(context):
-        answers = [normalize_text(context.examples[i].answer_with_calls) for i in same]
+        answers = [normalize_text(context.examples[i].answer) for i in same]
         if other := next((k for k, answer in enumerate(answers) if answer != answers[0]), None):
             found += same
             pairs.append((same[0], same[other]))

@@ -60,5 +60,5 @@ class _LazyTexts(Sequence[str]):
 
 def build_comparison_text(example: Example) -> str:
     """The last question and its answer, normalized: what a reader would compare to find copies."""
-    answer = example.answer_with_calls
+    answer = example.answer
     return normalize_text(f"{example.question} {answer}" if example.messages else answer)

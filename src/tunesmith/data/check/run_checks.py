@@ -26,11 +26,10 @@ CHECKS: Registry[Check] = Registry(
         "near-duplicates": "tunesmith.data.check.near_duplicates:check_near_duplicates",
         "labels": "tunesmith.data.check.label_distribution:check_labels",
         "size": "tunesmith.data.check.dataset_size:check_size",
-        "tools": "tunesmith.data.check.tool_use:check_tools",
     },
 )
 """Checks by name, in the order in which they run; those of plugins come last."""
-TEST_SET_CHECKS = ("answers", "roles", "lengths", "vocabulary", "tools")
+TEST_SET_CHECKS = ("answers", "roles", "lengths", "vocabulary")
 """Checks that a separate test set must pass too; the others compare examples with one another."""
 
 _SEVERITY_ORDER = ("error", "warning", "note")

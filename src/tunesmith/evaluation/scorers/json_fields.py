@@ -59,7 +59,7 @@ class JsonScorer:
         try:
             predicted = parse_answer(answer)
             fields = Counter(_flatten_fields(predicted))
-            is_exact = _format_canonical(predicted) == expected
+            is_exact = format_canonical(predicted) == expected
             # Matching is cubic in the number of parts, and a hostile answer may have many.
             is_small = fields.total() * expected_fields.total() <= MAX_FIELD_PAIRS
             right = (
@@ -140,7 +140,7 @@ def is_json(text: str) -> bool:
 @lru_cache(maxsize=4096)
 def _parse_reference(text: str) -> tuple[Any, str, Counter[_Field]]:
     value = parse_json(text)
-    return value, _format_canonical(value), Counter(_flatten_fields(value))
+    return value, format_canonical(value), Counter(_flatten_fields(value))
 
 
 def _build_unique_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def _flatten_fields(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[_F
                 part, (*path, position) if isinstance(part, dict | list) else (*path, "[]")
             )
     else:
-        yield path, _format_canonical(value)
+        yield path, format_canonical(value)
 
 
 def _count_matching_fields(predicted: Any, expected: Any) -> int:
@@ -183,7 +183,7 @@ def _count_matching_fields(predicted: Any, expected: Any) -> int:
             for key in predicted.keys() & expected.keys()
         )
     if not (isinstance(predicted, list) and isinstance(expected, list) and predicted and expected):
-        return int(_format_canonical(predicted) == _format_canonical(expected))
+        return int(format_canonical(predicted) == format_canonical(expected))
     found_plain, found_parts = _split_plain_values(predicted)
     wanted_plain, wanted_parts = _split_plain_values(expected)
     right = (found_plain & wanted_plain).total()
@@ -201,12 +201,12 @@ def _split_plain_values(values: list[Any]) -> tuple[Counter[str], list[Any]]:
     """(the scalars of a list, its objects and lists)."""
     parts = [value for value in values if isinstance(value, dict | list)]
     return (
-        Counter(_format_canonical(value) for value in values if not isinstance(value, dict | list)),
+        Counter(format_canonical(value) for value in values if not isinstance(value, dict | list)),
         parts,
     )
 
 
-def _format_canonical(value: Any) -> str:
+def format_canonical(value: Any) -> str:
     """A text that is equal if and only if two JSON values are equal."""
     return json.dumps(_normalize_numbers(value), sort_keys=True)
 

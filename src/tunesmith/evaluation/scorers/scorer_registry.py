@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from tunesmith.data.call_format import has_calls
 from tunesmith.data.final_answer import explain_reasoning, extract_final_answer
 from tunesmith.data.label_detection import (
     MAX_SHORT_LABEL_CHARACTERS,
@@ -44,6 +45,7 @@ SCORERS: Registry[Callable[[], Scorer]] = Registry(
         "label": f"{_PACKAGE}.label:LabelScorer",
         "number": f"{_PACKAGE}.number:NumberScorer",
         "json": f"{_PACKAGE}.json_fields:JsonScorer",
+        "tool_calls": f"{_PACKAGE}.tool_calls:ToolCallsScorer",
         "rouge-l": f"{_PACKAGE}.rouge_l:RougeLScorer",
         "chrf": f"{_PACKAGE}.chrf:ChrfScorer",
         "bleu": f"{_PACKAGE}.bleu:BleuScorer",
@@ -157,6 +159,13 @@ def _detect_scorer(references: Sequence[str]) -> tuple[str, str]:
     n = len(references)
     uses = Counter(references)  # each distinct answer is checked once
     marked = sum(count for reference, count in uses.items() if _has_final_number(reference))
+    calls = sum(count for reference, count in uses.items() if has_calls(reference))
+    if 2 * calls > n:
+        counted = f"All {n:,}" if calls == n else f"{calls:,} of {n:,}"
+        reason = f"{counted} train answers are tool calls, so calls are compared."
+        if calls < n:
+            reason += f" The other {n - calls:,} call nothing: right is to call nothing there."
+        return "tool_calls", reason
     # From the most specific format to the least: numbers with a marker, JSON, then plain text.
     if n - marked <= MAX_OUTLIER_FRACTION * n:
         counted = f"All {n:,}" if marked == n else f"{marked:,} of {n:,}"
