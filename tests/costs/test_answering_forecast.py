@@ -54,7 +54,9 @@ def test_a_local_model_takes_what_its_rates_say() -> None:
 
 def test_a_service_charges_for_the_tokens_of_prompts_and_answers() -> None:
     """100 examples with prompts of 4 + 10 tokens and answers of 1 + 5, at most 24."""
-    remote = RemoteRecipe(name="r", url="https://r.example/v1", model="m", at_once=2, max_tokens=24)
+    remote = RemoteRecipe(
+        name="r", url="https://r.example/v1", model="m", max_concurrency=2, max_tokens=24
+    )
     price = TokenPrice(usd_per_million_in=1.0, usd_per_million_out=10.0, source="s", date="d")
     example = Example(1, (Message("user", "x" * 40), Message("assistant", "y" * 20)))
     seconds, usd = forecast_remote_answers(remote, price, [example] * 100)

@@ -42,9 +42,10 @@ def test_tool_calls_are_decided_on(tunesmith: Door, tiny_model: Path, tmp_path: 
     assert checked.code == 0 and "next: tunesmith decide" in checked.out, checked.out
     assert "scorer tool_calls" in " ".join(checked.out.split())
     printed = tunesmith(
-        "decide", data, "--model", model, "--test-limit", "8", "--validation-limit", "4",
-        "--shots", "1", "--trials", "0", "--max-forgetting", "null", "--minutes", "0.05",
-        "--precision", "float32", "--k", "1", "--search", "bm25", "--out", tmp_path / "runs",
+        "decide", data, "--model", model, "--max-test-examples", "8",
+        "--max-validation-examples", "4",
+        "--max-shots", "1", "--prompt-trials", "0", "--max-forgetting", "null", "--minutes", "0.05",
+        "--dtype", "float32", "--top-k", "1", "--search", "bm25", "--out", tmp_path / "runs",
     )  # fmt: skip
     assert printed.code == 0, printed.err
     (path,) = (tmp_path / "runs").iterdir()

@@ -27,9 +27,9 @@ def test_an_evaluation_is_estimated_with_its_total_first_and_a_model_is_timed_on
     # Rates of a busy machine are measured again.
     monkeypatch.setattr(evaluation_estimate, "compute_waiting_fraction", lambda *_: 0.0)
     monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path / "home"))
-    words = ("evaluate", tiny_model, "--data", labels_csv, "--test-limit", "8")
+    words = ("evaluate", tiny_model, "--data", labels_csv, "--max-test-examples", "8")
     for _ in range(2):
-        printed = tunesmith(*words, "--precision", "float32")
+        printed = tunesmith(*words, "--dtype", "float32")
         assert printed.code == 0, printed.err
         before, told, after = printed.err.partition("the whole evaluation takes about")
         assert told and f": {tiny_model.name} " in after.partition("\n")[0]

@@ -77,7 +77,7 @@ def test_what_is_put_around_a_question_keeps_its_tools() -> None:
 def ask_service(message: dict[str, Any], prompt: Any = EXAMPLE.prompt) -> tuple[Completion, Any]:
     body = make_chat_completion(None, message=message, finish_reason="tool_calls")
     with FakeOpenAI(lambda question: "x", reply=lambda request: Reply(body=body)) as service:
-        recipe = RemoteRecipe(name="r", url=service.url, model="fake", key_variable="FAKE_KEY")
+        recipe = RemoteRecipe(name="r", url=service.url, model="fake", api_key_env="FAKE_KEY")
         (completion,) = RemoteCompleter(recipe).complete([prompt])
     return completion, service.requests[0]
 

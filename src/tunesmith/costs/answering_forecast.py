@@ -137,7 +137,7 @@ def forecast_remote_answers(
         expected=tokens_out.expected * TOKEN_SECONDS.expected,
         high=tokens_out.high * TOKEN_SECONDS.high,
     )
-    seconds = scale_interval(sum_intervals([requests, writing]), 1 / remote.at_once)
+    seconds = scale_interval(sum_intervals([requests, writing]), 1 / remote.max_concurrency)
     if price is None:
         return seconds, make_point_interval(0.0)
     usd = EstimateInterval(

@@ -93,4 +93,4 @@ def _estimate_local_model(
 def find_instruction(place: str, recipe: Recipe) -> str | None:
     """The instruction that a model is evaluated with: that of the run, else the recipe's."""
     own = read_run_recipe(place)
-    return (own and own.data.instruction) or recipe.data.instruction
+    return (own and own.data.system_prompt) or recipe.data.system_prompt

@@ -1,6 +1,9 @@
-"""Records what BFCL's AST checker says of pairs of calls: run with `bfcl-eval` unpacked on PYTHONPATH.
+"""What BFCL's AST checker says of pairs of calls, written to `bfcl_calls.json` beside this file.
 
-python tests/parity/recorded/record_bfcl.py > tests/parity/recorded/bfcl_calls.json
+    PYTHONPATH=FOLDER python tests/parity/recorded/record_bfcl.py > FILE
+        (bfcl-eval 2026.3.23, unpacked into FOLDER)
+
+It is run by hand when another version is to be followed; the tests read the file alone.
 """
 
 import json
