@@ -144,7 +144,7 @@ def test_no_check_of_unusual_examples_has_a_word_for_a_question_and_its_answer(
         assert not _is_only_reasoning(example)
         assert not _has_empty_turn(example)
         assert _find_order_error(example.messages) is None
-        assert not example.uses_tools
+        assert not example.tools and not example.messages[-1].tool_calls
         assert not example.rejected
         assert example.is_desirable is None
         assert _has_one_right_answer(example)

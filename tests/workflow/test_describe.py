@@ -91,7 +91,9 @@ def test_texts_without_questions_are_described_without_a_scorer(
     assert "power" not in printed and printed.endswith("next: tunesmith train --help\n")
 
 
-def test_answers_that_call_tools_are_described_without_a_scorer(home: None, tmp_path: Path) -> None:
+def test_answers_that_call_tools_are_described_with_their_scorer(
+    home: None, tmp_path: Path
+) -> None:
     call = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
     rows = [
@@ -106,10 +108,10 @@ def test_answers_that_call_tools_are_described_without_a_scorer(home: None, tmp_
     ]
     report, found = check_and_describe(written(tmp_path / "tools.jsonl", rows))
     assert report.errors == () and found is not None
-    assert (found.scorer, found.scorer_reason.split(";")[0]) == (
-        "",
-        "no scorer judges tool calls yet",
+    assert found.scorer == "tool_calls" and "tool calls, so calls are compared" in (
+        found.scorer_reason
     )
+    assert found.labels == {} and found.power_statement
     assert found.answer_lengths.max > 10 and found.train > found.test > 0
 
 

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tunesmith.records import Completion, Example, Message, Recipe, get_offered_tools
 from tunesmith.runs.run_folder import RunFolder
 from tunesmith.runs.signals import StopSignal
@@ -47,13 +45,3 @@ def test_examples_that_use_tools_are_asked_with_them_and_calls_are_scored(tmp_pa
     assert score(2) == ("call_accuracy", 0.5)
     assert model.asked == ["calls", "offered"] and model.tools == [(TOOL,), (TOOL,)]
     assert [one.expected for one in run.read_samples().records] == [call.answer, "yes"]
-
-
-@pytest.mark.parametrize(
-    ("tools", "calls", "uses"), [((), (), False), ((TOOL,), (), True), ((), (CALL,), True)]
-)
-def test_an_example_uses_tools_where_they_are_offered_or_called_last(
-    tools: Any, calls: Any, uses: bool
-) -> None:
-    answer = Message("assistant", "a", tool_calls=calls)
-    assert Example(1, (Message("user", "q"), answer), tools=tools).uses_tools is uses

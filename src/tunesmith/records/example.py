@@ -144,11 +144,6 @@ class Example:
         )
 
     @property
-    def uses_tools(self) -> bool:
-        """Whether tools are offered or the answer calls one."""
-        return bool(self.tools) or any(message.tool_calls for message in self.messages[-1:])
-
-    @property
     def question(self) -> str:
         """The last user turn before the answer: the text that retrieval searches with."""
         for message in reversed(self.messages[:-1]):

@@ -31,8 +31,7 @@ def describe_data(
     """What `decide` with this recipe will make of valid examples.
 
     Of more than `MAX_DESCRIBED` examples an evenly spaced part is described, and its split sizes
-    are scaled up. Plain texts and answers that call tools have no scorer, and so no statement of
-    what their test set can show.
+    are scaled up. Plain texts have no scorer, and so no statement of what their test set can show.
     """
     # Ceiling division; at least 1 for an empty data set.
     step = -(-len(loaded.examples) // MAX_DESCRIBED) or 1
@@ -68,7 +67,7 @@ def describe_data(
         length_unit="tokens" if named else "characters",
         n_measured=len(some),
         question_lengths=measure_lengths([_join_prompt(one) for one in some], named),
-        answer_lengths=measure_lengths([one.answer_with_calls for one in some], named),
+        answer_lengths=measure_lengths([one.answer for one in some], named),
         scorer=scorer,
         scorer_reason=reason,
         output_format=output_format,
@@ -85,8 +84,6 @@ def _explain_unscored(examples: Sequence[Example]) -> str:
     """Why no scorer can compare contenders on these examples; "" if one can."""
     if any(not example.messages for example in examples):
         return "plain texts have no question and answer to compare; tunesmith train trains on them"
-    if any(example.uses_tools for example in examples):
-        return "no scorer judges tool calls yet; tunesmith train trains on them"
     return ""
 
 
