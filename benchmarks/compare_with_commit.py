@@ -23,11 +23,15 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tiny_world import World, outcome_of, visible_in
+
+from tunesmith.recipe.old_keys import OLD_KEYS
+from tunesmith.recipe.recipe_loader import load_recipe
+from tunesmith.records import Recipe
 
 HERE = Path(__file__).parent.parent
 KILLED_AT = "train.step:5:kill9"
@@ -41,6 +45,8 @@ class Version:
 
     def run(self, words: list[str], fault: str = "") -> subprocess.CompletedProcess[str]:
         """One command line of this version."""
+        if not (self.source / "tunesmith/recipe/old_keys.py").exists():
+            words = use_old_keys(words)
         environment = {
             **os.environ,
             "PYTHONPATH": str(self.source),
@@ -78,10 +84,20 @@ def read_decision(folder: Path) -> dict[str, Any]:
     return {key: decision[key] for key in ("verdict", "winner")}
 
 
-def read_settings(recipe: Path) -> str:
-    """A stored recipe without its comments, which words may change."""
-    lines = (line.split("  #")[0].rstrip() for line in recipe.read_text().splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith("#"))
+def read_settings(recipe: Path) -> Recipe:
+    """A stored recipe, whichever version's keys it has."""
+    return load_recipe(recipe, is_stored=True)
+
+
+def use_old_keys(words: Sequence[str]) -> list[str]:
+    """A command line with the recipe keys of earlier versions."""
+    old_keys = {new: old for old, new in OLD_KEYS.items()}
+
+    def translate(word: str) -> str:
+        key, equals, value = word.partition("=")
+        return f"{old_keys.get(key, key)}{equals}{value}"
+
+    return [translate(word) for word in words]
 
 
 def compare(world: World, old: Version, new: Version) -> Iterator[tuple[str, bool]]:
