@@ -26,7 +26,7 @@ THREADS ?= 2
 SMALLER := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-smaller test-busy test-trackers check fuzz bench calibrate clean
+.PHONY: help setup demo test test-smaller test-busy test-trackers check fuzz bench bench-data calibrate clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -63,8 +63,11 @@ check: $(READY) ## linters, types, import rules, size budgets, guides
 fuzz: $(READY) ## search for inputs that break a reader (MINUTES=5, TARGET=name for one, SEED=0)
 	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),5) $(if $(TARGET),--target $(TARGET)) --seed $(or $(SEED),0)
 
-bench: setup $(PEERS_READY) ## tunesmith beside TRL and transformers (WORKLOAD=name runs one, SEARCH=1 finds their best settings anew)
-	@$(BIN)/python -m benchmarks $(if $(WORKLOAD),--workload $(WORKLOAD)) $(if $(SEARCH),--search)
+bench: bench-data setup $(PEERS_READY) ## tunesmith beside TRL and transformers (WORKLOAD=name, SEARCH=1: find their best settings, DATA=folder)
+	@$(BIN)/python -m benchmarks $(if $(DATA),--data $(DATA)) $(if $(WORKLOAD),--workload $(WORKLOAD)) $(if $(SEARCH),--search)
+
+bench-data: # without the public data: says where to get it, before anything is installed
+	@$(PYTHON) -m benchmarks.public_data $(if $(DATA),--data $(DATA))
 
 calibrate: setup ## simulations that hold the statistics and the verdict against their promises (QUICK=1: few, nothing kept)
 	$(BIN)/python -m benchmarks.calibrate $(if $(QUICK),--quick)

@@ -11,7 +11,6 @@ setting anew; `--ours` measures only our side against the last result, keeps not
 """
 
 import argparse
-import os
 import sys
 import tempfile
 from dataclasses import replace
@@ -21,6 +20,7 @@ from benchmarks.compare import compare
 from benchmarks.first_step import first_step
 from benchmarks.gpu import ON_GPU, compare_on_gpu, with_llama
 from benchmarks.jobs import HERE, Bench, has_bf16, has_gpu
+from benchmarks.public_data import add_data_argument, find_missing_data
 from benchmarks.results import Row, keep, show
 from benchmarks.scaling import scaling
 from benchmarks.search import search
@@ -76,8 +76,7 @@ def arguments(names: list[str]) -> argparse.Namespace:
         prog="python -m benchmarks", description=__doc__.split("\n")[0]
     )
     parser.add_argument("--workload", choices=names, help="only this one")
-    data = Path(os.environ.get("TUNESMITH_BENCH_DATA", HERE.parent.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=data)
+    add_data_argument(parser)
     parser.add_argument("--peer-python", type=Path, default=HERE.parent / ".cache/peers/bin/python")
     parser.add_argument("--search", action="store_true", help="find the peer's best setting anew")
     parser.add_argument("--repetitions", type=int, help="instead of the workload's own number")
@@ -85,8 +84,8 @@ def arguments(names: list[str]) -> argparse.Namespace:
         "--ours", action="store_true", help="only our side, beside the last result; keeps nothing"
     )
     given = parser.parse_args()
-    if not given.data.is_dir():
-        parser.error(f"no data in {given.data}: give --data a folder with banking77 and gsm8k")
+    if missing := find_missing_data(given.data):
+        parser.error(missing)
     return given
 
 

@@ -13,7 +13,6 @@ banking77's own files is allowed by name; the report has the score without it.
 import argparse
 import csv
 import json
-import os
 import random
 import subprocess
 import sys
@@ -22,7 +21,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-HERE = Path(__file__).resolve().parent
+from benchmarks.public_data import add_data_argument, find_missing_data
+
 SIZES = {"banking77": (3000, 400), "gsm8k": (400, 200)}
 LEAKS = "data.allow_contamination=[normalised,13-gram,near]"
 TUNING = {"banking77": ["--minutes", "6"], "gsm8k": ["--minutes", "4"]}
@@ -31,10 +31,11 @@ TUNING = {"banking77": ["--minutes", "6"], "gsm8k": ["--minutes", "4"]}
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.decide_public")
     parser.add_argument("name", choices=SIZES)
-    data = Path(os.environ.get("TUNESMITH_BENCH_DATA", HERE.parent.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=data)
+    add_data_argument(parser)
     parser.add_argument("--out", type=Path, default=Path("runs"))
     given = parser.parse_args()
+    if missing := find_missing_data(given.data):
+        parser.error(missing)
     with TemporaryDirectory(prefix="decide-") as folder:
         files = write_samples(given.name, given.data / given.name, Path(folder))
         began = time.perf_counter()
