@@ -70,6 +70,7 @@ class _ScoreDifference(NamedTuple):
     p: float
     n: int
     method: str
+    is_paired: bool = False
 
 
 def compare_runs(first: ComparableRun, second: ComparableRun) -> RunComparison:
@@ -139,8 +140,8 @@ def _compare_scores(first: ComparableRun, second: ComparableRun) -> tuple[ScoreC
             p=p,
             is_significant=p < ALPHA,
             method=difference.method,
-            gained=_list_changed(old, new, 1) if difference.method.startswith("paired") else None,
-            lost=_list_changed(old, new, -1) if difference.method.startswith("paired") else None,
+            gained=_list_changed(old, new, 1) if difference.is_paired else None,
+            lost=_list_changed(old, new, -1) if difference.is_paired else None,
             seconds_per_request=(a.seconds_per_request_or_none, b.seconds_per_request_or_none),
             usd_per_1000=(a.usd_per_1000_or_none, b.usd_per_1000_or_none),
         )
@@ -168,7 +169,7 @@ def compute_score_difference(
         )
         method = f"paired on the {summary.n:,} examples that both answered ({summary.test})"
         return _ScoreDifference(
-            summary.value, summary.low, summary.high, summary.p, summary.n, method
+            summary.value, summary.low, summary.high, summary.p, summary.n, method, is_paired=True
         )
     a_N, b_M = np.array(list(first.values())), np.array(list(second.values()))
     n = len(a_N) + len(b_M)

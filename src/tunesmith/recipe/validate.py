@@ -5,57 +5,67 @@ What a single field allows (types, ranges) is declared at the field in `records/
 
 import re
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from tunesmith.errors import RecipeError
 from tunesmith.records import AdapterRecipe, Recipe
 from tunesmith.records.contender_kinds import list_contender_kinds
 from tunesmith.records.method_specs import METHODS
 
-Rule = Callable[[Recipe], Iterator[str]]
+
+class Conflict(NamedTuple):
+    """Settings that contradict each other, and what to do."""
+
+    got: str
+    hint: str
+
+
+Rule = Callable[[Recipe], Iterator[Conflict]]
 _REMOTE_NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,30}[A-Za-z0-9])?")
 """A name that, followed by `+zero-shot-constrained`, is a valid file name for answers."""
 
 
-def _check_single_duration(recipe: Recipe) -> Iterator[str]:
+def _check_single_duration(recipe: Recipe) -> Iterator[Conflict]:
     if recipe.training.epochs is not None and recipe.training.minutes is not None:
-        yield (
-            f"training.epochs={recipe.training.epochs:g} and"
-            f" training.minutes={recipe.training.minutes:g} both say when to end; set one of them"
-            " to null"
+        yield Conflict(
+            f"training.epochs={recipe.training.epochs:g} and "
+            f"training.minutes={recipe.training.minutes:g} both say when to end",
+            "set one of them to null",
         )
 
 
-def _check_micro_batch(recipe: Recipe) -> Iterator[str]:
+def _check_micro_batch(recipe: Recipe) -> Iterator[Conflict]:
     training = recipe.training
     if training.micro_batch_size is not None and training.micro_batch_size > training.batch_size:
-        yield (
-            f"training.micro_batch_size={training.micro_batch_size} is more than"
-            f" training.batch_size={training.batch_size}; lower it"
+        yield Conflict(
+            f"training.micro_batch_size={training.micro_batch_size} is more than "
+            f"training.batch_size={training.batch_size}",
+            "lower it",
         )
 
 
-def _check_split_fractions(recipe: Recipe) -> Iterator[str]:
+def _check_split_fractions(recipe: Recipe) -> Iterator[Conflict]:
     validation, test = (
         recipe.data.validation_fraction,
         (0.0 if recipe.data.test_path else recipe.data.test_fraction),
     )
     if validation + test >= 1:
-        yield (
-            f"data.validation_fraction={validation:g} and data.test_fraction={test:g} leave"
-            " nothing to"
-            " train on; their sum must be below 1"
+        yield Conflict(
+            f"data.validation_fraction={validation:g} and data.test_fraction={test:g} leave "
+            "nothing to train on",
+            "their sum must be below 1",
         )
 
 
-def _check_test_path(recipe: Recipe) -> Iterator[str]:
+def _check_test_path(recipe: Recipe) -> Iterator[Conflict]:
     if recipe.data.path is not None and recipe.data.path == recipe.data.test_path:
-        yield (
-            "data.path and data.test_path are the same file; leave test_path out and a share is"
-            " held out"
+        yield Conflict(
+            "data.path and data.test_path are the same file",
+            "leave test_path out and a share is held out",
         )
 
 
-def _check_full_finetuning(recipe: Recipe) -> Iterator[str]:
+def _check_full_finetuning(recipe: Recipe) -> Iterator[Conflict]:
     """Compares values, not which keys were written: the recipe stored with a run spells out every
     default.
     """
@@ -64,72 +74,70 @@ def _check_full_finetuning(recipe: Recipe) -> Iterator[str]:
     for name, field in AdapterRecipe.model_fields.items():
         value = getattr(recipe.adapter, name)
         if name != "kind" and value != field.default:
-            yield (
-                f"adapter.{name}={str(value).lower()} is an option of LoRA, and adapter.kind=full"
-                " trains every weight; remove one of them"
+            yield Conflict(
+                f"adapter.{name}={str(value).lower()} is an option of LoRA, and "
+                "adapter.kind=full trains every weight",
+                "remove one of them",
             )
 
 
-def _check_method_options(recipe: Recipe) -> Iterator[str]:
+def _check_method_options(recipe: Recipe) -> Iterator[Conflict]:
     """Options of another method would be ignored silently."""
     used = METHODS.load(recipe.method).sections
     for name in (section for spec in METHODS.builtins for section in METHODS.load(spec).sections):
         options = getattr(recipe, name)
         for key, field in type(options).model_fields.items():
             if name not in used and getattr(options, key) != field.default:
-                yield (
-                    f"{name}.{key}={getattr(options, key)} is not used by method={recipe.method};"
-                    " remove it"
+                yield Conflict(
+                    f"{name}.{key}={getattr(options, key)} is not used by method={recipe.method}",
+                    "remove it",
                 )
 
 
-def _check_preference_training(recipe: Recipe) -> Iterator[str]:
+def _check_preference_training(recipe: Recipe) -> Iterator[Conflict]:
     if METHODS.load(recipe.method).data != "answers" and recipe.data.train_on_prompts:
-        yield (
-            f"data.train_on_prompts=true trains prompts, but method={recipe.method} compares"
-            " answers to one prompt; "
-            "leave it out"
+        yield Conflict(
+            f"data.train_on_prompts=true trains prompts, but method={recipe.method} compares "
+            "answers to one prompt",
+            "leave it out",
         )
 
 
-def _check_requirements(recipe: Recipe) -> Iterator[str]:
+def _check_requirements(recipe: Recipe) -> Iterator[Conflict]:
     bar = recipe.requirements
     if bar.min_score is not None and not 0 <= bar.min_score <= 1:
-        yield (
-            f"requirements.min_score={bar.min_score:g} is no score; scores lie between 0 and 1"
-            " (0.9 is 90 %)"
+        yield Conflict(
+            f"requirements.min_score={bar.min_score:g} is no score",
+            "scores lie between 0 and 1 (0.9 is 90 %)",
         )
     if bar.max_latency_seconds is not None and bar.max_latency_seconds <= 0:
-        yield (
-            f"requirements.max_latency_seconds={bar.max_latency_seconds:g} lets no answer pass;"
-            " give the"
-            " longest wait"
+        yield Conflict(
+            f"requirements.max_latency_seconds={bar.max_latency_seconds:g} lets no answer pass",
+            "give the longest wait",
         )
     if bar.max_usd_per_1000 is not None and bar.max_usd_per_1000 < 0:
-        yield (
-            f"requirements.max_usd_per_1000={bar.max_usd_per_1000:g} is below zero; give what"
-            " 1,000 requests"
-            " may cost"
+        yield Conflict(
+            f"requirements.max_usd_per_1000={bar.max_usd_per_1000:g} is below zero",
+            "give what 1,000 requests may cost",
         )
     if bar.max_usd_per_1000 is not None and recipe.machine_usd_per_hour == 0:
-        yield (
-            "requirements.max_usd_per_1000 is set but machine_usd_per_hour=0 makes everything"
-            " free; give the"
-            " machine's price"
+        yield Conflict(
+            "requirements.max_usd_per_1000 is set but machine_usd_per_hour=0 makes everything free",
+            "give the machine's price",
         )
 
 
-def _check_passage_overlap(recipe: Recipe) -> Iterator[str]:
+def _check_passage_overlap(recipe: Recipe) -> Iterator[Conflict]:
     retrieval = recipe.retrieval
     if retrieval.chunk_overlap >= retrieval.chunk_size:
-        yield (
-            f"retrieval.chunk_overlap={retrieval.chunk_overlap} is not less than"
-            f" retrieval.chunk_size={retrieval.chunk_size}; passages that share all their words"
-            " never end"
+        yield Conflict(
+            f"retrieval.chunk_overlap={retrieval.chunk_overlap} is not less than "
+            f"retrieval.chunk_size={retrieval.chunk_size}",
+            "passages that share all their words never end",
         )
 
 
-def _check_data_residency(recipe: Recipe) -> Iterator[str]:
+def _check_data_residency(recipe: Recipe) -> Iterator[Conflict]:
     """Remote contenders receive the questions: data that must not leave are not sent only to
     disqualify the contender afterwards.
     """
@@ -138,18 +146,18 @@ def _check_data_residency(recipe: Recipe) -> Iterator[str]:
         return
     for remote in recipe.evaluation.remote:
         if not (remote.is_local or (where == "private_cloud" and remote.is_free)):
-            yield (
-                f"evaluation.remote {remote.name} would be sent the questions, but"
-                " usage.data_residency is "
-                f'"{where}"; remove one of them, or give a server of your own the prices 0 '
-                "(usd_per_million_in, usd_per_million_out)"
+            yield Conflict(
+                f"evaluation.remote {remote.name} would be sent the questions, but "
+                f'usage.data_residency is "{where}"',
+                "remove one of them, or give a server of your own the prices 0 "
+                "(usd_per_million_in, usd_per_million_out)",
             )
 
 
-def _check_remote_names(recipe: Recipe) -> Iterator[str]:
+def _check_remote_names(recipe: Recipe) -> Iterator[Conflict]:
     names = [remote.name for remote in recipe.evaluation.remote]
     for name in sorted({name for name in names if names.count(name) > 1}):
-        yield f"evaluation.remote has two models named {name}; give each its own name"
+        yield Conflict(f"evaluation.remote has two models named {name}", "give each its own name")
     # `NAME+rag` is a remote model with retrieval, and must not read like the tuned one with
     # retrieval
     reserved = [
@@ -157,14 +165,14 @@ def _check_remote_names(recipe: Recipe) -> Iterator[str]:
     ]
     for name in names:
         if not _REMOTE_NAME.fullmatch(name) or name in reserved:
-            yield (
-                f"evaluation.remote is named {name[:40]!r}, which its contenders cannot be called;"
-                " use at most 32 letters, digits, dashes and dots, and not the word"
-                f" {' or '.join(reserved)}"
+            yield Conflict(
+                f"evaluation.remote is named {name[:40]!r}, which its contenders cannot be called",
+                "use at most 32 letters, digits, dashes and dots, and not the word "
+                f"{' or '.join(reserved)}",
             )
 
 
-def _check_blank_values(recipe: Recipe) -> Iterator[str]:
+def _check_blank_values(recipe: Recipe) -> Iterator[Conflict]:
     texts = {
         "model": recipe.model,
         "data.path": recipe.data.path,
@@ -175,7 +183,7 @@ def _check_blank_values(recipe: Recipe) -> Iterator[str]:
     }
     for key, text in texts.items():
         if text is not None and not text.strip():
-            yield f"{key} is blank; set it or remove it"
+            yield Conflict(f"{key} is blank", "set it or remove it")
 
 
 RULES: tuple[Rule, ...] = (
@@ -199,15 +207,19 @@ def check_recipe(recipe: Recipe, place: str = "recipe") -> None:
 
     Errors: `RecipeError` (`recipe/contradiction`) with every violated rule.
     """
-    broken = [sentence for rule in RULES for sentence in rule(recipe)]
+    broken = [conflict for rule in RULES for conflict in rule(recipe)]
     if not broken:
         return
     if len(broken) == 1:
-        found, _, do = broken[0].partition("; ")
+        (conflict,) = broken
         raise RecipeError(
-            "contradiction", "conflicting recipe settings", at=place, got=found, hint=do
+            "contradiction",
+            "conflicting recipe settings",
+            at=place,
+            got=conflict.got,
+            hint=conflict.hint,
         )
-    lines = "".join(f"\n  {sentence}" for sentence in broken)
+    lines = "".join(f"\n  {conflict.got}; {conflict.hint}" for conflict in broken)
     raise RecipeError(
         "contradiction",
         f"conflicting recipe settings in {len(broken)} places",
