@@ -95,7 +95,7 @@ PLAIN_CANDIDATE = Candidate.from_builder("plain prompt", "", EMPTY_BUILDER)
 
 @dataclass
 class PromptFindings:
-    """What simpler kinds of contenders of one model found, for the more elaborate ones that follow.
+    """What simpler kinds of contenders of one model found, for the more complex ones that follow.
 
     `instructions`: those that fit the model's context. `format_instruction`: the one that shows the
     labels or the JSON format best. `instruction`: that of the best searched prompt.

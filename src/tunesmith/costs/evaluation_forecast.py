@@ -201,7 +201,7 @@ def estimate_prediction_seconds(
 
 
 def list_contender_work(workload: Workload, recipe: Recipe) -> list[ContenderWork]:
-    """The work of all contenders of the local model, from simple to elaborate."""
+    """The work of all contenders of the local model, from simple to complex."""
     return [
         one for kind in list_contender_kinds() for one in _list_kind_work(kind, workload, recipe)
     ]

@@ -163,7 +163,7 @@ def describe_contamination(leaks: ContaminationReport, train: int) -> list[str]:
         notes.append(
             f"{_format_resembling(len(leaks.contaminated_test_ids))} "
             f"({leaks.format_summary(stays_in_training=True)})"
-            f"{'; allowed by data.allow_leaks' if is_allowed else ''}. The score on the other test "
+            f"{'; allowed by data.allow_contamination' if is_allowed else ''}. The score on the other test "
             f"examples is also reported. For example {leaks.format_pairs(stays_in_training=True)}"
         )
     return notes

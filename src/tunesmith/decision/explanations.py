@@ -127,7 +127,7 @@ def list_warnings(
 
 
 def _explain_winner(result: RuleResult, winner: Contender, inputs: VerdictInput) -> Iterator[str]:
-    """Why this contender: its score, the simpler ones it beats, and why no more elaborate one takes
+    """Why this contender: its score, the simpler ones it beats, and why no more complex one takes
     its place.
     """
     metric, score, bar = (
@@ -440,28 +440,29 @@ def _compare_with_costlier(comparison: PairwiseComparison, inputs: VerdictInput)
             f"{name} was trained too little to be compared: {format_gain(comparison)} in "
             f"{metric} after this short training."
         )
-    elaborate = (
+    complexity = (
         "about as complex" if is_same else f"more complex ({comparison.costlier.traits.needs})"
     )
     if gain.high < 0:
         return (
-            f"{name} is {elaborate} and significantly worse: {format_gain(comparison)} in {metric}."
+            f"{name} is {complexity} and significantly worse: {format_gain(comparison)} in "
+            f"{metric}."
         )
     if gain.high < worthwhile:
         return (
-            f"{name} is {elaborate} and gains {format_gain(comparison)} in {metric}: a gain of "
+            f"{name} is {complexity} and gains {format_gain(comparison)} in {metric}: a gain of "
             f"{format_points(worthwhile)} or more is ruled out."
         )
     if gain.low > 0 and comparison.p_value > ALPHA and gain.low > inputs.requirements.min_gain:
         return (
-            f"{name} is {elaborate} and scores higher by {format_gain(comparison)} in "
+            f"{name} is {complexity} and scores higher by {format_gain(comparison)} in "
             f"{metric}, but not significantly after Holm correction for "
             f"{comparison.family_size} comparisons "
             f"({format_p_value(comparison.p_value)}){_format_required_n(comparison)}."
         )
     if gain.low > 0:
         return (
-            f"{name} is {elaborate} and better, but not shown to exceed your minimum gain of "
+            f"{name} is {complexity} and better, but not shown to exceed your minimum gain of "
             f"{format_points(worthwhile)}: {format_gain(comparison)} in {metric}."
         )
     if comparison.outcome == "blind":
@@ -472,7 +473,7 @@ def _compare_with_costlier(comparison: PairwiseComparison, inputs: VerdictInput)
             f"significant{_format_correction(comparison)}{_format_required_n(comparison)}."
         )
     return (
-        f"{name} is {elaborate} and not significantly better: {format_gain(comparison)} in "
+        f"{name} is {complexity} and not significantly better: {format_gain(comparison)} in "
         f"{metric}{_format_required_n(comparison)}."
     )
 

@@ -1,7 +1,7 @@
 """Which gains a test set of this size can show: by assumption before money is spent, by measurement
 afterwards.
 
-A more elaborate contender is worth it if the whole interval of its gain lies above g = `min_gain`.
+A more complex contender is worth it if the whole interval of its gain lies above g = `min_gain`.
 What n examples can separate with 80 % power is therefore the distance of the true gain from g, and
 the smallest gain they show is
 
@@ -68,7 +68,7 @@ def build_power_statement(
 ) -> PowerStatement:
     """What `n` test examples can show, compared with what the requirements need.
 
-    `measured` is None before any evaluation. `comparisons`: the number of more elaborate contenders
+    `measured` is None before any evaluation. `comparisons`: the number of more complex contenders
     that compete with the simplest. `groups`: the number of groups the examples form, None if they
     are independent. `train`: training examples that could be moved to the test split. `unused`:
     test examples that `evaluation.max_test_examples` leaves out.

@@ -1,4 +1,4 @@
-"""The order of contenders from simple to elaborate, in which they have to justify their extra
+"""The order of contenders from simple to complex, in which they have to justify their extra
 cost.
 """
 

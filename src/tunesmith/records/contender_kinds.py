@@ -47,7 +47,7 @@ class PlannedContender:
 class ContenderKind:
     """A row of the table.
 
-    `rank` orders the kinds from simple to elaborate, in tens so that a new kind fits between two;
+    `rank` orders the kinds from simple to complex, in tens so that a new kind fits between two;
     `verdict` is the verdict if a contender of this kind wins; `needs` says what it needs in
     addition to simpler kinds. `is_trained`: its weights come from the user's examples.
     `pays_hosting`: it needs its own server unless a service charges by the token. `goes_stale`: it
@@ -199,7 +199,7 @@ def get_contender_kind(name: str, contender: str = "") -> ContenderKind:
 
 
 def list_contender_kinds() -> list[ContenderKind]:
-    """All kinds, from simple to elaborate."""
+    """All kinds, from simple to complex."""
     return sorted(map(get_contender_kind, CONTENDER_KINDS), key=lambda kind: kind.rank)
 
 

@@ -27,7 +27,7 @@ class Requirements(Record):
         0.0,
         ge=0,
         lt=1,
-        description="By how much a more elaborate contender must beat a simpler one to be worth "
+        description="By how much a more complex contender must beat a simpler one to be worth "
         "it, in the metric's unit (0.02: two points).",
     )
     max_usd_per_1000: float | None = Field(
