@@ -203,13 +203,11 @@ def test_a_question_of_training_in_a_given_test_file_stops_and_shows_the_pair() 
         False,
     )
     assert describe_contamination(leaks, len(split.train)) == [
-        "2 test examples resemble train examples (exact 1 (line 3 like train line 7); near 1"
-        " (line 4 like train "
-        "line 8)); allowed by data.allow_contamination. The score on the other test examples is also"
-        " reported. For example test line 3 "
-        f'"{short}" ~ train line 7 "{short}"; test line 4 "How do I reset my PIN code, please?" ~'
-        ' train line 8 "How do '
-        'I reset my PIN code?"'
+        "2 test examples resemble train examples (exact 1 (line 3 like train line 7); near 1 "
+        "(line 4 like train line 8)); allowed by data.allow_contamination. The score on the "
+        f'other test examples is also reported. For example test line 3 "{short}" ~ train '
+        f'line 7 "{short}"; test line 4 "How do I reset my PIN code, please?" ~ train line '
+        '8 "How do I reset my PIN code?"'
     ]
 
 

@@ -249,7 +249,7 @@ def test_bad_test_examples_are_found_before_any_contender_is_asked() -> None:
         ),
         (
             task_of(["{}", "a", "b"], JsonScorer()),
-            r"(?s)unfit-references.*2 of 3 .*lines 2, 3 .*'a'",
+            r"(?s)unfit-references.*2 of 3.*lines 2, 3\s.*'a'",
         ),
         (Task("t", [Example(line=3, text="plain")], ExactScorer(), "", 0.1), "not-a-question"),
     ]:

@@ -160,11 +160,12 @@ def describe_contamination(leaks: ContaminationReport, train: int) -> list[str]:
         )
     elif leaks.contaminated_test_ids:
         is_allowed = bool(set(leaks.count_by_kind()) & set(BLOCKING_KINDS))
+        allowed = "; allowed by data.allow_contamination" if is_allowed else ""
         notes.append(
             f"{_format_resembling(len(leaks.contaminated_test_ids))} "
-            f"({leaks.format_summary(stays_in_training=True)})"
-            f"{'; allowed by data.allow_contamination' if is_allowed else ''}. The score on the other test "
-            f"examples is also reported. For example {leaks.format_pairs(stays_in_training=True)}"
+            f"({leaks.format_summary(stays_in_training=True)}){allowed}. The score on the other "
+            "test examples is also reported. For example "
+            f"{leaks.format_pairs(stays_in_training=True)}"
         )
     return notes
 

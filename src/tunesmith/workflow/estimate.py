@@ -199,7 +199,7 @@ def report_estimate(
                 warning,
                 at="training.minutes",
                 got=format_training_length(estimate),
-                hint="allow more training time; or turn off strict",
+                hint="allow more training time; or turn off fail_on_warning",
             )
     return estimate
 

@@ -79,10 +79,10 @@ def fail_on_warnings(decision: Decision, where: str) -> None:
     if decision.warnings:
         raise GateFailed(
             "warned",
-            "verdict has warnings and strict is set",
+            "verdict has warnings and fail_on_warning is set",
             at=where,
             got=" ".join(decision.warnings),
-            hint="fix the cause; or turn off strict",
+            hint="fix the cause; or turn off fail_on_warning",
         )
 
 

@@ -78,7 +78,7 @@ def load_documents(recipe: Recipe, listener: ProgressListener) -> DocumentCollec
             "some documents were skipped",
             at=str(folder),
             got=truncate_list(warnings),
-            hint="move these files out of the folder; or convert them; or turn off strict",
+            hint="move these files out of the folder; or convert them; or turn off fail_on_warning",
         )
     return collection
 
