@@ -92,12 +92,12 @@ def recipe_keys() -> Iterator[str]:
     """A row for each key of a recipe, after the sentences of its section."""
     for name, (sentences, keys) in describe_groups().items():
         yield f"\n### {'The recipe itself' if name == TOP_LEVEL_GROUP else name}\n\n{sentences}\n"
-        yield "| key | default | allowed |\n|---|---|---|"
+        yield "| key | default | allowed | what it is |\n|---|---|---|---|"
         for key in keys:
             nothing = "chosen for you" if key.path in FILLED else "none"
             yield (
                 f"| `{key.path}` | {f'`{key.default}`' if key.default else nothing} |"
-                f" {key.allowed} |"
+                f" {key.allowed} | {key.description.replace('|', '/')} |"
             )
 
 

@@ -46,6 +46,7 @@ def list_keys(
                 "flag": get_flag(key.path),
                 "default": key.default,
                 "allowed": key.allowed,
+                "description": key.description,
             }
             for keys in search.values()
             for key in keys
@@ -57,8 +58,11 @@ def list_keys(
             continue
         print_lines(f"{name}: {groups[name][0]}")
         print_table(
-            ("key", "flag", "default", "allowed"),
-            [(key.path, get_flag(key.path), key.default, key.allowed) for key in keys],
+            ("key", "flag", "default", "allowed", "description"),
+            [
+                (key.path, get_flag(key.path), key.default, key.allowed, key.description)
+                for key in keys
+            ],
         )
         print_lines("")
     print_lines(

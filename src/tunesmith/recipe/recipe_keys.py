@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
-from typing import Any, Literal, NamedTuple
+from types import NoneType
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -33,11 +34,14 @@ def _walk_fields(record: type[BaseModel], prefix: str) -> Iterator[tuple[str, An
 
 
 class RecipeKey(NamedTuple):
-    """A key for display: its dotted path, its default, and the allowed values."""
+    """A key for display: its dotted path, its default as in a file ("" for null), the allowed
+    values in words, and what it is for.
+    """
 
     path: str
     default: str
     allowed: str
+    description: str
 
 
 _LIMIT_PHRASES = {"Ge": "at least", "Gt": "more than", "Le": "at most", "Lt": "less than"}
@@ -68,20 +72,48 @@ def _describe_fields(
             and limit is not LIST_AS_TUPLE
             and not isinstance(limit, RegisteredName)
         ]
-        kind = (
-            str(_get_kind(field)).replace("typing.", "").replace("<class '", "").replace("'>", "")
-        )
-        kind = kind.replace("tunesmith.records.recipe.", "").replace("|", "or")
-        keys.append(
-            RecipeKey(
-                f"{prefix}{name}",
-                "" if default is None else str(default),
-                ", ".join((kind, *limits)),
-            )
-        )
+        allowed = ", ".join((_describe_kind(_get_kind(field)), *limits))
+        path, description = f"{prefix}{name}", " ".join((field.description or "").split())
+        keys.append(RecipeKey(path, _format_default(default), allowed, description))
     yield prefix.rstrip(".") or TOP_LEVEL_GROUP, (" ".join((record.__doc__ or "").split()), keys)
     for record_type, deeper in inner:
         yield from _describe_fields(record_type, deeper)
+
+
+_KIND_WORDS: dict[Any, str] = {
+    str: "text",
+    int: "integer",
+    float: "number",
+    bool: "true or false",
+    NoneType: "null",
+}
+
+
+def _describe_kind(kind: Any) -> str:
+    """The type of a key in words: "integer or null", "sft, dpo or kto", "list of text"."""
+    *first, last = _list_choices(kind)
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _list_choices(kind: Any) -> list[str]:
+    parts = get_args(kind)
+    if get_origin(kind) is Literal:
+        return [str(part) for part in parts]
+    if get_origin(kind) is dict:
+        return ["mapping"]
+    if get_origin(kind) is tuple:
+        return [f"list of {_describe_kind(parts[0])}"]
+    if parts:  # a union
+        return [choice for part in parts for choice in _list_choices(part)]
+    return [_KIND_WORDS.get(kind, "mappings")]
+
+
+def _format_default(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @cache
