@@ -118,6 +118,12 @@ def compare(world: World, old: Version, new: Version) -> Iterator[tuple[str, boo
         == read_settings(folders["new", "train"] / "recipe.yaml"),
     )
     old_decide, new_decide = (outcome_of(folders[name, "decide"]) for name in ("old", "new"))
+    for outcome in (old_decide, new_decide):
+        # the names of what was tried are words, which may change
+        outcome["choices"] = {
+            purpose: [trial.scores for trial in trials]
+            for purpose, trials in outcome["choices"].items()
+        }
     for part in ("weights", "answers", "choices", "metrics", "verdict"):
         yield f"decide: {part}", old_decide[part] == new_decide[part]
     yield from compare_old_files(world, old, new, folders, old_train)

@@ -194,3 +194,26 @@ def test_a_flag_that_means_two_keys_is_refused_with_both() -> None:
 def test_a_key_without_its_value_is_refused(rest: list[str]) -> None:
     with pytest.raises(UsageError, match="--min-gain needs a value"):
         expand_recipe_flags(["d", "--min-gain", *rest], DECLARED)
+
+
+def test_the_schema_for_editors_has_every_key_and_allows_no_other(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["keys", "--schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    training = schema["$defs"]["TrainingRecipe"]
+    assert schema["additionalProperties"] is training["additionalProperties"] is False
+    keys = {key.rpartition(".")[2] for key in get_known_keys() if key.startswith("training.")}
+    assert training["properties"].keys() == keys
+    assert training["properties"]["lr_scheduler"]["enum"] == ["linear", "cosine", "constant"]
+    assert training["properties"]["batch_size"]["maximum"] == 4096
+
+
+def test_every_key_says_what_it_means() -> None:
+    groups = describe_groups()
+    assert [key.path for _, keys in groups.values() for key in keys if not key.description] == []
+    allowed = {key.path: key.allowed for _, keys in groups.values() for key in keys}
+    assert allowed["training.dtype"] == "auto, bfloat16 or float32"
+    assert allowed["data.columns"] == "mapping"
+    assert allowed["evaluation.external_answers"] == "list of text"
+    assert allowed["training.epochs"] == "number or null, more than 0"

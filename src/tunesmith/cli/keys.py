@@ -1,5 +1,5 @@
 """`tunesmith keys [WORD]`: every key of a recipe by group, with its flag, its default and the
-allowed values.
+allowed values; `--schema` prints the JSON schema of a recipe.
 """
 
 from typing import Annotated
@@ -15,12 +15,18 @@ def list_keys(
         str | None, typer.Argument(help="Show only keys that contain this word, or one group.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of a recipe, for editors.")
+    ] = False,
 ) -> None:
     """List the keys of a recipe by group, with the flags that set them."""
     from tunesmith.cli.recipe_flags import get_flag, suggest_flag
     from tunesmith.recipe.key_aliases import find_own_key
-    from tunesmith.recipe.recipe_keys import describe_groups
+    from tunesmith.recipe.recipe_keys import build_json_schema, describe_groups
 
+    if schema:
+        print_json(build_json_schema())
+        return
     groups = describe_groups()
     if word is not None and (ours := find_own_key(word)) is not None and ours.key:
         word = ours.key  # the name that another tool uses

@@ -116,6 +116,15 @@ def _format_default(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def build_json_schema() -> dict[str, Any]:
+    """The JSON schema of a recipe file, by which an editor completes and checks keys."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Recipe.model_json_schema(),
+        "title": "tunesmith recipe",
+    }
+
+
 @cache
 def get_known_keys() -> dict[str, Any]:
     """Dotted path -> type of the field, sections included: `training`, `training.epochs`, ..."""
