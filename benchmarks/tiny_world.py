@@ -33,7 +33,7 @@ from tunesmith.atomic_io import compute_sha256
 from tunesmith.cli.main import run
 from tunesmith.records import Decision, Evaluation
 from tunesmith.runs.run_folder import RunFolder
-from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
+from tunesmith.testing.tiny_model import write_tiny_tokenizer
 
 SHORT = (
     "training.epochs=1",

@@ -6,7 +6,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from tunesmith.testing.tiny_tokenizer import CHATML, write_tiny_tokenizer
+from tunesmith.testing.tiny_model import CHATML, write_tiny_tokenizer
 
 TURN = ("<|im_start|>", "<|im_end|>")
 

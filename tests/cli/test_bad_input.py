@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
-from tunesmith.testing.tiny_weights import write_tiny_weights
+from tunesmith.testing.tiny_model import write_tiny_tokenizer, write_tiny_weights
 
 GOOD = "".join(
     json.dumps({"prompt": f"number {i}", "completion": f"word {i}"}) + "\n" for i in range(20)

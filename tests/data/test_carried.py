@@ -13,7 +13,7 @@ from tunesmith.data.read import LoadedDataset, read_dataset
 from tunesmith.errors import DataError
 from tunesmith.models.tokenizer import FolderTokenizer, load_tokenizer
 from tunesmith.providers.prompt_encoding import encode_prompts
-from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
+from tunesmith.testing.tiny_model import write_tiny_tokenizer
 
 USER, DONE = (
     {"role": "user", "content": "Where is it warm?"},

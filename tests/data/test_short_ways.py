@@ -30,7 +30,7 @@ from tunesmith.data.render import Renderer
 from tunesmith.models.tokenizer import FolderTokenizer, load_tokenizer
 from tunesmith.records import ROLES, Example, Message
 from tunesmith.records.record import compute_fingerprint
-from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
+from tunesmith.testing.tiny_model import write_tiny_tokenizer
 
 
 @pytest.fixture(scope="module")

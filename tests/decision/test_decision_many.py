@@ -12,8 +12,8 @@ from tunesmith.decision.pairwise_comparison import (
     compare_all_pairs,
     compute_p_value,
     compute_required_standard_errors,
+    compute_simplicity_key,
 )
-from tunesmith.decision.simplicity import compute_simplicity_key
 from tunesmith.records import Comparison, Contender, Requirements, Usage, UsageContext
 from tunesmith.records.contender_kinds import CONTENDER_KINDS
 

@@ -2,7 +2,7 @@
 
 from cases import contender, evaluation, verdict
 
-from tunesmith.decision.pair_table import build_pair_table
+from tunesmith.decision.pairwise_comparison import build_pair_table
 from tunesmith.decision.summary import find_reference_gain, list_summary_contenders
 from tunesmith.records import Requirements, format_verdict
 

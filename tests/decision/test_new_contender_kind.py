@@ -10,7 +10,7 @@ from tunesmith.contenders.external_contenders import list_contender_names
 from tunesmith.costs.cost_calculation import build_cost_report, estimate_months_between_changes
 from tunesmith.costs.evaluation_forecast import Workload, estimate_evaluation_seconds
 from tunesmith.decision.context_preferences import find_disfavored_verdicts
-from tunesmith.decision.simplicity import compute_simplicity_key
+from tunesmith.decision.pairwise_comparison import compute_simplicity_key
 from tunesmith.errors import RecipeError
 from tunesmith.evaluation.contender_answers import ContenderAnswers
 from tunesmith.evaluation.machine_time import is_run_locally
@@ -25,7 +25,7 @@ from tunesmith.records import (
     UsageContext,
 )
 from tunesmith.records.contender_kinds import CONTENDER_KINDS, ContenderKind, PlannedContender
-from tunesmith.report.cost_text import format_cost_basis
+from tunesmith.report.cost_table import format_cost_basis
 from tunesmith.report.report_data import find_best
 from tunesmith.workflow.test_set_power import count_challengers
 

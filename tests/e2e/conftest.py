@@ -14,7 +14,7 @@ import pytest
 from door import Door, Printed
 
 from tunesmith.cli.main import run
-from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
+from tunesmith.testing.tiny_model import write_tiny_tokenizer
 
 COLOURS = ("red", "green", "blue")
 THINGS = (

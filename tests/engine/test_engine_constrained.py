@@ -19,7 +19,7 @@ from tunesmith.engine.model_loading import LoadedModel, load_model
 from tunesmith.errors import UsageError
 from tunesmith.models.tokenizer import FolderTokenizer, load_tokenizer
 from tunesmith.testing.rounding_tolerance import assert_close_within_rounding
-from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
+from tunesmith.testing.tiny_model import write_tiny_tokenizer
 
 PROMPTS = [[1, 20, 21, 22], [1, 20, 21, 30, 31], [1, 9]]
 ROWS = 420  # of the output head, which is larger than the tokenizer's vocabulary, as many are

@@ -3,6 +3,7 @@ tests/parity."""
 
 import math
 import random
+from collections.abc import Iterable, Sequence
 
 import pytest
 import torch
@@ -11,7 +12,6 @@ from hypothesis import strategies as st
 
 from tunesmith.engine import generator
 from tunesmith.engine.adapters.lora import attach_lora, disable_adapter, list_lora_parameters
-from tunesmith.engine.generation.choice_constraint import ChoiceConstraint
 from tunesmith.engine.generation.decoding_batch import DecodingBatch
 from tunesmith.engine.generation.sampling import Sampling, sample_tokens
 from tunesmith.engine.generator import Generator
@@ -168,6 +168,31 @@ def test_log_probabilities_are_those_of_the_whole_text_read_at_once(tiny: Loaded
 
 def test_nobody_asked_no_log_probabilities(tiny: LoadedModel) -> None:
     assert Generator(tiny).generate(PROMPTS[:1], 3, {2})[0].log_probabilities is None
+
+
+TrieNode = dict[int, "TrieNode"]
+
+
+class ChoiceConstraint:
+    """A trie of answers, each ended by a stop token. Greedy decoding picks the best branch
+    locally.
+    """
+
+    def __init__(self, answers: Iterable[Sequence[int]], stop_ids: Iterable[int]) -> None:
+        stop: TrieNode = {token: {} for token in sorted(stop_ids)}
+        self.root: TrieNode = {}
+        for answer in answers:
+            node = self.root
+            for token in answer:
+                node = node.setdefault(token, {})
+            node.update(stop)
+
+    def __call__(self, tokens: Sequence[int]) -> list[int]:
+        """The token ids that may follow these tokens of an answer."""
+        node = self.root
+        for token in tokens:
+            node = node[token]
+        return list(node)
 
 
 CHOICES = [[20, 21, 22], [20, 21], [20, 30], [40]]

@@ -16,7 +16,7 @@ from tunesmith.engine import lm_head, model_loading
 from tunesmith.engine.model_loading import LoadedModel, load_model
 from tunesmith.engine.model_view import silence_transformers
 from tunesmith.errors import ModelError
-from tunesmith.testing.tiny_weights import write_tiny_weights
+from tunesmith.testing.tiny_model import write_tiny_weights
 
 
 def test_importing_the_engine_loads_no_torch() -> None:

@@ -20,7 +20,7 @@ from tunesmith.errors import GateFailed, ModelError
 from tunesmith.models.folder_inspection import inspect_model_folder
 from tunesmith.testing.adapter_recipes import build_adapter_recipe
 from tunesmith.testing.rounding_tolerance import assert_close_within_rounding
-from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
+from tunesmith.testing.tiny_model import write_tiny_tokenizer
 
 PROBES = [list(range(3, 20)), [5, 9, 30, 31, 2]]
 SPECIAL = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}

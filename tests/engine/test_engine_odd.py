@@ -1,11 +1,11 @@
 """What counts as odd about a step."""
 
-from tunesmith.engine.anomalies import (
+from tunesmith.engine.schedule import TrainingProgress
+from tunesmith.engine.trainer import (
     MAX_CONSECUTIVE_BAD_STEPS,
     describe_loss_spike,
     should_skip_step,
 )
-from tunesmith.engine.schedule import TrainingProgress
 from tunesmith.errors import TrainingError
 
 

@@ -18,9 +18,9 @@ from tunesmith.evaluation.harness import (
     score_answers,
     score_completions,
 )
-from tunesmith.evaluation.scorers.exact_match import ExactScorer
 from tunesmith.evaluation.scorers.json_fields import JsonScorer
 from tunesmith.evaluation.scorers.label import LabelScorer
+from tunesmith.evaluation.scorers.normalized_match import ExactScorer
 from tunesmith.evaluation.scorers.scorer_protocol import Scorer
 from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
 from tunesmith.records import (

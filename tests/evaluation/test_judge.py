@@ -31,7 +31,7 @@ from tunesmith.evaluation.judge.qualification import add_judge, open_judge, qual
 from tunesmith.evaluation.judge.rubric_judge import RubricJudge
 from tunesmith.evaluation.judge.verdict_parsing import build_reply_constraint, parse_verdict
 from tunesmith.evaluation.scorers import Scorer
-from tunesmith.evaluation.scorers.exact_match import ExactScorer
+from tunesmith.evaluation.scorers.normalized_match import ExactScorer
 from tunesmith.evaluation.scorers.scorer_protocol import ScoringFailure, ScoringInput
 from tunesmith.providers.fake_completer import FakeCompleter
 from tunesmith.records import Completer, Completion, Message, OutputConstraint, Prompt

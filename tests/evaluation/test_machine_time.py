@@ -8,7 +8,7 @@ import pytest
 from tunesmith.evaluation.contender_answers import ContenderAnswers
 from tunesmith.evaluation.harness import Task, evaluate_answers
 from tunesmith.evaluation.machine_time import estimate_seconds, fit_machine_time
-from tunesmith.evaluation.scorers.exact_match import ExactScorer
+from tunesmith.evaluation.scorers.normalized_match import ExactScorer
 from tunesmith.evaluation.usage_meter import compute_waiting_fraction, read_scheduler_stats
 from tunesmith.records import (
     Answer,

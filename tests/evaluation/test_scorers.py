@@ -13,10 +13,9 @@ from tunesmith.data.text_folding import normalize_answer
 from tunesmith.evaluation.scorers import Scorer
 from tunesmith.evaluation.scorers.bleu import BleuScorer
 from tunesmith.evaluation.scorers.chrf import ChrfScorer
-from tunesmith.evaluation.scorers.exact_match import ExactScorer
 from tunesmith.evaluation.scorers.json_fields import JsonScorer, parse_json
 from tunesmith.evaluation.scorers.label import LabelScorer
-from tunesmith.evaluation.scorers.normalized_match import NormalizedScorer
+from tunesmith.evaluation.scorers.normalized_match import ExactScorer, NormalizedScorer
 from tunesmith.evaluation.scorers.number import NumberScorer
 from tunesmith.evaluation.scorers.reference_probability import score_references
 from tunesmith.evaluation.scorers.rouge_l import RougeLScorer, longest_common_subsequence

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
-from tunesmith.testing.tiny_weights import write_tiny_weights
+from tunesmith.testing.tiny_model import write_tiny_tokenizer, write_tiny_weights
 
 
 @pytest.fixture

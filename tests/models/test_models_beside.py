@@ -15,7 +15,7 @@ from tunesmith.data.read import LoadedDataset, read_dataset
 from tunesmith.errors import ModelError
 from tunesmith.models.tokenizer import FolderTokenizer, load_tokenizer
 from tunesmith.records import Problem
-from tunesmith.testing.tiny_tokenizer import CHATML, write_tiny_tokenizer
+from tunesmith.testing.tiny_model import CHATML, write_tiny_tokenizer
 
 END = "<|im_end|>"
 

@@ -16,7 +16,7 @@ from tunesmith.models.resolve import resolve_model
 from tunesmith.models.tokenizer import load_tokenizer
 from tunesmith.providers.prompt_encoding import encode_prompts
 from tunesmith.records import Message
-from tunesmith.testing.tiny_tokenizer import CHATML
+from tunesmith.testing.tiny_model import CHATML
 
 Make = Callable[..., Path]
 TOOLS = [

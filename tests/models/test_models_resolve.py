@@ -13,7 +13,7 @@ from tunesmith.atomic_io import compute_sha256
 from tunesmith.errors import InputError
 from tunesmith.models import embedded
 from tunesmith.models.resolve import list_known_models, resolve_model
-from tunesmith.testing.tiny_weights import build_safetensors, write_tiny_weights
+from tunesmith.testing.tiny_model import build_safetensors, write_tiny_weights
 
 EMBEDDED = "smollm2-135m-instruct"
 Make = Callable[..., Path]

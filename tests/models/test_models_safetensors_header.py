@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from tunesmith.errors import ModelError
 from tunesmith.models.safetensors_header import read_header
-from tunesmith.testing.tiny_weights import build_safetensors
+from tunesmith.testing.tiny_model import build_safetensors
 
 F4 = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
 

@@ -13,7 +13,7 @@ from tokenizers import models as core_models
 from tunesmith.errors import ModelError
 from tunesmith.models.tokenizer import FolderTokenizer, load_tokenizer
 from tunesmith.records import Message
-from tunesmith.testing.tiny_tokenizer import CHATML, write_tiny_tokenizer
+from tunesmith.testing.tiny_model import CHATML, write_tiny_tokenizer
 
 START, END = "<|im_start|>", "<|im_end|>"
 

@@ -12,7 +12,7 @@ from tunesmith.data.render import Renderer
 from tunesmith.models.template_skeletons import SkeletonRenderer, copies_contents
 from tunesmith.models.tokenizer import FolderTokenizer, load_tokenizer
 from tunesmith.records import Example, Message
-from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
+from tunesmith.testing.tiny_model import write_tiny_tokenizer
 
 ENVIRONMENT = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
 COPYING = {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tunesmith.contenders.schema_inference import MAX_KEY_ORDERS, infer_schema
 from tunesmith.engine.generation.json_constraint import JsonGrammar
 from tunesmith.models.tokenizer import load_tokenizer
-from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
+from tunesmith.testing.tiny_model import write_tiny_tokenizer
 
 WORDS = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=6)
 LEAVES = (

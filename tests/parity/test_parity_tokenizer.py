@@ -17,7 +17,7 @@ from tunesmith.errors import ModelError
 from tunesmith.models.template_worker import render_template
 from tunesmith.models.tokenizer import load_tokenizer
 from tunesmith.records import Message
-from tunesmith.testing.tiny_tokenizer import CHATML, write_tiny_tokenizer
+from tunesmith.testing.tiny_model import CHATML, write_tiny_tokenizer
 
 LLAMA3 = """{{- bos_token }}
 {%- for message in messages %}

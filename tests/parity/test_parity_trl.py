@@ -42,7 +42,7 @@ from tunesmith.records import (
     TokenArrays,
 )
 from tunesmith.testing.rounding_tolerance import LOSS_TERMS, assert_close_within_rounding
-from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
+from tunesmith.testing.tiny_model import write_tiny_tokenizer
 
 TEMPLATE = (  # nothing after <|im_end|>: TRL would train it, we never do
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] +"

@@ -12,7 +12,7 @@ from tunesmith.providers.fake_completer import FakeCompleter
 from tunesmith.providers.local_completer import LocalCompleter
 from tunesmith.records import Completer, Message
 from tunesmith.testing.completer_conformance import CompleterConformance
-from tunesmith.testing.tiny_tokenizer import CHATML, write_tiny_tokenizer
+from tunesmith.testing.tiny_model import CHATML, write_tiny_tokenizer
 
 NO_SYSTEM = (
     "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{%"

@@ -16,7 +16,7 @@ from tunesmith.providers.local_completer import LocalCompleter
 from tunesmith.providers.local_model import LocalModel, ResolvedModel
 from tunesmith.records import Completer, Message, ModelIdentity, OutputConstraint, Prompt
 from tunesmith.testing.completer_conformance import CompleterConformance
-from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
+from tunesmith.testing.tiny_model import write_tiny_tokenizer
 
 LABELS = ("yes", "no", "yes, but", "<|im_end|>")
 LABEL_FORM = OutputConstraint(labels=LABELS)

@@ -17,6 +17,9 @@ of Student's t: p = 2 P(T > q (D - t) / (D - L)).
 a standard error s that falls with the root of n, D is separated from t at about n (z s / (D - t))^2
 examples; s = (high - low) / 3.92. Source: Cohen, Statistical Power Analysis for the Behavioral
 Sciences (1988), normal approximation.
+
+**The table of all pairs** in the report has the same families of comparisons, without a `min_gain`:
+it shows whether there is any difference.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +35,7 @@ from tunesmith.decision.requirements import (
     get_min_relevant_gain,
 )
 from tunesmith.errors import RecordError
-from tunesmith.records import Comparison, Contender, Evaluation, Requirements
+from tunesmith.records import Comparison, Contender, Evaluation, PairSummary, Requirements
 
 ALPHA = 0.05
 """Two-sided error rate of a family of comparisons."""
@@ -271,3 +274,43 @@ def _estimate_n_to_detect(comparison: PairwiseComparison, requirements: Requirem
         distance, gain.low, gain.high, gain.n, comparison.family_size
     )
     return needed and max(needed, MIN_TEST_EXAMPLES)
+
+
+def compute_simplicity_key(contender: Contender) -> tuple[int, int, float, str]:
+    """Sort key from simple to complex: kind, cost bucket, tokens per request, name.
+
+    Wall time varies by 10 to 20 % from run to run, and two contenders of equal cost must not change
+    places because of it. Tokens do not depend on the load of the machine.
+
+    Errors: `RecordError` for an unknown kind.
+    """
+    tokens = contender.tokens_in_per_request + contender.tokens_out_per_request
+    return contender.traits.rank, compute_cost_bucket(contender), tokens, contender.name
+
+
+def build_pair_table(evaluation: Evaluation) -> tuple[PairSummary, ...]:
+    """One row per pair of contenders that were both compared with all others; `b` is the simpler
+    one.
+    """
+    metric = evaluation.metric
+    compared = {frozenset((one.a, one.b)) for one in evaluation.comparisons if one.metric == metric}
+    pool = [
+        one
+        for one in sorted(evaluation.contenders, key=compute_simplicity_key)
+        if metric in one.metrics
+    ]
+    # `compare_all_pairs` raises for a pair that was not compared; imported records may lack some.
+    pool = [
+        one
+        for one in pool
+        if all(o is one or frozenset((o.name, one.name)) in compared for o in pool)
+    ]
+    return tuple(
+        PairSummary(
+            a=comparison.costlier.name,
+            b=comparison.simpler.name,
+            p=comparison.p_value,
+            required_n=None if comparison.p_value <= ALPHA else comparison.required_n,
+        )
+        for comparison in compare_all_pairs(evaluation, pool, Requirements())
+    )

@@ -76,15 +76,15 @@ from tunesmith.decision.clean_subset import exclude_contaminated
 from tunesmith.decision.context_preferences import EMPTY_CONTEXT, find_disfavored_verdicts
 from tunesmith.decision.counterfactuals import find_decisive_answers
 from tunesmith.decision.explanations import explain_verdict, list_warnings
-from tunesmith.decision.pair_table import build_pair_table
 from tunesmith.decision.pairwise_comparison import (
     PairwiseComparison,
+    build_pair_table,
     compare_all_pairs,
+    compute_simplicity_key,
     estimate_required_examples,
 )
 from tunesmith.decision.requirements import MIN_TEST_EXAMPLES, get_min_score, has_proven_min_score
 from tunesmith.decision.rule_result import RuleResult, VerdictInput
-from tunesmith.decision.simplicity import compute_simplicity_key
 from tunesmith.decision.summary import (
     find_reference_gain,
     list_summary_contenders,

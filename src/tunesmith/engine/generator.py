@@ -17,10 +17,13 @@ from torch import Tensor
 from tunesmith.engine.generation.best_label_search import find_best_labels
 from tunesmith.engine.generation.decoding_batch import DecodingBatch, PrefixModel
 from tunesmith.engine.generation.label_scoring import score_labels
-from tunesmith.engine.generation.model_support import count_tokens_that_fit, get_prefix_model
+from tunesmith.engine.generation.model_support import (
+    count_tokens_that_fit,
+    generate_unbatched,
+    get_prefix_model,
+)
 from tunesmith.engine.generation.sampling import Constraint, Sampling, SequenceState
 from tunesmith.engine.generation.sequence_logprobs import compute_log_probabilities
-from tunesmith.engine.generation.unbatched import generate_unbatched
 from tunesmith.engine.memory import compute_cache_budget_bytes
 from tunesmith.engine.model_loading import LoadedModel
 

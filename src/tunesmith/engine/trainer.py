@@ -4,6 +4,11 @@ AdamW in float32 on the trained weights (arXiv:1711.05101; betas 0.9 and 0.95, a
 language models), gradient clipping by norm. The best adapter so far is always complete on disk.
 With a length in epochs, the same seed gives the same bits on a CPU, also when the process was
 killed and resumed (`trainer_state.py`); a run with a time budget is not reproducible.
+
+A step whose loss or gradient is not finite is detected before the optimizer moves, so it reaches
+neither weights nor moments and nothing has to be rolled back (docs/decisions/050). The recipe
+decides whether the run stops there or skips the step; several in a row are not an accident, and the
+run stops. A sudden high loss is applied, with the gradient clipped, and reported.
 """
 
 import math
@@ -13,12 +18,11 @@ from itertools import islice
 from typing import Any, Literal
 
 from tunesmith import failpoints
-from tunesmith.engine.anomalies import describe_loss_spike, should_skip_step
 from tunesmith.engine.batching import count_steps_per_epoch, iterate_batches
 from tunesmith.engine.checkpointing import Checkpointer
 from tunesmith.engine.memory import release_unused_memory
 from tunesmith.engine.memory_plan import plan_memory
-from tunesmith.engine.schedule import compute_lr_multiplier
+from tunesmith.engine.schedule import TrainingProgress, compute_lr_multiplier
 from tunesmith.engine.trainer_state import TrainerState
 from tunesmith.engine.training_step import clip_gradient
 from tunesmith.engine.validation_budget import (
@@ -39,6 +43,12 @@ from tunesmith.records import MetricLine, Recipe, RunStatus, TokenArrays
 
 AtOnce = Callable[[], AbstractContextManager[None]]
 """Opens a block that a stop request interrupts at once, by `KeyboardInterrupt`."""
+
+MAX_CONSECUTIVE_BAD_STEPS = 3
+SPIKE_FACTOR = 100
+# Below this the usual loss is that of a memorized text, and multiples of it mean nothing.
+SPIKE_FLOOR_NATS = 0.01
+NON_FINITE_CODES = ("training/loss-not-finite", "training/gradient-not-finite")
 
 
 class Trainer:
@@ -299,3 +309,26 @@ class Trainer:
             tokens_read=progress.tokens_read,
             **more,
         )
+
+
+def should_skip_step(
+    error: TrainingError, policy: Literal["stop", "skip"], progress: TrainingProgress
+) -> bool:
+    """Whether this failed step may be skipped; counts consecutive failed steps in `progress`."""
+    progress.consecutive_bad_steps += 1
+    return (
+        policy == "skip"
+        and error.code in NON_FINITE_CODES
+        and progress.consecutive_bad_steps <= MAX_CONSECUTIVE_BAD_STEPS
+    )
+
+
+def describe_loss_spike(loss: float, progress: TrainingProgress) -> str | None:
+    """A warning if the loss of an applied step is a spike, else None; updates the running mean."""
+    progress.consecutive_bad_steps = 0
+    usual = loss if progress.mean_loss is None else progress.mean_loss
+    progress.mean_loss = 0.9 * usual + 0.1 * loss
+    # The mean was updated first, but the spike is compared with the one before it.
+    if loss <= SPIKE_FACTOR * max(usual, SPIKE_FLOOR_NATS):
+        return None
+    return f"loss {loss:.4g} is {loss / max(usual, SPIKE_FLOOR_NATS):,.0f} times its running mean"

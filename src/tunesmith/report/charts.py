@@ -12,7 +12,7 @@ from typing import Any
 
 from tunesmith.records import Comparison, Contender, Evaluation, MetricLine
 from tunesmith.records.quantity import format_metric_name
-from tunesmith.report.cost_text import format_cost, format_time
+from tunesmith.report.cost_table import format_cost, format_time
 
 Figure = dict[str, Any]
 

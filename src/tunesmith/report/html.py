@@ -31,17 +31,15 @@ from tunesmith.records.quantity import (
 from tunesmith.report import charts
 from tunesmith.report.break_even_chart import build_break_even_chart
 from tunesmith.report.cost_table import (
-    build_cost_rows,
-    format_cost_sentences,
-    list_cost_columns,
-    list_cost_parts,
-)
-from tunesmith.report.cost_text import (
     UNKNOWN,
+    build_cost_rows,
     format_cost,
     format_cost_bases,
     format_cost_basis,
+    format_cost_sentences,
     format_time,
+    list_cost_columns,
+    list_cost_parts,
 )
 from tunesmith.report.report_data import (
     CORRECTION_NOTE,
@@ -58,7 +56,6 @@ from tunesmith.report.report_data import (
     sort_differences,
 )
 from tunesmith.report.report_input import ReportInput
-from tunesmith.report.reproduction import build_fact_tables
 from tunesmith.report.text_escaping import reveal_hidden_characters
 
 HEADLINES: Mapping[str, tuple[str, str]] = {
@@ -270,3 +267,51 @@ def _read_template_source(environment: Environment, name: str) -> str:
     """A file of the templates folder, unrendered."""
     assert environment.loader is not None
     return environment.loader.get_source(environment, name)[0]
+
+
+FactTable = tuple[str, list[tuple[str, str]]]
+"""(title, rows of (name, value))."""
+
+
+def build_fact_tables(content: ReportInput) -> list[FactTable]:
+    """Titled tables of (name, value); without a run only the data."""
+    dataset, split = content.check.dataset, content.split
+    tables: list[FactTable] = [
+        (
+            "Data",
+            [
+                ("content", dataset.content),
+                *(
+                    (f"{file.path}, {file.size_bytes:,} bytes", file.sha256)
+                    for file in dataset.files
+                ),
+                ("split", split.fingerprint),
+                ("evaluation", content.evaluation.fingerprint),
+            ],
+        )
+    ]
+    if content.run is None:
+        return tables
+    run, machine = content.run, content.run.machine
+    model = run.trained_model
+    place = f"{model.source}, revision {model.revision}" if model.revision else model.source
+    hardware = [
+        ("platform", machine.platform),
+        ("processor", f"{machine.processor}, {machine.cores} cores"),
+        ("memory", f"{machine.memory_bytes / 2**30:.1f} GiB"),
+        ("accelerator", machine.accelerator or "none"),
+    ]
+    return [
+        (
+            "Run",
+            [
+                ("id", run.id),
+                ("created", run.created),
+                *((f"seed: {name}", str(n)) for name, n in run.seeds.items()),
+            ],
+        ),
+        ("Model", [("name", f"{model.name} ({place})"), *model.files.items()]),
+        *tables,
+        ("Machine", hardware),
+        ("Versions", list(run.versions.items())),
+    ]

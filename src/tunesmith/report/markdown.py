@@ -10,8 +10,12 @@ from tunesmith.data.contamination import describe_contamination
 from tunesmith.evaluation.forgetting.forgetting_summary import describe_forgetting
 from tunesmith.records import Contender, Quantity, format_verdict
 from tunesmith.records.quantity import format_duration, format_metric_name, format_percent
-from tunesmith.report.cost_table import render_cost_markdown
-from tunesmith.report.cost_text import format_cost, format_cost_bases, format_time
+from tunesmith.report.cost_table import (
+    format_cost,
+    format_cost_bases,
+    format_time,
+    render_cost_markdown,
+)
 from tunesmith.report.report_data import (
     CORRECTION_NOTE,
     collect_corrected_p,

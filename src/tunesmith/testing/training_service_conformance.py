@@ -17,7 +17,7 @@ from tunesmith.providers.local_model import ResolvedModel
 from tunesmith.recipe.recipe_loader import load_recipe
 from tunesmith.records import Recipe, Run
 from tunesmith.runs.run_folder import RunFolder
-from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
+from tunesmith.testing.tiny_model import write_tiny_tokenizer
 from tunesmith.workflow.resume import resume
 from tunesmith.workflow.training_job import TRAINING_STAGE, train
 

@@ -11,8 +11,7 @@ from tunesmith.models.folder_inspection import inspect_adapter_folder, inspect_m
 from tunesmith.models.safetensors_header import read_header
 from tunesmith.models.tokenizer import load_tokenizer
 from tunesmith.records import Message
-from tunesmith.testing.tiny_tokenizer import CHATML, write_tiny_tokenizer
-from tunesmith.testing.tiny_weights import write_tiny_weights
+from tunesmith.testing.tiny_model import CHATML, write_tiny_tokenizer, write_tiny_weights
 
 CONFIG = {
     "model_type": "llama",

@@ -14,7 +14,7 @@ from tunesmith.data.prepare import prepare_split, prove_mask
 from tunesmith.data.read import read_dataset
 from tunesmith.models.tokenizer import FolderTokenizer, load_tokenizer
 from tunesmith.records import Message
-from tunesmith.testing.tiny_tokenizer import write_tiny_tokenizer
+from tunesmith.testing.tiny_model import write_tiny_tokenizer
 
 CALL = {
     "id": "abc123456",

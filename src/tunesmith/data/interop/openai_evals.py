@@ -28,8 +28,7 @@ from tunesmith.data.interop.imported_task import (
     parse_references,
 )
 from tunesmith.data.interop.regex_assertions import match_any, match_beginning
-from tunesmith.data.interop.safe_paths import find_file_below
-from tunesmith.data.interop.yaml_file import read_yaml
+from tunesmith.data.interop.tool_files import find_file_below, read_yaml
 from tunesmith.data.read.jsonl_file import read_jsonl
 from tunesmith.data.read.row_errors import RowError
 from tunesmith.errors import DataError

@@ -41,8 +41,7 @@ from tunesmith.data.interop.regex_assertions import (
     match_whole,
     require_match,
 )
-from tunesmith.data.interop.safe_paths import find_file_below
-from tunesmith.data.interop.yaml_file import read_yaml
+from tunesmith.data.interop.tool_files import find_file_below, read_yaml
 from tunesmith.data.read.csv_file import read_csv
 from tunesmith.data.read.jsonl_file import read_jsonl
 from tunesmith.data.read.row_errors import RowError

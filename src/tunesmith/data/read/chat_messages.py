@@ -20,7 +20,7 @@ from tunesmith.data.read.message_keys import (
     TEXT_PARTS,
     WEIGHT_KEYS,
 )
-from tunesmith.data.read.row_errors import InvalidRow
+from tunesmith.data.read.row_errors import InvalidRow, build_type_error
 from tunesmith.data.read.text_values import as_text
 from tunesmith.data.read.tool_calls import (
     parse_calls,
@@ -28,7 +28,6 @@ from tunesmith.data.read.tool_calls import (
     read_tool_calls,
     to_json_value,
 )
-from tunesmith.data.read.type_errors import build_type_error
 from tunesmith.records import Message, Role
 
 _ROLES: dict[str, Role] = {

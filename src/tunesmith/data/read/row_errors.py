@@ -4,6 +4,7 @@ An invalid row never ends the reading: it becomes a `RowError`, and all errors o
 file become one `Problem` that lists their places. Only a file that is unusable as a whole raises.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -314,4 +315,16 @@ def _describe_values(values: dict[str, int], names_all: bool) -> str:
         return f"First: {next(iter(values))}"
     return ", ".join(
         f"{what} (in {count:,} row{'s' * (count > 1)})" for what, count in values.items()
+    )
+
+
+MAX_SHOWN_CHARACTERS = 40
+
+
+def build_type_error(name: str, expected: str, value: Any) -> InvalidRow:
+    """The error, with the beginning of the offending value as JSON."""
+    shown = json.dumps(value, ensure_ascii=False, default=str)
+    cut = "…" if len(shown) > MAX_SHOWN_CHARACTERS else ""
+    return InvalidRow(
+        "wrong-type", f'"{name}" should be {expected}, is {shown[:MAX_SHOWN_CHARACTERS]}{cut}'
     )

@@ -16,9 +16,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunesmith.data.read.jsonl_file import parse_json
-from tunesmith.data.read.row_errors import InvalidRow
+from tunesmith.data.read.row_errors import InvalidRow, build_type_error
 from tunesmith.data.read.text_values import as_text
-from tunesmith.data.read.type_errors import build_type_error
 
 
 def parse_if_json(value: Any) -> Any:

@@ -2,9 +2,12 @@
 scaled products.
 
 Other models (recurrent layers, capped scores, attention sinks, positions that depend on the length
-of the text) answer one prompt at a time with transformers' own attention and cache: slow and exact.
+of the text) answer one prompt at a time with transformers' own attention and cache, slow and exact
+(`generate_one_by_one` below).
 """
 
+import time
+from collections.abc import Iterator, Sequence
 from weakref import WeakKeyDictionary
 
 import torch
@@ -14,6 +17,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from tunesmith.engine.attention.decode_attention import KVCache, PassInput
 from tunesmith.engine.attention.hf_backend import UNREGISTERED_ERRORS
 from tunesmith.engine.generation.decoding_batch import PrefixModel
+from tunesmith.engine.generation.sampling import SequenceState, append_tokens
 from tunesmith.engine.generation.shared_prefixes import count_shareable_prefix
 from tunesmith.engine.lm_head import compute_hidden_states
 
@@ -103,3 +107,25 @@ def _matches_on_probe(prefix_model: PrefixModel) -> bool:
     own_BD = compute_hidden_states(model, texts.to(model.device))[:, -1].float()
     difference_B = (mine_BD - own_BD).norm(dim=-1) / own_BD.norm(dim=-1)
     return float(difference_B.median()) < (0.2 if model.dtype.itemsize == 2 else 1e-3)
+
+
+def generate_unbatched(
+    model: PreTrainedModel,
+    prompt: Sequence[int],
+    sequence: SequenceState,
+    max_new_tokens: int,
+    stop_ids: set[int],
+) -> Iterator[bool]:
+    """Generate into the sequence token by token; yield after each whether it is finished."""
+    cache = DynamicCache(config=model.config)
+    fed = list(prompt)
+    while not sequence.is_finished and len(sequence.tokens) < max_new_tokens:
+        began = time.perf_counter()
+        hidden_1TD = compute_hidden_states(
+            model, torch.tensor([fed], device=model.device), cache=cache
+        )
+        append_tokens(model, hidden_1TD[:, -1], [sequence])
+        sequence.seconds += time.perf_counter() - began
+        fed = sequence.tokens[-1:]
+        sequence.strip_stop_token(stop_ids)
+        yield sequence.is_finished or len(sequence.tokens) == max_new_tokens

@@ -1,5 +1,5 @@
-"""Normalized match: equality up to Unicode compatibility, case, white space and punctuation at both
-ends.
+"""Exact match: the same text, apart from white space at both ends. Normalized match: equality up to
+Unicode compatibility, case, white space and punctuation at both ends.
 
 "Paris." is right if "paris" is expected. Less is ignored if it would merge two expected answers:
 "mW" is not "MW" if both are in use (`data/text_folding.py`). The exact match is reported as well,
@@ -9,8 +9,19 @@ to show the effect of the normalization.
 from collections.abc import Mapping, Sequence
 
 from tunesmith.data.text_folding import choose_folding
-from tunesmith.evaluation.scorers.exact_match import ExactScorer
 from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric
+
+
+class ExactScorer:
+    """1 if answer and reference are the same text, else 0."""
+
+    name = "exact"
+    metric = "exact"
+    corpus_metrics: Mapping[str, CorpusMetric] = {}
+
+    def score(self, answer: str, reference: str) -> dict[str, float]:
+        """`exact`: 0 or 1."""
+        return {"exact": float(answer.strip() == reference.strip())}
 
 
 class NormalizedScorer:

@@ -40,7 +40,7 @@ SCORERS: Registry[Callable[[], Scorer]] = Registry(
     "tunesmith.scorers",
     "scorer",
     {
-        "exact": f"{_PACKAGE}.exact_match:ExactScorer",
+        "exact": f"{_PACKAGE}.normalized_match:ExactScorer",
         "normalised": f"{_PACKAGE}.normalized_match:NormalizedScorer",
         "label": f"{_PACKAGE}.label:LabelScorer",
         "number": f"{_PACKAGE}.number:NumberScorer",

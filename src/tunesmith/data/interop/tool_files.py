@@ -1,4 +1,6 @@
-"""Read YAML files of other tools safely (`yaml_io.py`) and up to a size limit."""
+"""Read files of other tools safely: YAML (`yaml_io.py`) up to a size limit, and paths in a file
+only below that file's folder.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -32,3 +34,15 @@ def read_yaml(path: Path) -> Any:
         got=found,
         hint="fix that line",
     )
+
+
+def find_file_below(folder: Path, name: object) -> Path | None:
+    """The file with this name in the folder or below it; None if absent, outside or not a name."""
+    if not isinstance(name, str) or "\0" in name or "\n" in name:
+        return None
+    try:
+        # Resolved first, so that neither ".." nor a link leads out of the folder.
+        path = (folder / name).resolve()
+        return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
+    except OSError:  # e.g. longer than any file name may be
+        return None

@@ -1,10 +1,12 @@
-"""A tokenizer folder small enough to create in a test: byte-level BPE on a few lines, with any chat
-template.
+"""Parts of a model folder small enough to create in a test: a byte-level BPE tokenizer of a few
+lines with any chat template, and weights.
 """
 
 import json
+import struct
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -48,3 +50,19 @@ def write_tiny_tokenizer(
     if template is not None:
         (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
     return folder
+
+
+def build_safetensors(header: dict[str, Any] | bytes, data: bytes = b"") -> bytes:
+    """A safetensors file with this header (a dictionary, or raw bytes) and this data."""
+    raw = header if isinstance(header, bytes) else json.dumps(header).encode()
+    # Format: header length as little-endian uint64, JSON header, tensor data.
+    return struct.pack("<Q", len(raw)) + raw + data
+
+
+def write_tiny_weights(path: Path, rows: int = 400, columns: int = 4) -> None:
+    """Write one float32 tensor of zeros."""
+    size = rows * columns * 4
+    entry = {"dtype": "F32", "shape": [rows, columns], "data_offsets": [0, size]}
+    path.write_bytes(
+        build_safetensors({"__metadata__": {"format": "pt"}, "layers.0.weight": entry}, bytes(size))
+    )
