@@ -51,7 +51,7 @@ def test_a_decision_with_a_time_ends_in_a_verdict_and_its_model_is_timed_once(
         "0.05",
         "--dtype",
         "float32",
-        "--k",
+        "--top-k",
         "1",
         "--search",
         "bm25",

@@ -80,7 +80,7 @@ def test_by_name(name: str) -> None:
 
 
 KNOWN = (
-    "known scorers: auto, exact, normalised, label, number, json, rouge-l, chrf, bleu, "
+    "known scorers: auto, exact, normalised, label, number, json, tool_calls, rouge-l, chrf, bleu, "
     "ter, match, squad, regex, sql, code, similarity, number:..., match:..., squad:..., regex:..., "
     "sql:..., file.py:function"
 )
