@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from door import Door
 
-from tunesmith.records import Evaluation
+from tunesmith.records import Evaluation, Run
 from tunesmith.runs.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("example_plugin")
@@ -69,6 +69,40 @@ def test_an_adapter_of_a_plugin_goes_all_the_way_and_a_scorer_of_one_judges_it(
     assert (tmp_path / "copied" / weights).read_bytes() == (
         folder / "adapter" / weights
     ).read_bytes()
+
+
+def test_a_kind_of_contender_a_provider_and_a_training_service_of_plugins_decide(
+    tunesmith: Door,
+    labels_csv: Path,
+    settings: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The adapter of one run is what the training service of the other has ready."""
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"data: {{path: {labels_csv}}}\n")
+    trained = tunesmith("train", recipe, "--out", tmp_path / "trained", *settings)
+    assert trained.code == 0, trained.err
+    (first,) = (tmp_path / "trained").iterdir()
+    monkeypatch.setenv("TUNESMITH_READY_ADAPTER", str(first / "adapter"))
+    remote = '{name: parrot, model: any, base_url: "echo://localhost", usd_per_million_in: 0, '
+    remote += "usd_per_million_out: 0}"
+    chosen = ["--set", f"evaluation.remote=[{remote}]", "--set", "training.service=ready-made"]
+    decided = tunesmith("decide", labels_csv, "--out", tmp_path / "runs", *settings, *chosen)
+    assert decided.code == 0, decided.err
+    (place,) = (tmp_path / "runs").iterdir()
+    folder = RunFolder.open(place)
+    run, evaluation = folder.read(Run), folder.read(Evaluation)
+    assert run.training_job == str(first / "adapter")
+    weights = "adapter/adapter_model.safetensors"
+    assert (place / weights).read_bytes() == (first / weights).read_bytes()
+    names = [one.name for one in evaluation.contenders]
+    assert names[0] == "nearest" and {"tuned", "parrot+zero-shot"} <= {*names}
+    assert evaluation.get_contender("nearest").traits.verdict == "rag"
+    # the question names no color before the answer is held to one of them
+    assert "red" not in {one.text for one in folder.read_answers("parrot+zero-shot").records}
+    held = {one.text for one in folder.read_answers("parrot+zero-shot-constrained").records}
+    assert held <= {"red", "green", "blue"}
 
 
 def test_a_check_of_a_plugin_checks(tunesmith: Door, tmp_path: Path) -> None:
