@@ -57,9 +57,9 @@ def test_a_remote_contender_asks_with_the_instruction_and_tells_what_its_service
     with FakeOpenAI(str, reply=reply) as service:
         remote = RemoteRecipe(
             name="acme",
-            url=service.url,
+            base_url=service.url,
             model="gpt",
-            key_variable="ACME_KEY",
+            api_key_env="ACME_KEY",
             usd_per_million_in=1.0,
             usd_per_million_out=2.0,
         )

@@ -496,7 +496,7 @@ def test_a_missing_key_is_told_but_for_this_machine(
     assert str(raised.value) == (
         "error[provider/no-key]: no API key for far\n  at: evaluation.remote\n  got: "
         "environment variable FAKE_KEY is empty\n  hint: export FAKE_KEY=...; or name "
-        "another variable with key_variable"
+        "another variable with api_key_env"
     )
 
 

@@ -158,8 +158,8 @@ def build_cost_report(
     compared = [one for one in contenders if one.exclusion_reason is None]
     machine = evaluation.machine
     uncertainty = machine.uncertainty if machine else 0.0
-    circumstances = recipe.usage
-    is_once = circumstances.recurrence == "once"
+    usage = recipe.usage
+    is_once = usage.recurrence == "once"
     # With a horizon of one month "per month" and "once" are the same, so x counts total requests.
     horizon = 1.0 if is_once else HORIZON_MONTHS
     right = [one for one in compared if one.accuracy.expected > 0]
@@ -176,7 +176,7 @@ def build_cost_report(
     return CostReport(
         metric=evaluation.metric,
         contenders=contenders,
-        requests_per_month=circumstances.requests_per_month,
+        requests_per_month=usage.requests_per_month,
         horizon_months=horizon,
         is_once=is_once,
         break_even_points=find_break_even_points(

@@ -40,7 +40,7 @@ def _list_alternatives(
     """(condition, input) for each change of the requirements or of the usage context that may
     settle the verdict.
     """
-    bar, circumstances = inputs.requirements, inputs.usage_context
+    bar, usage = inputs.requirements, inputs.usage_context
     if result.open_comparisons:
         # Rounded up to a whole point: a `min_gain` below the measured difference would leave it
         # open.
@@ -62,8 +62,8 @@ def _list_alternatives(
         )
         yield condition, replace(inputs, requirements=bar.replace(min_score=least))
     for (name, answer), words in DECISIVE_ANSWERS.items():
-        if getattr(circumstances, name) is None:
-            answered = circumstances.replace(**{name: answer})
+        if getattr(usage, name) is None:
+            answered = usage.replace(**{name: answer})
             yield (
                 f"If {words} (usage.{name}={answer})",
                 replace(inputs, usage_context=answered),

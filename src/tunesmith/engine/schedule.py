@@ -21,11 +21,11 @@ from tunesmith.records import TrainingRecipe
 Decay = Literal["linear", "cosine", "constant"]
 
 
-def compute_lr_multiplier(progress: float, warmup_share: float, decay: Decay) -> float:
+def compute_lr_multiplier(progress: float, warmup_ratio: float, decay: Decay) -> float:
     """Learning rate / peak learning rate, in [0, 1], at this progress."""
-    if progress < warmup_share:
-        return progress / warmup_share
-    rest = min(1.0, (progress - warmup_share) / (1 - warmup_share))
+    if progress < warmup_ratio:
+        return progress / warmup_ratio
+    rest = min(1.0, (progress - warmup_ratio) / (1 - warmup_ratio))
     if decay == "linear":
         return 1 - rest
     return (1 + math.cos(math.pi * rest)) / 2 if decay == "cosine" else 1.0

@@ -86,13 +86,13 @@ def read_api_key(recipe: RemoteRecipe) -> str:
             f"no API key for {recipe.name}",
             at="evaluation.remote",
             got=f"environment variable {variable} is empty",
-            hint=f"export {variable}=...; or name another variable with key_variable",
+            hint=f"export {variable}=...; or name another variable with api_key_env",
         )
     if key and not _can_be_sent(variable):
         raise RecipeError(
             "key-not-sent",
             "recipe names a variable whose value may not be sent to a service",
-            at=f"evaluation.remote {recipe.name}, key_variable",
+            at=f"evaluation.remote {recipe.name}, api_key_env",
             got=f"{variable}, to be sent to {get_host(recipe.base_url)}",
             hint=(
                 "put the API key into a variable with a name like NAME_API_KEY; or, if this "

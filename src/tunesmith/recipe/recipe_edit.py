@@ -81,17 +81,15 @@ def write_usage_context(path: Path, changes: Sequence[str]) -> UsageContext:
                 hint=(f"edit other keys in {path}; or pass them to a command with --set"),
             )
     before = _read_recipe(path)
-    circumstances = load_recipe(path if path.exists() else None, changes).usage
+    usage = load_recipe(path if path.exists() else None, changes).usage
     text = path.read_text(encoding="utf-8-sig") if path.exists() else ""
-    _write_if_equivalent(
-        path, replace_section(text, format_section(circumstances)), before, circumstances
-    )
-    return circumstances
+    _write_if_equivalent(path, replace_section(text, format_section(usage)), before, usage)
+    return usage
 
 
-def format_section(circumstances: UsageContext) -> list[str]:
+def format_section(usage: UsageContext) -> list[str]:
     """The section as YAML lines, each key with its question as a comment."""
-    dumped = dump_recipe(Recipe(usage=circumstances)).splitlines()
+    dumped = dump_recipe(Recipe(usage=usage)).splitlines()
     begin, end = _find_section(dumped)
     texts = {question.field: question.text for question in QUESTIONS}
     lines = [f"{line}  # {texts[line.split(':')[0].strip()]}" for line in dumped[begin + 1 : end]]
@@ -140,9 +138,7 @@ def _read_recipe(path: Path) -> Recipe:
     return load_recipe(path) if path.exists() else Recipe()
 
 
-def _write_if_equivalent(
-    path: Path, text: str, before: Recipe, circumstances: UsageContext
-) -> None:
+def _write_if_equivalent(path: Path, text: str, before: Recipe, usage: UsageContext) -> None:
     """Write the text only if all other sections parse to the same values as before."""
     beside = path.with_name(f".{path.name}.new")
     try:
@@ -152,7 +148,7 @@ def _write_if_equivalent(
         found = None
     finally:
         beside.unlink(missing_ok=True)
-    if found != before.replace(**{SECTION: circumstances}):
+    if found != before.replace(**{SECTION: usage}):
         raise RecipeError(
             "section-in-the-way",
             f"cannot update the section {SECTION} of this recipe",
