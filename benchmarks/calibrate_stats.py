@@ -18,17 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from tunesmith.evaluation.stats.bootstrap import bootstrap_interval, bootstrap_mean_interval
-from tunesmith.evaluation.stats.intervals import (
+from benchmarks.comparison_stats import (
+    bootstrap_mean_interval,
     exact_interval,
-    mean_interval,
-    rate_interval,
+    exact_mcnemar,
     t_interval,
 )
+from benchmarks.non_inferiority import non_inferiority
+from tunesmith.evaluation.stats.bootstrap import bootstrap_interval
+from tunesmith.evaluation.stats.intervals import (
+    mean_interval,
+    rate_interval,
+)
 from tunesmith.evaluation.stats.multiple_testing import holm_adjust
-from tunesmith.evaluation.stats.non_inferiority import non_inferiority
 from tunesmith.evaluation.stats.paired_difference import (
-    exact_mcnemar,
     paired_difference,
     rate_difference,
 )

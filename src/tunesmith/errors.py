@@ -24,7 +24,6 @@
     │   └── DiskFull                   not enough disk space for a checkpoint
     ├── ProviderError              3   a provider refused, failed, or cannot be reached
     │   └── ResponseFormatRefused      an endpoint without structured output
-    ├── BudgetExceeded             4   the budget that the user set is spent
     └── Interrupted              130   Ctrl-C, or 143 after SIGTERM; the message says what was saved
 
 Subclasses exist where control flow depends on them: code catches a type, never compares a code.
@@ -294,13 +293,6 @@ class ProviderError(TunesmithError):
 
 class ResponseFormatRefused(ProviderError):
     """The endpoint does not support the requested structured output."""
-
-
-class BudgetExceeded(TunesmithError):
-    """The budget the user set is spent."""
-
-    area = "budget"
-    exit_code = 4
 
 
 class Interrupted(TunesmithError):

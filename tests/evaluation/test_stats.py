@@ -9,20 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.comparison_stats import bootstrap_mean_interval, exact_interval
+from benchmarks.non_inferiority import non_inferiority
 from tunesmith.evaluation.stats.bootstrap import (
     _compute_bca_levels,
     bootstrap_interval,
-    bootstrap_mean_interval,
     compute_expanded_level,
 )
 from tunesmith.evaluation.stats.intervals import (
     Interval,
-    exact_interval,
     mean_interval,
     rate_interval,
 )
 from tunesmith.evaluation.stats.multiple_testing import holm_adjust
-from tunesmith.evaluation.stats.non_inferiority import non_inferiority
 from tunesmith.evaluation.stats.paired_difference import (
     Difference,
     paired_difference,

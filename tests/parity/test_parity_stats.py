@@ -11,24 +11,27 @@ from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
+from benchmarks.comparison_stats import (
+    bootstrap_mean_interval,
+    exact_interval,
+    exact_mcnemar,
+    sandwich_error,
+    t_interval,
+)
+from benchmarks.non_inferiority import non_inferiority
 from tunesmith.evaluation.scorers.label import LabelScorer
 from tunesmith.evaluation.stats.bootstrap import (
     NUM_RESAMPLES,
     bootstrap_interval,
-    bootstrap_mean_interval,
     compute_expanded_level,
 )
 from tunesmith.evaluation.stats.intervals import (
-    exact_interval,
     mean_interval,
     rate_interval,
-    t_interval,
     unseen_range,
 )
 from tunesmith.evaluation.stats.multiple_testing import holm_adjust
-from tunesmith.evaluation.stats.non_inferiority import non_inferiority
 from tunesmith.evaluation.stats.paired_difference import (
-    exact_mcnemar,
     paired_difference,
     rate_difference,
 )
@@ -40,7 +43,7 @@ from tunesmith.evaluation.stats.power_analysis import (
     minimum_detectable_mean_difference,
 )
 from tunesmith.evaluation.stats.seed_variance import summarize_seeds
-from tunesmith.evaluation.stats.standard_error import sandwich_error, standard_error
+from tunesmith.evaluation.stats.standard_error import standard_error
 
 
 @pytest.mark.parametrize(

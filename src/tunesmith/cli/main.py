@@ -2,7 +2,7 @@
 code.
 
 Exit codes: 0 done, 1 the answer is no (a check or gate failed, or training could not continue), 2
-wrong usage or bad input, 3 provider error, 4 budget exceeded, 70 a defect of tunesmith, 130
+wrong usage or bad input, 3 provider error, 70 a defect of tunesmith, 130
 interrupted by Ctrl-C, 143 by SIGTERM.
 """
 

@@ -32,8 +32,6 @@ from tunesmith.data.normalization import build_prompt_key, detect_labels, normal
 from tunesmith.errors import DataError
 from tunesmith.records import Example, Split, dump_canonical_json
 
-SplitIds = dict[str, list[str]]
-
 
 def split_examples(
     examples: Sequence[Example],

@@ -11,7 +11,6 @@ Shapes: B rows, T tokens, N positions, D hidden, V vocabulary.
 import torch
 from torch import Tensor, nn
 from transformers import Cache, DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
 
 from tunesmith.errors import ModelError
 
@@ -37,15 +36,6 @@ def compute_hidden_states(
         past_key_values=cache,
         use_cache=cache is not None,
     ).last_hidden_state
-
-
-def has_plain_cache(model: PreTrainedModel) -> bool:
-    """Whether every layer caches only keys and values (no sliding window, no recurrent state).
-
-    Only then can a prefix be shared, and rows be padded, concatenated and dropped, by editing the
-    cache's tensors.
-    """
-    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
 
 
 def compute_logits(model: PreTrainedModel, hidden_ND: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ from tunesmith.errors import ModelError
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 DOWNLOAD_PATTERNS = ["*.safetensors", "*.json", "*.jinja"]
-COMMIT = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 

@@ -3,10 +3,9 @@
     score_validation    shared assumptions: scores are checked, the level is 95 %
     standard_error      of a mean, also of grouped examples (CR2, Bell and McCaffrey's degrees of
                         freedom)
-    intervals           a rate (Wilson, exact), a mean (scaled Wilson, Student's t), grouped or not
-    bootstrap           a metric over all examples, and a mean (BCa; whole groups are drawn)
+    intervals           a rate (Wilson), a mean (scaled Wilson), grouped or not
+    bootstrap           a metric over all examples (BCa; whole groups are drawn)
     paired_difference   the difference of two contenders on the same examples, with its p-value
-    non_inferiority     is a contender no worse than another by more than a margin?
     multiple_testing    p-values of multiple comparisons (Holm)
     power_analysis      what a number of examples can detect, how many a difference needs
     seed_variance       variance between runs with different seeds

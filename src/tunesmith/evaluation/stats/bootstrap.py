@@ -26,7 +26,6 @@ N examples or groups of them, G groups, D counts per row, B resamples.
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy import stats
 
 from tunesmith.evaluation.stats.intervals import Interval, unseen_range
@@ -34,7 +33,6 @@ from tunesmith.evaluation.stats.score_validation import (
     ALPHA,
     ZERO_TOLERANCE,
     FloatArray,
-    check_scores,
     number_groups,
 )
 
@@ -76,24 +74,6 @@ def bootstrap_interval(
         unseen_low, unseen_high = unseen_range(value, units, *scale)
         low, high = min(low, unseen_low), max(high, unseen_high)
     return Interval(value, float(low), float(high), n)
-
-
-def bootstrap_mean_interval(
-    values: ArrayLike,
-    seed: int,
-    groups: Sequence[str] | None = None,
-    scale: tuple[float, float] = (0.0, 1.0),
-) -> Interval:
-    """The mean of scores, or with scale (-1, 1) of paired differences, with its BCa interval.
-
-    Errors: ValueError for values outside the scale.
-    """
-    values_N = check_scores(values, low=scale[0], high=scale[1])
-    # A mean as a function of sums: the second column counts the examples drawn.
-    counts_ND = np.stack([values_N, np.ones_like(values_N)], axis=1)
-    return bootstrap_interval(
-        counts_ND, lambda sums: sums[..., 0] / sums[..., 1], seed, groups, scale
-    )
 
 
 def compute_expanded_level(n: int) -> float:

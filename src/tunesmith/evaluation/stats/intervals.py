@@ -2,8 +2,8 @@
 
 Rate: Wilson's score interval, which keeps its coverage near 0 and 1, where the textbook interval
 collapses. Coverage of a single rate oscillates with n, because counts are integers: at n = 30 it is
-93.0 to 97.4 % for rates of 10, 20 .. 90 %. `exact_interval` (Clopper and Pearson) never falls below
-95 % and is wider than necessary, for applications that need a guarantee.
+93.0 to 97.4 % for rates of 10, 20 .. 90 %. Clopper and Pearson's never falls below 95 % and is
+wider than necessary.
 
 Mean: Wilson's interval with an effective number of examples. It contains the means m that the data
 do not contradict:
@@ -60,13 +60,12 @@ class Interval(NamedTuple):
 
 def rate_interval(successes: int, n: int) -> Interval:
     """Wilson's score interval of successes / n. Errors: ValueError unless 0 <= successes <= n."""
-    return _rate_interval(successes, n, "wilson")
-
-
-def exact_interval(successes: int, n: int) -> Interval:
-    """Clopper and Pearson's interval of successes / n. Errors: ValueError unless 0 <= successes <=
-    n."""
-    return _rate_interval(successes, n, "exact")
+    if not 0 <= successes <= n:
+        raise ValueError(f"a rate needs 0 <= successes <= n, not {successes} of {n}")
+    if n == 0:
+        return Interval(0.0, 0.0, 1.0, 0)
+    low, high = stats.binomtest(successes, n).proportion_ci(1 - ALPHA, method="wilson")
+    return Interval(successes / n, float(low), float(high), n)
 
 
 def mean_interval(scores: ArrayLike, groups: Sequence[str] | None = None) -> Interval:
@@ -87,17 +86,6 @@ def mean_interval(scores: ArrayLike, groups: Sequence[str] | None = None) -> Int
     return Interval(mean, *scaled_wilson(mean, error.value, quantile), n)
 
 
-def t_interval(scores: ArrayLike) -> Interval:
-    """The mean of at least two scores with Student's interval, clipped to [0, 1]; for comparison.
-
-    Errors: ValueError.
-    """
-    scores_N = check_scores(scores, low=0.0, high=1.0)
-    mean, error = float(scores_N.mean()), standard_error(scores_N)
-    half = float(stats.t.ppf(1 - ALPHA / 2, error.degrees_of_freedom)) * error.value
-    return Interval(mean, max(0.0, mean - half), min(1.0, mean + half), scores_N.size)
-
-
 def scaled_wilson(mean: float, error: float, quantile: float) -> tuple[float, float]:
     """The means within `quantile` standard errors, where the error shrinks toward 0 and 1."""
     # Solving |mean - m| <= quantile * error(m) for m is Wilson's formula with an effective n.
@@ -115,12 +103,3 @@ def unseen_range(value: float, n: int, low: float, high: float) -> tuple[float, 
     """The range of the mean after n observations that all equal `value`, on [low, high]."""
     unseen = 1 - (ALPHA / 2) ** (1 / n)
     return value - unseen * (value - low), value + unseen * (high - value)
-
-
-def _rate_interval(successes: int, n: int, method: str) -> Interval:
-    if not 0 <= successes <= n:
-        raise ValueError(f"a rate needs 0 <= successes <= n, not {successes} of {n}")
-    if n == 0:
-        return Interval(0.0, 0.0, 1.0, 0)
-    low, high = stats.binomtest(successes, n).proportion_ci(1 - ALPHA, method=method)
-    return Interval(successes / n, float(low), float(high), n)

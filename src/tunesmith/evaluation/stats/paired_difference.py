@@ -108,11 +108,6 @@ def rate_difference(only_a: int, only_b: int, n: int) -> Difference:
     return Difference((only_a - only_b) / n, low, high, p, n, "mid-p McNemar")
 
 
-def exact_mcnemar(only_a: int, only_b: int) -> float:
-    """The two-sided p-value of McNemar's exact test, which is conservative; for comparison."""
-    return float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
-
-
 def mid_p_above(wins: int, n: int, fraction: float) -> float:
     """P(X > wins) + P(X = wins) / 2 for X binomial (n, fraction): the mean of the upper tails with
     and without `wins`."""

@@ -60,13 +60,6 @@ def standard_error(values_N: FloatArray, group_N: IntArray | None = None) -> Sta
     )
 
 
-def sandwich_error(values_N: FloatArray, group_N: IntArray) -> float:
-    """The common clustered standard error (CR1), statsmodels' `cov_type="cluster"`; for
-    comparison."""
-    sums_G = np.bincount(group_N, weights=values_N - values_N.mean())
-    return float(np.sqrt(sums_G.size / (sums_G.size - 1) * (sums_G**2).sum()) / values_N.size)
-
-
 def _estimate_correlation(
     deviations_N: FloatArray, sums_G: FloatArray, sizes_G: FloatArray
 ) -> float:
