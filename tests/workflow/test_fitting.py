@@ -26,6 +26,7 @@ from tunesmith.workflow.time_budget import (
     estimate_levels,
     fit_recipe_to_budget,
     list_filled_keys,
+    list_open_keys,
     with_level,
     with_training_minutes,
 )
@@ -212,3 +213,12 @@ def test_what_was_timed_once_serves_for_other_questions(monkeypatch: pytest.Monk
     found = KNOWN.about(SimpleNamespace(arrays={"validation": range(16)}))
     assert found.profile.validation_tokens == 6400 // 4 and found.workload.test_examples == 24
     assert found.profile.throughput == PACE and found.validation_examples == 16
+
+
+def test_only_what_the_user_left_open_may_change_on_the_way() -> None:
+    assert list_open_keys(Recipe()) == ("training.minutes", "evaluation.max_test_examples")
+    limited = load_recipe(None, ["evaluation.max_test_examples=50"])
+    assert list_open_keys(limited) == ("training.minutes",)
+    assert list_open_keys(load_recipe(None, ["training.epochs=2"])) == (
+        "evaluation.max_test_examples",
+    )

@@ -209,7 +209,7 @@ def list_open_keys(recipe: Recipe) -> tuple[str, ...]:
     """The keys that may change on the way, as far as the user left them open."""
     training = recipe.training
     is_length_open = training.minutes is None and training.epochs is None
-    is_limit_open = "test_limit" not in recipe.evaluation.model_fields_set
+    is_limit_open = "max_test_examples" not in recipe.evaluation.model_fields_set
     return (MINUTES,) * is_length_open + (TEST_LIMIT,) * is_limit_open
 
 
