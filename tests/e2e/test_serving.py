@@ -154,11 +154,11 @@ def test_without_a_winner_the_best_answers_and_that_is_said(
 ) -> None:
     decided = write_verdict(labels, "stop", None, tmp_path)
     chosen = choose_contender(decided)
-    assert chosen.reason.startswith("The verdict is stop, no contender is good enough; ")
+    assert chosen.reason.startswith("The verdict is 'stop', no contender is good enough; ")
 
 
 def test_a_contender_that_a_run_does_not_have_is_refused_by_name(labels: RunFolder) -> None:
-    with pytest.raises(UsageError, match=r"no-such-contender.*use one of few-shot, mine, rag, "):
+    with pytest.raises(UsageError, match=r"(?s)no-such-contender.*use one of few-shot, mine, rag, "):
         choose_contender(labels, "rga")
 
 
@@ -266,7 +266,7 @@ def test_export_writes_the_winner_and_proves_that_it_answers_the_same(
     printed = tunesmith("export", decided.path, "--to", tmp_path / "few shot")
     assert printed.code == 0, printed.err
     assert "Using few-shot, the winner (verdict: prompt)." in printed.out
-    assert "proof: answer.py reproduces 12 of 12 stored answers of few-shot" in printed.out
+    assert "verified: answer.py reproduces 12 of 12 stored answers of few-shot" in printed.out
     last = printed.out.splitlines()[-1]
     assert last == f"next: echo 'your question' | python '{tmp_path / 'few shot'}/answer.py'"
     names = {path.name for path in (tmp_path / "few shot").iterdir()}
