@@ -158,7 +158,9 @@ def test_without_a_winner_the_best_answers_and_that_is_said(
 
 
 def test_a_contender_that_a_run_does_not_have_is_refused_by_name(labels: RunFolder) -> None:
-    with pytest.raises(UsageError, match=r"(?s)no-such-contender.*use one of few-shot, mine, rag, "):
+    with pytest.raises(
+        UsageError, match=r"(?s)no-such-contender.*use one of few-shot, mine, rag, "
+    ):
         choose_contender(labels, "rga")
 
 
