@@ -268,8 +268,7 @@ def test_in_our_own_split_the_train_copies_are_left_out() -> None:
     assert resolve_contamination(settled, [*examples, *copies])[1].count_by_kind() == {}
     [note] = describe_contamination(leaks, len(split.train))
     assert note.startswith(
-        f"{len(leaks.removed_train_ids)} of {len(split.train)} train examples were left out"
-        " because a"
+        f"{len(leaks.removed_train_ids)} of {len(split.train)} train examples were excluded as near"
         " duplicates of held-out ones "
     )
 

@@ -11,7 +11,11 @@ from functools import partial
 from typing import Literal
 
 from tunesmith.contenders.prompting.context_budget import ContextBudget
-from tunesmith.errors import ProviderError, RecipeError, UsageError
+from tunesmith.errors import (
+    ConstraintNotEnforceable,
+    RecipeError,
+    ResponseFormatRefused,
+)
 from tunesmith.progress_listener import ProgressListener
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.providers.prices import build_token_price, find_price, load_prices
@@ -121,12 +125,10 @@ def open_remote_models(
                 held = (
                     (JSON_SCHEMA if form.json_schema else "constrained to the labels", constrained),
                 )
-            except ProviderError as error:
-                if error.code != "provider/form-refused":
-                    raise
+            except ResponseFormatRefused as error:
                 listener.note(
                     "contender/not-constrained",
-                    f"no constrained answers of {remote.name}: {error.what} {error.got}",
+                    f"no constrained answers of {remote.name}: {error.summary}",
                     model=remote.name,
                 )
         description = f"{remote.model} at {remote.base_url}, {_describe_prompt(recipe)}"
@@ -199,12 +201,8 @@ def _build_constrained_completers(
         return (BEST_LABEL, model.create_completer(limit, form)), (CALIBRATED_LABEL, calibrated)
     try:
         return ((JSON_SCHEMA, model.create_completer(limit, form)),)
-    except UsageError as error:
-        if error.code != "usage/form-not-enforced":
-            raise
-        listener.note(
-            "contender/not-constrained", f"no constrained answers: {error.what} {error.got}"
-        )
+    except ConstraintNotEnforceable as error:
+        listener.note("contender/not-constrained", f"no constrained answers: {error.summary}")
         return ()
 
 

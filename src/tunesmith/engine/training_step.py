@@ -39,7 +39,7 @@ from tunesmith.engine.methods.training_method import (
 )
 from tunesmith.engine.model_loading import LoadedModel
 from tunesmith.engine.token_loss import compute_token_losses
-from tunesmith.errors import TrainingError, truncate_list
+from tunesmith.errors import NonFiniteError, TrainingError, truncate_list
 from tunesmith.records import MemoryPlan, TokenArrays
 
 STEPS_BETWEEN_TRIMS = 64
@@ -314,8 +314,8 @@ def _check_finite(partial_loss: Tensor, piece: Sequence[int], step: int) -> floa
 
 def _build_non_finite_error(
     what: Literal["loss", "gradient"], got: float, examples: Sequence[int], step: int
-) -> TrainingError:
-    return TrainingError(
+) -> NonFiniteError:
+    return NonFiniteError(
         f"{what}-not-finite",
         f"non-finite {what} (NaN or infinity); the step was not applied",
         at=f"step {step}, train examples {truncate_list(examples, 8)}",

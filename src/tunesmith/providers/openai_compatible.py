@@ -22,7 +22,7 @@ from typing import Any
 
 import httpx2
 
-from tunesmith.errors import ProviderError
+from tunesmith.errors import ProviderError, ResponseFormatRefused
 from tunesmith.providers.api_keys import Redactor, describe_key_use, get_host, read_api_key
 from tunesmith.providers.concurrent_calls import run_concurrently
 from tunesmith.providers.http_client import (
@@ -51,7 +51,7 @@ LOST_NOTE = (
     "Requests whose response timed out or was unreadable were sent again; what the "
     "service charges for the failed attempts is unknown and not counted."
 )
-# Newer OpenAI models reject `max_length` and name this parameter instead.
+# Newer OpenAI models reject `max_tokens` and name this parameter instead.
 RENAMED_SETTINGS = {"max_tokens": "max_completion_tokens"}
 DECLINED_WORDS = (
     "unsupported",
@@ -87,7 +87,7 @@ _ERROR_TEXTS = {
     ),
     "gone": (
         "no-answer",
-        "no response",
+        "no response from the service",
         "try again later; or remove this model",
     ),
     "form": (
@@ -352,10 +352,11 @@ class _RequestRound:
 
     def _make_provider_error(self, kind: str, refused: RequestFailed) -> ProviderError:
         recipe = self.completer.recipe
-        slug, what, do = _ERROR_TEXTS[kind]
-        do = do.format(variable=recipe.api_key_env, model=recipe.model)
-        return ProviderError(
-            slug, what, at=f"{recipe.name}, {self.session.url}", got=refused.detail, hint=do
+        slug, what, hint = _ERROR_TEXTS[kind]
+        hint = hint.format(variable=recipe.api_key_env, model=recipe.model)
+        error_type = ResponseFormatRefused if kind == "form" else ProviderError
+        return error_type(
+            slug, what, at=f"{recipe.name}, {self.session.url}", got=refused.detail, hint=hint
         )
 
 

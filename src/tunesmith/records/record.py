@@ -14,7 +14,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from tunesmith.atomic_io import read_own_file, write_atomically
-from tunesmith.errors import RecordError
+from tunesmith.errors import NewerRecord, RecordError
 from tunesmith.records.old_names import (
     RENAMED_FIELDS,
     RENAMED_VALUES,
@@ -22,7 +22,6 @@ from tunesmith.records.old_names import (
     write_old_names,
 )
 
-NEWER_RECORD_CODE = "record/newer"
 UNKNOWN_VALUE_ERRORS = {"extra_forbidden", "literal_error"}
 """pydantic error types of a record with keys or literals that this version does not know."""
 
@@ -135,8 +134,8 @@ class Record(BaseModel):
             key = ".".join(map(str, first["loc"]))
             # Only unknown keys or literals: a newer version wrote it. Any other error means damage.
             if {one["type"] for one in error.errors()} <= UNKNOWN_VALUE_ERRORS:
-                raise RecordError(
-                    NEWER_RECORD_CODE.partition("/")[2],
+                raise NewerRecord(
+                    "newer",
                     f"{cls.__name__.lower()} record was written by a newer version of tunesmith",
                     at=where,
                     got=f"{key}: {first['msg']}",

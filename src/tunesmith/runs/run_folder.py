@@ -31,7 +31,7 @@ from typing import TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from tunesmith.atomic_io import get_path_kind, read_own_file, sync_folder, write_atomically
-from tunesmith.errors import RecordError, RunError
+from tunesmith.errors import NewerRecord, RecordError, RunError
 from tunesmith.recipe.recipe_loader import load_recipe
 from tunesmith.recipe.recipe_yaml import dump_recipe, parse_yaml
 from tunesmith.records import (
@@ -58,7 +58,6 @@ from tunesmith.records import (
     TestSet,
     compute_fingerprint,
 )
-from tunesmith.records.record import NEWER_RECORD_CODE
 from tunesmith.runs import checksums
 from tunesmith.runs.jsonl_log import (
     FileStamp,
@@ -455,12 +454,12 @@ class RunFolder:
         path = self.path / name
         try:
             return kind.parse(self._read_file(name), str(path))
-        except RecordError as error:
-            raise (
-                _build_newer_error(error)
-                if error.code == NEWER_RECORD_CODE
-                else _build_damage_error(path, error.got)
+        except NewerRecord as error:
+            raise RunError(
+                "newer", error.what, at=error.at, got=error.got, hint=error.hint
             ) from None
+        except RecordError as error:
+            raise _build_damage_error(path, error.got) from None
         except OSError as error:
             raise _build_damage_error(path, error.strerror or str(error)) from None
 
@@ -657,10 +656,6 @@ def build_unwritable_error(path: Path, error: OSError) -> RunError:
         got=error.strerror or str(error),
         hint="free up disk space or make the folder writable, then run the command again",
     )
-
-
-def _build_newer_error(error: RecordError) -> RunError:
-    return RunError("newer", error.what, at=error.at, got=error.got, hint=error.hint)
 
 
 def _build_damage_error(path: Path, got: str) -> RunError:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.data.sample_data import get_sample_path
-from tunesmith.errors import InputError, StoreError
+from tunesmith.errors import InputError, RunNotFound, StoreError
 from tunesmith.models.embedded import (
     get_embedded_models,
     get_embedding_models,
@@ -157,10 +157,8 @@ def resolve_run_or_name(name: str) -> str:
         return name  # run ids begin with a date: no need to open the store for a model's name
     try:
         folder = find_run_folder(name)
-    except StoreError as error:
-        if error.code == "store/no-such-run":
-            return name
-        raise
+    except RunNotFound:
+        return name
     _check_head(folder)
     return str(folder)
 

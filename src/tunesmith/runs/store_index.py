@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tunesmith.atomic_io import compute_sha256
-from tunesmith.errors import InputError, RunError, StoreError
+from tunesmith.errors import InputError, InvalidStoreUrl, RunError, StoreError, StoreUnavailable
 from tunesmith.progress_listener import NULL_LISTENER, ProgressListener
 from tunesmith.records import (
     CheckReport,
@@ -32,11 +32,6 @@ from tunesmith.store.store import Store
 from tunesmith.store.stored_records import Artifact, StoredRun
 
 T = TypeVar("T")
-FATAL_ERROR_CODES = ("store/bad-url",)
-"""Wrong settings by the user are reported before any work begins."""
-
-NON_RETRIED_ERROR_CODES = ("store/locked", "store/unreachable")
-"""Errors that take long to occur are not retried immediately."""
 
 
 class StoreIndex:
@@ -123,18 +118,18 @@ class StoreIndex:
                 break
             try:
                 return action(self._opened())
+            except InvalidStoreUrl:
+                raise  # a wrong setting of the user is reported before any work begins
             except StoreError as error:
-                # A new connection may succeed where the old one failed: there is a second attempt.
+                # A new connection may succeed where the old one failed: there is a second attempt,
+                # but none where each takes long.
                 self._close()
-                if error.code in FATAL_ERROR_CODES:
-                    raise
-                self._is_unavailable = is_last or error.code in NON_RETRIED_ERROR_CODES
+                self._is_unavailable = is_last or isinstance(error, StoreUnavailable)
                 if self._is_unavailable and not self._is_reported:
                     self._is_reported = True
-                    found = f" ({error.got})" if error.got else ""
                     self._listener.warn(
                         "store/left-out",
-                        f"run not recorded in the store: {error.what}{found}; the run folder "
+                        f"run not recorded in the store: {error.summary}; the run folder "
                         "is complete, and `tunesmith runs` records it later",
                     )
         return otherwise

@@ -37,7 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from tunesmith.atomic_io import get_home_folder
-from tunesmith.errors import MissingExtraError, StoreError
+from tunesmith.errors import InvalidStoreUrl, MissingExtraError, StoreError, StoreUnavailable
 from tunesmith.store.tables import HEAD_REVISION, VERSION_TABLE
 
 CONNECT_SECONDS = 10
@@ -225,20 +225,21 @@ class Database:
             ) from None
 
     def _convert_error(self, error: DBAPIError | OSError) -> StoreError:
-        said = str(error.orig if isinstance(error, DBAPIError) else error).lower()
-        if _is_locked(said):
-            do = "wait until the other program has finished, then try again"
+        message = str(error.orig if isinstance(error, DBAPIError) else error).lower()
+        if _is_locked(message):
             is_known, waited = self._url in _locked_urls, self.lock_seconds
             _locked_urls.add(self._url)
             what = "store is still locked" if is_known else f"store was locked for {waited:g} s"
-            return self._make_error("locked", what, error, do)
-        for words, slug, what, do in _KNOWN_FAILURES:
-            if any(word in said for word in words) or (
+            hint = "wait until the other program has finished, then try again"
+            return self._make_error("locked", what, error, hint, StoreUnavailable)
+        for words, slug, what, hint in _KNOWN_FAILURES:
+            if any(word in message for word in words) or (
                 slug == "unwritable" and isinstance(error, OSError)
             ):
                 if slug == "unreachable":
                     _unreachable_urls.add(self._url)
-                return self._make_error(slug, what, error, do)
+                    return self._make_error(slug, what, error, hint, StoreUnavailable)
+                return self._make_error(slug, what, error, hint)
         return self._make_error(
             "failed",
             "store error",
@@ -246,18 +247,25 @@ class Database:
             "check the location and its free space, then try again",
         )
 
-    def _make_error(self, slug: str, what: str, error: Exception, hint: str) -> StoreError:
-        said = (
+    def _make_error(
+        self,
+        slug: str,
+        what: str,
+        error: Exception,
+        hint: str,
+        error_type: type[StoreError] = StoreError,
+    ) -> StoreError:
+        cause = (
             error.orig
             if isinstance(error, DBAPIError)
             else getattr(error, "strerror", None) or error
         )
-        found = str(said).strip().splitlines()
-        return StoreError(
+        lines = str(cause).strip().splitlines()
+        return error_type(
             slug,
             what,
             at=self.location,
-            got=_remove_secrets(found[0] if found else "", self._url),
+            got=_remove_secrets(lines[0] if lines else "", self._url),
             hint=hint,
         )
 
@@ -292,7 +300,7 @@ def _parse_url(url: str | None) -> URL:
     """The URL for SQLAlchemy; None is `store.db` in the home folder."""
     if url is None:
         return URL.create("sqlite", database=str((get_home_folder() / "store.db").absolute()))
-    refused = StoreError(
+    refused = InvalidStoreUrl(
         "bad-url",
         "invalid store URL",
         got=(

@@ -19,7 +19,7 @@ from sqlalchemy import Row, Select, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from tunesmith.errors import StoreError, truncate_list
+from tunesmith.errors import RunNotFound, StoreError, truncate_list
 from tunesmith.records import DatasetInfo, Evaluation, Record, Run, TestSetAccess
 from tunesmith.store.database import Database
 from tunesmith.store.stored_records import Artifact, StoredRun, UnreadableRun
@@ -258,8 +258,8 @@ class Store:
         except IntegrityError:  # the only remaining constraint is the foreign key to the run
             raise self._make_no_run_error(columns["run"]) from None
 
-    def _make_no_run_error(self, id_or_prefix: str) -> StoreError:
-        return StoreError(
+    def _make_no_run_error(self, id_or_prefix: str) -> RunNotFound:
+        return RunNotFound(
             "no-such-run",
             f"run {id_or_prefix[:80]!r} is not in the store",
             at=self._database.location,

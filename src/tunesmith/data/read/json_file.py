@@ -14,7 +14,7 @@ from tunesmith.data.read.decompression import open_decompressed
 from tunesmith.data.read.jsonl_file import parse_documents
 from tunesmith.data.read.line_reader import UTF8_BOM
 from tunesmith.data.read.row_errors import InvalidRow, Row, RowError
-from tunesmith.errors import DataError, truncate_list
+from tunesmith.errors import DataError, NotRows, truncate_list
 
 MAX_JSON_BYTES = 256 * 2**20
 _ROWS_HINT = "write a list of objects, one per example (pandas: to_json(orient='records'))"
@@ -81,21 +81,13 @@ def _find_row_list(path: Path, document: Mapping[str, Any]) -> tuple[str, list[A
     are_columns = (
         all(isinstance(value, (list, dict)) and value for value in document.values()) and document
     )
-    raise DataError(
-        "columns-not-rows" if are_columns else "not-rows",
-        (
-            "JSON file is organized by columns, not by rows"
-            if are_columns
-            else "JSON file contains no list of examples"
-        ),
-        at=str(path),
-        got=(
-            f"an object with the keys {truncate_list(list(document), 8)}"
-            if document
-            else "an empty object"
-        ),
-        hint=_ROWS_HINT,
-    )
+    keys = truncate_list(list(document), 8)
+    got = f"an object with the keys {keys}" if document else "an empty object"
+    if are_columns:
+        what = "JSON file is organized by columns, not by rows"
+        raise DataError("columns-not-rows", what, at=str(path), got=got, hint=_ROWS_HINT)
+    what = "JSON file contains no list of examples"
+    raise NotRows("not-rows", what, at=str(path), got=got, hint=_ROWS_HINT)
 
 
 def _is_list_of_objects(value: Any) -> bool:

@@ -29,7 +29,7 @@ from tunesmith.data.read.split_names import (
     get_shard_prefix,
     strip_split_words,
 )
-from tunesmith.errors import DataError, truncate_list
+from tunesmith.errors import DataError, NotRows, truncate_list
 from tunesmith.records import CountedIn, Problem
 from tunesmith.yaml_io import InvalidYaml
 
@@ -247,9 +247,10 @@ def _is_other_json(path: Path, relative_path: str) -> bool:
         return False
     try:
         next(read_json(path), None)
-    except DataError as error:
-        # Any other error is one of a data file and must be reported, so the file counts as data.
-        return error.code == "data/not-rows"
+    except NotRows:
+        return True
+    except DataError:
+        return False  # an error of a data file, which must be reported: the file counts as data
     return False
 
 

@@ -23,7 +23,7 @@ import torch
 from llguidance import LLMatcher, LLTokenizer
 from torch import Tensor
 
-from tunesmith.errors import UsageError
+from tunesmith.errors import ConstraintNotEnforceable
 
 if TYPE_CHECKING:
     from llguidance._lib import JsonCompileOptions
@@ -124,8 +124,8 @@ def _check_matcher(matcher: LLMatcher) -> None:
         )
 
 
-def _build_unenforceable_error(got: str) -> UsageError:
-    return UsageError(
+def _build_unenforceable_error(got: str) -> ConstraintNotEnforceable:
+    return ConstraintNotEnforceable(
         "form-not-enforced",
         "outputs cannot be constrained to this JSON schema",
         got=got,
