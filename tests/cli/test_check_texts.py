@@ -17,33 +17,36 @@ PRINTED = """\
 bad: 4 examples in prompt-completion format, 4 errors, 2 warnings
 token lengths were not checked; pass --model to check them
 
-error[data/cut-line]: Last lines that break off: 1. First: '{"prompt": "four"' (Expecting ',' delimiter at position 18).
-  where bad.jsonl line 6
-  do copy the file again; its end is missing
+error[data/cut-line]: last line is incomplete
+  at: bad.jsonl line 6
+  got: '{"prompt": "four"' (Expecting ',' delimiter at position 18)
+  hint: copy the file again; its end is missing
 
-error[data/wrong-type]: Rows where a value has the wrong type: 1. First: "completion" should be text, is {"a": 3}.
-  where bad.jsonl line 5
-  do write it in the type the shape asks for
+error[data/wrong-type]: value of the wrong type
+  at: bad.jsonl line 5
+  got: "completion" should be text, is {"a": 3}
+  hint: write it in the type that the format requires
 
-error[data/no-answer]: 1 of 4 examples has nothing to learn from.
-  where bad.jsonl line 2
-  do add the answers, or take the examples out
+error[data/no-answer]: 1 of 4 examples has no answer to train on
+  at: bad.jsonl line 2
+  hint: add the answers; or remove the examples
 
-error[data/too-few]: The number of different prompts is only 2; intervals will be wide below 200.
-  where bad.jsonl
-  do give at least 10, better 200 or more
+error[data/too-few]: only 2 distinct prompts; confidence intervals are wide below 200
+  at: bad.jsonl
+  hint: provide at least 10, preferably 200 or more
 
-warning[data/different-answers]: 3 of 4 examples share a prompt with one that is answered differently: \
-bad.jsonl line 1 and bad.jsonl line 4.
-  where bad.jsonl lines 1, 3, 4
-  do decide which answer is right; they stay on one side of the split
+warning[data/different-answers]: 3 of 4 examples share a prompt with an example that has another \
+answer: bad.jsonl line 1 and bad.jsonl line 4
+  at: bad.jsonl lines 1, 3, 4
+  hint: decide which answer is correct; they stay in the same split
 
-warning[data/duplicate]: 1 of 4 examples repeats an earlier one exactly: bad.jsonl line 3 is bad.jsonl line 1.
-  where bad.jsonl line 3
-  do nothing: each is used once, on one side of the split; take them out if that is not meant
+warning[data/duplicate]: 1 of 4 examples repeats an earlier one exactly: bad.jsonl line 3 is \
+bad.jsonl line 1
+  at: bad.jsonl line 3
+  hint: no action needed: each is used once, in one split; remove them if they are unintended
 
 next: tunesmith check bad.jsonl
-"""  # noqa: E501
+"""
 
 
 def test_what_a_person_reads(tunesmith: Any) -> None:
@@ -74,11 +77,16 @@ def test_what_a_program_reads(tunesmith: Any) -> None:
             "count",
             "lines",
             "message",
+            "got",
             "hint",
             "file",
             "position_unit",
         }
-        assert problem["message"].rstrip(".") in PRINTED and problem["hint"] in PRINTED
+        assert (
+            problem["message"] in PRINTED
+            and problem["got"] in PRINTED
+            and problem["hint"] in PRINTED
+        )
 
 
 def test_good_data_exits_0_and_says_what_comes_next(tunesmith: Any) -> None:
@@ -103,9 +111,9 @@ def test_a_table_speaks_of_lines_and_one_is_said_as_one(tunesmith: Any) -> None:
     printed = tunesmith("check", "bad.csv", "--columns", "prompt=question,completion=reply")
     assert printed.code == 1
     assert printed.out.startswith("bad: 1 example in prompt-completion format, 3 errors\n")
-    assert "unclosed quote: 1." in printed.out and "where bad.csv line 3\n" in printed.out
-    assert "1 of 1 example has nothing to learn from.\n  where bad.csv line 2\n" in printed.out
-    assert "The number of different prompts is only 1;" in printed.out
+    assert "unclosed quote\n  at: bad.csv line 3\n" in printed.out
+    assert "1 of 1 example has no answer to train on\n  at: bad.csv line 2\n" in printed.out
+    assert "only 1 distinct prompts;" in printed.out
     assert "row 1" not in printed.out and "line 1" not in printed.out
 
 

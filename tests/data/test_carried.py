@@ -79,7 +79,7 @@ def refusal(folder: Path, template: str, *messages: dict[str, Any], **row: Any) 
         (problem,) = found
         assert (error.code, problem.lines) == (problem.code, (2,))
         assert "line 2" in error.at
-        assert str(error.got) in problem.message
+        assert str(error.got) in problem.summary
         return str(error.got)
     assert not found
     return None

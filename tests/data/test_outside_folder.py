@@ -39,7 +39,7 @@ def test_files_that_the_task_does_not_name_are_named_as_not_read(tmp_path: Path)
     (problem,) = (
         p for p in load_data(folder, DataRecipe()).problems if p.code == "data/files-passed-over"
     )
-    assert problem.message.endswith("deploy.yaml, other.txt") and problem.count == 2
+    assert problem.got.endswith("deploy.yaml, other.txt") and problem.count == 2
 
 
 @pytest.mark.parametrize("name", ["samples.jsonl", "log.json", "samples_sums_2026-01-01.jsonl"])
@@ -71,7 +71,7 @@ def test_beside_data_of_our_own_a_task_is_a_file_that_is_not_read(tmp_path: Path
     own = json.dumps({"prompt": "a", "completion": "b"}) + "\n"
     loaded = load_data(folder_of(tmp_path, config__yaml=CONFIG, own__jsonl=own), DataRecipe())
     (problem,) = (p for p in loaded.problems if p.code == "data/files-passed-over")
-    assert problem.message.endswith("config.yaml") and len(loaded.examples) == 1
+    assert problem.got.endswith("config.yaml") and len(loaded.examples) == 1
 
 
 def test_where_the_data_beside_it_cannot_be_read_the_task_is_offered(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_noinput_is_no_input_and_nan_is_named(tmp_path: Path) -> None:
 def test_a_system_prompt_under_another_name_is_proposed(tmp_path: Path) -> None:
     rows = [{"system_prompt": "Be brief.", "prompt": "q", "completion": "a"}]
     (problem,) = [p for p in read(tmp_path, rows).problems if p.code == "data/likely-system"]
-    assert "--columns system=system_prompt" in problem.message
+    assert "--columns system=system_prompt" in problem.summary
     mapped = read(tmp_path, rows, columns={"system": "system_prompt"})
     assert mapped.examples[0].messages[0].content == "Be brief."
     named = read(tmp_path, rows, columns={"prompt": "prompt", "completion": "completion"})

@@ -36,13 +36,13 @@ def test_an_unclosed_quote_says_where_it_begins_and_how_many_lines_it_took_in(
     assert (
         "the row in line 5 has a quote that is not closed before the end of the file, over 7 "
         "more lines"
-    ) in problem.message
+    ) in problem.summary
     assert "close the quote" in problem.hint
     assert [example.line for example in loaded.examples] == [2, 3]
 
 
 def test_an_unclosed_quote_in_the_last_row_took_in_nothing(tmp_path: Path) -> None:
-    assert only_problem(load(tmp_path, b'a,b\nc,"open\n')).message.endswith(
+    assert only_problem(load(tmp_path, b'a,b\nc,"open\n')).got.endswith(
         "is not closed before the end of the file"
     )
 
@@ -53,7 +53,7 @@ def test_an_unclosed_quote_that_a_later_quote_seems_to_close_names_the_lines(
     loaded = load(tmp_path, b'a,"open\nc,"d"\ne,f\n')
     problem = only_problem(loaded)
     assert (problem.code, problem.format_places()) == ("data/broken-quotes", "line 2")
-    assert "(lines 2 to 3)" in problem.message
+    assert "(lines 2 to 3)" in problem.summary
     assert [(example.line, example.question) for example in loaded.examples] == [(4, "e")]
 
 
@@ -71,7 +71,7 @@ def test_a_line_that_is_too_long_is_a_row_like_any_other(
         ("data/line-too-long", "line 5"),
         ("data/cell-count", "line 6"),
     ]
-    assert "in line 5" in loaded.problems[0].message
+    assert "in line 5" in loaded.problems[0].summary
     assert [example.line for example in loaded.examples] == [2, 3, 7]
 
 
@@ -83,7 +83,7 @@ def test_a_cell_that_is_too_long_is_told_with_the_lines_it_spans(
         load(tmp_path, b'a,b\nc,"open\n' + b"x" * 600 + b"\n" + b"y" * 600 + b"\nd,e\n")
     )
     assert (problem.code, problem.format_places()) == ("data/line-too-long", "line 3")
-    assert "an unclosed quote (lines 3 to 5)" in problem.message
+    assert "an unclosed quote (lines 3 to 5)" in problem.summary
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
@@ -99,7 +99,7 @@ def test_line_ends_inside_a_quoted_cell_stay_as_they_are(tmp_path: Path, end: by
 def test_places_in_tables_and_in_json_lines_are_lines_of_the_file(tmp_path: Path) -> None:
     table = load(tmp_path, b"caf\xe9,b\na,\n")
     told = {problem.code: problem for problem in check_examples(table).problems}
-    assert told["data/broken-utf8"].message.startswith("not valid UTF-8: 1.")
+    assert told["data/broken-utf8"].message.startswith("not valid UTF-8")
     assert (told["data/broken-utf8"].format_places(), told["data/no-answer"].format_places()) == (
         "line 2",
         "line 3",
@@ -111,7 +111,7 @@ def test_places_in_tables_and_in_json_lines_are_lines_of_the_file(tmp_path: Path
         problem.code: problem
         for problem in check_examples(read_dataset(tmp_path / "d.jsonl")).problems
     }
-    assert told["data/broken-utf8"].message.startswith("not valid UTF-8: 2.")
+    assert told["data/broken-utf8"].message.startswith("not valid UTF-8 (2 lines)")
     assert (told["data/broken-utf8"].format_places(), told["data/no-answer"].format_places()) == (
         "lines 1, 3",
         "lines 2, 4",

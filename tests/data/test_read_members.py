@@ -26,7 +26,7 @@ def write(path: Path, content: str | bytes) -> Path:
 
 
 def told(loaded: LoadedDataset) -> dict[str, str]:
-    return {problem.code: problem.message for problem in loaded.problems}
+    return {problem.code: problem.summary for problem in loaded.problems}
 
 
 def refused(path: Path, **asked: Any) -> DataError:
@@ -349,7 +349,7 @@ def test_every_file_that_is_not_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "gone.jsonl").symlink_to(tmp_path / "nowhere")
     loaded = read_dataset(tmp_path)
     assert len(loaded.examples) == 4
-    names = {code: message.rpartition(": ")[2] for code, message in told(loaded).items()}
+    names = {code: message.partition(" (")[2].rstrip(")") for code, message in told(loaded).items()}
     assert names == {
         "data/files-passed-over": "gone.jsonl, label_names.json, notes.txt, old.jsonl.bak",
         "data/other-files": ".DS_Store, LICENSE, README.md, state.json",
@@ -398,7 +398,7 @@ def test_files_with_different_names_are_read_together_with_a_warning(tmp_path: P
         write(tmp_path / name, jsonl([{"prompt": name, "completion": "x"}]))
     loaded = read_dataset(tmp_path)
     assert len(loaded.examples) == 2
-    assert told(loaded)["data/several-files"].endswith(": a.jsonl, b.jsonl")
+    assert told(loaded)["data/several-files"].endswith("(a.jsonl, b.jsonl)")
 
 
 def test_an_empty_file_of_a_folder_is_not_passed_over(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_turn_is_switched_off_in_any_spelling(
 def test_two_spellings_of_a_weight_that_disagree_are_an_error(tmp_path: Path) -> None:
     assert answered(tmp_path, weight=0, train=False).weight == 0
     problem = fault(tmp_path, USER, {**DONE, "weight": 1, "train": False})
-    assert (problem.code, '"weight" and "train"' in problem.message) == ("data/keys-disagree", True)
+    assert (problem.code, '"weight" and "train"' in problem.summary) == ("data/keys-disagree", True)
 
 
 @pytest.mark.parametrize("key", ["reasoning_content", "reasoning", "thinking"])
@@ -119,7 +119,7 @@ def test_a_key_that_changes_what_is_trained_is_an_error_with_its_line(
 ) -> None:
     problem = fault(tmp_path, USER, {**DONE, key: ["x"]})
     assert problem.code == "data/unknown-key"
-    assert said in problem.message
+    assert said in problem.summary
 
 
 def test_other_keys_are_a_warning_that_names_each_with_its_rows(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_other_keys_are_a_warning_that_names_each_with_its_rows(tmp_path: Path) 
         '"created_at" of a message (in 1 row)',
         '"finish_reason"',
     ):
-        assert said in problem.message
+        assert said in problem.summary
     assert len(loaded.examples) == 3
 
 
@@ -148,7 +148,7 @@ def test_a_weight_of_a_turn_that_is_never_trained_is_a_warning(tmp_path: Path) -
     )
     (problem,) = loaded.problems
     assert (problem.code, problem.lines) == ("data/unused-keys", (1,))
-    assert '"train" of a message of role user (in 1 row)' in problem.message
+    assert '"train" of a message of role user (in 1 row)' in problem.summary
 
 
 def test_keys_without_a_value_carry_nothing(tmp_path: Path) -> None:
@@ -162,21 +162,21 @@ def test_keys_without_a_value_carry_nothing(tmp_path: Path) -> None:
 
 def test_a_misspelt_key_of_a_call_or_a_tool_is_an_error(tmp_path: Path) -> None:
     call = {"function": {"name": "f", "argumnets": {"a": 1}}}
-    assert '"arguments"' in fault(tmp_path, USER, {**DONE, "tool_calls": [call]}).message
+    assert '"arguments"' in fault(tmp_path, USER, {**DONE, "tool_calls": [call]}).summary
     tool = {"function": {"name": "f", "paramters": {}}}
-    assert '"parameters"' in fault(tmp_path, USER, DONE, tools=[tool]).message
+    assert '"parameters"' in fault(tmp_path, USER, DONE, tools=[tool]).summary
 
 
 @pytest.mark.parametrize("kind", ["image_url", "input_audio", "tool_use", "file"])
 def test_a_part_that_is_not_text_is_an_error(tmp_path: Path, kind: str) -> None:
     problem = fault(tmp_path, {"role": "user", "content": [{"type": kind, "text": "x"}]}, DONE)
-    assert (problem.code, repr(kind) in problem.message) == ("data/not-text", True)
+    assert (problem.code, repr(kind) in problem.summary) == ("data/not-text", True)
 
 
 def test_reasoning_and_calls_are_the_assistants(tmp_path: Path) -> None:
-    assert "reasoning of a message" in fault(tmp_path, {**USER, "reasoning": "x"}, DONE).message
+    assert "reasoning of a message" in fault(tmp_path, {**USER, "reasoning": "x"}, DONE).summary
     assert (
-        "tool calls of a message" in fault(tmp_path, {**called({}), "role": "user"}, DONE).message
+        "tool calls of a message" in fault(tmp_path, {**called({}), "role": "user"}, DONE).summary
     )
 
 
@@ -223,7 +223,7 @@ def test_arguments_that_are_no_object_are_an_error_that_names_the_call(
     tmp_path: Path, arguments: Any
 ) -> None:
     problem = fault(tmp_path, USER, called(arguments))
-    assert (problem.code, '"weather"' in problem.message) == ("data/broken-call", True)
+    assert (problem.code, '"weather"' in problem.summary) == ("data/broken-call", True)
 
 
 @pytest.mark.parametrize(
@@ -368,7 +368,7 @@ def test_a_result_of_a_call_that_is_not_there_is_named(tmp_path: Path) -> None:
     result = {"role": "tool", "tool_call_id": "c9", "content": "x"}
     report = check_examples(load(tmp_path, {"messages": [USER, called({}, id="c1"), result, DONE]}))
     assert any(
-        "'c9'" in problem.message
+        "'c9'" in problem.summary
         for problem in report.problems
         if problem.code == "data/role-order"
     )

@@ -157,7 +157,7 @@ def test_every_column_that_is_not_used_is_named(
     assert [(p.code, p.severity) for p in problems] == [("data/unused-columns", "warning")] * bool(
         extra
     )
-    assert all(f"{name} (" in problem.message for problem in problems for name in extra)
+    assert all(f"{name} (" in problem.summary for problem in problems for name in extra)
 
 
 @given(number=st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**18), 10**18))

@@ -48,7 +48,7 @@ def test_a_mapped_column_and_a_group_first_seen_at_row_121_are_read(tmp_path: Pa
     rows = [QA] * 120 + [{**QA, "rules": "be kind", "customer": "x", "system": "hidden"}]
     loaded = load(tmp_path, rows, columns={"system": "rules"}, group="customer")
     assert (loaded.examples[-1].messages[0].content, loaded.examples[-1].group) == ("be kind", "x")
-    assert "system (in 1 row)" in problem_of(loaded, "data/unused-columns").message
+    assert "system (in 1 row)" in problem_of(loaded, "data/unused-columns").summary
 
 
 def test_a_column_in_no_row_at_all_names_the_nearest_of_all_rows(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_unused_columns_are_counted_over_all_rows(tmp_path: Path) -> None:
     loaded = load(tmp_path, [{**QA, "topic": "t"}] * 120 + [{**QA, "note": "n"}])
     note = problem_of(loaded, "data/unused-columns")
     assert (note.severity, note.count) == ("warning", 2)
-    assert "topic (in 120 rows), note (in 1 row)" in note.message
+    assert "topic (in 120 rows), note (in 1 row)" in note.summary
 
 
 @pytest.mark.parametrize("odd_row", [0, 5, 12])

@@ -204,10 +204,10 @@ def test_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
         ("data/unused-columns", "warning"),
         ("data/likely-answer", "error"),
     ]
-    assert all("category" in problem.message for problem in loaded.problems)
+    assert all("category" in problem.summary for problem in loaded.problems)
     loaded = load(tmp_path, {"prompt": "q", "completion": "a", "topic": "t"})
     assert [(p.code, p.severity) for p in loaded.problems] == [("data/unused-columns", "warning")]
-    assert "topic" in loaded.problems[0].message
+    assert "topic" in loaded.problems[0].summary
 
 
 def test_an_absent_answer_becomes_an_empty_one_for_the_check_to_find(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tunesmith.cli.console import parse_columns, print_json, print_lines, print_next_command
+from tunesmith.errors import format_message
 
 if TYPE_CHECKING:
     from tunesmith.records import CheckReport, DataDescription, LengthStats
@@ -105,10 +106,17 @@ def _print_report(report: "CheckReport") -> None:
     if any(problem.lines and problem.position_unit == "rows" for problem in report.problems):
         print_lines("row numbers start at 1")
     for problem in report.problems:
-        print_lines("", f"{problem.severity}[{problem.code}]: {problem.message.rstrip('.')}.")
+        at = f"{problem.file or dataset.name} {problem.format_places(8)}".rstrip()
         print_lines(
-            f"  where {problem.file or dataset.name} {problem.format_places(8)}".rstrip(),
-            f"  do {problem.hint}",
+            "",
+            format_message(
+                problem.severity,
+                problem.code,
+                problem.message,
+                at=at,
+                got=problem.got,
+                hint=problem.hint,
+            ),
         )
     print_lines("")
 

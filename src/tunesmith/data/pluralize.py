@@ -7,7 +7,9 @@ _SINGULAR_VERBS = {
     "are": "is",
     "contain": "contains",
     "have": "has",
+    "match": "matches",
     "prefer": "prefers",
+    "repeat": "repeats",
     "share": "shares",
     "use": "uses",
 }

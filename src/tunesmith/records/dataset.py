@@ -33,7 +33,8 @@ class SourceFile(Record):
 
 class Problem(Record):
     """One kind of problem with all of its places. `lines` count from 1 in `file`, in units of
-    `position_unit`. `message` and `hint` are what is wrong and what to do, as in an error.
+    `position_unit`. `message`, `got` and `hint` are what is wrong, with which value, and what to
+    do, as in an error.
     """
 
     code: str
@@ -41,9 +42,15 @@ class Problem(Record):
     count: int
     lines: tuple[int, ...] = ()
     message: str
+    got: str = ""
     hint: str
     file: str = ""
     position_unit: CountedIn = "lines"
+
+    @property
+    def summary(self) -> str:
+        """What is wrong and what was got, in one line."""
+        return f"{self.message} ({self.got})" if self.got else self.message
 
     def format_places(self, limit: int = 3) -> str:
         """For example `line 3`, or `rows 2, 5, 9 (4 more)`; empty if the problem concerns the whole

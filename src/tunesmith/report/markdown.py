@@ -231,7 +231,7 @@ def _render_training(content: ReportInput) -> str:
 def _render_data(content: ReportInput) -> str:
     problems = content.check.problems
     rows = [
-        [one.severity, format_code(one.code), f"{one.count:,}", escape_markdown(one.message)]
+        [one.severity, format_code(one.code), f"{one.count:,}", escape_markdown(one.summary)]
         for one in problems
     ]
     findings = (

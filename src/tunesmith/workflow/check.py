@@ -162,7 +162,7 @@ def report_problems(report: CheckReport, listener: ProgressListener, recipe: Rec
             where = f"{problem.file or report.dataset.name} {problem.format_places()}".strip()
             listener.warn(
                 problem.code,
-                f"{problem.message.rstrip('.')} ({where})",
+                f"{problem.summary} ({where})",
                 count=problem.count,
                 lines=problem.lines,
             )
@@ -173,7 +173,7 @@ def report_problems(report: CheckReport, listener: ProgressListener, recipe: Rec
             "data",
             f"data has errors: {kinds}",
             at=first.file or report.dataset.name,
-            got=first.message,
+            got=first.summary,
             hint=(
                 "list all of them with line numbers: "
                 f"{format_command_line(*build_check_command(recipe))}"

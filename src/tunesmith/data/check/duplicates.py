@@ -17,7 +17,7 @@ def check_duplicates(context: CheckContext) -> Iterator[Problem]:
         "duplicate",
         "warning",
         repeated,
-        f"are exact duplicates of an earlier one{_first_pair(context, repeated)}",
+        f"repeat an earlier one exactly{_first_pair(context, repeated)}",
         "no action needed: each is used once, in one split; remove them if they are unintended",
     )
 

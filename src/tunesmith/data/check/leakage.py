@@ -56,7 +56,7 @@ def check_leakage(context: CheckContext) -> Iterator[Problem]:
         "near-test-leak",
         "warning",
         select("13-gram", "near"),
-        f"are near duplicates of a held-out example: {format_pairs('13-gram', 'near')}",
+        f"closely match a held-out example: {format_pairs('13-gram', 'near')}",
         "remove real copies from one split; runs do not stop here, and also report the score "
         "without them",
     )

@@ -346,6 +346,6 @@ def _build_no_examples_error(path: Path, problems: list[Problem]) -> DataError:
         slug,
         "no example could be read",
         at=place,
-        got=worst.message,
+        got=worst.summary,
         hint=ROW_ERROR_KINDS[slug].hint,
     )

@@ -294,27 +294,28 @@ class RowErrorLog:
     def build_problems(self) -> Iterator[Problem]:
         """One problem for each kind of error that occurred, in order of first occurrence."""
         for code, tally in self._tallies.items():
-            severity, message, do, names_all = ROW_ERROR_KINDS[code]
-            # Positions in JSON and tables count rows, and the message must not call them lines.
-            if self._counted_in == "rows":
-                message = message.replace("Lines", "Rows")
+            kind = ROW_ERROR_KINDS[code]
+            # Not for errors of the whole file, nor where each value has a count of its own.
+            is_counted = len(tally.lines) > 1 and not kind.lists_all_values
+            places = f" ({tally.count:,} {self._counted_in})" if is_counted else ""
             yield Problem(
                 code=f"data/{code}",
-                severity=severity,
+                severity=kind.severity,
                 count=tally.count,
                 lines=tuple(tally.lines),
-                message=f"{message}: {tally.count:,}. {_describe_values(tally.values, names_all)}",
-                hint=do,
+                message=f"{kind.message}{places}",
+                got=_describe_values(tally.values, kind.lists_all_values),
+                hint=kind.hint,
                 file=self._file,
                 position_unit=self._counted_in,
             )
 
 
-def _describe_values(values: dict[str, int], names_all: bool) -> str:
-    if not names_all:
-        return f"First: {next(iter(values))}"
+def _describe_values(values: dict[str, int], lists_all: bool) -> str:
+    if not lists_all:
+        return next(iter(values))
     return ", ".join(
-        f"{what} (in {count:,} row{'s' * (count > 1)})" for what, count in values.items()
+        f"{value} (in {count:,} row{'s' * (count > 1)})" for value, count in values.items()
     )
 
 

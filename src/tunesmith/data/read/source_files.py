@@ -399,7 +399,8 @@ def _build_problem(code: str, place: Path, got: str, count: int = 1) -> Problem:
         code=f"data/{code}",
         severity=kind.severity,
         count=count,
-        message=f"{kind.message}: {got}",
+        message=kind.message,
+        got=got,
         hint=kind.hint,
         file=str(place),
     )
