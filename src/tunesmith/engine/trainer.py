@@ -38,7 +38,7 @@ from tunesmith.engine.validation_budget import (
     get_validation_allowance,
     is_last_pass_at_risk,
 )
-from tunesmith.errors import TrainingError
+from tunesmith.errors import NonFiniteError, TrainingError
 from tunesmith.records import MetricLine, Recipe, RunStatus, TokenArrays
 
 AtOnce = Callable[[], AbstractContextManager[None]]
@@ -48,7 +48,6 @@ MAX_CONSECUTIVE_BAD_STEPS = 3
 SPIKE_FACTOR = 100
 # Below this the usual loss is that of a memorized text, and multiples of it mean nothing.
 SPIKE_FLOOR_NATS = 0.01
-NON_FINITE_CODES = ("training/loss-not-finite", "training/gradient-not-finite")
 
 
 class Trainer:
@@ -318,7 +317,7 @@ def should_skip_step(
     progress.consecutive_bad_steps += 1
     return (
         policy == "skip"
-        and error.code in NON_FINITE_CODES
+        and isinstance(error, NonFiniteError)
         and progress.consecutive_bad_steps <= MAX_CONSECUTIVE_BAD_STEPS
     )
 
