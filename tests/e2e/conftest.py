@@ -14,7 +14,7 @@ import pytest
 from door import Door, Printed
 
 from tunesmith.cli.main import run
-from tunesmith.testing.tiny_model import write_tiny_tokenizer
+from tunesmith.testing.tiny_model import write_tiny_model
 
 COLOURS = ("red", "green", "blue")
 THINGS = (
@@ -75,30 +75,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama of two layers that has learned nothing, with a ChatML tokenizer of 400 tokens."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    folder = write_tiny_tokenizer(
-        tmp_path_factory.mktemp("models") / "tiny", eos_token="<|im_end|>"
-    )
-    config = LlamaConfig(
-        vocab_size=400,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=1024,
-        tie_word_embeddings=True,
-        initializer_range=0.2,
-        bos_token_id=None,
-        eos_token_id=1,
-        pad_token_id=None,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from tunesmith.engine import generator
 from tunesmith.engine.adapters.lora import attach_lora, disable_adapter, list_lora_parameters
 from tunesmith.engine.generation.decoding_batch import DecodingBatch
-from tunesmith.engine.generation.sampling import Sampling, sample_tokens
+from tunesmith.engine.generation.sampling import sample_tokens
 from tunesmith.engine.generator import Generator
 from tunesmith.engine.model_loading import LoadedModel
 from tunesmith.errors import UsageError
+from tunesmith.records import Sampling
 from tunesmith.testing.rounding_tolerance import assert_close_within_rounding
 
 PROMPTS = [

@@ -37,6 +37,7 @@ class EchoGenerator:
         stop_ids: set[int],
         progress: Callable[[int, int], None] | None = None,
         *,
+        sampling: Sequence[object] = (),
         constraints: Sequence[object] | None = None,
     ) -> list[SimpleNamespace]:
         self.prompts, self.stop_ids = list(prompts), stop_ids

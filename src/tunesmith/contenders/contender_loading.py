@@ -6,6 +6,8 @@ in the run's `index/`: a winner still answers after its data and documents have 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 from tunesmith.contenders.contender_models import CALIBRATED_LABEL, ContenderModel
 from tunesmith.contenders.prompting.context_budget import ContextBudget
@@ -44,6 +46,9 @@ from tunesmith.runs.run_folder import RunFolder
 
 TUNED_CONTENDER = TUNED.name
 """Name and kind of the tuned model without anything around the question."""
+
+
+SearchKind = Literal["bm25", "dense", "both"]
 
 
 @dataclass(frozen=True)
@@ -271,10 +276,15 @@ def open_index(folder: RunFolder, serving: InferenceConfig) -> RetrievalIndex:
     assert serving.index is not None
     # Checked before parsing: an edited passage would silently change the answers.
     folder.check_integrity("index")
-    entries, vectors = read_index(folder.path / "index", serving.index)
-    search = get_search_factory(
-        serving.search, LocalEmbedder() if serving.search != "bm25" else None, vectors
-    )
+    return build_stored_index(folder.path / "index", serving.index, serving.search)
+
+
+def build_stored_index(folder: Path, name: str, kind: SearchKind) -> RetrievalIndex:
+    """The search index from its files in a folder. Errors: `RunError` if one is missing or
+    damaged.
+    """
+    entries, vectors = read_index(folder, name)
+    search = get_search_factory(kind, LocalEmbedder() if kind != "bm25" else None, vectors)
     try:
         if all("messages" in entry for entry in entries):
             return ExampleIndex([_parse_example(entry["messages"]) for entry in entries], search)
@@ -282,10 +292,10 @@ def open_index(folder: RunFolder, serving: InferenceConfig) -> RetrievalIndex:
     except (KeyError, TypeError) as error:
         raise RunError(
             "damaged",
-            f"cannot read {serving.index}.jsonl of this run",
-            at=str(folder.path / "index"),
-            got=f"{type(error).__name__}: {error}",
-            hint="restore it from a copy; or repeat the run",
+            f"cannot read {name}.jsonl",
+            where=str(folder),
+            found=f"{type(error).__name__}: {error}",
+            do="restore it from a copy; or repeat the run",
         ) from None
 
 

@@ -22,10 +22,11 @@ from tunesmith.engine.generation.model_support import (
     generate_unbatched,
     get_prefix_model,
 )
-from tunesmith.engine.generation.sampling import Constraint, Sampling, SequenceState
+from tunesmith.engine.generation.sampling import Constraint, SequenceState
 from tunesmith.engine.generation.sequence_logprobs import compute_log_probabilities
 from tunesmith.engine.memory import compute_cache_budget_bytes
 from tunesmith.engine.model_loading import LoadedModel
+from tunesmith.records import Sampling
 
 ProgressCallback = Callable[[int, int], None]
 GREEDY = Sampling()

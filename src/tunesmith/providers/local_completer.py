@@ -16,12 +16,15 @@ from tunesmith.records import (
     GenerationMode,
     ProgressCallback,
     Prompt,
+    Sampling,
     get_offered_tools,
 )
 
 if TYPE_CHECKING:  # importing these loads torch, which the creator of the generator has loaded
     from tunesmith.engine.generation.sampling import Constraint
     from tunesmith.engine.generator import Generator
+
+GREEDY = Sampling()
 
 
 def with_shared_tokens(
@@ -49,13 +52,15 @@ class LocalCompleter:
     """A `Completer`. A prompt that the template rejects or that exceeds the model's context gets a
     completion with `error`.
 
-    `constraint` creates a fresh output constraint for each answer.
+    `constraint` creates a fresh output constraint for each answer. Prompt
+    number i of a call is sampled with seed `sampling.seed + i`.
     """
 
     tokenizer: ChatTokenizer
     generator: "Generator"
     max_new_tokens: int
     constraint: "Callable[[], Constraint] | None" = None
+    sampling: Sampling = GREEDY
 
     def complete(
         self, prompts: Sequence[Prompt], progress: ProgressCallback | None = None
@@ -74,6 +79,7 @@ class LocalCompleter:
             self.max_new_tokens,
             set(self.tokenizer.stop_ids),
             report,
+            sampling=[self.sampling.for_prompt(i) for i in answerable],
             constraints=[self.constraint() for _ in answerable] if self.constraint else None,
         )
         completions = [
@@ -97,7 +103,12 @@ class LocalCompleter:
         tokens: list[int] = []
         told = ""
         for token in self.generator.stream(
-            opened.ids, self.max_new_tokens, set(self.tokenizer.stop_ids)
+            opened.ids,
+            self.max_new_tokens,
+            set(self.tokenizer.stop_ids),
+            temperature=self.sampling.temperature,
+            top_p=self.sampling.top_p,
+            seed=self.sampling.seed,
         ):
             tokens.append(token)
             # Decode all tokens each time: how one token is spelled depends on those before it.

@@ -42,11 +42,13 @@ from tunesmith.records import (
     ProgressCallback,
     Prompt,
     RemoteRecipe,
+    Sampling,
     get_offered_tools,
 )
 from tunesmith.records.recipe import is_loopback
 
 CONNECT_SECONDS = 10.0
+GREEDY = Sampling()
 LOST_NOTE = (
     "Requests whose response timed out or was unreadable were sent again; what the "
     "service charges for the failed attempts is unknown and not counted."
@@ -100,8 +102,8 @@ _ERROR_TEXTS = {
 
 @dataclass
 class RemoteCompleter:
-    """Sends requests with greedy decoding (temperature 0, one seed), up to `recipe.max_concurrency`
-    concurrently.
+    """Sends requests, up to `recipe.max_concurrency` concurrently; greedy (temperature 0, one seed)
+    unless there is `sampling`.
 
     `health` is the known state of the service; completers of one service may share it. Its notes
     belong next to the answers and are complete once all prompts were answered.
@@ -113,15 +115,19 @@ class RemoteCompleter:
     output_constraint: OutputConstraint | None = None
     retry_policy: RetryPolicy = field(default=RetryPolicy(), repr=False)
     health: ServiceHealth = field(default_factory=ServiceHealth)
+    sampling: Sampling = GREEDY
     is_reached: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         self._endpoint = build_endpoint_url(self.recipe.base_url)
         self._settings: dict[str, Any] = {
-            "temperature": 0,
-            "seed": 0,
+            # an integer where it is one: some services print the request back
+            "temperature": self.sampling.temperature or 0,
+            "seed": self.sampling.seed,
             "max_tokens": self.recipe.max_tokens,
         }
+        if self.sampling.top_p < 1:
+            self._settings["top_p"] = self.sampling.top_p
         self._connections = _ConnectionPool(0)
 
     def constrain(self, form: OutputConstraint) -> "RemoteCompleter":

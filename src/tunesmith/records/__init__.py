@@ -127,6 +127,7 @@ from tunesmith.records.run import (
     RunStatus,
     TrainingResult,
 )
+from tunesmith.records.sampling import Sampling
 from tunesmith.records.selection import CandidateScores, OptimizedPrompt, SelectionRecord
 from tunesmith.records.test_set_access import TestSetAccess, fingerprint_test_set, format_access_log
 from tunesmith.records.tokenized_data import MaskProof, PreparedSplit, TextSpan, TokenArrays
@@ -236,6 +237,7 @@ __all__ = [
     "RunComparison",
     "RunDifference",
     "RunStatus",
+    "Sampling",
     "ScoreChange",
     "SeedComparison",
     "SeedScores",

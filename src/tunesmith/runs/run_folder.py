@@ -147,6 +147,13 @@ class RunFolder:
         # final path of a folder that still has a temporary name
         self._final_path: Path | None = None
 
+    def __fspath__(self) -> str:
+        """Its path, for `open` and `Path`."""
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
     @classmethod
     def create(cls, parent: Path, name: str) -> "RunFolder":
         """A new folder `YYYYMMDD-HHMMSS-name-xxxxxx` (UTC, sortable) inside `parent`, visible

@@ -66,3 +66,31 @@ def write_tiny_weights(path: Path, rows: int = 400, columns: int = 4) -> None:
     path.write_bytes(
         build_safetensors({"__metadata__": {"format": "pt"}, "layers.0.weight": entry}, bytes(size))
     )
+
+
+def write_tiny_model(folder: Path) -> Path:
+    """Write a whole chat model: a Llama of two layers that has learned nothing, always with the
+    same weights, and a ChatML tokenizer of 400 tokens. Returns the folder.
+    """
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    write_tiny_tokenizer(folder, eos_token="<|im_end|>")
+    config = LlamaConfig(
+        vocab_size=400,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        initializer_range=0.2,
+        bos_token_id=None,
+        eos_token_id=1,
+        pad_token_id=None,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        LlamaForCausalLM(config).save_pretrained(folder)
+    return folder

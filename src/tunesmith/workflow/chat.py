@@ -7,6 +7,7 @@ from pathlib import Path
 from tunesmith.contenders.contender_loading import LoadedContender, choose_contender, open_contender
 from tunesmith.contenders.successive_halving import EMPTY_BUILDER
 from tunesmith.errors import InputError, ModelError, UsageError
+from tunesmith.export.bundle_loading import is_bundle, load_bundle
 from tunesmith.providers.local_completer import LocalCompleter
 from tunesmith.providers.local_model import ResolvedModel
 from tunesmith.records import Completion, Message, Prompt
@@ -73,18 +74,22 @@ class ChatSession:
 
 def load_chat(
     name: str,
-    instruction: str | None,
+    instruction: str | None = None,
     max_new_tokens: int | None = None,
     contender: str | None = None,
 ) -> ChatSession:
     """Load a model for a conversation.
 
-    A run answers with the winner of its verdict, or with the `contender` of that name, as it was
+    An exported folder answers as its `answer.py` does. A run answers with the winner of its
+    verdict, or with the `contender` of that name, as it was
     measured: same precision, prompt, examples, search index and output constraint. `instruction`
     replaces the run's own. Errors: `ModelError`, `RunError`, `UsageError`, `InputError` for an
     answer limit beyond the model's context.
     """
     name = resolve_run_or_name(name)
+    if is_bundle(Path(name)) and contender is None:
+        loaded = load_bundle(Path(name), max_new_tokens)
+        return ChatSession(loaded if instruction is None else replace(loaded, system=instruction))
     if not (Path(name) / "recipe.yaml").is_file():
         return ChatSession(
             _serve_model(name, instruction, max_new_tokens or DEFAULT_MAX_NEW_TOKENS, contender)

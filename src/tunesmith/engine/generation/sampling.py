@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 
 from tunesmith.engine.lm_head import compute_logits
 from tunesmith.errors import UsageError
+from tunesmith.records import Sampling
 
 MAX_CHUNK_SEQUENCES = 32
 """Sequences whose full distributions are processed at once: sorting one of 50,000 tokens takes
@@ -30,26 +31,6 @@ about a megabyte.
 Constraint = Callable[[Sequence[int]], Sequence[int] | Tensor | None]
 """The tokens of an answer so far -> the ids that may come next, or a bool mask of them (ids past
 its end are not allowed); None: no restriction."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How one answer is sampled; temperature 0 is greedy.
-
-    Errors: `UsageError` for values out of range.
-    """
-
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.temperature < 0 or not 0 < self.top_p <= 1:
-            raise UsageError(
-                "bad-sampling",
-                "temperature must be at least 0, top_p above 0 and at most 1",
-                got=f"temperature {self.temperature}, top_p {self.top_p}",
-            )
 
 
 @dataclass
