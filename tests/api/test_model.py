@@ -93,12 +93,12 @@ def test_a_prompt_beyond_the_context_is_an_error_that_says_which(model: Model) -
     [[], {"role": "user", "content": "a"}, [{"role": "user"}], [{"role": "me", "content": "a"}]],
 )
 def test_what_is_no_prompt_is_refused(prompt: Any) -> None:
-    with pytest.raises(UsageError, match="list of turns"):
+    with pytest.raises(UsageError, match="not-a-prompt"):
         read_prompt(prompt)
 
 
 def test_a_limit_beyond_the_context_is_refused(tiny_model: Path) -> None:
-    with pytest.raises(InputError, match="longer"):
+    with pytest.raises(InputError, match="too-long"):
         load_model(tiny_model, max_new_tokens=5000)
 
 
@@ -114,7 +114,7 @@ def test_a_run_answers_as_it_was_measured(decided: RunFolder) -> None:
 
 def test_a_contender_that_picks_labels_is_not_sampled(decided: RunFolder) -> None:
     loaded = load_model(decided, contender="zero-shot-constrained")
-    with pytest.raises(UsageError, match="label"):
+    with pytest.raises(UsageError, match="not-sampled"):
         loaded.generate(QUESTION, temperature=1.0)
 
 
@@ -134,7 +134,7 @@ def test_an_exported_folder_answers_as_the_run_did(
 
 def test_a_damaged_exported_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "prompt.json").write_text("{}")
-    with pytest.raises(ModelError, match="export"):
+    with pytest.raises(ModelError, match="damaged-export"):
         load_model(tmp_path)
 
 
