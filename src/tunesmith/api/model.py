@@ -89,9 +89,9 @@ class Model:
                 raise ModelError(
                     "cannot-answer",
                     "This prompt cannot be answered.",
-                    where=f"prompt {number:,}",
-                    found=one.error,
-                    do="shorten it",
+                    at=f"prompt {number:,}",
+                    got=one.error,
+                    hint="shorten it",
                 )
         texts = [one.text for one in completions]
         return texts[0] if isinstance(prompts, str) else texts
@@ -118,8 +118,8 @@ class Model:
             raise ModelError(
                 "cannot-answer",
                 "This prompt cannot be answered.",
-                found=completion.error,
-                do="shorten it",
+                got=completion.error,
+                hint="shorten it",
             )
         yield completion.text
 
@@ -144,7 +144,7 @@ class Model:
             raise UsageError(
                 "not-sampled",
                 f"{self.name} picks the most likely label, which is not sampled.",
-                do="leave temperature out, or load another contender",
+                hint="leave temperature out, or load another contender",
             )
         return completer
 
@@ -191,6 +191,6 @@ def _build_prompt_error(found: str) -> UsageError:
     return UsageError(
         "not-a-prompt",
         "A prompt is a text, or a list of turns.",
-        found=found,
-        do='write "..." or [{"role": "user", "content": "..."}]',
+        got=found,
+        hint='write "..." or [{"role": "user", "content": "..."}]',
     )

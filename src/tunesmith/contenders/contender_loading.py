@@ -293,9 +293,9 @@ def build_stored_index(folder: Path, name: str, kind: SearchKind) -> RetrievalIn
         raise RunError(
             "damaged",
             f"cannot read {name}.jsonl",
-            where=str(folder),
-            found=f"{type(error).__name__}: {error}",
-            do="restore it from a copy; or repeat the run",
+            at=str(folder),
+            got=f"{type(error).__name__}: {error}",
+            hint="restore it from a copy; or repeat the run",
         ) from None
 
 

@@ -43,9 +43,9 @@ def load_bundle(
         raise ModelError(
             "damaged-export",
             "This exported folder cannot be read.",
-            where=str(folder / PROMPT_FILE),
-            found=f"{type(error).__name__}: {error}",
-            do="export the run again",
+            at=str(folder / PROMPT_FILE),
+            got=f"{type(error).__name__}: {error}",
+            hint="export the run again",
         ) from None
 
 
@@ -80,9 +80,9 @@ def _load_model(folder: Path, written: Mapping[str, Any], batch_size: int) -> Lo
         raise ModelError(
             "changed",
             "The base model is not the one that was exported.",
-            where=resolved.identity.folder,
-            found=truncate_list(changed),
-            do="put the model back, or export again",
+            at=resolved.identity.folder,
+            got=truncate_list(changed),
+            hint="put the model back, or export again",
         )
     return resolved.load(_PRECISIONS[written["dtype"]], batch_size)
 

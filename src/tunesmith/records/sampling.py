@@ -23,7 +23,7 @@ class Sampling:
             raise UsageError(
                 "bad-sampling",
                 "Sampling needs a temperature of at least 0 and a top_p above 0 and at most 1.",
-                found=f"temperature {self.temperature}, top_p {self.top_p}",
+                got=f"temperature {self.temperature}, top_p {self.top_p}",
             )
 
     def for_prompt(self, number: int) -> "Sampling":
