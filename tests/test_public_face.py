@@ -10,18 +10,18 @@ import tunesmith
 
 def test_names_are_sorted_and_few() -> None:
     assert tunesmith.__all__ == sorted(tunesmith.__all__)
-    assert len(tunesmith.__all__) <= 25
+    assert len(tunesmith.__all__) <= 50
 
 
 @pytest.mark.parametrize("name", tunesmith.__all__)
 def test_every_name_is_there_and_has_a_sentence(name: str) -> None:
     thing = getattr(tunesmith, name)
-    assert thing.__name__ == name
+    assert thing.__name__.removeprefix("tunesmith.") == name
     assert (thing.__doc__ or "").strip()
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+    with pytest.raises(AttributeError, match="attribute nonsense"):
         _ = tunesmith.nonsense
 
 

@@ -1,7 +1,7 @@
 """What happens during a command, as typed events. A callback is any callable that takes one:
 
-    def show(event: tunesmith.Event) -> None:
-        if isinstance(event, tunesmith.MetricLogged):
+    def show(event: tunesmith.events.Event) -> None:
+        if isinstance(event, tunesmith.events.MetricLogged):
             print(event.step, event.values)
 
     tunesmith.train("quick", data="tickets.jsonl", callbacks=[show])

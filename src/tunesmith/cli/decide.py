@@ -17,12 +17,12 @@ from tunesmith.cli.console import (
     print_next_command,
     print_table,
 )
-from tunesmith.cli.progress import open_listener
+from tunesmith.cli.progress import open_display
 from tunesmith.errors import UsageError
 
 if TYPE_CHECKING:
     from tunesmith.records import Decision, Evaluation, Recipe
-    from tunesmith.workflow.decide import DecisionResult
+    from tunesmith.workflow.result import Result
 
 
 def decide(
@@ -97,15 +97,11 @@ def decide_and_print(
     """Decide, then print the verdict, or with `--json` the report's document. With a budget, what
     the recipe leaves open is chosen so that the whole decision fits.
     """
-    from tunesmith.workflow.decide import decide as decide_recipe
-    from tunesmith.workflow.time_budget import fit_recipe_to_budget
+    from tunesmith.api.commands import decide as decide_recipe
 
-    budget = None
-    with open_listener() as listener:
-        if budget_seconds is not None:
-            budget = fit_recipe_to_budget(recipe, budget_seconds, listener)
-            recipe = budget.recipe
-        outcome = decide_recipe(recipe, out, listener, budget)
+    minutes = None if budget_seconds is None else budget_seconds / 60
+    with open_display() as display:
+        outcome = decide_recipe(recipe, budget_minutes=minutes, out=out, callbacks=[display])
     print_result(outcome, as_json)
 
 
@@ -175,23 +171,22 @@ def print_decision(decision: "Decision") -> None:
         print_lines(f"  - {reason}")
 
 
-def print_result(outcome: "DecisionResult", as_json: bool) -> None:
+def print_result(outcome: "Result", as_json: bool) -> None:
     """Print the verdict with its reasons, the contenders, and the paths of the report; or the
     report's document.
     """
     if as_json:
         print_json(outcome.document)
         return
-    folder = outcome.folder.path
-    print_decision(outcome.decision)
+    decision, evaluation = outcome.decision, outcome.evaluation
+    assert decision is not None and evaluation is not None
+    print_decision(decision)
     print_lines("")
-    print_summary_table(outcome.evaluation, outcome.decision)
+    print_summary_table(evaluation, decision)
     print_lines("")
-    print_contenders(outcome.evaluation)
+    print_contenders(evaluation)
     print_lines("")
-    print_next_command(
-        *suggest_next_command(outcome.decision.verdict, outcome.decision.winner, folder)
-    )
+    print_next_command(*suggest_next_command(decision.verdict, decision.winner, outcome.path))
     for path in outcome.reports:
         print_lines(str(path))
 

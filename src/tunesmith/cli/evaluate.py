@@ -7,10 +7,10 @@ import typer
 
 from tunesmith.cli.console import print_json, print_lines, print_next_command, print_table
 from tunesmith.cli.decide import print_contenders
-from tunesmith.cli.progress import open_listener
+from tunesmith.cli.progress import open_display
 
 if TYPE_CHECKING:
-    from tunesmith.records import Evaluation
+    from tunesmith.workflow.result import Result
 
 
 def evaluate(
@@ -36,20 +36,21 @@ def evaluate(
     Answers of external systems (--external-answers FILE) and remote models can be compared
     too, also without a local model.
     """
+    from tunesmith.api.commands import evaluate as evaluate_models
     from tunesmith.recipe.recipe_loader import load_recipe
-    from tunesmith.workflow.model_evaluation import evaluate as evaluate_models
 
-    with open_listener() as listener:
-        evaluation, folder = evaluate_models(
-            models or [], load_recipe(recipe, [f"data.path={data}", *(set_ or ())]), out, listener
-        )
-    print_evaluation(evaluation, folder, json)
+    loaded = load_recipe(recipe, [f"data.path={data}", *(set_ or ())])
+    with open_display() as display:
+        result = evaluate_models(models or [], recipe=loaded, out=out, callbacks=[display])
+    print_evaluation(result, json)
     if not json:
         print_next_command("decide", data)
 
 
-def print_evaluation(evaluation: "Evaluation", folder: Path | None, json: bool) -> None:
+def print_evaluation(result: "Result", json: bool) -> None:
     """The contenders and their differences, or the record as JSON."""
+    evaluation = result.evaluation
+    assert evaluation is not None
     if json:
         print_json(evaluation.model_dump(mode="json"))
         return
@@ -65,5 +66,5 @@ def print_evaluation(evaluation: "Evaluation", folder: Path | None, json: bool) 
     ]
     if rows:
         print_table(("difference", evaluation.metric, "95 % interval", "p"), rows, right=(1, 2, 3))
-    if folder is not None:
-        print_lines(f"saved in {folder}")
+    if result.folder is not None:
+        print_lines(f"saved in {result.path}")

@@ -9,7 +9,7 @@ import typer
 from tunesmith.cli.console import print_next_command
 from tunesmith.cli.decide import print_result
 from tunesmith.cli.evaluate import print_evaluation
-from tunesmith.cli.progress import open_listener
+from tunesmith.cli.progress import open_display
 from tunesmith.cli.train import print_training_result
 
 
@@ -26,17 +26,15 @@ def resume(
     """Resume an interrupted run to its model, verdict or evaluation.
 
     The result is the same as without the interruption."""
-    from tunesmith.workflow.model_evaluation import EvaluationResult
-    from tunesmith.workflow.resume import resume as resume_run
+    from tunesmith.api.commands import resume as resume_run
 
-    with open_listener() as listener:
-        ended = resume_run(run, allow_drift=allow_drift, listener=listener)
-    if isinstance(ended, tuple):
-        finished, folder = ended
-        print_training_result(finished, folder.path, json)
-    elif isinstance(ended, EvaluationResult):
-        print_evaluation(ended.evaluation, ended.folder.path, json)
+    with open_display() as display:
+        result = resume_run(run, allow_drift=allow_drift, callbacks=[display])
+    if result.decision is not None:
+        print_result(result, json)
+    elif result.evaluation is not None:
+        print_evaluation(result, json)
         if not json:
-            print_next_command("show", ended.folder.path)
+            print_next_command("show", result.path)
     else:
-        print_result(ended, json)
+        print_training_result(result.run, result.path, json)

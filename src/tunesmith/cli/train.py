@@ -7,7 +7,7 @@ import typer
 
 from tunesmith.cli.command_inputs import resolve_recipe_and_data
 from tunesmith.cli.console import print_json, print_lines, print_next_command
-from tunesmith.cli.progress import open_listener
+from tunesmith.cli.progress import open_display
 
 if TYPE_CHECKING:
     from tunesmith.records import Run
@@ -38,15 +38,15 @@ def train(
     Ctrl-C stops after the current step; tunesmith resume continues.
     Every recipe key is a flag too (tunesmith keys lists them): --epochs 2, --learning-rate 1e-3.
     """
+    from tunesmith.api.commands import train as train_recipe
     from tunesmith.recipe.recipe_loader import load_recipe
-    from tunesmith.workflow.training_job import train as train_recipe
 
     recipe, data = resolve_recipe_and_data(source, data, recipe)
     changes = [*([f"data.path={data}"] if data else []), *(set_ or ())]
     loaded = load_recipe(recipe, changes)
-    with open_listener() as listener:
-        run, folder = train_recipe(loaded, out, listener)
-    print_training_result(run, folder.path, json)
+    with open_display() as display:
+        result = train_recipe(loaded, out=out, callbacks=[display])
+    print_training_result(result.run, result.path, json)
 
 
 def print_training_result(run: "Run", folder: Path, as_json: bool) -> None:

@@ -48,7 +48,7 @@ TUNED_CONTENDER = TUNED.name
 """Name and kind of the tuned model without anything around the question."""
 
 
-SearchKind = Literal["bm25", "dense", "both"]
+SearchKind = Literal["bm25", "dense", "hybrid"]
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,10 @@ def _build_contender(
     folder: Path, settings: Mapping[str, Any], max_new_tokens: int | None, batch_size: int
 ) -> LoadedContender:
     retrieval = settings["retrieval"]
-    index = build_stored_index(folder, "index", retrieval["search"]) if retrieval else None
+    index = None
+    if retrieval:
+        search = {"both": "hybrid"}.get(retrieval["search"], retrieval["search"])
+        index = build_stored_index(folder, "index", search)
     limit = max_new_tokens or settings["max_new_tokens"]
     if "service" in settings:
         model, completer = None, _open_service(settings, max_new_tokens)
@@ -98,9 +101,10 @@ def _open_service(settings: Mapping[str, Any], max_new_tokens: int | None) -> Co
     service = settings["service"]
     recipe = RemoteRecipe(
         name="service",
-        url=service["endpoint"],
+        base_url=service["endpoint"],
         model=service["model"],
-        key_variable=service["key_variable"],
+        # folders of earlier versions say it in other words
+        api_key_env=service.get("api_key_env") or service["key_variable"],
         max_tokens=max_new_tokens or service["settings"]["max_tokens"],
     )
     return RemoteCompleter(recipe, _read_service_form(service))

@@ -156,6 +156,9 @@ def work_on_run(
         try:
             session.record()
             with stop_on_signals() as session.stop:
+                listener.start_run(
+                    run.command, folder.read_recipe(), None if folder.is_hidden else folder.path
+                )
                 yield session
         except BaseException as error:
             if session.run.status == "running":

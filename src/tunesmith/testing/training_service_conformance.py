@@ -76,7 +76,8 @@ class TrainingServiceConformance:
     def test_a_training_ends_with_metrics_and_weights_that_fit_the_base_model(
         self, recipe: Recipe, tmp_path: Path
     ) -> None:
-        run, folder = train(recipe, tmp_path / "runs")
+        trained = train(recipe, tmp_path / "runs")
+        run, folder = trained.run, RunFolder.open(trained.path)
         assert run.status == "finished" and run.result is not None and run.result.steps > 0
         steps = [line.step for line in folder.read_metrics().records if line.kind == "step"]
         assert steps == sorted(set(steps)) and steps[-1:] in ([], [run.result.steps])

@@ -47,7 +47,9 @@ class LocalTrainer:
             job.recipe,
             adapter_folder=job.output_folder,
             on_line=recorder,
-            score=build_generation_scorer(job.data, job.recipe, folder, job.model, recorder, stop),
+            score=build_generation_scorer(
+                job.data, job.recipe, folder, job.model, recorder, stop, job.scorer
+            ),
             stop=stop.is_requested,
             at_once=stop.at_once,
             on_progress=listener.update_progress,

@@ -9,6 +9,7 @@ from tunesmith.decision.undertraining import compute_training_length
 from tunesmith.engine.validation_budget import ScoreFunction
 from tunesmith.evaluation.energy import EnergyCounters
 from tunesmith.evaluation.harness import compute_primary_scores
+from tunesmith.evaluation.scorers.scorer_protocol import Scorer
 from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
 from tunesmith.progress_listener import ProgressListener
 from tunesmith.providers.embedder import LocalEmbedder
@@ -79,6 +80,7 @@ def build_generation_scorer(
     model: LocalModel,
     lines: MetricRecorder,
     stop: StopSignal,
+    given_scorer: Scorer | None = None,
 ) -> "ScoreFunction | None":
     """A function that generates and scores answers to the first validation examples and stores each
     as a sample; None if there is nothing to generate.
@@ -93,7 +95,9 @@ def build_generation_scorer(
     if not answerable:
         return None
     # The plain scorer, also with a judge: it runs at every validation pass.
-    scorer, _ = choose_scorer(data.train_answers, recipe.evaluation.scorer, LocalEmbedder)
+    scorer = given_scorer
+    if scorer is None:
+        scorer, _ = choose_scorer(data.train_answers, recipe.evaluation.scorer, LocalEmbedder)
     completer = model.create_completer(recipe.evaluation.max_new_tokens or 1)
 
     def generate_and_score(

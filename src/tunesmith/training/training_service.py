@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from tunesmith.evaluation.scorers.scorer_protocol import Scorer
 from tunesmith.providers.local_model import LocalModel, ResolvedModel
 from tunesmith.records import Example, MetricLine, Recipe, TrainingResult
 from tunesmith.records.training_services import TRAINING_SERVICES
@@ -28,7 +29,8 @@ class TrainingJob:
 
     `data` holds token arrays; `train` the train examples as conversations, for services that
     tokenize themselves: those with a desirable answer, none in a resumed run. `checkpoint` is what
-    a resumed run of this machine continues from.
+    a resumed run of this machine continues from. `scorer` scores the answers of validation passes;
+    None: the one that the recipe names.
     """
 
     session: RunSession
@@ -37,6 +39,7 @@ class TrainingJob:
     model: LocalModel
     train: Sequence[Example] = ()
     checkpoint: "LoadedCheckpoint | None" = None
+    scorer: Scorer | None = None
 
     @property
     def output_folder(self) -> Path:

@@ -7,14 +7,15 @@ tuned twice.
 """
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tunesmith.contenders.candidate_selection import CandidateSelector
 from tunesmith.contenders.contender_factory import ContenderFactory
 from tunesmith.contenders.contender_models import build_base_model, build_tuned_model
+from tunesmith.contenders.custom_parts import NO_CUSTOM_PARTS, CustomParts
 from tunesmith.contenders.evaluation_runner import EvaluationRunner
 from tunesmith.contenders.retrieval.document_loading import write_documents
 from tunesmith.costs.budget_replanning import BudgetClock
@@ -42,6 +43,7 @@ from tunesmith.workflow.decision_pacing import (
 )
 from tunesmith.workflow.estimate import report_estimate
 from tunesmith.workflow.redecide import fail_on_warnings
+from tunesmith.workflow.result import Result
 from tunesmith.workflow.time_budget import FittedBudget
 from tunesmith.workflow.training_job import begin_training_run, run_training
 
@@ -49,34 +51,21 @@ if TYPE_CHECKING:
     from tunesmith.engine.checkpoint import LoadedCheckpoint
 
 
-@dataclass(frozen=True)
-class DecisionResult:
-    """The result of `decide`. `document` is the content of `report.json`; `reports` are the paths
-    of html, md and json.
-    """
-
-    decision: Decision
-    evaluation: Evaluation
-    run: Run
-    folder: RunFolder
-    reports: tuple[Path, ...]
-    document: dict[str, Any]
-
-
 def decide(
     recipe: Recipe,
     out: Path = Path("runs"),
     listener: ProgressListener = NULL_LISTENER,
     budget: FittedBudget | None = None,
-) -> DecisionResult:
+    custom: CustomParts = NO_CUSTOM_PARTS,
+) -> Result:
     """Should I prompt, retrieve or fine-tune? Measures, decides and reports. `budget`: the time
-    that the recipe was fitted to.
+    that the recipe was fitted to; `custom`: what a script adds.
 
     Errors: `InputError`; `GateFailed` if the data has errors or leaks, and with `strict` if the
     test set is too small or the verdict has a warning; `TrainingError`; `Interrupted` after Ctrl-C,
     with what was saved.
     """
-    inputs = prepare_decision_inputs(recipe, listener)
+    inputs = prepare_decision_inputs(recipe, listener, custom=custom)
     data = inputs.material
     with StoreIndex.open(listener) as index:  # a model that does not load must leave no run folder
         known = budget.known if budget else None
@@ -85,34 +74,45 @@ def decide(
         with begin_training_run(
             data, out, model, index, estimate, "decide", listener, inputs.input_fingerprints
         ) as job:
+            job = replace(job, scorer=custom.scorer)
             if budget is not None:
                 job.session.folder.write(budget.plan(data))
             output = run_decision(inputs, job, clock=budget.clock if budget else None)
-    return build_decision_result(output, job.session.folder, recipe)
+    return build_decision_result(output, job.session.folder, job.recipe)
 
 
-def build_decision_result(
-    output: DecisionOutput, folder: RunFolder, recipe: Recipe
-) -> DecisionResult:
+def build_decision_result(output: DecisionOutput, folder: RunFolder, recipe: Recipe) -> Result:
     """The result for the user. Errors: `GateFailed` if strict and there is a warning; everything is
     written by then.
     """
     if recipe.fail_on_warning:
         fail_on_warnings(output.decision, str(output.reports[0]))
-    return DecisionResult(
-        output.decision, output.evaluation, output.run, folder, output.reports, output.document
+    return Result(
+        recipe,
+        output.run,
+        folder,
+        output.evaluation,
+        output.decision,
+        output.reports,
+        output.document,
     )
 
 
-def load_decision_result(folder: RunFolder, run: Run) -> DecisionResult:
+def load_decision_result(folder: RunFolder, run: Run) -> Result:
     """The result of a finished decision, from its folder. Errors: `RunError` if part of it is
     damaged.
     """
     folder.check_integrity(*REPORT_FILES)
     reports = tuple(folder.path / name for name in REPORT_FILES)
     document = json.loads(reports[-1].read_text(encoding="utf-8"))
-    return DecisionResult(
-        folder.read(Decision), folder.read(Evaluation), run, folder, reports, document
+    return Result(
+        folder.read_recipe(),
+        run,
+        folder,
+        folder.read(Evaluation),
+        folder.read(Decision),
+        reports,
+        document,
     )
 
 
@@ -133,6 +133,7 @@ def run_decision(
     factory.selector.pacer = pacer
     listener.start_stage(f"evaluating the baselines on {len(data.test):,} test examples each")
     runner.score_external(inputs.external_contenders)
+    runner.run_contenders(inputs.custom_contenders)
     base = build_base_model(job.model, data.recipe, form, listener)
     runner.run_contenders(pacer.pace(factory.build_untuned_contenders(base)))
     for remote in inputs.remote_models:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tunesmith.atomic_io import compute_sha256
 from tunesmith.contenders.contender_models import ContenderModel, open_remote_models
+from tunesmith.contenders.custom_parts import NO_CUSTOM_PARTS, CustomParts
 from tunesmith.contenders.external_answers import ExternalContender
 from tunesmith.contenders.external_contenders import (
     list_contender_names,
@@ -20,11 +21,9 @@ from tunesmith.contenders.prompting.user_prompts import UserPrompt
 from tunesmith.contenders.retrieval.document_loading import load_documents
 from tunesmith.contenders.retrieval.document_passages import DocumentCollection
 from tunesmith.errors import GateFailed
-from tunesmith.evaluation.harness import Task
-from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
+from tunesmith.evaluation.harness import RunnableContender, Task
 from tunesmith.evaluation.task_building import build_task
 from tunesmith.progress_listener import ProgressListener
-from tunesmith.providers.embedder import LocalEmbedder
 from tunesmith.records import (
     JudgeQualification,
     OutputConstraint,
@@ -62,6 +61,7 @@ class DecisionInputs:
     prompts: Sequence[UserPrompt]
     output_constraint: OutputConstraint | None
     remote_models: Sequence[ContenderModel]
+    custom_contenders: Sequence[RunnableContender]
     input_fingerprints: Mapping[str, str]
 
     @property
@@ -75,6 +75,7 @@ def prepare_decision_inputs(
     listener: ProgressListener,
     examined: JudgeQualification | None = None,
     check: Callable[[PreparedData, Mapping[str, str]], None] = lambda material, inputs: None,
+    custom: CustomParts = NO_CUSTOM_PARTS,
 ) -> DecisionInputs:
     """Gather the inputs. `examined` is an earlier qualification of the judge; `check` receives the
     data and the fingerprints before any code of the user runs and before any call that costs money.
@@ -87,14 +88,15 @@ def prepare_decision_inputs(
     if recipe.evaluation.prompt_optimizer == "dspy":
         import_dspy()
     material = prepare_data(recipe, listener)
-    inputs = compute_input_fingerprints(material.recipe, documents, prompts)
+    inputs = {
+        **compute_input_fingerprints(material.recipe, documents, prompts),
+        **custom.fingerprints,
+    }
     # Before `choose_scorer`, which imports a scorer of the user's own: a resumed folder may come
     # from someone else.
     check(material, inputs)
-    scorer, reason = choose_scorer(
-        [example.answer for example in material.train],
-        material.recipe.evaluation.scorer,
-        LocalEmbedder,
+    scorer, reason = custom.choose_scorer(
+        [example.answer for example in material.train], material.recipe.evaluation.scorer
     )
     task = build_task(
         material.check.dataset.name,
@@ -105,11 +107,9 @@ def prepare_decision_inputs(
         frozenset(material.contamination.contaminated_test_ids),
     )
     power = report_power(material, listener)
-    outsiders = read_external_contenders(
-        material.recipe,
-        task.examples,
-        list_contender_names(material.recipe, [one.name for one in prompts]),
-    )
+    names = list(list_contender_names(material.recipe, [one.name for one in prompts]))
+    outsiders = read_external_contenders(material.recipe, task.examples, names)
+    custom.check_names([*names, *(one.spec.name for one in outsiders)])
     judging = set_up_judge(task.scorer, material.recipe, listener, examined)
     form, why = material.output_constraint
     listener.note(
@@ -122,7 +122,17 @@ def prepare_decision_inputs(
         material.recipe, [one.prompt for one in material.validation[:1]], form, listener
     )
     return DecisionInputs(
-        material, task, power, judging, outsiders, documents, prompts, form, remotes, inputs
+        material,
+        task,
+        power,
+        judging,
+        outsiders,
+        documents,
+        prompts,
+        form,
+        remotes,
+        custom.contenders,
+        inputs,
     )
 
 

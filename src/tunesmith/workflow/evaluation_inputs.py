@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tunesmith.contenders.custom_parts import NO_CUSTOM_PARTS, CustomParts
 from tunesmith.contenders.external_answers import ExternalContender
 from tunesmith.contenders.external_contenders import make_contender_name, read_external_contenders
 from tunesmith.contenders.judge_setup import JudgeSetup, set_up_judge
@@ -69,6 +70,7 @@ class EvaluationInputs:
     judge_setup: JudgeSetup
     external_contenders: Sequence[ExternalContender]
     remote_contenders: Sequence[RunnableContender]
+    custom_contenders: Sequence[RunnableContender]
     identity: Mapping[str, str]
 
     def write(self, folder: RunFolder) -> Run:
@@ -109,16 +111,17 @@ def accept_any(
     """A new evaluation has nothing to be compared with."""
 
 
-def name_models(models: Sequence[str]) -> dict[str, str]:
-    """The models by their names as contenders, each with its place. Errors: `UsageError` for a
-    name used twice; as `resolve_run_or_name`.
+def name_models(models: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+    """The models by their names as contenders, each with its place; a mapping gives the names.
+    Errors: `UsageError` for a name used twice; as `resolve_run_or_name`.
     """
+    named = models if isinstance(models, Mapping) else {model: model for model in models}
     places = {}
-    for model in models:
+    for name, model in named.items():
         place = resolve_run_or_name(model)
         # An evaluation can be resumed from any working directory.
         place = str(Path(place).absolute()) if is_folder_path(place) else place
-        places[make_contender_name(model)] = place
+        places[make_contender_name(name)] = place
     if len(places) < len(models):
         raise UsageError(
             "same-name",
@@ -135,6 +138,7 @@ def prepare_evaluation_inputs(
     listener: ProgressListener,
     examined: JudgeQualification | None = None,
     check: CheckEvaluation = accept_any,
+    custom: CustomParts = NO_CUSTOM_PARTS,
 ) -> EvaluationInputs:
     """Gather the inputs. `examined` is an earlier qualification of the judge; `check` is called
     before any code of the user runs and before any call that costs money.
@@ -142,7 +146,8 @@ def prepare_evaluation_inputs(
     Errors: `InputError`; `GateFailed` if the data has errors; `ProviderError` of a judge; whatever
     `check` raises.
     """
-    if not places and not recipe.evaluation.external_answers and not recipe.evaluation.remote:
+    evaluation = recipe.evaluation
+    if not (places or evaluation.external_answers or evaluation.remote or custom.contenders):
         raise UsageError(
             "no-contender",
             "nothing to evaluate",
@@ -178,13 +183,17 @@ def prepare_evaluation_inputs(
         test=tuple(desirable),
     )
     models = {name: ResolvedModel.open(place, recipe.revision) for name, place in places.items()}
-    identity = build_evaluation_identity(recipe, split, models)
+    identity = {**build_evaluation_identity(recipe, split, models), **custom.fingerprints}
     check(recipe, split, examples, identity)
     answers = [example.answer for example in examples]
-    scorer, reason, scorer_answers = choose_evaluation_scorer(answers, recipe, places)
+    scorer, reason, scorer_answers = choose_evaluation_scorer(answers, recipe, places, custom)
     plain = build_task(loaded.dataset.name, examples, scorer, reason, recipe)
     judge_setup = set_up_judge(scorer, recipe, listener, examined)
     task = judge_setup.apply_to_task(plain)
+    external = read_external_contenders(recipe, examples, models)
+    remotes = open_plain_remote_contenders(recipe, listener)
+    others = [*(one.spec for one in external), *(one.spec for one in remotes)]
+    custom.check_names([*models, *(spec.name for spec in others)])
     return EvaluationInputs(
         recipe,
         places,
@@ -196,8 +205,9 @@ def prepare_evaluation_inputs(
         # Questions that are not scored, where there are some, as in a decision.
         [one for one in desirable.values() if one.id not in used] or examples,
         judge_setup,
-        read_external_contenders(recipe, examples, models),
-        open_plain_remote_contenders(recipe, listener),
+        external,
+        remotes,
+        custom.contenders,
         identity,
     )
 
@@ -222,19 +232,22 @@ def build_evaluation_identity(
 
 
 def choose_evaluation_scorer(
-    answers: Sequence[str], recipe: Recipe, places: Mapping[str, str]
+    answers: Sequence[str],
+    recipe: Recipe,
+    places: Mapping[str, str],
+    custom: CustomParts = NO_CUSTOM_PARTS,
 ) -> tuple[Scorer, str, Sequence[str]]:
-    """(scorer, reason, answers that it is built from): the recipe's scorer, else that of the first
-    run, else the one that fits these answers.
+    """(scorer, reason, answers that it is built from): the scorer of the script or the recipe, else
+    that of the first run, else the one that fits these answers.
     """
-    if recipe.evaluation.scorer == "auto":
+    if custom.scorer is None and recipe.evaluation.scorer == "auto":
         for name, place in places.items():
             scorer, train_answers = find_run_scorer(place)
             if scorer is not None:
                 built_from = train_answers or answers
                 chosen, reason = choose_scorer(built_from, scorer, LocalEmbedder)
                 return chosen, f"{reason} Taken from the run {name}.", built_from
-    return *choose_scorer(answers, recipe.evaluation.scorer, LocalEmbedder), answers
+    return *custom.choose_scorer(answers, recipe.evaluation.scorer), answers
 
 
 def find_run_scorer(place: str) -> tuple[str | None, Sequence[str]]:

@@ -5,17 +5,16 @@ An evaluation is a run like a training or a decision: it can be stopped or kille
 `resume` continues it without asking for an answer twice.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tunesmith.contenders.custom_parts import NO_CUSTOM_PARTS, CustomParts
 from tunesmith.contenders.evaluation_runner import EvaluationRunner
 from tunesmith.contenders.plain_contenders import build_plain_contender
 from tunesmith.evaluation.harness import evaluate_answers
 from tunesmith.progress_listener import NULL_LISTENER, ProgressListener
 from tunesmith.records import Evaluation, Recipe
 from tunesmith.runs.lineage import collect_training_ids
-from tunesmith.runs.run_folder import RunFolder
 from tunesmith.runs.session import RunSession, begin_run
 from tunesmith.runs.store_index import StoreIndex
 from tunesmith.workflow.evaluation_estimate import find_instruction, report_evaluation_estimate
@@ -24,22 +23,16 @@ from tunesmith.workflow.evaluation_inputs import (
     name_models,
     prepare_evaluation_inputs,
 )
-
-
-@dataclass(frozen=True)
-class EvaluationResult:
-    """An evaluation and the folder that it is stored in."""
-
-    evaluation: Evaluation
-    folder: RunFolder
+from tunesmith.workflow.result import Result
 
 
 def evaluate(
-    models: Sequence[str],
+    models: Sequence[str] | Mapping[str, str],
     recipe: Recipe,
     out: Path | None = None,
     listener: ProgressListener = NULL_LISTENER,
-) -> tuple[Evaluation, Path | None]:
+    custom: CustomParts = NO_CUSTOM_PARTS,
+) -> Result:
     """Score models on all examples of the recipe's data, with its judge. With `out`, evaluation and
     answers are stored in a new folder there, from which `resume` continues after an interruption.
 
@@ -48,13 +41,15 @@ def evaluate(
     Errors: `InputError`, `GateFailed` if the data has errors, `ProviderError` of a judge,
     `Interrupted`.
     """
-    inputs = prepare_evaluation_inputs(name_models(models), recipe, listener)
+    inputs = prepare_evaluation_inputs(name_models(models), recipe, listener, custom=custom)
     report_evaluation_estimate(inputs, listener)
     with (
         StoreIndex.open(listener) as index,
         begin_run(out, "evaluation", index, listener, inputs.write) as session,
     ):
-        return run_evaluation(inputs, session), session.folder.path if out else None
+        evaluation = run_evaluation(inputs, session)
+        folder = session.folder if out else None
+        return Result(inputs.recipe, session.run, folder, evaluation)
 
 
 def run_evaluation(inputs: EvaluationInputs, session: RunSession) -> Evaluation:
@@ -73,6 +68,9 @@ def run_evaluation(inputs: EvaluationInputs, session: RunSession) -> Evaluation:
         # A model whose answers are stored is not loaded again.
         if not runner.restore_answers(name):
             _run_local_model(name, inputs, runner)
+    for contender in inputs.custom_contenders:
+        listener.start_stage(f"evaluating {contender.spec.name}")
+        runner.run_contenders([contender])
     for contender in inputs.remote_contenders:
         listener.start_stage(f"evaluating {contender.spec.name}")
         runner.run_contenders([contender])

@@ -12,6 +12,11 @@ no choice is made twice. Both need the original data file, because they need the
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from tunesmith.contenders.custom_parts import (
+    NO_CUSTOM_PARTS,
+    CustomParts,
+    check_custom_contenders,
+)
 from tunesmith.costs.budget_replanning import TEST_LIMIT
 from tunesmith.errors import RunError, format_command_line
 from tunesmith.evaluation.task_building import build_test_examples
@@ -41,7 +46,6 @@ from tunesmith.runs.training_data import read_training_data
 from tunesmith.training.training_service import TrainingJob
 from tunesmith.workflow.data_preparation import PreparedData
 from tunesmith.workflow.decide import (
-    DecisionResult,
     build_decision_result,
     load_decision_result,
     run_decision,
@@ -49,7 +53,8 @@ from tunesmith.workflow.decide import (
 from tunesmith.workflow.decision_inputs import prepare_decision_inputs
 from tunesmith.workflow.decision_pacing import find_budget, resume_clock
 from tunesmith.workflow.evaluation_inputs import prepare_evaluation_inputs
-from tunesmith.workflow.model_evaluation import EvaluationResult, run_evaluation
+from tunesmith.workflow.model_evaluation import run_evaluation
+from tunesmith.workflow.result import Result
 from tunesmith.workflow.training_job import build_reproducibility_key, run_training
 
 if TYPE_CHECKING:
@@ -57,12 +62,16 @@ if TYPE_CHECKING:
 
 
 def resume(
-    name: str, *, allow_drift: bool = False, listener: ProgressListener = NULL_LISTENER
-) -> tuple[Run, RunFolder] | DecisionResult | EvaluationResult:
+    name: str,
+    *,
+    allow_drift: bool = False,
+    listener: ProgressListener = NULL_LISTENER,
+    custom: CustomParts = NO_CUSTOM_PARTS,
+) -> Result:
     """Continue a run (given by folder, id, or unique prefix of an id) from its newest valid
     checkpoint to the end of the command that began it: a trained model, a verdict, or an
     evaluation. For a finished run, pending cleanup is done: the store is updated, and files that
-    only training needed are removed.
+    only training needed are removed. `custom`: what the script gave when it began the run.
 
     Errors: `RunError` if there is nothing to do, the run is in use or damaged, or something differs
     that must not; `ModelError`; `TrainingError`; `Interrupted` as the command that began it.
@@ -74,16 +83,16 @@ def resume(
             return _complete_finished_run(folder, run, index, listener)
         match run.command:
             case "train":
-                return _resume_training(folder, run, index, allow_drift, listener), folder
+                return _resume_training(folder, run, index, allow_drift, listener)
             case "decide":
-                return _resume_decision(folder, run, index, allow_drift, listener)
+                return _resume_decision(folder, run, index, allow_drift, listener, custom)
             case "evaluate":
-                return _resume_evaluation(folder, run, index, allow_drift, listener)
+                return _resume_evaluation(folder, run, index, allow_drift, listener, custom)
 
 
 def _complete_finished_run(
     folder: RunFolder, run: Run, index: StoreIndex, listener: ProgressListener
-) -> tuple[Run, RunFolder] | DecisionResult | EvaluationResult:
+) -> Result:
     """Do pending cleanup. Errors: `RunError` if there is nothing to do."""
     undone = [
         *(["leftover training files removed"] if remove_training_files(folder, run) else []),
@@ -93,9 +102,8 @@ def _complete_finished_run(
         listener.note("run/cleaned-up", f"run is finished; repaired: {', '.join(undone)}")
         if folder.has(Decision):
             return load_decision_result(folder, run)
-        if run.command == "evaluate":
-            return EvaluationResult(folder.read(Evaluation), folder)
-        return run, folder
+        evaluation = folder.read(Evaluation) if run.command == "evaluate" else None
+        return Result(folder.read_recipe(), run, folder, evaluation)
     what, then = {
         "train": ("training of this run is finished; nothing to resume", "chat"),
         "decide": ("run already has its verdict; nothing to resume", "show"),
@@ -108,7 +116,7 @@ def _complete_finished_run(
 
 def _resume_training(
     folder: RunFolder, before: Run, index: StoreIndex, allow_drift: bool, listener: ProgressListener
-) -> Run:
+) -> Result:
     recipe, prepared = folder.read_recipe(), folder.read_prepared()
     data = read_training_data(folder, prepared)
     model = ResolvedModel.open(recipe.model, recipe.revision).load_for_recipe(recipe)
@@ -122,12 +130,17 @@ def _resume_training(
     with work_on_run(run, folder, index, listener) as session:
         job = TrainingJob(session, recipe, data, model, checkpoint=saved)
         run, _ = run_training(job)
-        return run
+    return Result(recipe, run, folder)
 
 
 def _resume_decision(
-    folder: RunFolder, before: Run, index: StoreIndex, allow_drift: bool, listener: ProgressListener
-) -> DecisionResult:
+    folder: RunFolder,
+    before: Run,
+    index: StoreIndex,
+    allow_drift: bool,
+    listener: ProgressListener,
+    custom: CustomParts,
+) -> Result:
     compared: list[tuple[Run, LocalModel]] = []
     budget, recipe = find_budget(folder), folder.read_recipe()
     # Killed after the smaller test set was stored, before the verdict.
@@ -146,27 +159,35 @@ def _resume_decision(
             **inputs,
         }
         check_same_scorer(folder, before.reproducibility_key.get("scorer"), now.get("scorer"))
+        check_custom_contenders(before.reproducibility_key, now, str(folder.path))
         compared.append((build_resumed_run(before, now, allow_drift, folder, listener), model))
 
     if budget is not None:  # it is recognized by the recipe that it began with
         recipe = budget.undo_changes(recipe)
     qualification, scorer = _read_judge_and_scorer(folder)
-    inputs = prepare_decision_inputs(recipe, listener, qualification, check_inputs)
+    inputs = prepare_decision_inputs(recipe, listener, qualification, check_inputs, custom)
     check_same_scorer(folder, scorer or inputs.task.scorer.name, inputs.task.scorer.name)
     ((run, model),) = compared
     data = inputs.material
     saved = None if run.result else _load_latest_checkpoint(folder, listener)
     _save_resumed_run(run, data.recipe, folder)
     with work_on_run(run, folder, index, listener) as session:
-        job = TrainingJob(session, data.recipe, data.training_data, model, data.train)
+        job = TrainingJob(
+            session, data.recipe, data.training_data, model, data.train, scorer=custom.scorer
+        )
         trained_seconds = saved.state["progress"]["seconds"] if saved else 0.0
         output = run_decision(inputs, job, saved, resume_clock(budget, trained_seconds))
     return build_decision_result(output, folder, data.recipe)
 
 
 def _resume_evaluation(
-    folder: RunFolder, before: Run, index: StoreIndex, allow_drift: bool, listener: ProgressListener
-) -> EvaluationResult:
+    folder: RunFolder,
+    before: Run,
+    index: StoreIndex,
+    allow_drift: bool,
+    listener: ProgressListener,
+    custom: CustomParts,
+) -> Result:
     compared: list[Run] = []
 
     def check_inputs(
@@ -175,17 +196,24 @@ def _resume_evaluation(
         """As in `_resume_decision`."""
         check_same_data(folder, before, split, build_test_examples(examples), recipe.data.path)
         check_same_scorer(folder, before.reproducibility_key.get("scorer"), now.get("scorer"))
+        check_custom_contenders(before.reproducibility_key, now, str(folder.path))
         compared.append(build_resumed_run(before, now, allow_drift, folder, listener))
 
     qualification, scorer = _read_judge_and_scorer(folder)
     inputs = prepare_evaluation_inputs(
-        before.evaluated_models, folder.read_recipe(), listener, qualification, check_inputs
+        before.evaluated_models,
+        folder.read_recipe(),
+        listener,
+        qualification,
+        check_inputs,
+        custom,
     )
     check_same_scorer(folder, scorer or inputs.task.scorer.name, inputs.task.scorer.name)
     (run,) = compared
     _save_resumed_run(run, inputs.recipe, folder)
     with work_on_run(run, folder, index, listener) as session:
-        return EvaluationResult(run_evaluation(inputs, session), folder)
+        evaluation = run_evaluation(inputs, session)
+        return Result(inputs.recipe, session.run, folder, evaluation)
 
 
 def _read_judge_and_scorer(folder: RunFolder) -> tuple[JudgeQualification | None, str | None]:

@@ -30,6 +30,7 @@ from tunesmith.training.training_callbacks import measure_training_length
 from tunesmith.training.training_service import TrainingJob, open_training_service
 from tunesmith.workflow.data_preparation import PreparedData, prepare_data
 from tunesmith.workflow.estimate import report_estimate
+from tunesmith.workflow.result import Result
 
 if TYPE_CHECKING:
     pass
@@ -42,7 +43,7 @@ NO_EXTRA_INPUTS: Mapping[str, str] = {}
 
 def train(
     recipe: Recipe, out: Path = Path("runs"), listener: ProgressListener = NULL_LISTENER
-) -> tuple[Run, RunFolder]:
+) -> Result:
     """Tune only. Ctrl-C and SIGTERM end after the current step with a checkpoint from which
     `resume` continues.
 
@@ -57,7 +58,7 @@ def train(
         model = data.model.load_for_recipe(recipe)
         with begin_training_run(data, out, model, index, estimate, "train", listener) as job:
             run, _ = run_training(job)
-            return run, job.session.folder
+            return Result(job.recipe, run, job.session.folder)
 
 
 @contextmanager

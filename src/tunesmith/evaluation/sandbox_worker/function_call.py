@@ -15,7 +15,7 @@ def make_worker(setup: Any) -> Callable[[Any], Any]:
     first."""
     name = setup["function"]
     function = _load_function(Path(setup["file"]), name)
-    takes_question = _accepts_question(function)
+    takes_question = accepts_question(function)
 
     def call_function(piece: Any) -> Any:
         asked = (
@@ -92,7 +92,7 @@ def _format_line(error: BaseException, file: Path) -> str:
     return f"line {line}: " if line else ""
 
 
-def _accepts_question(function: Callable[..., Any]) -> bool:
+def accepts_question(function: Callable[..., Any]) -> bool:
     """Whether the function takes the question as a third argument.
 
     Errors: ImportError if it cannot be called with answer and reference.
