@@ -199,6 +199,12 @@ def test_a_built_in_name_reads_no_entry_points() -> None:
     assert done.stdout == "False\n"
 
 
+def test_the_guide_lists_every_seam() -> None:
+    guide = (Path(__file__).parents[2] / "docs/guide/plugins.md").read_text(encoding="utf-8")
+    groups = re.findall(r"^\| [^|]* \| `(tunesmith\.\w+)` \|", guide, re.MULTILINE)
+    assert sorted(groups) == sorted(registry.group for registry in REGISTRIES)
+
+
 def test_the_guide_shows_the_example_as_it_is() -> None:
     guide = (Path(__file__).parents[2] / "docs/guide/plugins.md").read_text(encoding="utf-8")
     shown = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)

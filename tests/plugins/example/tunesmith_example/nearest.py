@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NEAREST = ContenderKind(
     "nearest",  # the name of its entry point
-    rank=5,  # simpler than any prompt, more elaborate than what you have already
+    rank=5,  # simpler than any prompt, more complex than what you have already
     verdict="rag",
     needs="needs a search over your examples",
     examples_needed="all",
