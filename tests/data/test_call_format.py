@@ -1,6 +1,7 @@
 """A call that a model writes is read as the call that was trained, whatever its chat template."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.chats.templates import FAMILIES
-from tunesmith.data.call_format import CallFormat, find_calls, has_calls, read_calls
+from tunesmith.data.call_format import (
+    CallFormat,
+    find_calls,
+    find_unread_call,
+    has_calls,
+    read_calls,
+)
 from tunesmith.models.tokenizer import FolderTokenizer, load_tokenizer
 from tunesmith.records import Example, Message, format_answer
 
@@ -94,6 +101,25 @@ def test_an_answer_without_a_call_stays_as_it_is(tokenizer: Any) -> None:
 def test_a_template_of_json_calls_needs_no_form_of_its_own(tokenizer: Any) -> None:
     name, loaded = tokenizer
     assert (CallFormat.learn(loaded) is None) is (name not in ("deepseek", "xml"))
+
+
+def test_calls_that_a_template_changes_are_not_read_back(tmp_path: Path) -> None:
+    """Before anything is spent: every answer of the tuned model would be wrong."""
+    template = FAMILIES["qwen"].template
+    begin, end = template.index("'<tool_call>"), template.index("{%- endfor %}{{- '<|im_end|>' }}")
+    written = "(call.function.name | upper) + (call.function.arguments | tojson) }}\n    "
+    folder = FAMILIES["qwen"]._replace(template=template[:begin] + written + template[end:])
+    code, json_calls = load_tokenizer(folder.write(tmp_path / "code")), tmp_path / "json"
+    plain = Example(1, (Message("user", "q"), Message("assistant", "a")))
+    calling = Example(
+        2,
+        (Message("user", "q"), Message("assistant", "", tool_calls=(as_call({"town": "Iasi"}),))),
+        tools=TOOLS,
+    )
+    assert find_unread_call(code, [plain, calling]) is calling
+    assert find_unread_call(code, [plain]) is None
+    known = load_tokenizer(FAMILIES["qwen"].write(json_calls))
+    assert find_unread_call(known, [plain, calling]) is None
 
 
 CALL = '{"name": "f", "arguments": {"a": 1}}'

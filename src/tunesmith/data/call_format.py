@@ -23,6 +23,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NoReturn
 from weakref import WeakKeyDictionary
 
@@ -30,7 +31,7 @@ from tunesmith.data.final_answer import extract_final_answer
 from tunesmith.data.read.row_errors import InvalidRow
 from tunesmith.data.read.tool_calls import parse_calls
 from tunesmith.errors import ResourceLimitExceeded, TunesmithError
-from tunesmith.records import ChatTokenizer, Message, dump_canonical_json, format_answer
+from tunesmith.records import ChatTokenizer, Example, Message, dump_canonical_json, format_answer
 
 Function = dict[str, Any]
 """`{"name": ..., "arguments": {...}}`"""
@@ -38,6 +39,8 @@ _Arguments = tuple[dict[str, Any], int]
 """The arguments of a call, and where they end."""
 MAX_CHARACTERS = 1_000_000
 """Longer answers are not searched for calls."""
+MAX_CHECKED_EXAMPLES = 20
+"""Examples whose calls are written and read back before a model is asked."""
 MAX_FAILED_OBJECTS = 1_000
 """Braces that open no object, up to which an answer is searched: each may be read to the end."""
 _LOOKS_LIKE_CALL = re.compile(
@@ -253,6 +256,21 @@ def read_calls(tokenizer: ChatTokenizer, answer: str, tools: Sequence[dict[str, 
     return found.as_text if found.functions and not found.is_broken else answer
 
 
+def find_unread_call(tokenizer: ChatTokenizer, examples: Sequence[Example]) -> Example | None:
+    """The first of some examples whose calls, as the model would learn to write them, are not read
+    back as they are; None if there is none.
+    """
+    calling = (one for one in examples if one.messages and one.messages[-1].tool_calls)
+    for example in islice(calling, MAX_CHECKED_EXAMPLES):
+        written = _write_answer(tokenizer, example.messages, example.tools)
+        if written is None:  # refused by the template, which the gate reports
+            continue
+        found = find_calls(read_calls(tokenizer, written, example.tools))
+        if list(found.functions) != example.messages[-1].called_functions:
+            return example
+    return None
+
+
 def write_call(tokenizer: ChatTokenizer, *functions: Function) -> str | None:
     """An answer that calls these functions as the model would write it, control tokens left out;
     None if the template refuses it.
@@ -262,10 +280,19 @@ def write_call(tokenizer: ChatTokenizer, *functions: Function) -> str | None:
         for i, function in enumerate(functions)
     )
     tools = tuple(_define(function["name"]) for function in functions)
-    question = (Message("user", "question"),)
+    answer = Message("assistant", "", tool_calls=calls)
+    return _write_answer(tokenizer, (Message("user", "question"), answer), tools)
+
+
+def _write_answer(
+    tokenizer: ChatTokenizer, messages: Sequence[Message], tools: Sequence[dict[str, Any]]
+) -> str | None:
+    """The last message as a model would write it, control tokens left out; None if the template
+    refuses it.
+    """
     try:
-        before = tokenizer.render(question, tools, open_answer=True)
-        whole = tokenizer.render((*question, Message("assistant", "", tool_calls=calls)), tools)
+        before = tokenizer.render(messages[:-1], tools, open_answer=True)
+        whole = tokenizer.render(messages, tools)
     except ResourceLimitExceeded:
         raise
     except TunesmithError:

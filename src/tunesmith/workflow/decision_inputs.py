@@ -20,11 +20,14 @@ from tunesmith.contenders.prompting.dspy_search import import_dspy
 from tunesmith.contenders.prompting.user_prompts import UserPrompt
 from tunesmith.contenders.retrieval.document_loading import load_documents
 from tunesmith.contenders.retrieval.document_passages import DocumentCollection
-from tunesmith.errors import GateFailed
+from tunesmith.data.call_format import find_unread_call
+from tunesmith.errors import DataError, GateFailed
 from tunesmith.evaluation.harness import RunnableContender, Task
 from tunesmith.evaluation.task_building import build_task
 from tunesmith.progress_listener import ProgressListener
+from tunesmith.providers.local_model import ResolvedModel
 from tunesmith.records import (
+    Example,
     JudgeQualification,
     OutputConstraint,
     PowerStatement,
@@ -95,6 +98,7 @@ def prepare_decision_inputs(
     # Before `choose_scorer`, which imports a scorer of the user's own: a resumed folder may come
     # from someone else.
     check(material, inputs)
+    check_calls_are_read(material.model, material.train)
     scorer, reason = custom.choose_scorer(
         [example.answer for example in material.train], material.recipe.evaluation.scorer
     )
@@ -134,6 +138,22 @@ def prepare_decision_inputs(
         custom.contenders,
         inputs,
     )
+
+
+def check_calls_are_read(model: ResolvedModel, examples: Sequence[Example]) -> None:
+    """Refuse a model whose chat template writes calls in a form that is not read back: all its
+    answers would score 0. Errors: `DataError`.
+    """
+    unread = find_unread_call(model.tokenizer, examples)
+    if unread is not None:
+        raise DataError(
+            "call-not-read",
+            "the chat template writes tool calls in a form that cannot be read back",
+            at=unread.named_place,
+            got=unread.answer[:80],
+            hint="use a model whose template writes calls as JSON; or train without evaluation: "
+            "tunesmith train",
+        )
 
 
 def compute_input_fingerprints(

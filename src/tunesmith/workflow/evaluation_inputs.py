@@ -44,7 +44,7 @@ from tunesmith.workflow.data_preparation import (
     with_absolute_paths,
     with_resolved_scorer,
 )
-from tunesmith.workflow.decision_inputs import compute_input_fingerprints
+from tunesmith.workflow.decision_inputs import check_calls_are_read, compute_input_fingerprints
 
 IDENTITY_PACKAGES = ("tunesmith", "transformers", "torch")
 """Packages of which another version may give other answers."""
@@ -185,6 +185,8 @@ def prepare_evaluation_inputs(
     models = {name: ResolvedModel.open(place, recipe.revision) for name, place in places.items()}
     identity = {**build_evaluation_identity(recipe, split, models), **custom.fingerprints}
     check(recipe, split, examples, identity)
+    for model in models.values():
+        check_calls_are_read(model, examples)
     answers = [example.answer for example in examples]
     scorer, reason, scorer_answers = choose_evaluation_scorer(answers, recipe, places, custom)
     plain = build_task(loaded.dataset.name, examples, scorer, reason, recipe)

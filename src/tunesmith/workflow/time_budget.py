@@ -22,7 +22,7 @@ from tunesmith.costs.evaluation_forecast import (
     estimate_probe_seconds,
     list_contender_work,
 )
-from tunesmith.costs.training_forecast import forecast
+from tunesmith.costs.training_forecast import forecast, work_share
 from tunesmith.errors import GateFailed
 from tunesmith.progress_listener import ProgressListener
 from tunesmith.records import BudgetPlan, Estimate, KindWork, Recipe
@@ -34,6 +34,9 @@ from tunesmith.workflow.estimate import ForecastInputs, busy_of, collect_forecas
 
 ESTIMATE_MARGIN = 1.15
 """Factor on the estimate for what it leaves out: reading, loading and writing."""
+
+ENDING_SECONDS = 3.0
+"""Processor seconds for verdict, error analysis and report, which no rate is measured for."""
 
 LEVEL_KEYS = (
     "evaluation.max_test_examples",
@@ -198,7 +201,7 @@ def plan_budget(
         test_limit=recipe.evaluation.max_test_examples,
         work=kinds,
         probe_seconds=slower * estimate_probe_seconds(profile, work, recipe).expected / 2,
-        ending_seconds=slower * ending,
+        ending_seconds=slower * ending + ENDING_SECONDS / work_share(known.conditions.waiting),
         pass_seconds=one_pass if is_open else planned,
         training_seconds=planned,
         max_training_seconds=one_pass * extent.default_epochs if is_open else planned,
