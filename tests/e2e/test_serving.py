@@ -17,7 +17,7 @@ from door import Door
 from tunesmith.cli.main import run
 from tunesmith.contenders.contender_loading import LoadedContender, choose_contender, open_contender
 from tunesmith.errors import GateFailed, RunError, UsageError
-from tunesmith.export import bundle
+from tunesmith.export.answers_proof import AnswersProof
 from tunesmith.records import Decision, Message, TestSet
 from tunesmith.runs.run_folder import RunFolder
 from tunesmith.workflow.export import export
@@ -251,7 +251,7 @@ def test_a_bundle_answers_without_tunesmith_as_the_contender_was_measured(
     alone: Callable[[Path, RunFolder], list[str]],
 ) -> None:
     folder: RunFolder = request.getfixturevalue(kind)
-    nothing = bundle.AnswersProof(contender=contender, compared=0, matching=0)
+    nothing = AnswersProof(contender=contender, compared=0, matching=0)
     monkeypatch.setattr(
         "tunesmith.export.bundle.verify_bundle", lambda *_, **__: nothing
     )  # the lines below are one

@@ -17,6 +17,7 @@ from typing import Any
 from tunesmith.atomic_io import write_atomically
 from tunesmith.contenders.retrieval.prompt_augmentation import PASSAGES_HEADER
 from tunesmith.errors import GateFailed, RunError, UsageError
+from tunesmith.export.answers_proof import AnswerMismatch, AnswersProof
 from tunesmith.export.exporter import ExportProof, ExportSource
 from tunesmith.models.embedded import get_embedding_models, resolve_embedding_model
 from tunesmith.providers.embedder import DEFAULT_MODEL
@@ -24,7 +25,7 @@ from tunesmith.providers.http_client import RetryPolicy, build_endpoint_url
 from tunesmith.providers.local_model import ResolvedModel
 from tunesmith.providers.remote_model import get_provider_name, is_openai_compatible
 from tunesmith.providers.structured_output import ANSWER_FIELD, build_response_format
-from tunesmith.records import InferenceConfig, Message, Record, RemoteRecipe, TestSet
+from tunesmith.records import InferenceConfig, Message, RemoteRecipe, TestSet
 from tunesmith.runs.contender_files import read_index, write_index
 from tunesmith.runs.run_folder import RunFolder
 
@@ -33,35 +34,6 @@ MIN_MATCH_FRACTION = 0.9
 """A bundle that reproduces a smaller fraction of the stored answers, at the same precision, is not
 written: rounding may flip a token where two are almost equally likely, but no more than that.
 """
-
-
-class AnswerMismatch(Record):
-    """A test example to which the bundle gives another answer than the run did."""
-
-    example: str
-    stored: str
-    reproduced: str
-
-
-class AnswersProof(Record):
-    """How many of the stored answers a bundle's answer.py reproduces; `compared` is 0 where a
-    service would charge for them.
-    """
-
-    contender: str
-    compared: int
-    matching: int
-    mismatches: tuple[AnswerMismatch, ...] = ()
-
-    @property
-    def sentence(self) -> str:
-        """For example `answer.py gives 60 of 60 stored answers of rag`."""
-        if not self.compared:
-            return f"no stored answers of {self.contender} were compared"
-        return (
-            f"answer.py reproduces {self.matching:,} of {self.compared:,} stored answers of "
-            f"{self.contender}"
-        )
 
 
 def export_bundle(source: ExportSource, to: Path) -> ExportProof:

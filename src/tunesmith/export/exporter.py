@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunesmith.contenders.contender_loading import TUNED_CONTENDER, open_base_model
+from tunesmith.export.answers_proof import AnswersProof
 from tunesmith.export.merged_model import build_probes
 from tunesmith.plugins import Registry
 from tunesmith.providers.local_model import ResolvedModel
@@ -20,7 +21,6 @@ from tunesmith.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from tunesmith.engine.adapters.merge import MergeProof
-    from tunesmith.export.bundle import AnswersProof
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class ExportProof:
     """
 
     merge: "MergeProof | None" = None
-    answers: "AnswersProof | None" = None
+    answers: AnswersProof | None = None
     dtype: str | None = None
 
 

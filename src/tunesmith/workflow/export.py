@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tunesmith.atomic_io import sync_folder
 from tunesmith.contenders.contender_loading import choose_contender
 from tunesmith.errors import ModelError
+from tunesmith.export.answers_proof import AnswersProof
 from tunesmith.export.exporter import DEFAULT_FORMAT, EXPORTERS, ExportSource
 from tunesmith.export.merged_model import list_sampling_settings
 from tunesmith.progress_listener import NULL_LISTENER, ProgressListener
@@ -24,7 +25,6 @@ from tunesmith.temporary_files import make_temporary_folder
 
 if TYPE_CHECKING:
     from tunesmith.engine.adapters.merge import MergeProof
-    from tunesmith.export.bundle import AnswersProof
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class ExportResult:
     contender: str | None
     reason: str
     merge: "MergeProof | None"
-    answers: "AnswersProof | None"
+    answers: AnswersProof | None
     dtype: str | None
     sampling: tuple[str, ...] = ()
 
