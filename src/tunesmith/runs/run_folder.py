@@ -5,7 +5,7 @@
     answers/<contender>.json and .jsonl
     prompts/<contender>.json  index/
     leaks.json  power.json  ability.json  forgetting.json  judge.json  evaluation.json
-    decision.json  cost.json  analysis.json  to_label.csv
+    budget.json  decision.json  cost.json  analysis.json  to_label.csv
     report.html  report.md  report.json
     checkpoints/  lesson/          until the training is finished: what `tunesmith resume` needs
     unscored/                      answers until they are scored, for the same purpose
