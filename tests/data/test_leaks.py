@@ -189,9 +189,9 @@ def test_a_question_of_training_in_a_given_test_file_stops_and_shows_the_pair() 
         f"  at: test line 3\n"
         f'  got: exact 1 (line 3 like train line 7): test line 3 "{short}" ~ train line 7 '
         f'"{short}"\n'
-        "  hint: take them out of one side, or allow them: --set"
-        " 'data.allow_contamination=[exact]' "
-        "keeps them in training and shows the score on the other test examples too"
+        "  hint: remove them from one split; or allow them: --set"
+        " 'data.allow_contamination=[exact]' keeps them in the train split and also reports the"
+        " score on the other test examples"
     )
     assert caught.value.exit_code == 1
     settled, leaks = resolve_contamination(split, train, ["exact"], test=test)

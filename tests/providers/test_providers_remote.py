@@ -146,7 +146,7 @@ def test_waits_double_up_to_a_cap_and_are_shortened_by_chance(service: FakeOpenA
     service.reply = lambda request: make_error_reply(500, "down")
     patience = RetryPolicy(max_attempts=6, first_wait_seconds=1.0, max_wait_seconds=5.0)
     open_line = HttpConnection(lambda: completer(service)._create_client(""))
-    with pytest.raises(http_client.RequestFailed, match="asked 6 times"):
+    with pytest.raises(http_client.RequestFailed, match="6 attempts"):
         http_client.HttpSession(
             f"{service.url}/chat/completions", Redactor(""), patience, Stop()
         ).post({}, open_line)
@@ -160,7 +160,7 @@ def test_after_the_first_one_trouble_is_a_completion(service: FakeOpenAI) -> Non
     )
     a, b, c = completer(service).complete([ask("a"), ask("b"), ask("c")])
     assert (a.text, c.text, b.finished) == ("A", "C", False)
-    assert b.error == "status 500, 'down' (asked 4 times)"
+    assert b.error == "status 500, 'down' (4 attempts)"
 
 
 FATAL = {
@@ -266,7 +266,7 @@ def test_a_port_where_nobody_listens_is_told(service: FakeOpenAI) -> None:
     recipe = RemoteRecipe(
         name="remote", base_url="http://127.0.0.1:9/v1", model="m", api_key_env="FAKE_KEY"
     )
-    with pytest.raises(ProviderError, match=r"(?s)no-answer.*ConnectError.*asked 4 times"):
+    with pytest.raises(ProviderError, match=r"(?s)no-answer.*ConnectError.*4 attempts"):
         RemoteCompleter(recipe, retry_policy=QUICK).complete([ask("a")])
 
 
@@ -468,7 +468,7 @@ def test_the_key_is_in_no_message_representation_or_log(
     )
     asked = completer(service)
     answers = asked.complete([ask("a"), ask("b")])
-    assert answers[1].error == "status 500, 'header [key] [31m broke' (asked 4 times)"
+    assert answers[1].error == "status 500, 'header [key] [31m broke' (4 attempts)"
     told = repr(
         [
             asked,

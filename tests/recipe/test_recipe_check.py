@@ -20,9 +20,9 @@ BROKEN = {
         "leave nothing to train on",
     ),
     "test_is_not_train": (["data.path=a.jsonl", "data.test_path=a.jsonl"], "are the same file"),
-    "min_score": (["requirements.min_score=90"], "requirements.min_score=90 is no score"),
+    "min_score": (["requirements.min_score=90"], "requirements.min_score=90 is not a score"),
     "max_latency_seconds": (["requirements.max_latency_seconds=0"], "lets no answer pass"),
-    "max_usd": (["requirements.max_usd_per_1000=-1"], "is below zero"),
+    "max_usd": (["requirements.max_usd_per_1000=-1"], "is negative"),
     "free_machine": (
         ["requirements.max_usd_per_1000=1", "machine_usd_per_hour=0"],
         "makes everything free",

@@ -168,7 +168,7 @@ def _write_rows(split: str, rows: Iterable[Mapping[str, Any]]) -> Iterable[bytes
         if not isinstance(row, Mapping):
             raise DataError(
                 "row-not-a-mapping",
-                "a row is no dictionary",
+                "row is not a dictionary",
                 at=place,
                 got=f"a {type(row).__name__}",
                 hint='write rows as {"prompt": "...", "completion": "..."}',
@@ -176,7 +176,7 @@ def _write_rows(split: str, rows: Iterable[Mapping[str, Any]]) -> Iterable[bytes
         if odd := [name for name in row if not isinstance(name, str)]:
             raise DataError(
                 "column-name-not-text",
-                "the name of a column is no text",
+                "column name is not a string",
                 at=place,
                 got=repr(odd[0]),
                 hint="rename the column",

@@ -88,7 +88,7 @@ class Model:
             if one.error is not None:
                 raise ModelError(
                     "cannot-answer",
-                    "This prompt cannot be answered.",
+                    "cannot answer this prompt",
                     at=f"prompt {number:,}",
                     got=one.error,
                     hint="shorten it",
@@ -117,7 +117,7 @@ class Model:
         if completion.error is not None:
             raise ModelError(
                 "cannot-answer",
-                "This prompt cannot be answered.",
+                "cannot answer this prompt",
                 got=completion.error,
                 hint="shorten it",
             )
@@ -143,7 +143,7 @@ class Model:
         if sampling.temperature > 0:
             raise UsageError(
                 "not-sampled",
-                f"{self.name} picks the most likely label, which is not sampled.",
+                f"{self.name} picks the most likely label, which is not sampled",
                 hint="leave temperature out, or load another contender",
             )
         return completer
@@ -190,7 +190,7 @@ def _read_turn(turn: Message | Mapping[str, Any]) -> Message:
 def _build_prompt_error(found: str) -> UsageError:
     return UsageError(
         "not-a-prompt",
-        "A prompt is a text, or a list of turns.",
+        "prompt is neither a string nor a list of turns",
         got=found,
         hint='write "..." or [{"role": "user", "content": "..."}]',
     )

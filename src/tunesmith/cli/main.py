@@ -216,7 +216,7 @@ def _build_usage_error(error: typer.TyperException) -> UsageError:
         return UsageError("arguments", f"unknown flag {flag}", hint=hint)
     return UsageError(
         "arguments",
-        message if message.endswith(("?", ".")) else f"{message}.",
+        message.rstrip("."),
         hint=f"see {command} --help",
     )
 

@@ -207,9 +207,9 @@ def _check_allowed(
             f"{ContaminationReport(examples=tuple(refused)).format_pairs()}"
         ),
         hint=(
-            "take them out of one side, or allow them: --set"
-            f" 'data.allow_contamination=[{kinds}]' keeps"
-            " them in training and shows the score on the other test examples too"
+            "remove them from one split; or allow them: --set "
+            f"'data.allow_contamination=[{kinds}]' keeps them in the train split and also reports "
+            "the score on the other test examples"
         ),
     )
 

@@ -152,7 +152,7 @@ def _check_embeddings(beyond: list[tuple[Place, frozenset[int]]], total: int, na
         places = name_places([place for place, _ in beyond])
         raise DataError(
             "no-embedding",
-            f"{format_example_count(len(beyond), total, what)}.",
+            format_example_count(len(beyond), total, what),
             at=f"{name} {places}",
             hint=do,
         )

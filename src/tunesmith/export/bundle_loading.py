@@ -42,7 +42,7 @@ def load_bundle(
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             "damaged-export",
-            "This exported folder cannot be read.",
+            "cannot read the exported folder",
             at=str(folder / PROMPT_FILE),
             got=f"{type(error).__name__}: {error}",
             hint="export the run again",
@@ -82,7 +82,7 @@ def _load_model(folder: Path, written: Mapping[str, Any], batch_size: int) -> Lo
     if changed:
         raise ModelError(
             "changed",
-            "The base model is not the one that was exported.",
+            "base model differs from the exported one",
             at=resolved.identity.folder,
             got=truncate_list(changed),
             hint="put the model back, or export again",

@@ -158,7 +158,7 @@ class HttpSession:
             else ""
         )
         raise RequestFailed(
-            "gone", f"{reason.detail} (asked {attempts} time{'s' * (attempts > 1)}{asks})"
+            "gone", f"{reason.detail} ({attempts} attempt{'s' * (attempts > 1)}{asks})"
         )
 
     def _send_once(

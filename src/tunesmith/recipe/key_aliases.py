@@ -66,7 +66,7 @@ KEY_ALIASES: dict[str, OwnKey] = {
         ("per_device_train_batch_size", "per_device_batch_size"),
         OwnKey(
             "training.micro_batch_size",
-            f"it is fitted to the memory when left out; {_BATCH_SIZE_HINT}",
+            f"found by trial when omitted; {_BATCH_SIZE_HINT}",
         ),
     ),
     **dict.fromkeys(
@@ -208,9 +208,7 @@ KEY_ALIASES: dict[str, OwnKey] = {
     **dict.fromkeys(
         ("max_memory", "memory", "gpu_memory_utilization"), OwnKey("training.memory_gb")
     ),
-    "output_dir": OwnKey(
-        "", "leave it out of the recipe: --out says where the run's folder is made"
-    ),
+    "output_dir": OwnKey("", "remove it: --out sets the parent folder of the run"),
     # sections
     **dict.fromkeys(("lora", "peft", "lora_config", "peft_config"), OwnKey("adapter")),
     **dict.fromkeys(
@@ -237,7 +235,7 @@ KEY_ALIASES: dict[str, OwnKey] = {
     ),
     **dict.fromkeys(
         ("temperature", "top_p", "do_sample"),
-        OwnKey("", "leave it out: answers are the likeliest ones"),
+        OwnKey("", "remove it: decoding is greedy"),
     ),
     "predictions": OwnKey("evaluation.external_answers"),
     **dict.fromkeys(

@@ -99,7 +99,7 @@ def _check_preference_training(recipe: Recipe) -> Iterator[Conflict]:
         yield Conflict(
             f"data.train_on_prompts=true trains prompts, but method={recipe.method} compares "
             "answers to one prompt",
-            "leave it out",
+            "remove it",
         )
 
 
@@ -107,23 +107,23 @@ def _check_requirements(recipe: Recipe) -> Iterator[Conflict]:
     bar = recipe.requirements
     if bar.min_score is not None and not 0 <= bar.min_score <= 1:
         yield Conflict(
-            f"requirements.min_score={bar.min_score:g} is no score",
+            f"requirements.min_score={bar.min_score:g} is not a score",
             "scores lie between 0 and 1 (0.9 is 90 %)",
         )
     if bar.max_latency_seconds is not None and bar.max_latency_seconds <= 0:
         yield Conflict(
             f"requirements.max_latency_seconds={bar.max_latency_seconds:g} lets no answer pass",
-            "give the longest wait",
+            "set the longest acceptable wait",
         )
     if bar.max_usd_per_1000 is not None and bar.max_usd_per_1000 < 0:
         yield Conflict(
-            f"requirements.max_usd_per_1000={bar.max_usd_per_1000:g} is below zero",
-            "give what 1,000 requests may cost",
+            f"requirements.max_usd_per_1000={bar.max_usd_per_1000:g} is negative",
+            "set what 1,000 requests may cost",
         )
     if bar.max_usd_per_1000 is not None and recipe.machine_usd_per_hour == 0:
         yield Conflict(
             "requirements.max_usd_per_1000 is set but machine_usd_per_hour=0 makes everything free",
-            "give the machine's price",
+            "set the machine's price",
         )
 
 

@@ -76,7 +76,7 @@ class AdapterRecipe(Record):
 
     kind: AdapterKind = Field(
         "lora",
-        description="`lora`: low-rank matrices beside the frozen weights; `full`: the weights "
+        description="`lora`: low-rank matrices added to the frozen weights; `full`: the weights "
         "themselves.",
     )
     rank: int = Field(16, ge=1, le=1024, description="LoRA: rank r of the update.")
@@ -172,7 +172,7 @@ class TrainingRecipe(Record):
         None, gt=0, description="Passes over the training examples. Default: by their number."
     )
     minutes: float | None = Field(
-        None, gt=0, description="Time budget of the training, in place of `epochs`."
+        None, gt=0, description="Time budget of the training, instead of `epochs`."
     )
     warmup_ratio: float = Field(
         0.05, ge=0, lt=1, description="Fraction of the training in which the learning rate rises."
@@ -201,8 +201,8 @@ class TrainingRecipe(Record):
     )
     on_nonfinite: Literal["stop", "skip"] = Field(
         "stop",
-        description="What a step with a loss or gradient that is not finite does: it is never "
-        "applied; `skip` goes on, at most 3 times in a row.",
+        description="What happens after a step whose loss or gradient is NaN or infinite: it is "
+        "never applied; `skip` continues, for at most 3 consecutive steps.",
     )
     service: TrainingServiceName = Field(
         LOCAL, description="Where it is trained: `local`, this machine, or a plugin's service."

@@ -145,9 +145,9 @@ class Run(Record):
         if self.model is None:
             raise RecordError(
                 "not-trained",
-                "This run evaluated models and trained none.",
+                "run evaluated models and trained none",
                 got=f"run {self.id}, begun by tunesmith {self.command}",
-                hint="name a run of tunesmith train or decide",
+                hint="pass a run of tunesmith train or decide",
             )
         return self.model
 

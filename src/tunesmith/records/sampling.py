@@ -22,7 +22,7 @@ class Sampling:
         if not (self.temperature >= 0 and 0 < self.top_p <= 1):
             raise UsageError(
                 "bad-sampling",
-                "Sampling needs a temperature of at least 0 and a top_p above 0 and at most 1.",
+                "temperature must be at least 0, top_p above 0 and at most 1",
                 got=f"temperature {self.temperature}, top_p {self.top_p}",
             )
 

@@ -19,7 +19,7 @@ class UsageContext(Record):
         None, description="How often the facts behind the answers change."
     )
     recurrence: Literal["once", "ongoing"] | None = Field(
-        None, description="Whether the task is done once or goes on."
+        None, description="Whether the task is done once or recurs."
     )
     requests_per_month: float | None = Field(
         None, ge=0, description="Requests a month (in total, if it is done once)."

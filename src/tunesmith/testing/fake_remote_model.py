@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from tunesmith.errors import ProviderError
+from tunesmith.errors import ResponseFormatRefused
 from tunesmith.records import Completion, OutputConstraint, ProgressCallback, Prompt
 
 
@@ -26,7 +26,7 @@ class FakeRemoteModel:
     ) -> list[Completion]:
         """One completion per prompt, in their order."""
         if self.form is not None and prompts and not self.is_constrainable:
-            raise ProviderError("form-refused", "The service does not hold answers to this form.")
+            raise ResponseFormatRefused("form-refused", "structured output is not supported")
         completions = []
         for number, prompt in enumerate(prompts, start=1):
             text = " ".join(self.answer(prompt).split())

@@ -61,7 +61,7 @@ class FakeTokenizer:
             if self.rejects_two_users and i and message.role == messages[i - 1].role == "user":
                 raise ModelError(
                     "template-refused",
-                    "The template refuses this.",
+                    "chat template does not accept this conversation",
                     got="two user messages in a row",
                 )
             parts.append(f"<|im_start|>{message.role}\n{self._build_content(messages, i)}")

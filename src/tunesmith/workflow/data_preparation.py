@@ -225,7 +225,7 @@ def _check_has_answers(recipe: Recipe) -> None:
             "no-answers-but-checks",
             "task has answer checks but no answers to train on",
             at=path,
-            got="patterns in place of answers",
+            got="patterns instead of answers",
             hint=(
                 "evaluate models on it (tunesmith evaluate MODEL --data FILE); or use it as "
                 "test set with --test-path FILE"

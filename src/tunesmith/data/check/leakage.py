@@ -49,7 +49,7 @@ def check_leakage(context: CheckContext) -> Iterator[Problem]:
         severity,
         select("exact", "normalised"),
         f"also appear in the held-out data: {format_pairs('exact', 'normalised')}",
-        "take them out of one side; a run stops here unless it is given --set"
+        "remove them from one split; a run stops here unless it gets --set"
         " 'data.allow_contamination=[exact, normalised]'",
     )
     yield from context.report_problems(
@@ -65,6 +65,6 @@ def check_leakage(context: CheckContext) -> Iterator[Problem]:
         severity,
         select("group"),
         f"share a group with a held-out example: {format_pairs('group')}",
-        "keep each group on one side; a run stops here unless it is given --set"
+        "keep each group in one split; a run stops here unless it gets --set"
         " 'data.allow_contamination=[group]'",
     )

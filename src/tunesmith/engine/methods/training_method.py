@@ -159,7 +159,7 @@ def prepare_arrays(method: TrainingMethod, arrays: TokenArrays) -> TokenArrays:
     if missing := sorted(set(method.columns) - arrays.columns_E.keys()):
         raise TrainingError(
             "no-column",
-            f"The data has no column {missing[0]!r}, which the method reads.",
+            f"data lacks the column {missing[0]!r}, which the method reads",
             at=type(method).__name__,
             got=f"columns: {', '.join(arrays.columns_E) or 'none'}",
             hint="name the kind of data that has it in the method's spec",
