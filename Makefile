@@ -58,6 +58,7 @@ check: $(READY) ## linters, types, import rules, size budgets, guides
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/budgets.py
+	$(BIN)/python tools/plain_words.py
 	$(BIN)/python tools/docs.py --check
 
 fuzz: $(READY) ## search for inputs that break a reader (MINUTES=5, TARGET=name for one, SEED=0)
