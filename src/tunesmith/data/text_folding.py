@@ -93,12 +93,12 @@ def _fold_edges(text: str) -> str:
     return _trim_edges(_fold_spaces(text))
 
 
-EDGE_AND_CASE_FOLDING = Folding(normalize_answer, _fold_case, "case and marks at the edges are", "")
-EDGE_FOLDING = Folding(_fold_edges, _fold_spaces, "marks at the edges are", "case counts")
+EDGE_AND_CASE_FOLDING = Folding(normalize_answer, _fold_case, "case and marks at the edges", "")
+EDGE_FOLDING = Folding(_fold_edges, _fold_spaces, "marks at the edges", "case counts")
 SPACE_FOLDING = Folding(
-    _fold_spaces, _fold_spaces, "white space is", "case and marks at the edges count"
+    _fold_spaces, _fold_spaces, "white space", "case and marks at the edges count"
 )
-NO_FOLDING = Folding(str.strip, str.strip, "nothing is", "every character counts")
+NO_FOLDING = Folding(str.strip, str.strip, "nothing", "every character counts")
 FOLDINGS = (EDGE_AND_CASE_FOLDING, EDGE_FOLDING, SPACE_FOLDING, NO_FOLDING)
 
 

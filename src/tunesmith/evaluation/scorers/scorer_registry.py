@@ -286,7 +286,7 @@ def _suggest_labels(references: Sequence[str]) -> str:
         return ""
     uses = len(references) / labels
     return (
-        f" If these are {labels:,} labels ({uses:.1f} uses each), set --set "
+        f" If these are {labels:,} labels ({uses:.1f} uses each), use --set "
         "evaluation.scorer=label."
     )
 
