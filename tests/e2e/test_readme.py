@@ -16,7 +16,10 @@ from tunesmith.records.decision import Requirements
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
-    line.split("#")[0].strip() for line in README.splitlines() if line.startswith("    tunesmith ")
+    command
+    for line in README.splitlines()
+    if line.startswith("| `tunesmith ")
+    for command in re.findall(r"`(tunesmith [^`]+)`", line.split(" | ")[0])
 ]
 
 
@@ -55,10 +58,10 @@ def test_the_python_example_runs(
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     shutil.copy(fields_jsonl, tmp_path / "tickets.jsonl")
     monkeypatch.chdir(tmp_path)
-    changes = [word for word in settings if word != "--set"]
-    marker = '"training.minutes=5", '
+    marker = "budget_minutes=15, "
     assert marker in example
-    exec(example.replace(marker, "".join(f"{change!r}, " for change in changes)), {})
+    changes = dict(word.split("=", 1) for word in settings if word != "--set")
+    exec(example.replace(marker, f"**{changes!r}, "), {})
     verdict, *reasons = capsys.readouterr().out.split("\n- ")
     assert verdict.splitlines()[-1] in (
         "fine-tune",
