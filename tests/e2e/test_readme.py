@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from tunesmith.cli.main import app
 from tunesmith.cli.recipe_flags import expand_recipe_flags
@@ -60,7 +61,8 @@ def test_the_python_example_runs(
     monkeypatch.chdir(tmp_path)
     marker = "budget_minutes=15, "
     assert marker in example
-    changes = dict(word.split("=", 1) for word in settings if word != "--set")
+    settings = [word for word in settings if word != "--set"]
+    changes = {key: yaml.safe_load(text) for key, text in (one.split("=", 1) for one in settings)}
     exec(example.replace(marker, f"**{changes!r}, "), {})
     verdict, *reasons = capsys.readouterr().out.split("\n- ")
     assert verdict.splitlines()[-1] in (
