@@ -63,7 +63,7 @@ def test_run_verdict_and_reports_say_how_much_the_tuning_was(
     )
     if decision.winner is None:
         assert decision.warnings[0].startswith(
-            "No conclusion about fine-tuning: the model was trained for 0.48 of"
+            "No conclusion about fine-tuning: the model was trained for 0.48 epochs"
         )
     for name in ("report.md", "report.html"):
         assert "0.48 epochs" in (folder.path / name).read_text(encoding="utf-8")
