@@ -66,7 +66,7 @@ def test_what_a_service_would_not_do_is_told_beside_its_answers(service: FakeOpe
     )
     assert [note.split(";")[0].split(",")[0] for note in acme.notes] == [
         "The service does not support temperature",
-        "The service does not say",
+        "The service reports no plausible token counts",
     ]
 
 

@@ -98,7 +98,7 @@ def test_what_is_not_understood_of_a_log_is_told(tmp_path: Path) -> None:
     ).score_with(TASK)
     assert asked.answers[0].text == "a"
     assert asked.spec.description.endswith(
-        "; lm-eval: the filter 'loose', beside 'strict' (line 2)"
+        "; lm-eval: the filter 'loose', in addition to 'strict' (line 2)"
     )
 
 

@@ -231,7 +231,7 @@ def test_other_shapes_and_names_outside_are_found(tmp_path: Path) -> None:
         files["weights.safetensors"]["tensors"]["a"] = ["F32", [5, 3]]
 
     forged(folder, other_shape)
-    assert "holds other tensors" in checkpoints.load_latest().skipped_damaged[0]  # type: ignore[union-attr]
+    assert "contains other tensors" in checkpoints.load_latest().skipped_damaged[0]  # type: ignore[union-attr]
     forged(
         folder,
         lambda files: files.update({"../elsewhere.safetensors": files.pop("weights.safetensors")}),
@@ -348,7 +348,7 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
         (tmp_path / "something").unlink()
         checkpoints.save(4, {}, big)
         assert checkpoints.load_latest().step == 4  # type: ignore[union-attr]
-        with pytest.raises(DiskFull, match="no room"):
+        with pytest.raises(DiskFull, match="not enough disk space"):
             checkpoints.check_disk_space(5 << 20)
         checkpoints.check_disk_space(1 << 20)
     finally:

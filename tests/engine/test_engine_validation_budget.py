@@ -47,8 +47,8 @@ def test_what_the_first_pass_took_says_how_many_follow() -> None:
     progress.planned_validations, progress.validation_examples = 3, 8
     assert (
         describe_thinning(progress, 4, 64)
-        == "3 validation passes after step 0 in place of 4, on 8 of 64 validation examples:"
-        " otherwise validation would take more than a fifth of the 100 s"
+        == "3 validation passes after step 0 instead of 4, on 8 of 64 validation examples:"
+        " otherwise validation would exceed a fifth of the 100 s"
     )
     assert not is_last_pass_at_risk(progress)
     progress.record_validation(1, 6.0, 1.0, is_best=False)
@@ -95,7 +95,7 @@ def test_slow_answers_eat_no_more_than_a_fifth_of_the_minutes(
         asked.append((examples, is_trial))
         return "accuracy", 0.5
 
-    settings = recipe(epochs=None, minutes=1.0, evaluations=4, patience=None)
+    settings = recipe(epochs=None, minutes=1.0, num_evals=4, early_stopping_patience=None)
     run = Trained(tiny, task(16), settings, tmp_path, score=score)
     assert run.result.status == "finished" and run.result.steps > 0
     assert asked[0] == (2, True) and [examples for examples, is_trial in asked if not is_trial] == [
@@ -148,7 +148,7 @@ def test_where_not_one_example_fits_into_a_fifth_there_is_no_validation_and_it_i
         clock[0] += min(10.0 * examples, seconds)
         raise TooLong
 
-    settings = recipe(epochs=None, minutes=1.0, evaluations=4, patience=None)
+    settings = recipe(epochs=None, minutes=1.0, num_evals=4, early_stopping_patience=None)
     run = Trained(tiny, task(16), settings, tmp_path, score=score)
     assert run.result.status == "finished" and run.looks == []
     assert run.result.validation_seconds == pytest.approx(4.0, abs=1.0)
@@ -174,7 +174,7 @@ def test_a_pass_that_suddenly_takes_long_is_cut_at_the_fifth_and_the_last_weight
             raise TooLong
         return "accuracy", 0.5
 
-    settings = recipe(epochs=None, minutes=1.0, evaluations=1, patience=None)
+    settings = recipe(epochs=None, minutes=1.0, num_evals=1, early_stopping_patience=None)
     run = Trained(tiny, task(16), settings, tmp_path, score=score)
     assert run.result.status == "finished" and run.result.validation_seconds == pytest.approx(
         12.0, abs=1.0
@@ -195,7 +195,7 @@ def test_a_base_model_that_answers_too_slowly_is_validated_by_no_pass(
             raise TooLong
         return "accuracy", 0.5
 
-    settings = recipe(epochs=None, minutes=1.0, evaluations=2, patience=None)
+    settings = recipe(epochs=None, minutes=1.0, num_evals=2, early_stopping_patience=None)
     run = Trained(tiny, task(16), settings, tmp_path, score=score)
     assert run.result.validation_seconds == pytest.approx(12.0, abs=1.0)
     assert [look.step for look in run.looks] == [0] and "no validation pass is made" in (

@@ -66,7 +66,7 @@ _KNOWN_FAILURES = (
         "move the file away; runs can still be read from their folders",
     ),
     (
-        ("no read permission",),
+        ("permission denied",),
         "not-allowed",
         "missing permissions on the store",
         "GRANT USAGE, CREATE ON SCHEMA public TO this user; or give it a database of its own",

@@ -134,7 +134,7 @@ def build_read_error(path: Path, error: OSError) -> DataError:
         "no-permission",
         "no read permission",
         at=str(error.filename or path),
-        got="no read permission",
+        got="permission denied",
         hint="change the permissions (chmod u+r)",
     )
 
