@@ -7,6 +7,7 @@ import pytest
 from cases import contender, evaluation, verdict
 
 from tunesmith.contenders.external_contenders import list_contender_names
+from tunesmith.contenders.test_set_power import count_challengers
 from tunesmith.costs.cost_calculation import build_cost_report, estimate_months_between_changes
 from tunesmith.costs.evaluation_forecast import Workload, estimate_evaluation_seconds
 from tunesmith.decision.context_preferences import find_disfavored_verdicts
@@ -27,7 +28,6 @@ from tunesmith.records import (
 from tunesmith.records.contender_kinds import CONTENDER_KINDS, ContenderKind, PlannedContender
 from tunesmith.report.cost_table import format_cost_basis
 from tunesmith.report.report_data import find_best
-from tunesmith.workflow.test_set_power import count_challengers
 
 DISTILLED = ContenderKind(
     "distilled",

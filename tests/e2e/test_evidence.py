@@ -892,7 +892,8 @@ def test_answers_called_as_a_model_are_refused_by_evaluate_before_it_is_asked(
         "evaluate", tiny_model, "--data", coloured, "--json", "--external-answers", other
     )
     assert (
-        "rename the file" in refused(printed, 2, "usage/same-name") and "asking" not in printed.err
+        "rename the file" in refused(printed, 2, "usage/same-name")
+        and "evaluating" not in printed.err
     )
 
 

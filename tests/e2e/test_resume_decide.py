@@ -168,7 +168,7 @@ def test_what_differs_is_named(failed: Failing, tunesmith: Door) -> None:
     assert (
         refused.code == 2
         and "error[run/drift]" in refused.err
-        and "torch 2.12.1 then" in refused.err
+        and "torch: 2.12.1 -> " in refused.err
     )
     allowed = tunesmith("resume", folder.path, "--allow-drift")
     assert allowed.code == 0 and "resuming despite a difference: torch" in allowed.err

@@ -77,7 +77,7 @@ def test_half_characters_nul_and_the_key_in_answers_end_no_decision(
     assert contender.metrics["accuracy"].n_failed == 0 and contender.metrics["accuracy"].n == 8
     told = contender.description
     assert (
-        "each is now U+FFFD" in told
+        "each was replaced by U+FFFD" in told
         and "The service repeated the API key in an answer; it was removed." in told
     )
     for path in folder.path.rglob("*"):

@@ -18,6 +18,7 @@ from tunesmith.contenders.evaluation_runner import EvaluationRunner
 from tunesmith.costs.cost_calculation import build_cost_report
 from tunesmith.costs.evaluation_forecast import MAX_TRAIN_PREDICTIONS
 from tunesmith.decision import decide as decide_by_rules
+from tunesmith.decision.power_statement import measure_disagreement
 from tunesmith.evaluation.contender_answers import ContenderAnswers
 from tunesmith.evaluation.harness import evaluate_answers
 from tunesmith.evaluation.judge.judge_scorers import ScorerWithJudge
@@ -45,7 +46,6 @@ from tunesmith.report.report_input import ReportInput
 from tunesmith.report.report_writer import write_report
 from tunesmith.runs.run_folder import LABELING_FILE, REPORT_FILES
 from tunesmith.workflow.data_preparation import PreparedData
-from tunesmith.workflow.test_set_power import compute_measured_power
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,7 @@ def conclude(
             folder.write(record)
     errors = {**run.estimate_error, **cost.prediction_errors}
     run = session.save(run.replace(estimate_error=errors))
+    measured = measure_disagreement(evaluation, answers)
     content = ReportInput(
         run=run,
         recipe=recipe,
@@ -129,7 +130,7 @@ def conclude(
             *((default.key, f"{default.value:g}", default.source) for default in run.defaults),
             *(folder.read(BudgetPlan).list_changes() if folder.has(BudgetPlan) else ()),
         ],
-        power=compute_measured_power(evidence.power, data, evaluation, answers),
+        power=data.compute_power(measured) if measured else evidence.power,
         contamination=data.contamination,
         test_set_access=format_access_log(
             session.index.list_test_set_accesses(fingerprint_test_set(runner.test_ids))

@@ -5,8 +5,8 @@ form, splits.
 from collections import Counter
 from collections.abc import Sequence
 
-from tunesmith.contenders.challenger_count import count_challengers
 from tunesmith.contenders.output_constraint import infer_output_constraint
+from tunesmith.contenders.test_set_power import count_challengers
 from tunesmith.data.final_answer import extract_final_answer
 from tunesmith.data.label_detection import find_labels
 from tunesmith.data.read import LoadedDataset

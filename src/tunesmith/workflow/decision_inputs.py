@@ -35,7 +35,6 @@ from tunesmith.records import (
     compute_fingerprint,
 )
 from tunesmith.workflow.data_preparation import PreparedData, prepare_data
-from tunesmith.workflow.test_set_power import compute_planned_power
 
 CONSTRAINED_NOTE = (
     "Contenders with this format in their prompt and contenders constrained to it are included."
@@ -195,7 +194,7 @@ def report_power(data: PreparedData, listener: ProgressListener) -> PowerStateme
     it is too small.
     """
     recipe, n = data.recipe, len(data.test)
-    power = compute_planned_power(data)
+    power = data.compute_power()
     listener.note(
         "power/planned", power.sentence, needed=power.required_n, is_enough=power.is_enough
     )

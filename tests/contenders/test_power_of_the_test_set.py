@@ -2,7 +2,7 @@
 
 import pytest
 
-from tunesmith.contenders.challenger_count import count_challengers
+from tunesmith.contenders.test_set_power import count_challengers
 from tunesmith.records import Recipe
 
 
