@@ -46,6 +46,7 @@ from tunesmith.report.report_input import ReportInput
 from tunesmith.report.report_writer import write_report
 from tunesmith.runs.run_folder import LABELING_FILE, REPORT_FILES
 from tunesmith.workflow.data_preparation import PreparedData
+from tunesmith.workflow.decision_inputs import compute_power
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def conclude(
             *((default.key, f"{default.value:g}", default.source) for default in run.defaults),
             *(folder.read(BudgetPlan).list_changes() if folder.has(BudgetPlan) else ()),
         ],
-        power=data.compute_power(measured) if measured else evidence.power,
+        power=compute_power(data, measured) if measured else evidence.power,
         contamination=data.contamination,
         test_set_access=format_access_log(
             session.index.list_test_set_accesses(fingerprint_test_set(runner.test_ids))

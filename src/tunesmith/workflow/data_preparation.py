@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 
 from tunesmith.contenders.output_constraint import infer_output_constraint
-from tunesmith.contenders.test_set_power import compute_planned_power
 from tunesmith.data.cache import check_with_cache, prepare_with_cache
 from tunesmith.data.contamination import describe_contamination, resolve_contamination
 from tunesmith.data.interop.dataset_loader import is_task, load_data, load_imported_task
@@ -16,7 +15,6 @@ from tunesmith.data.prepare import prove_mask
 from tunesmith.data.read import LoadedDataset
 from tunesmith.data.split import select_examples, split_examples
 from tunesmith.data.training_sequences import check_method_fit
-from tunesmith.decision.power_statement import Disagreement
 from tunesmith.errors import DataError, RecipeError
 from tunesmith.models.embedded import is_embedding_fetched
 from tunesmith.progress_listener import NULL_LISTENER, ProgressListener
@@ -30,7 +28,6 @@ from tunesmith.records import (
     Example,
     MaskProof,
     OutputConstraint,
-    PowerStatement,
     PreparedSplit,
     Recipe,
     Split,
@@ -72,19 +69,6 @@ class PreparedData:
     def output_constraint(self) -> tuple[OutputConstraint | None, str]:
         """What the training answers are held to, if anything, with the reason."""
         return infer_output_constraint([example.answer for example in self.train])
-
-    def compute_power(self, measured: Disagreement | None = None) -> PowerStatement:
-        """What the test examples can show: planned, or with the measured disagreement of the
-        contenders.
-        """
-        return compute_planned_power(
-            self.recipe,
-            self.split,
-            self.train,
-            self.test,
-            has_constraint=self.output_constraint[0] is not None,
-            measured=measured,
-        )
 
     @property
     def training_data(self) -> TrainingData:

@@ -20,7 +20,9 @@ from tunesmith.contenders.prompting.dspy_search import import_dspy
 from tunesmith.contenders.prompting.user_prompts import UserPrompt
 from tunesmith.contenders.retrieval.document_loading import load_documents
 from tunesmith.contenders.retrieval.document_passages import DocumentCollection
+from tunesmith.contenders.test_set_power import compute_planned_power
 from tunesmith.data.call_format import find_unread_call
+from tunesmith.decision.power_statement import Disagreement
 from tunesmith.errors import DataError, GateFailed
 from tunesmith.evaluation.harness import RunnableContender, Task
 from tunesmith.evaluation.task_building import build_task
@@ -189,12 +191,26 @@ def _hash_file(path: Path) -> str:
         return ""
 
 
+def compute_power(data: PreparedData, measured: Disagreement | None = None) -> PowerStatement:
+    """What the test examples can show: planned, or with the measured disagreement of the
+    contenders.
+    """
+    return compute_planned_power(
+        data.recipe,
+        data.split,
+        data.train,
+        data.test,
+        has_constraint=data.output_constraint[0] is not None,
+        measured=measured,
+    )
+
+
 def report_power(data: PreparedData, listener: ProgressListener) -> PowerStatement:
     """Report what this test set can show before money is spent. Errors: `GateFailed` if strict and
     it is too small.
     """
     recipe, n = data.recipe, len(data.test)
-    power = data.compute_power()
+    power = compute_power(data)
     listener.note(
         "power/planned", power.sentence, needed=power.required_n, is_enough=power.is_enough
     )
