@@ -119,11 +119,10 @@ def compare(world: World, old: Version, new: Version) -> Iterator[tuple[str, boo
     )
     old_decide, new_decide = (outcome_of(folders[name, "decide"]) for name in ("old", "new"))
     for outcome in (old_decide, new_decide):
-        # the names of what was tried are words, which may change
-        outcome["choices"] = {
-            purpose: [trial.scores for trial in trials]
-            for purpose, trials in outcome["choices"].items()
-        }
+        # the names of choices and of what was tried are words, which may change
+        outcome["choices"] = [
+            [trial.scores for trial in trials] for trials in outcome["choices"].values()
+        ]
     for part in ("weights", "answers", "choices", "metrics", "verdict"):
         yield f"decide: {part}", old_decide[part] == new_decide[part]
     yield from compare_old_files(world, old, new, folders, old_train)
@@ -142,7 +141,10 @@ def compare_old_files(
     finished = folders["old", "decide"]
     before = read_decision(finished)
     yield "the old run is shown", heir.run(["show", str(finished)]).returncode == 0
-    yield "the old store lists its runs", finished.name in heir.run(["runs", "--json"]).stdout
+    yield (
+        "the old store lists its runs",
+        finished.name in heir.run(["runs", "--all", "--json"]).stdout,
+    )
     again = json.loads(heir.must_run(["decide", str(finished), "--json"]))
     yield "the old answers give the old verdict", again["verdict"] == before["verdict"]
     out = place / "old-recipe"

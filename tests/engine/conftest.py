@@ -80,7 +80,7 @@ def recipe() -> Callable[..., Recipe]:
             "learning_rate": 1e-2,
             "epochs": 1.0,
             "batch_size": 8,
-            "evaluations": 1,
+            "num_evals": 1,
         } | training
         return Recipe(
             seed=seed,

@@ -311,7 +311,7 @@ def test_forest_gradients_are_exact_for_llama(tiny_folder: Path, name: str) -> N
 
 
 def recipe_for(name: str, **training: object) -> Recipe:
-    settings = {"learning_rate": 2e-3, "epochs": 5.0, "batch_size": 4, "evaluations": 1} | training
+    settings = {"learning_rate": 2e-3, "epochs": 5.0, "batch_size": 4, "num_evals": 1} | training
     return RECIPES[name].model_copy(
         update={"adapter": AdapterRecipe(rank=4, alpha=8.0), "training": TrainingRecipe(**settings)}
     )

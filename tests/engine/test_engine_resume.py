@@ -51,8 +51,8 @@ def settings(recipe: MakeRecipe) -> Recipe:
         dropout=0.1,
         epochs=2.67,
         batch_size=6,
-        micro_batch=2,
-        evaluations=3,
+        micro_batch_size=2,
+        num_evals=3,
         checkpoint_minutes=0.0,
     )
 
@@ -179,10 +179,10 @@ def test_whatever_the_micro_batches_are(
         dropout=0.2,
         epochs=2.0,
         batch_size=5,
-        micro_batch=rows,
-        evaluations=2,
+        micro_batch_size=rows,
+        num_evals=2,
         checkpoint_minutes=0.0,
-        precision="float32",
+        dtype="float32",
     )
     alone, cut = place("alone"), place("cut")
     alone.go(settings)
@@ -236,9 +236,9 @@ def test_seldom_saved_it_goes_back_to_the_last_look(
         dropout=0.1,
         epochs=4.0,
         batch_size=4,
-        evaluations=4,
+        num_evals=4,
         checkpoint_minutes=60.0,
-        precision="float32",
+        dtype="float32",
     )
     alone, cut = place("alone"), place("cut")
     alone.go(settings)
@@ -260,10 +260,10 @@ def test_patience_goes_on_too(
     settings = recipe(
         epochs=6.0,
         batch_size=8,
-        evaluations=6,
-        patience=2,
+        num_evals=6,
+        early_stopping_patience=2,
         checkpoint_minutes=0.0,
-        precision="float32",
+        dtype="float32",
     )
     alone, cut = place("alone"), place("cut")
     for one in (alone, cut):
@@ -342,7 +342,7 @@ def test_a_time_budget_counts_what_was_used_before(
     place: Callable[[str], Place], recipe: MakeRecipe
 ) -> None:
     settings = recipe(
-        epochs=None, minutes=0.02, evaluations=1, checkpoint_minutes=0.0, precision="float32"
+        epochs=None, minutes=0.02, num_evals=1, checkpoint_minutes=0.0, dtype="float32"
     )
     cut = place("cut")
     cut.go(settings, stop=cut.stop_at(3))

@@ -74,7 +74,7 @@ def test_lines_count_what_was_read_and_trained(
     tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     arrays = task(20)
-    run = Trained(tiny, arrays, recipe(epochs=2.0, batch_size=8, evaluations=2), tmp_path)
+    run = Trained(tiny, arrays, recipe(epochs=2.0, batch_size=8, num_evals=2), tmp_path)
     assert [line.step for line in run.steps] == [1, 2, 3, 4, 5, 6]
     assert [line.step for line in run.looks] == [0, 3, 6]
     assert run.result.tokens_read == 2 * len(arrays.tokens_N) == run.lines[-1].tokens_read
@@ -134,7 +134,7 @@ def test_the_best_score_is_kept_not_the_last(
         weights.append([weight.detach().clone() for weight in list_lora_parameters(tiny.model)])
         return "accuracy", next(scores)
 
-    run = Trained(tiny, task(16), recipe(epochs=4.0, evaluations=4), tmp_path, score=score)
+    run = Trained(tiny, task(16), recipe(epochs=4.0, num_evals=4), tmp_path, score=score)
     measured = run.looks[1:]
     best = min((1, 3), key=lambda look: measured[look].loss)  # equal scores: the lower loss
     assert (run.result.best_step, run.result.best_score) == (measured[best].step, 0.9)
@@ -154,7 +154,7 @@ def test_it_ends_when_looks_in_a_row_were_no_better(
     def score(examples: int, *, is_trial: bool = False, seconds: float = 0.0) -> tuple[str, float]:
         return "accuracy", next(scores)
 
-    settings = recipe(epochs=6.0, evaluations=6, patience=2)
+    settings = recipe(epochs=6.0, num_evals=6, early_stopping_patience=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TrainingStep, "validate", lambda *_: (next(losses), None))
         run = Trained(tiny, task(16), settings, tmp_path, score=score)
@@ -167,7 +167,7 @@ def test_asked_to_stop_when_patience_is_at_its_end_it_is_finished(
     tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     scores, losses, run = iter([0.9, 0.1, 0.1, 0.1]), iter([9.0, 1.0, 2.0, 3.0, 4.0]), []
-    settings = recipe(epochs=4.0, evaluations=4, patience=1)
+    settings = recipe(epochs=4.0, num_evals=4, early_stopping_patience=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TrainingStep, "validate", lambda *_: (next(losses), None))
 
@@ -187,7 +187,7 @@ def test_without_patience_it_goes_to_the_end(
     tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     scores = iter([0.9, 0.1, 0.1, 0.1])
-    settings = recipe(epochs=4.0, evaluations=4, patience=None)
+    settings = recipe(epochs=4.0, num_evals=4, early_stopping_patience=None)
     run = Trained(
         tiny, task(16), settings, tmp_path, score=lambda *_, **__: ("accuracy", next(scores))
     )
@@ -214,7 +214,13 @@ def test_without_a_score_the_lowest_loss_is_kept(
     run = Trained(
         tiny,
         task(8),
-        recipe(epochs=6.0, learning_rate=0.5, decay="constant", evaluations=6, patience=None),
+        recipe(
+            epochs=6.0,
+            learning_rate=0.5,
+            lr_scheduler="constant",
+            num_evals=6,
+            early_stopping_patience=None,
+        ),
         tmp_path,
     )
     lowest = min(run.looks[1:], key=lambda line: line.loss)
@@ -240,7 +246,7 @@ def test_generating_while_training_leaves_training_as_it_was(
             return "nothing", 0.0
 
         options = {"score": score} if generates else {}
-        settings = recipe(dropout=0.2, epochs=3.0, evaluations=3)
+        settings = recipe(dropout=0.2, epochs=3.0, num_evals=3)
         run = Trained(loaded, task(8), settings, tmp_path / str(place), **options)
         losses.append([line.loss for line in run.lines])
     assert losses[0] == losses[1]
@@ -321,7 +327,7 @@ def test_pain_20_a_loss_that_is_not_finite_never_reaches_the_weights(
             tiny,
             arrays,
             arrays,
-            recipe(epochs=4.0, evaluations=4),
+            recipe(epochs=4.0, num_evals=4),
             adapter_folder=tmp_path,
             on_line=seen.append,
         )
@@ -418,7 +424,7 @@ def test_other_errors_are_not_taken_for_lack_of_memory(
 def test_a_time_budget_ends_the_run_within_it(
     tiny: LoadedModel, task: Task, recipe: MakeRecipe, tmp_path: Path
 ) -> None:
-    run = Trained(tiny, task(16), recipe(epochs=None, minutes=1.5 / 60, evaluations=2), tmp_path)
+    run = Trained(tiny, task(16), recipe(epochs=None, minutes=1.5 / 60, num_evals=2), tmp_path)
     assert run.result.status == "finished" and run.result.planned_steps is None
     assert run.result.steps > 3
     assert run.result.seconds < 3.0
