@@ -76,7 +76,7 @@ def test_the_total_comes_first() -> None:
     }
     nothing = EstimateInterval(low=0, expected=0, high=0)
     assert str(AnsweringForecast(seconds, nothing)) == (
-        "the whole evaluation takes about 50 s (30 s to 90 s): a 20 s, b 30 s"
+        "estimated total time 50 s (30 s to 90 s): a 20 s, b 30 s"
     )
     charged = EstimateInterval(low=0.01, expected=0.02, high=0.5)
     assert str(AnsweringForecast(seconds, charged)).endswith(

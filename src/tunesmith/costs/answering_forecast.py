@@ -60,7 +60,7 @@ class AnsweringForecast:
             else ""
         )
         return (
-            f"the whole evaluation takes about {format_duration(total.expected)} "
+            f"estimated total time {format_duration(total.expected)} "
             f"({format_duration(total.low)} to {format_duration(total.high)}): {parts}{charged}"
         )
 
