@@ -81,7 +81,7 @@ def test_a_check_of_a_plugin_runs_with_the_others(
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert run(["check", str(path)]) == 0
     printed = capsys.readouterr().out
-    assert "warning[data/shouting]: 1 of 240 examples shouts." in printed and "line 8" in printed
+    assert f"warning[data/shouting]: 1 of 240 examples shouts\n  at: {path} line 8\n" in printed
 
 
 def test_a_reader_of_a_plugin_reads_a_file_and_a_folder(

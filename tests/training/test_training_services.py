@@ -34,7 +34,7 @@ class TestFake(TrainingServiceConformance):
     def test_the_id_of_the_job_is_stored_and_no_estimate_is_made(
         self, recipe: Recipe, tmp_path: Path
     ) -> None:
-        run, _ = train(recipe, tmp_path / "runs")
+        run = train(recipe, tmp_path / "runs").run
         assert (run.training_job, run.estimate) == (JOB_ID, None)
 
     def test_a_failure_at_the_service_is_the_runs_failure(
