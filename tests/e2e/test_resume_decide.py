@@ -259,4 +259,4 @@ def test_documents_that_changed_are_named(
     folder = only_run(tmp_path / "runs")
     (documents / "a.txt").write_text("Boats are painted red.")
     refused = tunesmith("resume", folder.path)
-    assert refused.code == 2 and "error[run/drift]" in refused.err and "documents " in refused.err
+    assert refused.code == 2 and "error[run/drift]" in refused.err and "documents: " in refused.err
