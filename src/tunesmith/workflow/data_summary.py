@@ -3,7 +3,8 @@ form, splits.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from tunesmith.contenders.output_constraint import infer_output_constraint
 from tunesmith.contenders.test_set_power import count_challengers
@@ -48,7 +49,7 @@ def describe_data(
     train, validation = len(split.train) * step, len(split.validation) * step
     tested = len(split.test) * (1 if test else step)
     some = sample[:MAX_MEASURED]
-    unscored = _explain_unscored([*loaded.examples, *(test.examples if test else ())])
+    unscored = _explain_unscored(chain(loaded.examples, test.examples if test else ()))
     on_train = set(split.train)
     answers = [one.answer for one in sample if one.id in on_train and one.is_desirable is not False]
     scorer, reason, output_format, statement = "", unscored, "", ""
@@ -80,7 +81,7 @@ def describe_data(
     )
 
 
-def _explain_unscored(examples: Sequence[Example]) -> str:
+def _explain_unscored(examples: Iterable[Example]) -> str:
     """Why no scorer can compare contenders on these examples; "" if one can."""
     if any(not example.messages for example in examples):
         return "plain texts have no question and answer to compare; tunesmith train trains on them"
