@@ -332,7 +332,7 @@ def test_pain_20_a_loss_that_is_not_finite_never_reaches_the_weights(
             on_line=seen.append,
         )
     assert caught.value.code == "training/loss-not-finite"
-    assert "step 3" in caught.value.at and "train examples number" in caught.value.at
+    assert caught.value.at.startswith("step 3, train examples 12, 14,")
     for weight, old in zip(list_lora_parameters(tiny.model), before, strict=True):
         assert torch.equal(weight, old) and torch.isfinite(weight).all()
     assert all(torch.isfinite(value).all() for value in load_file(tmp_path / WEIGHTS_FILE).values())

@@ -105,7 +105,7 @@ def test_slow_answers_eat_no_more_than_a_fifth_of_the_minutes(
     assert run.result.validation_seconds == pytest.approx(11.0, abs=1.0)
     assert (
         run.looks[0].warning is not None
-        and "1 validation pass after step 0 in place of 4" in run.looks[0].warning
+        and "1 validation pass after step 0 instead of 4" in run.looks[0].warning
     )
 
 
@@ -179,7 +179,7 @@ def test_a_pass_that_suddenly_takes_long_is_cut_at_the_fifth_and_the_last_weight
     assert run.result.status == "finished" and run.result.validation_seconds == pytest.approx(
         12.0, abs=1.0
     )
-    assert [look.score for look in run.looks] == [0.5, None] and "cut short" in (
+    assert [look.score for look in run.looks] == [0.5, None] and "was stopped early" in (
         run.looks[-1].warning or ""
     )
     assert run.result.best_step == run.result.steps
@@ -198,6 +198,6 @@ def test_a_base_model_that_answers_too_slowly_is_validated_by_no_pass(
     settings = recipe(epochs=None, minutes=1.0, num_evals=2, early_stopping_patience=None)
     run = Trained(tiny, task(16), settings, tmp_path, score=score)
     assert run.result.validation_seconds == pytest.approx(12.0, abs=1.0)
-    assert [look.step for look in run.looks] == [0] and "no validation pass is made" in (
-        run.looks[0].warning or ""
-    )
+    assert [look.step for look in run.looks] == [
+        0
+    ] and "no validation: two passes over a single example" in (run.looks[0].warning or "")
