@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from reference import build_pages
+
 from tunesmith.data.read.data_formats import FORMAT_RULES
 from tunesmith.data.read.row_errors import ROW_ERROR_KINDS
 from tunesmith.data.tokenization import RENDER_ERROR_MESSAGES
@@ -201,9 +203,28 @@ def main(check_only: bool) -> int:
             stale.append(path.relative_to(ROOT).as_posix())
             if not check_only:
                 path.write_text(fresh, encoding="utf-8")
+    stale += _update_reference(check_only)
     if stale and check_only:
         print(f"out of date: {', '.join(stale)}; run python tools/docs.py")
     return int(bool(stale) and check_only)
+
+
+def _update_reference(check_only: bool) -> list[str]:
+    """Write or compare the pages of docs/reference/; the names of those that were out of date."""
+    folder, pages = ROOT / "docs/reference", build_pages()
+    stale = [
+        name
+        for name, text in pages.items()
+        if not (folder / name).is_file() or (folder / name).read_text(encoding="utf-8") != text
+    ]
+    gone = [path.name for path in folder.glob("*.md") if path.name not in pages]
+    if not check_only:
+        folder.mkdir(exist_ok=True)
+        for name in stale:
+            (folder / name).write_text(pages[name], encoding="utf-8")
+        for name in gone:
+            (folder / name).unlink()
+    return [f"docs/reference/{name}" for name in (*stale, *gone)]
 
 
 if __name__ == "__main__":

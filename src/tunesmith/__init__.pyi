@@ -8,6 +8,7 @@ from .api.commands import check as check
 from .api.commands import decide as decide
 from .api.commands import estimate as estimate
 from .api.commands import evaluate as evaluate
+from .api.commands import render_report as render_report
 from .api.commands import resume as resume
 from .api.commands import train as train
 from .api.dataset import Dataset as Dataset

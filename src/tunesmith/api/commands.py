@@ -27,6 +27,7 @@ from tunesmith.workflow.check import check as check_path
 from tunesmith.workflow.decide import decide as decide_recipe
 from tunesmith.workflow.estimate import estimate as estimate_recipe
 from tunesmith.workflow.model_evaluation import evaluate as evaluate_models
+from tunesmith.workflow.report import render_report as render_run_report
 from tunesmith.workflow.result import Result
 from tunesmith.workflow.resume import resume as resume_run
 from tunesmith.workflow.time_budget import fit_recipe_to_budget
@@ -160,8 +161,8 @@ def decide(
     `evaluate`. `budget_minutes`: what the recipe leaves open is chosen so that all of it fits. The
     other arguments are those of `train`.
 
-    Errors: `InputError`; `GateFailed` if the data has errors or leaks, and with `strict` if the
-    test set is too small or the verdict has a warning; `TrainingError`; `Interrupted`.
+    Errors: `InputError`; `GateFailed` if the data has errors or leaks, and with `fail_on_warning`
+    if the test set is too small or the verdict has a warning; `TrainingError`; `Interrupted`.
     """
     _, answerers = split_models(extra_contenders)
     if isinstance(scorer, str):
@@ -204,6 +205,16 @@ def resume(
             fspath(run), allow_drift=allow_drift, listener=listener, custom=custom
         ),
     )
+
+
+def render_report(run: PathLikeStr, to: PathLikeStr | None = None) -> tuple[Path, Path, Path]:
+    """Write the report of a run with a verdict again, from its stored records and in the form of
+    this version: into its folder, or into the folder `to`. `run` is its folder, its id or the
+    beginning of it, or a `Result`. Returns the paths of report.html, report.md and report.json.
+
+    Errors: `RunError` if the run has no verdict, or a file is missing or damaged.
+    """
+    return render_run_report(fspath(run), None if to is None else Path(to))
 
 
 def build_recipe(

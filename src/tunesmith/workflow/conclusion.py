@@ -6,7 +6,6 @@ of a number.
 """
 
 import math
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,6 @@ from tunesmith.providers.embedder import DEFAULT_MODEL, LocalEmbedder
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.records import (
     Analysis,
-    BudgetPlan,
     CostReport,
     Decision,
     Evaluation,
@@ -47,6 +45,7 @@ from tunesmith.report.report_writer import write_report
 from tunesmith.runs.run_folder import LABELING_FILE, REPORT_FILES
 from tunesmith.workflow.data_preparation import PreparedData
 from tunesmith.workflow.decision_inputs import compute_power
+from tunesmith.workflow.report import format_repeat_command, list_defaults
 
 
 @dataclass(frozen=True)
@@ -118,19 +117,8 @@ def conclude(
         answers=answers,
         examples={example.id: example for example in data.test},
         decision=decision,
-        command=shlex.join(
-            [
-                "tunesmith",
-                "decide",
-                str(recipe.data.path),
-                "--recipe",
-                str(folder.path / "recipe.yaml"),
-            ]
-        ),
-        defaults=[
-            *((default.key, f"{default.value:g}", default.source) for default in run.defaults),
-            *(folder.read(BudgetPlan).list_changes() if folder.has(BudgetPlan) else ()),
-        ],
+        command=format_repeat_command(recipe, folder),
+        defaults=list_defaults(run, folder),
         power=compute_power(data, measured) if measured else evidence.power,
         contamination=data.contamination,
         test_set_access=format_access_log(
