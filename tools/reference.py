@@ -71,7 +71,8 @@ def describe(name: str, thing: Any) -> Iterator[str]:
         ]
         yield "\n".join(["| field | | what |", "|---|---|---|", *rows])
     else:
-        yield f"```python\n{name.rpartition('.')[2]}{format_signature(thing)}\n```"
+        # indented and not fenced: the formatter would format the signature as code
+        yield f"    {name.rpartition('.')[2]}{format_signature(thing)}"
         yield clean(thing)
     if inspect.isclass(thing) and not issubclass(thing, BaseException):
         for method, function in vars(thing).items():
