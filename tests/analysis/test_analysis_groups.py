@@ -115,7 +115,7 @@ def test_cut_and_unanswered_are_forms_and_counts() -> None:
     train, test = label_examples(20, seed=1), label_examples(8, seed=2)
     evaluation, answers = judged(test, ["nonsense"] * 8, "label", train)
     answers[0] = answers[0].model_copy(update={"is_complete": False})
-    answers[1] = answer_to(test[1], "", {}, error="timed out", finished=False)
+    answers[1] = answer_to(test[1], "", {}, error="timed out", is_complete=False)
     answers[2] = answer_to(test[2], "hm", {}, unscored="the judge failed")
     analysis = analyze_errors(evaluation, answers, test, train, "tuned")
     assert (analysis.n, analysis.n_wrong, analysis.n_unanswered) == (6, 6, 2)
