@@ -42,6 +42,14 @@ def find_findings(root: Path = ROOT) -> Iterator[str]:
         place = path.relative_to(root).as_posix()
         for line, problem in sorted({*find_dialect(tree), *find_misshaped_errors(tree)}):
             yield f"{place}:{line}: {problem}"
+    # Templates and guides are text as a whole.
+    pages = [*(root / "src").rglob("*.html"), *(root / "docs/guide").glob("*.md")]
+    for path in sorted(pages):
+        for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            # Code blocks of the guides are the files of tests/plugins, which tests compare.
+            for match in DIALECT.finditer("" if text.startswith("    ") else text):
+                place = path.relative_to(root).as_posix()
+                yield f"{place}:{line}: {match[0]!r} in {text.strip()[:80]!r}"
 
 
 def find_dialect(tree: ast.AST) -> Iterator[tuple[int, str]]:

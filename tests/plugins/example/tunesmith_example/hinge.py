@@ -1,4 +1,4 @@
-"""A preference loss: the hinge of DPO's margin, which has had enough once a pair is told apart.
+"""A preference loss: the hinge of DPO's margin, which is zero once a pair is separated.
 
     ratio(y) = log p(y | x) - log p_ref(y | x)
     loss     = max(0, 1 - beta * (ratio(chosen) - ratio(rejected)))

@@ -6,7 +6,7 @@ HINGE = MethodSpec(
     build="tunesmith_example.hinge:Hinge",  # called with the recipe
     data="pairs",
     rate_factor=1 / 60,
-    rate_source="hinge takes DPO's share of SFT's rate, which it bounds where a pair is told apart",
+    rate_source="hinge takes DPO's share of SFT's rate, which it bounds once a pair is separated",
     sections=("dpo",),  # its beta is `dpo.beta`
 )
 
