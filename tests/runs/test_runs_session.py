@@ -6,7 +6,7 @@ import pytest
 
 from tunesmith.errors import Interrupted, RunError, TrainingError
 from tunesmith.progress_listener import NULL_LISTENER
-from tunesmith.records import Command, Machine, Run
+from tunesmith.records import Command, Machine, Recipe, Run
 from tunesmith.runs.interruption import describe_run_state
 from tunesmith.runs.run_folder import RunFolder
 from tunesmith.runs.session import RunSession, begin_run, open_run, work_on_run
@@ -22,6 +22,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def build_run(folder: RunFolder, command: Command = "evaluate") -> Run:
+    folder.write_recipe(Recipe())
     machine = Machine(platform="x", processor="x", cores=1, memory_bytes=1, accelerator=None)
     return Run(
         id=folder.id,
@@ -52,9 +53,9 @@ def test_a_run_is_locked_and_in_the_store_while_it_works_and_finished_after_it(
     ):
         assert not session.folder.is_hidden and session.folder.is_in_use()
         assert list_stored_statuses() == ["running"]
-        session.finish("finished", resumed=3)
+        session.finish("finished", resume_count=3)
     assert list_stored_statuses() == ["finished"]
-    assert session.folder.read(Run).resumed == 3 and not session.folder.is_in_use()
+    assert session.folder.read(Run).resume_count == 3 and not session.folder.is_in_use()
 
 
 def test_inputs_that_cannot_be_written_leave_no_folder(tmp_path: Path) -> None:
@@ -137,7 +138,7 @@ def test_a_run_is_opened_under_its_lock_and_continued(tmp_path: Path) -> None:
         assert run.status == "failed"
         with pytest.raises(RunError, match="run/in-use"), open_run(folder, NULL_LISTENER):
             pass
-        folder.write(again := run.replace(status="running", resumed=1))
+        folder.write(again := run.replace(status="running", resume_count=1))
         with work_on_run(again, folder, index, NULL_LISTENER) as session:
             session.finish("finished")
     assert folder.read(Run).status == "finished" and list_stored_statuses() == ["finished"]
