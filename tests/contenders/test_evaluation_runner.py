@@ -22,6 +22,7 @@ from tunesmith.records import (
     Message,
     ProgressCallback,
     Prompt,
+    Recipe,
     Run,
 )
 from tunesmith.runs.run_folder import RunFolder
@@ -43,6 +44,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def build_run(folder: RunFolder) -> Run:
+    folder.write_recipe(Recipe())
     machine = Machine(platform="x", processor="x", cores=1, memory_bytes=1, accelerator=None)
     return Run(
         id=folder.id,
@@ -90,7 +92,7 @@ class Asked:
     ) -> None:
         self.prompts: list[Prompt] = []
         self.contender = RunnableContender(
-            ContenderSpec(name=name, kind="zero-shot", given="the question"),
+            ContenderSpec(name=name, kind="zero-shot", description="the question"),
             FakeCompleter(self.answer),
             reference_model=reference_model,
             read_notes=read_notes,
@@ -205,7 +207,7 @@ def test_notes_of_a_service_are_read_after_it_was_asked(session: RunSession) -> 
     runner = build_runner(session)
     notes.append("It cut a question.")
     runner.run_contenders([far.contender])
-    assert runner.answer_sets[0].spec.given == "the question. It cut a question."
+    assert runner.answer_sets[0].spec.description == "the question. It cut a question."
 
 
 def test_a_stop_is_noticed_after_the_answers_are_stored(session: RunSession) -> None:

@@ -65,13 +65,13 @@ def test_a_remote_contender_asks_with_the_instruction_and_tells_what_its_service
         )
         plain = Recipe()
         recipe = plain.replace(
-            data=plain.data.replace(instruction="Be short."),
+            data=plain.data.replace(system_prompt="Be short."),
             evaluation=plain.evaluation.replace(remote=(remote,)),
         )
         (contender,) = open_plain_remote_contenders(recipe, NULL_LISTENER)
         assert contender.read_notes() == () and contender.reference_model is None
         contender.completer.complete([(Message("user", "Red or blue?"),)])
-    assert contender.spec.given.endswith('the instruction "Be short." and the question')
+    assert contender.spec.description.endswith('the instruction "Be short." and the question')
     assert requests[0]["messages"] == [
         {"role": "system", "content": "Be short."},
         {"role": "user", "content": "Red or blue?"},
