@@ -292,7 +292,7 @@ STRANGE: list[Any] = [
     {"choices": [{"message": {"content": [{"type": "text"}]}}]},
     {
         "choices": [
-            {"message": {"content": None, "tool_calls": [{}]}, "finish_reason": "tool_calls"}
+            {"message": {"content": None, "tool_calls": []}, "finish_reason": "tool_calls"}
         ],
         "usage": None,
     },

@@ -345,8 +345,8 @@ NO_TEXT = {
         said([{"type": "image_url", "image_url": "x"}]),
         "no text in the response (finish_reason 'stop')",
     ),
-    "tool calls": (
-        said(None, "tool_calls", tool_calls=[{}]),
+    "no tool call": (
+        said(None, "tool_calls", tool_calls=[]),
         "no text in the response (finish_reason 'tool_calls')",
     ),
     "a refusal": (
@@ -372,6 +372,11 @@ def test_what_is_no_text_is_said_and_its_tokens_count(choice: Any, told: str) ->
     completion, _ = read(choice)
     assert (completion.error, completion.text, completion.finished) == (told, "", False)
     assert (completion.tokens_in, completion.tokens_out) == (7, 3)
+
+
+def test_a_tool_call_that_cannot_be_read_is_an_answer_as_it_stands() -> None:
+    completion, _ = read(said(None, "tool_calls", tool_calls=[{}]))
+    assert (completion.error, completion.text) == (None, '{"tool_calls": [{}]}')
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
