@@ -198,7 +198,7 @@ def test_killed_between_the_folder_and_the_store_resume_puts_it_right(
     assert folder.read(Run).status == "finished" and (folder.path / "lesson").exists()
     resumed = tunesmith("resume", folder.path)
     assert resumed.code == 0, resumed.err
-    assert "put right: leftover training files removed, store updated" in resumed.err
+    assert "repaired: leftover training files removed, store updated" in resumed.err
     assert resumed.out.splitlines()[-1] == f"next: tunesmith chat {folder.path}"
     assert (
         not folder.checkpoints.exists()
