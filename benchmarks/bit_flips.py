@@ -25,8 +25,8 @@ from tiny_world import World, visible_in
 
 from tunesmith.errors import InputError
 from tunesmith.failpoints import flip_bit
+from tunesmith.runs.local_inventory import resolve_run_or_name, show_run
 from tunesmith.runs.run_folder import LABELING_FILE, RunFolder
-from tunesmith.runs.run_registry import resolve_run_or_name, show_run
 from tunesmith.workflow.compare import compare
 from tunesmith.workflow.redecide import redecide
 

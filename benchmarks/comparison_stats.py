@@ -9,7 +9,7 @@ from scipy import stats
 
 from tunesmith.evaluation.stats.bootstrap import bootstrap_interval
 from tunesmith.evaluation.stats.intervals import Interval
-from tunesmith.evaluation.stats.score_validation import ALPHA, FloatArray, IntArray, check_scores
+from tunesmith.evaluation.stats.significance import ALPHA, FloatArray, IntArray, check_scores
 from tunesmith.evaluation.stats.standard_error import standard_error
 
 

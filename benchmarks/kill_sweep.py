@@ -41,7 +41,7 @@ from tunesmith.engine.checkpoint import (
     DamagedCheckpoint,
     read_checkpoint,
 )
-from tunesmith.engine.checkpointing import CheckpointConfig
+from tunesmith.engine.checkpointer import CheckpointConfig
 from tunesmith.engine.model_loading import LoadedModel
 from tunesmith.records import AdapterRecipe, Recipe, TokenArrays, TrainingRecipe
 from tunesmith.runs.run_folder import RunFolder

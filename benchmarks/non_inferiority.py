@@ -23,7 +23,7 @@ from tunesmith.evaluation.stats.paired_difference import (
     paired_difference,
     tango_statistic,
 )
-from tunesmith.evaluation.stats.score_validation import is_binary, number_groups
+from tunesmith.evaluation.stats.significance import is_binary, number_groups
 from tunesmith.evaluation.stats.standard_error import standard_error
 
 

@@ -54,7 +54,7 @@ STEPS = (
     Step("check", "the checks", "workflow.check.check_examples"),
     Step("check", "what decide will make of the data", "workflow.data_summary.describe_data"),
     Step("estimate", "reading and preparing the data", "workflow.estimate.prepare_data"),
-    Step("estimate", "measuring this machine", "engine.profiling.profile_slices"),
+    Step("estimate", "measuring this machine", "engine.machine_measurement.profile_slices"),
     Step("estimate", "adding it up", "workflow.estimate.forecast"),
     Step("train", "reading and preparing the data", "workflow.training_job.prepare_data"),
     Step("train", "estimating", "workflow.training_job.report_estimate"),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tunesmith.contenders.contender_models import get_remote_price, open_remote_models
-from tunesmith.contenders.judge_setup import JudgeSetup
+from tunesmith.contenders.qualified_judge import JudgeSetup
 from tunesmith.errors import RecipeError
 from tunesmith.evaluation.contender_answers import ContenderAnswers
 from tunesmith.evaluation.judge.caching_completer import CachingCompleter

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tunesmith.contenders.plain_contenders import open_plain_remote_contenders
 from tunesmith.contenders.prompting.few_shot import SystemPromptLogprobs
+from tunesmith.contenders.zero_shot_contenders import open_plain_remote_contenders
 from tunesmith.progress_listener import NULL_LISTENER
 from tunesmith.records import (
     AnswerLogprob,

@@ -6,10 +6,6 @@ from collections.abc import Sequence
 
 from tunesmith.contenders.prompting.context_budget import ContextBudget, count_fitting
 from tunesmith.contenders.prompting.few_shot import append_instruction
-from tunesmith.contenders.prompting.few_shot_candidates import (
-    build_shot_candidates,
-    list_powers_of_two,
-)
 from tunesmith.contenders.prompting.prompt_builder import PromptBuilder
 from tunesmith.contenders.prompting.prompt_candidates import build_prompt_candidates
 from tunesmith.contenders.prompting.prompt_instructions import (
@@ -17,6 +13,10 @@ from tunesmith.contenders.prompting.prompt_instructions import (
     Instruction,
     find_last_line_prefix,
     write_instructions,
+)
+from tunesmith.contenders.prompting.shot_set_candidates import (
+    build_shot_candidates,
+    list_powers_of_two,
 )
 from tunesmith.errors import ModelError
 from tunesmith.records import (

@@ -3,13 +3,13 @@ charge."""
 
 import pytest
 
-from tunesmith.costs.answering_forecast import (
+from tunesmith.costs.evaluation_forecast import (
     AnsweringForecast,
     count_computed_tokens,
     forecast_local_answers,
     forecast_remote_answers,
 )
-from tunesmith.engine.profiling import Rates
+from tunesmith.engine.machine_measurement import Rates
 from tunesmith.records import (
     EstimateInterval,
     EvaluationRecipe,

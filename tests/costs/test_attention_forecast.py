@@ -7,14 +7,14 @@ import pytest
 
 from tunesmith.contenders.retrieval.retrieval_candidates import DEFAULT_KS
 from tunesmith.contenders.successive_halving import count_required_answers
-from tunesmith.costs.evaluation_forecast import (
+from tunesmith.costs.contender_forecast import (
     Workload,
     estimate_contender_seconds,
     estimate_reading_seconds,
     list_contender_work,
 )
 from tunesmith.costs.training_forecast import forecast
-from tunesmith.engine.profiling import Throughput, TrainingProfile, compute_pair_seconds
+from tunesmith.engine.machine_measurement import Throughput, TrainingProfile, compute_pair_seconds
 from tunesmith.records import EvaluationRecipe, MemoryPlan, Recipe, TrainingRecipe
 from tunesmith.records.contender_kinds import RETRIEVAL
 

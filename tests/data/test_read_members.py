@@ -323,9 +323,9 @@ def test_a_file_that_unpacks_without_end_is_refused_in_bounded_memory(tmp_path: 
 def test_a_damaged_table_ends_its_own_process_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tunesmith.data.read import parquet_file
+    from tunesmith.data.read import columnar_file
 
-    monkeypatch.setattr(parquet_file, "_TRIAL_PROGRAM", "import os; os.abort()")
+    monkeypatch.setattr(columnar_file, "_TRIAL_PROGRAM", "import os; os.abort()")
     error = refused(write(tmp_path / "d.parquet", b"PAR1 and more"))
     assert error.code == "data/damaged-table" and "more memory than available" in error.got
 

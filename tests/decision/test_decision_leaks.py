@@ -5,7 +5,7 @@ import pytest
 
 from tests.decision.cases import contender, evaluation
 from tunesmith.decision import decide
-from tunesmith.decision.clean_subset import exclude_contaminated
+from tunesmith.decision.clean_evaluation import approximate_clean_evaluation
 from tunesmith.records import Evaluation, Quantity, Requirements
 
 
@@ -61,7 +61,7 @@ def test_many_leaks_are_warned_of_even_where_the_verdict_stands() -> None:
 
 
 def test_clean_comparisons_are_reckoned_from_clean_scores_with_wider_intervals() -> None:
-    clean = exclude_contaminated(leaky({"zero-shot": 0.5, "tuned": 0.6}))
+    clean = approximate_clean_evaluation(leaky({"zero-shot": 0.5, "tuned": 0.6}))
     assert clean is not None and len(clean.examples) == 300
     (pair,) = clean.comparisons
     half = 0.05 * (400 / 300) ** 0.5
@@ -71,8 +71,8 @@ def test_clean_comparisons_are_reckoned_from_clean_scores_with_wider_intervals()
 
 
 def test_nothing_is_reckoned_where_nothing_leaked_or_everything_did() -> None:
-    assert exclude_contaminated(evaluation({"zero-shot": 0.5})) is None
+    assert approximate_clean_evaluation(evaluation({"zero-shot": 0.5})) is None
     everything = evaluation({"zero-shot": 0.5, "tuned": 0.8}).model_copy(
         update={"contaminated": tuple(map(str, range(400)))}
     )
-    assert exclude_contaminated(everything) is None
+    assert approximate_clean_evaluation(everything) is None

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.decision.cases import HALF, N, contender, evaluation, luck, verdict
 from tunesmith.decision import decide
-from tunesmith.decision.pairwise_comparison import (
+from tunesmith.decision.costlier_comparison import (
     compare_all_pairs,
     compute_p_value,
     compute_required_standard_errors,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tunesmith.decision import build_power_statement
-from tunesmith.decision.pairwise_comparison import compute_required_standard_errors
+from tunesmith.decision.costlier_comparison import compute_required_standard_errors
 from tunesmith.decision.power_statement import (
     DEFAULT_DISCORDANT_RATE,
     DEFAULT_GROUP_CORRELATION,

@@ -2,8 +2,8 @@
 
 from cases import contender, evaluation, verdict
 
-from tunesmith.decision.pairwise_comparison import build_pair_table
-from tunesmith.decision.summary import find_reference_gain, list_summary_contenders
+from tunesmith.decision.costlier_comparison import build_pair_table
+from tunesmith.decision.verdict_summary import find_reference_gain, list_summary_contenders
 from tunesmith.records import Requirements, format_verdict
 
 

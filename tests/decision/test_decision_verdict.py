@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.decision.cases import KINDS, PAIRS, Halves, N, contender, evaluation, small, verdict
 from tunesmith.decision import decide
-from tunesmith.decision.pairwise_comparison import compute_required_standard_errors
+from tunesmith.decision.costlier_comparison import compute_required_standard_errors
 from tunesmith.decision.rule_result import VerdictInput
 from tunesmith.decision.verdict import apply_rules
 from tunesmith.errors import RecordError

@@ -8,10 +8,10 @@ from cases import contender, evaluation, verdict
 
 from tunesmith.contenders.external_contenders import list_contender_names
 from tunesmith.contenders.test_set_power import count_challengers
+from tunesmith.costs.contender_forecast import Workload, estimate_evaluation_seconds
 from tunesmith.costs.cost_calculation import build_cost_report, estimate_months_between_changes
-from tunesmith.costs.evaluation_forecast import Workload, estimate_evaluation_seconds
 from tunesmith.decision.context_preferences import find_disfavored_verdicts
-from tunesmith.decision.pairwise_comparison import compute_simplicity_key
+from tunesmith.decision.costlier_comparison import compute_simplicity_key
 from tunesmith.errors import RecipeError
 from tunesmith.evaluation.contender_answers import ContenderAnswers
 from tunesmith.evaluation.machine_time import is_run_locally

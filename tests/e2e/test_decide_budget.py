@@ -9,7 +9,7 @@ from door import Door
 from tunesmith import failpoints
 from tunesmith.costs import budget_replanning
 from tunesmith.costs.budget_replanning import BudgetClock
-from tunesmith.engine import profiling
+from tunesmith.engine import machine_measurement
 from tunesmith.records import BudgetPlan, Evaluation, Run, Split, TestSet
 from tunesmith.runs.run_folder import RunFolder
 
@@ -22,13 +22,13 @@ def test_a_decision_with_a_time_ends_in_a_verdict_and_its_model_is_timed_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     timed: list[int] = []
-    rates_of = profiling._rates
+    rates_of = machine_measurement._rates
 
-    def counted(*given: object) -> profiling.Rates:
+    def counted(*given: object) -> machine_measurement.Rates:
         timed.append(1)
         return rates_of(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(profiling, "_rates", counted)
+    monkeypatch.setattr(machine_measurement, "_rates", counted)
     monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path / "home"))
     printed = tunesmith(
         "decide",

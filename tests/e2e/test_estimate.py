@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from door import Door
 
-from tunesmith.costs.evaluation_forecast import Workload
+from tunesmith.costs.contender_forecast import Workload
 from tunesmith.costs.training_forecast import (
     ForecastConditions,
     compute_estimate_ratios,
@@ -183,7 +183,7 @@ def a_run(
 
 def prospect() -> object:
     """100 steps' worth of round numbers."""
-    from tunesmith.engine.profiling import Throughput, TrainingProfile
+    from tunesmith.engine.machine_measurement import Throughput, TrainingProfile
 
     pace = Throughput(
         token_seconds=0.001,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from door import Door
 
-from tunesmith.engine import profiling
+from tunesmith.engine import machine_measurement
 from tunesmith.workflow import evaluation_estimate
 
 
@@ -17,13 +17,13 @@ def test_an_evaluation_is_estimated_with_its_total_first_and_a_model_is_timed_on
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     timed: list[int] = []
-    measure = profiling._measure_answering
+    measure = machine_measurement._measure_answering
 
-    def counted(*given: object) -> profiling.Rates:
+    def counted(*given: object) -> machine_measurement.Rates:
         timed.append(1)
         return measure(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(profiling, "_measure_answering", counted)
+    monkeypatch.setattr(machine_measurement, "_measure_answering", counted)
     # Rates of a busy machine are measured again.
     monkeypatch.setattr(evaluation_estimate, "compute_waiting_fraction", lambda *_: 0.0)
     monkeypatch.setenv("TUNESMITH_HOME", str(tmp_path / "home"))

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
-from tunesmith.engine.gguf_conversion import convert_gguf
+from tunesmith.engine.gguf_import import import_gguf
 from tunesmith.engine.model_loading import load_model
 from tunesmith.errors import ModelError
 
@@ -70,7 +70,7 @@ def test_the_folder_is_an_ordinary_float32_model(
     gguf_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "model"
-    convert_gguf(gguf_file, folder)
+    import_gguf(gguf_file, folder)
     assert capfd.readouterr() == ("", "")
     tensors = load_file(folder / "model.safetensors")
     assert {value.dtype for value in tensors.values()} == {torch.float32}
@@ -91,7 +91,7 @@ def test_the_folder_is_an_ordinary_float32_model(
 
 
 def test_the_tokenizer_and_its_template_come_along(gguf_file: Path, tmp_path: Path) -> None:
-    convert_gguf(gguf_file, tmp_path / "model")
+    import_gguf(gguf_file, tmp_path / "model")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
     assert tokenizer("ab a<|im_end|>")["input_ids"] == [4, 6, 7]
     assert (
@@ -102,6 +102,6 @@ def test_the_tokenizer_and_its_template_come_along(gguf_file: Path, tmp_path: Pa
 def test_a_file_that_is_no_gguf_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(b"GGUF" + bytes(20))
     with pytest.raises(ModelError) as caught:
-        convert_gguf(tmp_path / "model.gguf", tmp_path / "model")
+        import_gguf(tmp_path / "model.gguf", tmp_path / "model")
     assert caught.value.code == "model/gguf-unreadable"
     assert not (tmp_path / "model").exists()

@@ -18,7 +18,7 @@ from tunesmith.engine.adapters.adapter_registry import build_trainable
 from tunesmith.engine.attention import flex
 from tunesmith.engine.attention.hf_backend import compute_forest_hidden_states, use_forest_attention
 from tunesmith.engine.checkpoint import Checkpoints
-from tunesmith.engine.checkpointing import CheckpointConfig
+from tunesmith.engine.checkpointer import CheckpointConfig
 from tunesmith.engine.generator import Generator
 from tunesmith.engine.memory import get_free_memory_bytes
 from tunesmith.engine.memory_plan import plan_memory

@@ -14,7 +14,7 @@ from transformers.utils import logging
 
 from tunesmith.engine import lm_head, model_loading
 from tunesmith.engine.model_loading import LoadedModel, load_model
-from tunesmith.engine.model_view import silence_transformers
+from tunesmith.engine.sanitized_folder import silence_transformers
 from tunesmith.errors import ModelError
 from tunesmith.testing.tiny_model import write_tiny_weights
 

@@ -18,7 +18,7 @@ from tunesmith.engine import adapter_training, training_step
 from tunesmith.engine.adapter_training import train_adapter
 from tunesmith.engine.adapters.adapter_registry import build_trainable
 from tunesmith.engine.checkpoint import Checkpoints
-from tunesmith.engine.checkpointing import CheckpointConfig
+from tunesmith.engine.checkpointer import CheckpointConfig
 from tunesmith.engine.methods.kto import build_mismatched
 from tunesmith.engine.methods.method_registry import build_method
 from tunesmith.engine.methods.training_method import StepTotals, TokenLogprobs, prepare_arrays

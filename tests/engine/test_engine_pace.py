@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tunesmith.engine.batching import iterate_batches
+from tunesmith.engine.machine_measurement import TrainingProfile, profile_model, profile_slices
 from tunesmith.engine.model_loading import load_model
 from tunesmith.engine.prefix_forest import build_forest
-from tunesmith.engine.profiling import TrainingProfile, profile_model, profile_slices
 from tunesmith.engine.training_step import TrainingStep
 from tunesmith.errors import ModelError
 from tunesmith.records import AdapterRecipe, EvaluationRecipe, Recipe, TokenArrays, TrainingRecipe

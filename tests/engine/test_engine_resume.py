@@ -16,7 +16,7 @@ from tunesmith.engine import training_step as step_module
 from tunesmith.engine.adapter_training import train_adapter
 from tunesmith.engine.batching import MicroBatch
 from tunesmith.engine.checkpoint import Checkpoints
-from tunesmith.engine.checkpointing import CheckpointConfig
+from tunesmith.engine.checkpointer import CheckpointConfig
 from tunesmith.engine.model_loading import LoadedModel, load_model
 from tunesmith.errors import DiskFull, RunError, TrainingError
 from tunesmith.records import MetricLine, Recipe, TokenArrays, TrainingResult

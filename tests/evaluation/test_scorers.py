@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunesmith.data.text_folding import normalize_answer
+from tunesmith.evaluation.reference_likelihood import compute_reference_probabilities
 from tunesmith.evaluation.scorers import Scorer
 from tunesmith.evaluation.scorers.bleu import BleuScorer
 from tunesmith.evaluation.scorers.chrf import ChrfScorer
@@ -17,7 +18,6 @@ from tunesmith.evaluation.scorers.json_fields import JsonScorer, parse_json
 from tunesmith.evaluation.scorers.label import LabelScorer
 from tunesmith.evaluation.scorers.normalized_match import ExactScorer, NormalizedScorer
 from tunesmith.evaluation.scorers.number import NumberScorer
-from tunesmith.evaluation.scorers.reference_probability import score_references
 from tunesmith.evaluation.scorers.rouge_l import RougeLScorer, longest_common_subsequence
 from tunesmith.evaluation.scorers.scorer_protocol import ScoringFailure, ScoringInput
 from tunesmith.evaluation.scorers.similarity import SimilarityScorer
@@ -351,7 +351,7 @@ def test_reference_probability_is_one_over_perplexity() -> None:
             ]
 
     example = Example(line=1, messages=(Message("user", "q"), Message("assistant", "x")))
-    scores = score_references(Fixed(), [example] * 4)
+    scores = compute_reference_probabilities(Fixed(), [example] * 4)
     assert scores[:2] == [
         {"reference_probability": pytest.approx(math.exp(-2))},
         {"reference_probability": 1.0},

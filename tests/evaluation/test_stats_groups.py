@@ -10,7 +10,7 @@ from tunesmith.evaluation.stats.bootstrap import bootstrap_interval
 from tunesmith.evaluation.stats.intervals import mean_interval, rate_interval
 from tunesmith.evaluation.stats.paired_difference import paired_difference
 from tunesmith.evaluation.stats.power_analysis import estimate_required_n
-from tunesmith.evaluation.stats.score_validation import number_groups
+from tunesmith.evaluation.stats.significance import number_groups
 from tunesmith.evaluation.stats.standard_error import standard_error
 from tunesmith.records import Answer, ContenderSpec, Example, Message
 

@@ -8,7 +8,7 @@ is under 1e-6: one example of tolerance.
 import pytest
 from statsmodels.stats.power import NormalIndPower
 
-from tunesmith.decision.pairwise_comparison import estimate_required_examples
+from tunesmith.decision.costlier_comparison import estimate_required_examples
 
 Z_INTERVAL = 1.959964
 

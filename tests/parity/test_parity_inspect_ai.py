@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.data.interop.imported_task import UnsupportedFeatures
+from tunesmith.data.interop.imported_content import UnsupportedFeatures
 from tunesmith.data.interop.inspect_ai import _map_scorer
 from tunesmith.evaluation.scorers.scorer_protocol import ScoringInput, score_items
 from tunesmith.evaluation.scorers.scorer_registry import choose_scorer

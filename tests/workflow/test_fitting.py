@@ -9,9 +9,9 @@ import pytest
 
 from tests.cli.test_flags import run
 from tunesmith.cli.console import parse_duration
-from tunesmith.costs.evaluation_forecast import Workload, estimate_generation_seconds
+from tunesmith.costs.contender_forecast import Workload, estimate_generation_seconds
 from tunesmith.costs.training_forecast import ForecastConditions
-from tunesmith.engine.profiling import Throughput, TrainingProfile
+from tunesmith.engine.machine_measurement import Throughput, TrainingProfile
 from tunesmith.errors import GateFailed, UsageError
 from tunesmith.recipe.recipe_loader import load_recipe
 from tunesmith.records import Machine, MemoryPlan, Recipe

@@ -8,8 +8,8 @@ from tunesmith.analysis.by_field import is_invalid_json
 from tunesmith.analysis.by_label import select_without_label
 from tunesmith.analysis.error_clusters import ErrorCluster
 from tunesmith.analysis.scored_examples import ScoredExample, ScoredExamples
-from tunesmith.data.call_format import find_calls, has_calls
 from tunesmith.data.final_answer import extract_final_answer
+from tunesmith.data.tool_call_format import find_calls, has_calls
 
 NO_LABEL, NO_JSON, TRUNCATED = "no known label", "invalid JSON", "cut at the token limit"
 NO_CALL = "no readable tool call"

@@ -24,7 +24,7 @@ from scipy.cluster.vq import kmeans2
 from tunesmith.analysis.error_clusters import ErrorCluster
 from tunesmith.analysis.rate_differences import compare_rates
 from tunesmith.analysis.scored_examples import ScoredExamples
-from tunesmith.evaluation.stats.score_validation import FloatArray
+from tunesmith.evaluation.stats.significance import FloatArray
 
 MIN_EXAMPLES = 40
 """Answered test examples; with fewer, clusters are too small to test."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tunesmith.analysis.rate_differences import RateDifference, adjust_p_values
 from tunesmith.analysis.scored_examples import ScoredExample
 from tunesmith.evaluation.stats.intervals import rate_interval
-from tunesmith.evaluation.stats.score_validation import ALPHA
+from tunesmith.evaluation.stats.significance import ALPHA
 from tunesmith.records import ErrorGroup, ErrorGrouping, Quantity
 
 MAX_SHOWN_EXAMPLES = 3

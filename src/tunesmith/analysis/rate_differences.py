@@ -29,7 +29,7 @@ from scipy import stats
 
 from tunesmith.evaluation.stats.intervals import rate_interval
 from tunesmith.evaluation.stats.multiple_testing import holm_adjust
-from tunesmith.evaluation.stats.score_validation import ALPHA, FloatArray
+from tunesmith.evaluation.stats.significance import ALPHA, FloatArray
 
 
 class RateDifference(NamedTuple):

@@ -26,8 +26,8 @@ from scipy import stats
 from tunesmith.analysis.rate_differences import newcombe_interval
 from tunesmith.evaluation.stats.multiple_testing import holm_adjust
 from tunesmith.evaluation.stats.paired_difference import paired_difference
-from tunesmith.evaluation.stats.score_validation import ALPHA, ZERO_TOLERANCE
 from tunesmith.evaluation.stats.seed_variance import summarize_seeds
+from tunesmith.evaluation.stats.significance import ALPHA, ZERO_TOLERANCE
 from tunesmith.records import (
     Answer,
     CheckReport,

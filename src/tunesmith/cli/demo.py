@@ -20,7 +20,7 @@ def demo(
 ) -> None:
     """Run everything on sample data: baselines, tuning, evaluation, verdict, report."""
     from tunesmith.recipe.recipe_loader import load_recipe
-    from tunesmith.runs.run_registry import fetch_sample
+    from tunesmith.runs.local_inventory import fetch_sample
 
     changes = [f"data.path={fetch_sample()}"]
     if minutes is not None:

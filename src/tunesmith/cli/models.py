@@ -14,11 +14,11 @@ def list_models(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """List the embedded model, cached models, and models of runs."""
-    from tunesmith.runs import run_registry
+    from tunesmith.runs import local_inventory
 
     if fetch:
-        run_registry.fetch_embedded()
-    rows = run_registry.list_models()
+        local_inventory.fetch_embedded()
+    rows = local_inventory.list_models()
     if json:
         print_json({"models": rows})
         return

@@ -24,7 +24,7 @@ def list_runs(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """List the runs of this folder, newest first."""
-    from tunesmith.runs.run_registry import list_runs as stored_runs
+    from tunesmith.runs.local_inventory import list_runs as stored_runs
 
     place = None if show_all else folder.expanduser().absolute()
     rows = stored_runs(limit, place)
@@ -58,7 +58,7 @@ def show_run(
     """Show a run: inputs, training, verdict.
 
     Exit code 1 if one of its files is damaged."""
-    from tunesmith.runs.run_registry import show_run as stored_run
+    from tunesmith.runs.local_inventory import show_run as stored_run
 
     with open_listener() as listener:
         details = stored_run(run, listener)

@@ -38,7 +38,6 @@ from tunesmith.contenders.prompting.few_shot import (
     count_characters,
     with_shots,
 )
-from tunesmith.contenders.prompting.few_shot_candidates import build_shot_candidates
 from tunesmith.contenders.prompting.prompt_builder import PromptBuilder
 from tunesmith.contenders.prompting.prompt_candidates import build_prompt_candidates
 from tunesmith.contenders.prompting.prompt_instructions import (
@@ -46,6 +45,7 @@ from tunesmith.contenders.prompting.prompt_instructions import (
     Instruction,
     write_instructions,
 )
+from tunesmith.contenders.prompting.shot_set_candidates import build_shot_candidates
 from tunesmith.contenders.prompting.user_prompts import UserPrompt
 from tunesmith.contenders.retrieval.document_passages import DocumentCollection
 from tunesmith.contenders.retrieval.prompt_augmentation import (

@@ -25,7 +25,7 @@ from tunesmith.evaluation.harness import (
     score_answers,
 )
 from tunesmith.evaluation.judge.caching_completer import CachingCompleter, subtract_usage
-from tunesmith.evaluation.scorers.reference_probability import score_references
+from tunesmith.evaluation.reference_likelihood import compute_reference_probabilities
 from tunesmith.evaluation.scorers.scorer_protocol import is_free_text
 from tunesmith.evaluation.usage_meter import measure_latency
 from tunesmith.records import ContenderRecord, Example, LogprobModel, TestSetAccess
@@ -176,7 +176,7 @@ class EvaluationRunner:
         self, answered: ContenderAnswers, model: LogprobModel
     ) -> ContenderAnswers:
         """The answers with the model's likelihood of the reference added to their scores."""
-        likelihoods = score_references(model, self.task.examples)
+        likelihoods = compute_reference_probabilities(model, self.task.examples)
         answers = [
             answer.replace(scores={**answer.scores, **scores})
             if answer.scores and isinstance(scores, dict)

@@ -8,11 +8,11 @@ train answer it was inferred from, and excludes only what the train answers cont
 from collections.abc import Sequence
 
 from tunesmith.contenders.schema_inference import MAX_DEPTH, MAX_SCHEMA_BYTES, infer_schema
-from tunesmith.data.call_format import has_calls
 from tunesmith.data.final_answer import extract_final_answer, has_reasoning, is_blank
 from tunesmith.data.label_detection import find_labels
 from tunesmith.data.read.jsonl_file import parse_json
 from tunesmith.data.read.row_errors import InvalidRow
+from tunesmith.data.tool_call_format import has_calls
 from tunesmith.errors import DataError
 from tunesmith.records import OutputConstraint, dump_canonical_json
 

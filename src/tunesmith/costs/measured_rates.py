@@ -1,5 +1,5 @@
-"""Cached speed of a model on this machine: the rates of `engine/profiling.py`, stored in `rates/`
-of the home folder.
+"""Cached speed of a model on this machine: the rates of `engine/machine_measurement.py`, stored in
+`rates/` of the home folder.
 
 A file is named by a hash of everything the rates depend on: the model's files, the machine,
 threads, dtype, method and adapter, versions. The data is not included: rates are per token.
@@ -26,7 +26,7 @@ from tunesmith.records.record import Record
 from tunesmith.runs.machine_info import list_versions
 
 if TYPE_CHECKING:
-    from tunesmith.engine.profiling import Rates
+    from tunesmith.engine.machine_measurement import Rates
 
 FORMAT = 3  # part of the key: increase it when the way of measuring or the names of rates change
 
@@ -48,7 +48,7 @@ class CachedRates(Record):
 
     def at_load(self, waiting: float | None) -> "Rates":
         """The rates converted to another fraction of waiting for a core."""
-        from tunesmith.engine.profiling import Rates
+        from tunesmith.engine.machine_measurement import Rates
 
         slower = work_share(self.waiting) / work_share(waiting)
         return Rates(**{name: slower * seconds for name, seconds in self.seconds.items()})
@@ -67,7 +67,7 @@ class RatesFile:
         cls, model: ModelIdentity, machine: Machine, recipe: Recipe, work: str = "training"
     ) -> "RatesFile":
         """The file for a model on this machine, in this process; `work` is what was timed."""
-        from tunesmith.engine.profiling import conditions_of
+        from tunesmith.engine.machine_measurement import conditions_of
 
         here = [machine.platform, machine.processor, machine.cores, machine.memory_bytes]
         own = list_versions().get("tunesmith", "")
@@ -77,7 +77,7 @@ class RatesFile:
     def read(self) -> CachedRates | None:
         """The stored rates; None if there are none that can be read, or another version wrote
         others."""
-        from tunesmith.engine.profiling import Rates
+        from tunesmith.engine.machine_measurement import Rates
 
         path = get_home_folder() / "rates" / f"{self.key}.json"
         try:
@@ -97,7 +97,7 @@ class RatesFile:
 
 
 @dataclass
-class Recall:
+class RatesLookup:
     """Called for rates once memory is planned: returns the cached ones if they are usable at the
     load that `waiting` measures.
 

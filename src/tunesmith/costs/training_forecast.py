@@ -25,7 +25,7 @@ from datetime import datetime
 from math import ceil, exp, log
 from typing import TYPE_CHECKING, Literal
 
-from tunesmith.costs.evaluation_forecast import (
+from tunesmith.costs.contender_forecast import (
     Workload,
     estimate_evaluation_seconds,
     estimate_generation_seconds,
@@ -37,7 +37,7 @@ from tunesmith.records.training_estimate import make_point_interval, scale_inter
 from tunesmith.records.training_length import MAX_VALIDATION_FRACTION
 
 if TYPE_CHECKING:
-    from tunesmith.engine.profiling import TrainingProfile
+    from tunesmith.engine.machine_measurement import TrainingProfile
 
 EstimateMethod = Literal["quick", "measured"]
 DEFAULT_INTERVALS = {"quick": (0.6, 1.7), "measured": (0.7, 1.5), "memory_bytes": (0.8, 1.3)}
@@ -56,7 +56,7 @@ HALF_LIFE_DAYS = 7.0
 """Days after which a run counts half."""
 BACKWARD_FACTOR = 3
 """A forward and a backward pass cost as much attention as three forward passes
-(`engine/profiling.py`).
+(`engine/machine_measurement.py`).
 """
 MAX_WAITING = 0.9
 """A larger fraction of waiting says that the machine is overloaded, but no longer how much longer

@@ -25,9 +25,9 @@ is left out, and a warning says so.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
+from tunesmith.data.example_count import format_example_count
 from tunesmith.data.near_copy import MIN_WORDS, is_near_copy, is_trivially_equal, tokenize_words
 from tunesmith.data.normalization import build_prompt_key, detect_labels, normalize_text
-from tunesmith.data.pluralize import format_example_count
 from tunesmith.errors import GateFailed
 from tunesmith.records import (
     BLOCKING_KINDS,

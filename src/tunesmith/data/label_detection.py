@@ -19,9 +19,9 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tunesmith.data.call_format import has_calls
 from tunesmith.data.final_answer import extract_final_answer, is_blank
 from tunesmith.data.text_folding import Folding, choose_folding
+from tunesmith.data.tool_call_format import has_calls
 
 MAX_SHORT_LABEL_CHARACTERS = 60
 MAX_LABELS = 200

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tunesmith.data.pluralize import format_example_count
+from tunesmith.data.example_count import format_example_count
 from tunesmith.data.tokenization import (
     RejectedExample,
     compute_loss_weights,

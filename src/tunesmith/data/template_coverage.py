@@ -7,8 +7,7 @@ So each part is searched for in rendered text, in two ways:
   template writes by chance. That shows what the template does with conversations of this structure;
   one copy for each structure is enough.
 - In the text itself, for each value, because a template may also react to words ("</think>"). A
-value
-  may appear unchanged or with JSON escapes; spaces and line ends are ignored.
+  value may appear unchanged or with JSON escapes; spaces and line ends are ignored.
 
 An assistant turn that is not trained may lose its reasoning: templates remove it from earlier
 turns, and the model will see that text (docs/decisions/094).

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tunesmith.data.pluralize import format_example_count
+from tunesmith.data.example_count import format_example_count
 from tunesmith.data.render import RenderedExample, Renderer, RenderError
 from tunesmith.errors import DataError, truncate_list
 from tunesmith.records import ChatTokenizer, Example, Place, TokenizedText, name_places

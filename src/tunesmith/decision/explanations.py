@@ -8,9 +8,9 @@ compete with the winner, the sentence describes the strongest of them and counts
 from collections.abc import Iterator, Sequence
 
 from tunesmith.decision.context_preferences import list_context_preferences, list_missing_context
-from tunesmith.decision.pairwise_comparison import (
+from tunesmith.decision.costlier_comparison import (
     ALPHA,
-    PairwiseComparison,
+    CostlierComparison,
     compute_cost_bucket,
 )
 from tunesmith.decision.requirements import (
@@ -171,14 +171,14 @@ def _explain_winner(result: RuleResult, winner: Contender, inputs: VerdictInput)
 
 
 def select_strongest(
-    comparisons: Sequence[PairwiseComparison], winner: Contender, inputs: VerdictInput
-) -> list[tuple[PairwiseComparison, int]]:
+    comparisons: Sequence[CostlierComparison], winner: Contender, inputs: VerdictInput
+) -> list[tuple[CostlierComparison, int]]:
     """For each kind that competed with the winner, simplest first: the comparison to describe, and
     how many are left out.
     """
     # A kind may stand on both sides of the winner, simpler and costlier by running cost: two
     # groups.
-    by_side: dict[tuple[bool, str], list[PairwiseComparison]] = {}
+    by_side: dict[tuple[bool, str], list[CostlierComparison]] = {}
     for comparison in comparisons:
         is_costlier = comparison.simpler is winner
         by_side.setdefault(
@@ -378,7 +378,7 @@ def _describe_context(result: RuleResult, inputs: VerdictInput) -> Iterator[str]
 
 
 def _explain_rejection(
-    comparison: PairwiseComparison, result: RuleResult, inputs: VerdictInput
+    comparison: CostlierComparison, result: RuleResult, inputs: VerdictInput
 ) -> str:
     """Why the simpler contender of this comparison loses, to this winner or for another reason."""
     simpler, metric, bar = (
@@ -426,7 +426,7 @@ def _explain_rejection(
     )
 
 
-def _compare_with_costlier(comparison: PairwiseComparison, inputs: VerdictInput) -> str:
+def _compare_with_costlier(comparison: CostlierComparison, inputs: VerdictInput) -> str:
     name, gain = comparison.costlier.name, comparison.gain
     metric, worthwhile = (
         format_metric_name(inputs.evaluation.metric),
@@ -478,7 +478,7 @@ def _compare_with_costlier(comparison: PairwiseComparison, inputs: VerdictInput)
     )
 
 
-def _describe_possible_gain(comparison: PairwiseComparison, inputs: VerdictInput) -> str:
+def _describe_possible_gain(comparison: CostlierComparison, inputs: VerdictInput) -> str:
     doubt = f"which is not significant{_format_correction(comparison)}"
     if inputs.requirements.min_gain > 0:
         doubt = (
@@ -492,7 +492,7 @@ def _describe_possible_gain(comparison: PairwiseComparison, inputs: VerdictInput
     )
 
 
-def _describe_underpowered(comparison: PairwiseComparison, inputs: VerdictInput) -> str:
+def _describe_underpowered(comparison: CostlierComparison, inputs: VerdictInput) -> str:
     n = f"{comparison.gain.n:,} test {'example is' if comparison.gain.n == 1 else 'examples are'}"
     return (
         f"{n} too few to compare {comparison.costlier.name} with {comparison.simpler.name}: "
@@ -500,7 +500,7 @@ def _describe_underpowered(comparison: PairwiseComparison, inputs: VerdictInput)
     )
 
 
-def _format_correction(comparison: PairwiseComparison) -> str:
+def _format_correction(comparison: CostlierComparison) -> str:
     return (
         (
             f" ({format_p_value(comparison.p_value)}, Holm-corrected for {comparison.family_size} "
@@ -511,7 +511,7 @@ def _format_correction(comparison: PairwiseComparison) -> str:
     )
 
 
-def _format_required_n(comparison: PairwiseComparison) -> str:
+def _format_required_n(comparison: CostlierComparison) -> str:
     return (
         f"; about {comparison.required_n:,} test examples would be needed to detect this"
         if comparison.required_n

@@ -14,7 +14,7 @@ than half of the distance from g to 1.
 
 **Multiple comparisons.** If several contenders compete with the same simpler one, Holm requires
 more of each: the distance grows by the ratio r of the required standard errors
-(`pairwise_comparison.compute_required_standard_errors`), the number of examples by r^2.
+(`costlier_comparison.compute_required_standard_errors`), the number of examples by r^2.
 
 **Before any measurement**: the discordant rate is assumed to be s = 25 %. Two contenders that are
 each right 70 % of the time and whose answers correlate with 0.4 disagree on 2 * 0.7 * 0.3 * (1 -
@@ -35,7 +35,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tunesmith.decision.pairwise_comparison import ALPHA, POWER, compute_required_standard_errors
+from tunesmith.decision.costlier_comparison import ALPHA, POWER, compute_required_standard_errors
 from tunesmith.decision.requirements import MIN_TEST_EXAMPLES, get_min_relevant_gain
 from tunesmith.records import Answer, Contender, Evaluation, PowerStatement, Requirements
 from tunesmith.records.quantity import format_percent, format_points_number

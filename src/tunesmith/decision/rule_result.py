@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tunesmith.decision.context_preferences import EMPTY_CONTEXT
-from tunesmith.decision.pairwise_comparison import PairwiseComparison
+from tunesmith.decision.costlier_comparison import CostlierComparison
 from tunesmith.decision.requirements import find_disqualification
 from tunesmith.records import (
     Contender,
@@ -67,9 +67,9 @@ class RuleResult:
 
     verdict: Verdict
     ranking: tuple[Contender, ...]
-    comparisons: tuple[PairwiseComparison, ...] = ()
+    comparisons: tuple[CostlierComparison, ...] = ()
     best: Contender | None = None
-    open_comparisons: tuple[PairwiseComparison, ...] = ()
+    open_comparisons: tuple[CostlierComparison, ...] = ()
     required_n: int | None = None
 
     @property

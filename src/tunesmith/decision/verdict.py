@@ -24,7 +24,7 @@ it is not disqualified yet.
 **A costlier contender against a simpler one.** D in [L, H] is the paired difference costlier -
 simpler with its 95 % interval, g = `min_gain`, w = the smallest gain worth waiting for: g, or
 `MIN_RELEVANT_GAIN` if the user set none; p is the p-value of a gain over g, corrected for all
-contenders of costlier verdicts that compete with the same simpler one (`pairwise_comparison.py`
+contenders of costlier verdicts that compete with the same simpler one (`costlier_comparison.py`
 explains the family).
 
 | the difference               | outcome | why                                                     |
@@ -72,20 +72,20 @@ However many useless contenders compete, a simpler one that is good enough is re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tunesmith.decision.clean_subset import exclude_contaminated
+from tunesmith.decision.clean_evaluation import approximate_clean_evaluation
 from tunesmith.decision.context_preferences import EMPTY_CONTEXT, find_disfavored_verdicts
-from tunesmith.decision.counterfactuals import find_decisive_answers
-from tunesmith.decision.explanations import explain_verdict, list_warnings
-from tunesmith.decision.pairwise_comparison import (
-    PairwiseComparison,
+from tunesmith.decision.costlier_comparison import (
+    CostlierComparison,
     build_pair_table,
     compare_all_pairs,
     compute_simplicity_key,
     estimate_required_examples,
 )
+from tunesmith.decision.counterfactuals import find_decisive_answers
+from tunesmith.decision.explanations import explain_verdict, list_warnings
 from tunesmith.decision.requirements import MIN_TEST_EXAMPLES, get_min_score, has_proven_min_score
 from tunesmith.decision.rule_result import RuleResult, VerdictInput
-from tunesmith.decision.summary import (
+from tunesmith.decision.verdict_summary import (
     find_reference_gain,
     list_summary_contenders,
     summarize_verdict,
@@ -118,7 +118,7 @@ def decide(
     """
     case = VerdictInput(evaluation, requirements, usage_context, forgetting, training)
     result = apply_rules(case)
-    clean = exclude_contaminated(evaluation)
+    clean = approximate_clean_evaluation(evaluation)
     on_clean = apply_rules(replace(case, evaluation=clean)) if clean else None
     return Decision(
         verdict=result.verdict,
@@ -182,13 +182,13 @@ def apply_rules(inputs: VerdictInput) -> RuleResult:
     return RuleResult(verdict, ladder, comparisons, best)
 
 
-def find_beaten(comparisons: Sequence[PairwiseComparison]) -> set[str]:
+def find_beaten(comparisons: Sequence[CostlierComparison]) -> set[str]:
     """Names of the contenders that a costlier one beats."""
     return {comparison.simpler.name for comparison in comparisons if comparison.outcome == "beaten"}
 
 
 def find_undominated(
-    pool: Sequence[Contender], comparisons: Sequence[PairwiseComparison]
+    pool: Sequence[Contender], comparisons: Sequence[CostlierComparison]
 ) -> list[Contender]:
     """The contenders that no costlier one beats and no simpler one equals, simplest first.
 
@@ -204,8 +204,8 @@ def find_undominated(
 
 
 def find_open_comparisons(
-    contender: Contender, comparisons: Sequence[PairwiseComparison], disfavoured: frozenset[Verdict]
-) -> tuple[PairwiseComparison, ...]:
+    contender: Contender, comparisons: Sequence[CostlierComparison], disfavoured: frozenset[Verdict]
+) -> tuple[CostlierComparison, ...]:
     """The comparisons that keep this contender from winning: open, short or blind, against an
     unbeaten one of another verdict.
 
@@ -230,7 +230,7 @@ def find_open_comparisons(
 
 
 def estimate_examples_to_decide(
-    score: Quantity, open_comparisons: Sequence[PairwiseComparison], requirements: Requirements
+    score: Quantity, open_comparisons: Sequence[CostlierComparison], requirements: Requirements
 ) -> int | None:
     """The number of test examples that would settle every open question that examples can settle;
     None if one of them has no such number or there is none.

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tunesmith.decision.pairwise_comparison import PairwiseComparison
+from tunesmith.decision.costlier_comparison import CostlierComparison
 from tunesmith.records import Contender, Evaluation, MachineTime, Verdict
 from tunesmith.records.quantity import format_points, format_points_number
 
@@ -26,7 +26,7 @@ VERDICT_PHRASES: Mapping[Verdict, str] = {
 """The verdict as the end of a sentence."""
 
 
-def format_gain(comparison: PairwiseComparison) -> str:
+def format_gain(comparison: CostlierComparison) -> str:
     """For example `12.3 points (95 % interval 9.1 to 15.4, n = 240)`."""
     gain = comparison.gain
     return (

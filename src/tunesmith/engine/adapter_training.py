@@ -8,7 +8,7 @@ import torch
 
 from tunesmith.engine.adapters.adapter_registry import build_trainable
 from tunesmith.engine.best_checkpoint import BestCheckpoint
-from tunesmith.engine.checkpointing import CheckpointConfig, Checkpointer
+from tunesmith.engine.checkpointer import CheckpointConfig, Checkpointer
 from tunesmith.engine.memory import get_peak_memory_bytes
 from tunesmith.engine.methods.training_method import prepare_arrays
 from tunesmith.engine.model_loading import LoadedModel

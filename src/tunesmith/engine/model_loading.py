@@ -19,7 +19,11 @@ from tunesmith.engine.adapters.qlora import quantize_to_four_bits
 from tunesmith.engine.kernels.fusion import fuse
 from tunesmith.engine.lm_head import check_causal, check_head
 from tunesmith.engine.memory import limit_kernel_cache
-from tunesmith.engine.model_view import check_sizes, convert_load_errors, open_view
+from tunesmith.engine.sanitized_folder import (
+    check_sizes,
+    convert_load_errors,
+    open_sanitized_folder,
+)
 from tunesmith.errors import ModelError, truncate_list
 
 Precision = Literal["auto", "bfloat16", "float32"]
@@ -62,7 +66,7 @@ def load_model(
     limit_kernel_cache()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = choose_dtype(precision, device)
-    with open_view(Path(folder)) as view, convert_load_errors(Path(folder)):
+    with open_sanitized_folder(Path(folder)) as view, convert_load_errors(Path(folder)):
         attention = check_sizes(view)
         # Untyped, because its signature does not declare `output_loading_info`.
         from_pretrained: Any = AutoModelForCausalLM.from_pretrained

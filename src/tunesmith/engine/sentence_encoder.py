@@ -26,7 +26,7 @@ from torch.nn.functional import normalize
 from transformers import AutoModel
 
 from tunesmith.engine.memory import limit_kernel_cache
-from tunesmith.engine.model_view import open_view, silence_transformers
+from tunesmith.engine.sanitized_folder import open_sanitized_folder, silence_transformers
 
 MAX_BATCH_TOKENS = 4096
 
@@ -37,7 +37,7 @@ class SentenceEncoder:
     def __init__(self, folder: Path, max_tokens: int) -> None:
         limit_kernel_cache()
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        with open_view(folder) as view, silence_transformers():
+        with open_sanitized_folder(folder) as view, silence_transformers():
             model = AutoModel.from_pretrained(
                 str(view),
                 dtype=torch.float32,

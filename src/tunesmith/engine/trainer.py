@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from tunesmith import failpoints
 from tunesmith.engine.batching import count_steps_per_epoch, iterate_batches
-from tunesmith.engine.checkpointing import Checkpointer
+from tunesmith.engine.checkpointer import Checkpointer
 from tunesmith.engine.memory import release_unused_memory
 from tunesmith.engine.memory_plan import plan_memory
 from tunesmith.engine.schedule import TrainingProgress, compute_lr_multiplier

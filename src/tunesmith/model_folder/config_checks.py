@@ -3,8 +3,8 @@
 transformers sets every key of the file as an attribute of its configuration, and reads from some of
 them which code to run, which weights to open, and how. A model defines its shapes and numbers; how
 it is loaded is up to us. Keys that only name one of the usual attention implementations are
-ignored, because we choose our own; every other key of that kind is refused. `engine/model_view.py`
-then passes on only the keys that the architecture declares.
+ignored, because we choose our own; every other key of that kind is refused.
+`engine/sanitized_folder.py` then passes on only the keys that the architecture declares.
 """
 
 import re

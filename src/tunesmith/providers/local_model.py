@@ -35,9 +35,9 @@ def resolve(name: str, revision: str | None = None) -> ModelIdentity:
 
     # Passed in as a function, because `models` must not import the engine (torch).
     def convert(gguf: Path, folder: Path) -> None:
-        from tunesmith.engine.gguf_conversion import convert_gguf
+        from tunesmith.engine.gguf_import import import_gguf
 
-        convert_gguf(gguf, folder)
+        import_gguf(gguf, folder)
 
     return resolve_model(name, revision, convert)
 

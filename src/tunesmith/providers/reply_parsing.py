@@ -4,7 +4,7 @@
 |-------------------------------------------------------|----------------------------------------|
 | `content` is a list of parts                          | its text parts, joined                 |
 | `tool_calls`                                          | the calls behind the text, in their    |
-|                                                       | common form (data/call_format.py); as  |
+|                                                       | common form (tool_call_format.py); as  |
 |                                                       | they are where they cannot be read     |
 | no text (null, a number, refusal)                     | an error that says what was there      |
 | reasoning and an empty text (a reasoning parser)      | an error: reasoning is no answer       |
@@ -31,7 +31,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tunesmith.data.read.row_errors import InvalidRow
-from tunesmith.data.read.tool_calls import parse_calls
+from tunesmith.data.read.tool_call_parsing import parse_calls
 from tunesmith.providers.api_keys import Redactor
 from tunesmith.providers.structured_output import extract_label
 from tunesmith.records import Completion, OutputConstraint, format_answer

@@ -31,7 +31,7 @@ class LocalTrainer:
 
         # these load torch, which callers without a model must not import
         from tunesmith.engine.checkpoint import Checkpoints
-        from tunesmith.engine.checkpointing import CheckpointConfig
+        from tunesmith.engine.checkpointer import CheckpointConfig
 
         _warn_about_untrained_weights(job, job.session.listener)
         folder, listener, stop = job.session.folder, job.session.listener, job.session.stop

@@ -11,8 +11,8 @@ from tunesmith.export.bundle_loading import is_bundle, load_bundle
 from tunesmith.providers.local_completer import LocalCompleter
 from tunesmith.providers.local_model import ResolvedModel
 from tunesmith.records import Completion, Message, Prompt
+from tunesmith.runs.local_inventory import resolve_run_or_name
 from tunesmith.runs.run_folder import RunFolder
-from tunesmith.runs.run_registry import resolve_run_or_name
 
 DEFAULT_MAX_NEW_TOKENS = 256
 """Tokens of an answer, for a model that no run sets a limit for."""

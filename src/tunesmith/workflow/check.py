@@ -141,7 +141,7 @@ def build_check_command(recipe: Recipe) -> list[object]:
 
 def _name_or_folder(model: str) -> str:
     # imported here: the store loads a database library, which is slow
-    from tunesmith.runs.run_registry import resolve_run_or_name
+    from tunesmith.runs.local_inventory import resolve_run_or_name
 
     return resolve_run_or_name(model)
 

@@ -16,8 +16,8 @@ from tunesmith.records import (
     Split,
     TestSet,
 )
+from tunesmith.runs.local_inventory import find_run_folder
 from tunesmith.runs.run_folder import RunFolder
-from tunesmith.runs.run_registry import find_run_folder
 
 
 def compare(first: str, second: str) -> RunComparison:

@@ -14,8 +14,8 @@ from typing import Any
 from tunesmith.analysis.error_analysis import analyze_errors
 from tunesmith.analysis.labeling_sheet import write_labeling_sheet
 from tunesmith.contenders.evaluation_runner import EvaluationRunner
+from tunesmith.costs.contender_forecast import MAX_TRAIN_PREDICTIONS
 from tunesmith.costs.cost_calculation import build_cost_report
-from tunesmith.costs.evaluation_forecast import MAX_TRAIN_PREDICTIONS
 from tunesmith.decision import decide as decide_by_rules
 from tunesmith.decision.power_statement import measure_disagreement
 from tunesmith.evaluation.contender_answers import ContenderAnswers

@@ -34,9 +34,9 @@ from tunesmith.records import (
     TokenArrays,
 )
 from tunesmith.records.method_specs import RATING_COLUMN
-from tunesmith.runs.lineage import (
-    adopt_adapter_recipe,
+from tunesmith.runs.continued_training import (
     collect_training_ids,
+    continue_adapter_recipe,
     resolve_model_location,
 )
 from tunesmith.runs.training_data import TrainingData
@@ -91,7 +91,7 @@ def prepare_data(recipe: Recipe, listener: ProgressListener = NULL_LISTENER) -> 
     check_method_fit(loaded.dataset.name, loaded.examples, recipe.method)
     named = ResolvedModel.open(recipe.model, recipe.revision)
     # Before the recipe is pinned and completed: a continued adapter determines the adapter section.
-    recipe = adopt_adapter_recipe(recipe, named, listener)
+    recipe = continue_adapter_recipe(recipe, named, listener)
     recipe = with_resolved_scorer(
         choose_retrieval_search(pin_paths_and_revision(recipe, named), listener)
     )

@@ -15,13 +15,13 @@ from tunesmith.contenders.external_contenders import (
     read_custom_prompts,
     read_external_contenders,
 )
-from tunesmith.contenders.judge_setup import JudgeSetup, set_up_judge
 from tunesmith.contenders.prompting.dspy_search import import_dspy
 from tunesmith.contenders.prompting.user_prompts import UserPrompt
+from tunesmith.contenders.qualified_judge import JudgeSetup, open_qualified_judge
 from tunesmith.contenders.retrieval.document_loading import load_documents
 from tunesmith.contenders.retrieval.document_passages import DocumentCollection
 from tunesmith.contenders.test_set_power import compute_planned_power
-from tunesmith.data.call_format import find_unread_call
+from tunesmith.data.tool_call_format import find_unread_call
 from tunesmith.decision.power_statement import Disagreement
 from tunesmith.errors import DataError, GateFailed
 from tunesmith.evaluation.harness import RunnableContender, Task
@@ -115,7 +115,7 @@ def prepare_decision_inputs(
     names = list(list_contender_names(material.recipe, [one.name for one in prompts]))
     outsiders = read_external_contenders(material.recipe, task.examples, names)
     custom.check_names([*names, *(one.spec.name for one in outsiders)])
-    judging = set_up_judge(task.scorer, material.recipe, listener, examined)
+    judging = open_qualified_judge(task.scorer, material.recipe, listener, examined)
     form, why = material.output_constraint
     listener.note(
         "contender/output-form",

@@ -11,9 +11,14 @@ import psutil
 
 from tunesmith.contenders.external_contenders import read_custom_prompts
 from tunesmith.contenders.prompting.prompt_instructions import count_format_instructions
-from tunesmith.costs.evaluation_forecast import Workload
-from tunesmith.costs.machine_load import BUSY_MACHINE, busy_with, describe_waiting, stolen_between
-from tunesmith.costs.measured_rates import RatesFile, Recall
+from tunesmith.costs.contender_forecast import Workload
+from tunesmith.costs.load_warnings import (
+    BUSY_MACHINE,
+    compute_stolen_fraction,
+    describe_rates_origin,
+    list_load_warnings,
+)
+from tunesmith.costs.measured_rates import RatesFile, RatesLookup
 from tunesmith.costs.training_forecast import EstimateMethod, ForecastConditions, forecast
 from tunesmith.errors import GateFailed, ModelError
 from tunesmith.evaluation.usage_meter import compute_waiting_fraction, read_scheduler_stats
@@ -37,7 +42,7 @@ from tunesmith.runs.store_index import StoreIndex
 from tunesmith.workflow.data_preparation import PreparedData, prepare_data
 
 if TYPE_CHECKING:
-    from tunesmith.engine.profiling import TrainingProfile
+    from tunesmith.engine.machine_measurement import TrainingProfile
 
 MAX_PAST_RUNS = 100
 """The newest runs whose estimate errors are considered."""
@@ -100,7 +105,7 @@ def collect_forecast_inputs(
 
     Errors: `ModelError` if the model cannot be sliced, `TrainingError` if memory cannot suffice.
     """
-    from tunesmith.engine.profiling import profile_model, profile_slices
+    from tunesmith.engine.machine_measurement import profile_model, profile_slices
 
     # Scheduler counters are read before and after: the difference tells how busy the machine was
     # during the timing.
@@ -109,7 +114,7 @@ def collect_forecast_inputs(
     identity, timed_at = data.model.identity, None
     if model is None:
         file = RatesFile.of(identity, describe_machine(), recipe)
-        recall = Recall(
+        recall = RatesLookup(
             file.read(), lambda: compute_waiting_fraction(queue, read_scheduler_stats())
         )
         prospect = profile_slices(identity.folder, train, validation, recipe, recall)
@@ -134,7 +139,7 @@ def collect_forecast_inputs(
         len(validation),
         seconds=round(time.monotonic() - began, 3),
         timed_at=timed_at,
-        stolen=stolen_between(cores_before, psutil.cpu_times()),
+        stolen=compute_stolen_fraction(cores_before, psutil.cpu_times()),
     )
 
 
@@ -154,7 +159,7 @@ def estimate_run(
     )
     assumptions = (
         *busy_of(known),
-        *describe_waiting(known.timed_at),
+        *describe_rates_origin(known.timed_at),
         *estimate.assumptions,
     )
     return estimate.replace(assumptions=assumptions, estimating_seconds=known.seconds)
@@ -162,7 +167,7 @@ def estimate_run(
 
 def busy_of(known: ForecastInputs) -> tuple[str, ...]:
     """A warning if the machine was busy while the model was timed."""
-    return busy_with(
+    return list_load_warnings(
         known.conditions.waiting, known.conditions.load, known.machine.cores, known.stolen
     )
 

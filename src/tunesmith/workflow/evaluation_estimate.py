@@ -4,17 +4,17 @@ and what services charge.
 
 from collections.abc import Sequence
 
-from tunesmith.contenders.plain_contenders import (
+from tunesmith.contenders.zero_shot_contenders import (
     choose_answer_limit,
     count_answer_tokens,
     is_tuned_model,
 )
-from tunesmith.costs.answering_forecast import (
+from tunesmith.costs.evaluation_forecast import (
     AnsweringForecast,
     forecast_local_answers,
     forecast_remote_answers,
 )
-from tunesmith.costs.measured_rates import RatesFile, Recall
+from tunesmith.costs.measured_rates import RatesFile, RatesLookup
 from tunesmith.errors import ModelError
 from tunesmith.evaluation.usage_meter import compute_waiting_fraction, read_scheduler_stats
 from tunesmith.progress_listener import ProgressListener
@@ -22,8 +22,8 @@ from tunesmith.providers.local_model import ResolvedModel
 from tunesmith.providers.prompt_encoding import encode_prompts
 from tunesmith.records import EstimateInterval, Example, Recipe
 from tunesmith.records.training_estimate import make_point_interval, sum_intervals
+from tunesmith.runs.local_inventory import read_run_recipe
 from tunesmith.runs.machine_info import describe_machine
-from tunesmith.runs.run_registry import read_run_recipe
 from tunesmith.workflow.evaluation_inputs import EvaluationInputs
 
 
@@ -73,11 +73,13 @@ def _estimate_local_model(
     model: ResolvedModel, instruction: str | None, examples: Sequence[Example], recipe: Recipe
 ) -> EstimateInterval:
     """Seconds of one model on this machine, timed unless its rates are known."""
-    from tunesmith.engine.profiling import profile_answering
+    from tunesmith.engine.machine_measurement import profile_answering
 
     queue = read_scheduler_stats()
     file = RatesFile.of(model.identity, describe_machine(), recipe, "answering")
-    recall = Recall(file.read(), lambda: compute_waiting_fraction(queue, read_scheduler_stats()))
+    recall = RatesLookup(
+        file.read(), lambda: compute_waiting_fraction(queue, read_scheduler_stats())
+    )
     rates = profile_answering(model.identity.folder, recipe, recall)
     if recall.used_of is None:
         file.write(rates, recall.waiting())

@@ -10,8 +10,8 @@ from pathlib import Path
 from tunesmith.contenders.custom_parts import NO_CUSTOM_PARTS, CustomParts
 from tunesmith.contenders.external_answers import ExternalContender
 from tunesmith.contenders.external_contenders import make_contender_name, read_external_contenders
-from tunesmith.contenders.judge_setup import JudgeSetup, set_up_judge
-from tunesmith.contenders.plain_contenders import open_plain_remote_contenders
+from tunesmith.contenders.qualified_judge import JudgeSetup, open_qualified_judge
+from tunesmith.contenders.zero_shot_contenders import open_plain_remote_contenders
 from tunesmith.data.check import check_examples
 from tunesmith.data.split import select_examples
 from tunesmith.errors import InputError, UsageError
@@ -34,9 +34,9 @@ from tunesmith.records import (
     compute_fingerprint,
 )
 from tunesmith.records.evaluation import split_scorer_name
+from tunesmith.runs.local_inventory import read_run_recipe, resolve_run_or_name
 from tunesmith.runs.machine_info import describe_machine, list_versions
 from tunesmith.runs.run_folder import RunFolder
-from tunesmith.runs.run_registry import read_run_recipe, resolve_run_or_name
 from tunesmith.workflow.check import report_problems
 from tunesmith.workflow.data_preparation import (
     read_examples,
@@ -190,7 +190,7 @@ def prepare_evaluation_inputs(
     answers = [example.answer for example in examples]
     scorer, reason, scorer_answers = choose_evaluation_scorer(answers, recipe, places, custom)
     plain = build_task(loaded.dataset.name, examples, scorer, reason, recipe)
-    judge_setup = set_up_judge(scorer, recipe, listener, examined)
+    judge_setup = open_qualified_judge(scorer, recipe, listener, examined)
     task = judge_setup.apply_to_task(plain)
     external = read_external_contenders(recipe, examples, models)
     remotes = open_plain_remote_contenders(recipe, listener)

@@ -17,8 +17,8 @@ from tunesmith.export.exporter import DEFAULT_FORMAT, EXPORTERS, ExportSource
 from tunesmith.export.merged_model import list_sampling_settings
 from tunesmith.progress_listener import NULL_LISTENER, ProgressListener
 from tunesmith.records import Run
+from tunesmith.runs.local_inventory import resolve_run_or_name
 from tunesmith.runs.run_folder import RunFolder
-from tunesmith.runs.run_registry import resolve_run_or_name
 from tunesmith.runs.signals import set_exit_message
 from tunesmith.runs.store_index import StoreIndex, build_artifact
 from tunesmith.temporary_files import make_temporary_folder

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from tunesmith.contenders.custom_parts import NO_CUSTOM_PARTS, CustomParts
 from tunesmith.contenders.evaluation_runner import EvaluationRunner
-from tunesmith.contenders.plain_contenders import build_plain_contender
+from tunesmith.contenders.zero_shot_contenders import build_plain_contender
 from tunesmith.evaluation.harness import evaluate_answers
 from tunesmith.progress_listener import NULL_LISTENER, ProgressListener
 from tunesmith.records import Evaluation, Recipe
-from tunesmith.runs.lineage import collect_training_ids
+from tunesmith.runs.continued_training import collect_training_ids
 from tunesmith.runs.session import RunSession, begin_run
 from tunesmith.runs.store_index import StoreIndex
 from tunesmith.workflow.evaluation_estimate import find_instruction, report_evaluation_estimate

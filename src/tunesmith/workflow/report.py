@@ -36,8 +36,8 @@ from tunesmith.records import (
 from tunesmith.records.test_set_access import fingerprint_test_set, format_access_log
 from tunesmith.report.report_input import ReportInput
 from tunesmith.report.report_writer import write_report
+from tunesmith.runs.local_inventory import find_run_folder
 from tunesmith.runs.run_folder import REPORT_FILES, RunFolder
-from tunesmith.runs.run_registry import find_run_folder
 from tunesmith.runs.store_index import StoreIndex
 
 _SPAN = re.compile("⟦(.*?)⟧", re.DOTALL)

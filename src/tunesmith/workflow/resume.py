@@ -32,6 +32,7 @@ from tunesmith.records import (
     Split,
     TestSet,
 )
+from tunesmith.runs.local_inventory import find_run_folder
 from tunesmith.runs.resume_checks import (
     build_resumed_run,
     check_same_data,
@@ -39,7 +40,6 @@ from tunesmith.runs.resume_checks import (
     fingerprint_recipe,
 )
 from tunesmith.runs.run_folder import RunFolder
-from tunesmith.runs.run_registry import find_run_folder
 from tunesmith.runs.session import open_run, work_on_run
 from tunesmith.runs.store_index import StoreIndex, remove_training_files
 from tunesmith.runs.training_data import read_training_data

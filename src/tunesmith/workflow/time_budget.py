@@ -16,7 +16,7 @@ from math import ceil, floor
 from typing import Any
 
 from tunesmith.costs.budget_replanning import MIN_MINUTES, MINUTES, TEST_LIMIT, BudgetClock
-from tunesmith.costs.evaluation_forecast import (
+from tunesmith.costs.contender_forecast import (
     estimate_contender_seconds,
     estimate_prediction_seconds,
     estimate_probe_seconds,

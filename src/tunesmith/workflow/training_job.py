@@ -160,7 +160,7 @@ def build_reproducibility_key(
     recipe: Recipe, model: LocalModel, prepared: Mapping[str, PreparedSplit]
 ) -> dict[str, str]:
     """What must be unchanged for a run to resume as if it had never stopped."""
-    from tunesmith.engine.checkpointing import build_numerics_key as identity_of_process
+    from tunesmith.engine.checkpointer import build_numerics_key as identity_of_process
 
     installed = list_versions()
     return {

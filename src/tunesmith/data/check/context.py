@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from tunesmith.data.example_count import format_example_count
 from tunesmith.data.final_answer import extract_final_answer, is_blank
 from tunesmith.data.normalization import detect_labels, hash_prompt
-from tunesmith.data.pluralize import format_example_count
 from tunesmith.data.read.dataset_reader import LoadedDataset
 from tunesmith.data.read.row_errors import MAX_STORED_LINES
 from tunesmith.records import ChatTokenizer, Example, Message, Method, Problem, Severity

@@ -17,14 +17,14 @@ CHECKS: Registry[Check] = Registry(
         "pairs": "tunesmith.data.check.preference_pairs:check_pairs",
         "roles": "tunesmith.data.check.role_order:check_roles",
         "lengths": "tunesmith.data.check.lengths:check_lengths",
-        "vocabulary": "tunesmith.data.check.vocabulary:check_vocabulary",
+        "vocabulary": "tunesmith.data.check.missing_embeddings:check_vocabulary",
         "control-tokens": "tunesmith.data.check.control_tokens:check_control_tokens",
-        "template": "tunesmith.data.check.template_changes:check_template",
+        "template": "tunesmith.data.check.template_effects:check_template",
         "leakage": "tunesmith.data.check.leakage:check_leakage",
         "conflicting-answers": "tunesmith.data.check.conflicting_answers:check_conflicting_answers",
         "duplicates": "tunesmith.data.check.duplicates:check_duplicates",
         "near-duplicates": "tunesmith.data.check.near_duplicates:check_near_duplicates",
-        "labels": "tunesmith.data.check.label_distribution:check_labels",
+        "labels": "tunesmith.data.check.label_coverage:check_labels",
         "size": "tunesmith.data.check.dataset_size:check_size",
     },
 )
@@ -47,7 +47,7 @@ def check_examples(
 ) -> CheckReport:
     """Every problem of a data set, worst first: those of the reader and those of the checks.
 
-    With `tokenizer` (of `model`) the chat template is tested on every example, with `max_length`
+    With `tokenizer` (of `model`) the chat template is tested on every example, with `max_tokens`
     the length, with `method` whether it can learn from the examples. `is_contamination_error`:
     whether contamination that stops a run is an error; False where the run's own gate follows
     (`resolve_contamination`).

@@ -4,7 +4,7 @@ Unsupported features of a file are listed in `unsupported` with their places; no
 silently.
 """
 
-from tunesmith.data.interop.imported_task import ImportedAnswers, ImportedTask
+from tunesmith.data.interop.imported_content import ImportedAnswers, ImportedTask
 from tunesmith.data.interop.tool_formats import detect_tool, read_tool_file
 
 __all__ = ["ImportedAnswers", "ImportedTask", "detect_tool", "read_tool_file"]

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tunesmith.atomic_io import compute_sha256
-from tunesmith.data.interop.imported_task import ImportedAnswers, ImportedTask
+from tunesmith.data.interop.imported_content import ImportedAnswers, ImportedTask
 from tunesmith.data.interop.task_folder import find_task_file, list_other_tasks
 from tunesmith.data.interop.tool_formats import read_tool_file
 from tunesmith.data.read.dataset_reader import LoadedDataset, SourceSpan, read_dataset

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tunesmith.atomic_io import read_regular_file
-from tunesmith.data.interop.imported_task import (
+from tunesmith.data.interop.imported_content import (
     ImportedAnswers,
     ImportedTask,
     NonTextContent,

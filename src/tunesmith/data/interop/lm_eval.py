@@ -17,7 +17,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tunesmith.data.interop.imported_task import (
+from tunesmith.data.interop.imported_content import (
     ImportedAnswers,
     ImportedTask,
     NonTextContent,

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tunesmith.data.interop.imported_task import (
+from tunesmith.data.interop.imported_content import (
     ImportedTask,
     NonTextContent,
     UnsupportedFeatures,

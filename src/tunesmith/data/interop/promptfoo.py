@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.atomic_io import read_text_file
-from tunesmith.data.interop.imported_task import (
+from tunesmith.data.interop.imported_content import (
     ImportedTask,
     NonTextContent,
     UnsupportedFeatures,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tunesmith.atomic_io import open_regular_file
 from tunesmith.data.interop import inspect_ai, lm_eval, openai_evals, promptfoo
-from tunesmith.data.interop.imported_task import ImportedAnswers, ImportedTask
+from tunesmith.data.interop.imported_content import ImportedAnswers, ImportedTask
 from tunesmith.data.interop.tool_files import read_yaml
 from tunesmith.data.read.jsonl_file import read_jsonl
 from tunesmith.data.read.row_errors import Row

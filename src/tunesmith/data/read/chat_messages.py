@@ -22,7 +22,7 @@ from tunesmith.data.read.message_keys import (
 )
 from tunesmith.data.read.row_errors import InvalidRow, build_type_error
 from tunesmith.data.read.text_values import as_text
-from tunesmith.data.read.tool_calls import (
+from tunesmith.data.read.tool_call_parsing import (
     parse_calls,
     parse_if_json,
     read_tool_calls,

@@ -33,7 +33,7 @@ from tunesmith.data.read.chat_messages import (
 )
 from tunesmith.data.read.row_errors import InvalidRow, build_type_error
 from tunesmith.data.read.text_values import as_text
-from tunesmith.data.read.tool_calls import parse_if_json, read_tools
+from tunesmith.data.read.tool_call_parsing import parse_if_json, read_tools
 from tunesmith.records import DataFormat, Example, Message, Method, Origin, Role
 from tunesmith.records.method_specs import METHODS, TrainingData
 

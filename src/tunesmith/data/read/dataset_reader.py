@@ -25,6 +25,7 @@ from tunesmith.data.read.column_mapping import (
     report_unused_columns,
     suggest_name,
 )
+from tunesmith.data.read.contradicting_columns import ExtraColumnChecker, find_placeholders
 from tunesmith.data.read.data_formats import (
     FORMAT_RULES,
     FormatRule,
@@ -33,7 +34,6 @@ from tunesmith.data.read.data_formats import (
     read_example,
     read_plain_example,
 )
-from tunesmith.data.read.extra_columns import ExtraColumnChecker, find_placeholders
 from tunesmith.data.read.message_keys import find_unused_keys
 from tunesmith.data.read.row_errors import ROW_ERROR_KINDS, InvalidRow, Row, RowError, RowErrorLog
 from tunesmith.data.read.source_files import Source, build_read_error, find_sources

@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 
 from tunesmith.atomic_io import open_regular_file
+from tunesmith.data.read.columnar_file import read_parquet
 from tunesmith.data.read.csv_file import SEPARATORS, read_csv
 from tunesmith.data.read.data_formats import COLUMN_NAMES
 from tunesmith.data.read.decompression import detect_compression, open_decompressed
 from tunesmith.data.read.json_file import read_json
 from tunesmith.data.read.jsonl_file import read_jsonl
-from tunesmith.data.read.parquet_file import read_parquet
 from tunesmith.data.read.row_errors import MAX_LINE_BYTES, ROW_ERROR_KINDS, Row, RowError
 from tunesmith.errors import DataError
 from tunesmith.plugins import Registry
@@ -33,9 +33,9 @@ READERS: Registry[FileReader] = Registry(
         "json": f"{_PACKAGE}.json_file:read_json",
         "csv": f"{_PACKAGE}.csv_file:read_csv",
         "tsv": f"{_PACKAGE}.csv_file:read_csv",
-        "parquet": f"{_PACKAGE}.parquet_file:read_parquet",
-        "arrow": f"{_PACKAGE}.parquet_file:read_parquet",
-        "feather": f"{_PACKAGE}.parquet_file:read_parquet",
+        "parquet": f"{_PACKAGE}.columnar_file:read_parquet",
+        "arrow": f"{_PACKAGE}.columnar_file:read_parquet",
+        "feather": f"{_PACKAGE}.columnar_file:read_parquet",
     },
 )
 """By the suffix of the file, in lower case and without its dot."""

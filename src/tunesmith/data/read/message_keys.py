@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tunesmith.data.read.row_errors import InvalidRow
-from tunesmith.data.read.tool_calls import parse_if_json
+from tunesmith.data.read.tool_call_parsing import parse_if_json
 
 WEIGHT_KEYS = (
     "weight",

@@ -3,7 +3,7 @@
 from typing import cast
 
 from tunesmith.engine.adapters.adapter_finetune import ContinuedAdapterFinetune
-from tunesmith.engine.adapters.qlora import check_quantization
+from tunesmith.engine.adapters.qlora import check_held_in_four_bits
 from tunesmith.engine.adapters.trainable_model import TrainableModel
 from tunesmith.engine.model_loading import LoadedModel
 from tunesmith.records import AdapterRecipe
@@ -18,7 +18,7 @@ def build_trainable(loaded: LoadedModel, recipe: AdapterRecipe) -> TrainableMode
     With `load_in_4bit` the model must have been loaded in 4 bits. Errors: `ModelError`;
     `PluginError` for a plugin that does not return a `TrainableModel`.
     """
-    check_quantization(loaded.model, is_expected=recipe.load_in_4bit)
+    check_held_in_four_bits(loaded.model, is_expected=recipe.load_in_4bit)
     if loaded.adapter is not None:
         return ContinuedAdapterFinetune(loaded.model, loaded.adapter)
     trainable = ADAPTERS.load(recipe.kind)(loaded, recipe)

@@ -13,7 +13,11 @@ from pathlib import Path
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from tunesmith.atomic_io import read_regular_file, replace_atomically, write_atomically
-from tunesmith.engine.model_view import LOAD_ERRORS, open_view, silence_transformers
+from tunesmith.engine.sanitized_folder import (
+    LOAD_ERRORS,
+    open_sanitized_folder,
+    silence_transformers,
+)
 from tunesmith.errors import ModelError
 from tunesmith.model_folder.model_files import WEIGHT_INDEX_FILE, list_model_files
 from tunesmith.temporary_files import make_temporary_folder
@@ -61,7 +65,7 @@ def read_model(model: PreTrainedModel, folder: Path) -> None:
     Errors: `ModelError` when they do not fit.
     """
     try:
-        with open_view(folder) as view, silence_transformers():
+        with open_sanitized_folder(folder) as view, silence_transformers():
             written = AutoModelForCausalLM.from_pretrained(
                 str(view),
                 dtype=model.dtype,

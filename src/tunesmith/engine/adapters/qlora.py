@@ -37,7 +37,7 @@ def has_four_bit_layers(model: nn.Module) -> bool:
     return any(isinstance(module, FourBitLinear) for module in model.modules())
 
 
-def check_quantization(model: nn.Module, *, is_expected: bool) -> None:
+def check_held_in_four_bits(model: nn.Module, *, is_expected: bool) -> None:
     """Errors: `ModelError` when the model's weights are not held as the adapter kind requires."""
     if has_four_bit_layers(model) != is_expected:
         raise ModelError(

@@ -3,7 +3,7 @@ scaled products.
 
 Other models (recurrent layers, capped scores, attention sinks, positions that depend on the length
 of the text) answer one prompt at a time with transformers' own attention and cache, slow and exact
-(`generate_one_by_one` below).
+(`generate_unbatched` below).
 """
 
 import time

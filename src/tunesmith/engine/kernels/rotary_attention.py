@@ -75,7 +75,7 @@ class RotaryAttention(nn.Module):
             # Keys are cached after the rotation, as transformers caches them.
             k, v = past_key_values.update(k, v, self.layer_idx)
         # Never "eager", which this registry lacks: these classes support SDPA, so
-        # `model_view.choose_attention` selects that.
+        # `sanitized_folder.choose_attention` selects that.
         function: Callable[..., tuple[Tensor, Tensor | None]]
         function = ALL_ATTENTION_FUNCTIONS[self.config._attn_implementation]
         out, weights = function(

@@ -23,7 +23,7 @@ from tunesmith.evaluation.forgetting.probe import load_probe_items
 from tunesmith.evaluation.stats.intervals import mean_interval
 from tunesmith.evaluation.stats.multiple_testing import holm_adjust
 from tunesmith.evaluation.stats.paired_difference import paired_difference
-from tunesmith.evaluation.stats.score_validation import ALPHA, FloatArray
+from tunesmith.evaluation.stats.significance import ALPHA, FloatArray
 from tunesmith.records import (
     AbilityChange,
     Forgetting,

@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from tunesmith.data.call_format import has_calls
 from tunesmith.data.final_answer import explain_reasoning, extract_final_answer
 from tunesmith.data.label_detection import (
     MAX_SHORT_LABEL_CHARACTERS,
@@ -20,6 +19,7 @@ from tunesmith.data.label_detection import (
     find_labels,
 )
 from tunesmith.data.text_folding import FOLDINGS, Folding, choose_folding, find_merged_spellings
+from tunesmith.data.tool_call_format import has_calls
 from tunesmith.errors import DataError, RecipeError
 from tunesmith.evaluation.scorers.code import CodeScorer, describe_protection
 from tunesmith.evaluation.scorers.function import FunctionScorer

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from tunesmith.data.call_format import FoundCalls, find_calls
+from tunesmith.data.tool_call_format import FoundCalls, find_calls
 from tunesmith.evaluation.scorers.json_fields import format_canonical
 from tunesmith.evaluation.scorers.scorer_protocol import CorpusMetric
 

@@ -1,6 +1,6 @@
 """Statistics: arrays in, numbers out; numpy and scipy only. Reviewable without the other packages.
 
-    score_validation    shared assumptions: scores are checked, the level is 95 %
+    significance        shared assumptions: scores are checked, the level is 95 %
     standard_error      of a mean, also of grouped examples (CR2, Bell and McCaffrey's degrees of
                         freedom)
     intervals           a rate (Wilson), a mean (scaled Wilson), grouped or not

@@ -29,7 +29,7 @@ import numpy as np
 from scipy import stats
 
 from tunesmith.evaluation.stats.intervals import Interval, unseen_range
-from tunesmith.evaluation.stats.score_validation import (
+from tunesmith.evaluation.stats.significance import (
     ALPHA,
     ZERO_TOLERANCE,
     FloatArray,

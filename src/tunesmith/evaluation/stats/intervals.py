@@ -38,7 +38,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from tunesmith.evaluation.stats.score_validation import (
+from tunesmith.evaluation.stats.significance import (
     ALPHA,
     ZERO_TOLERANCE,
     check_scores,

@@ -9,7 +9,7 @@ Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tunesmith.evaluation.stats.score_validation import check_scores
+from tunesmith.evaluation.stats.significance import check_scores
 
 
 def holm_adjust(p_values: ArrayLike) -> list[float]:

@@ -35,7 +35,7 @@ from numpy.typing import ArrayLike
 from scipy import optimize, special, stats
 
 from tunesmith.evaluation.stats.intervals import unseen_range
-from tunesmith.evaluation.stats.score_validation import (
+from tunesmith.evaluation.stats.significance import (
     ALPHA,
     ZERO_TOLERANCE,
     FloatArray,

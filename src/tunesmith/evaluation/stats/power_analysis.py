@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, special
 
-from tunesmith.evaluation.stats.score_validation import (
+from tunesmith.evaluation.stats.significance import (
     ALPHA,
     ZERO_TOLERANCE,
     FloatArray,

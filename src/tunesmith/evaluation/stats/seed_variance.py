@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from scipy import stats
 
-from tunesmith.evaluation.stats.score_validation import ALPHA, check_scores
+from tunesmith.evaluation.stats.significance import ALPHA, check_scores
 from tunesmith.evaluation.stats.standard_error import standard_error
 
 

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tunesmith.evaluation.stats.score_validation import FloatArray, IntArray
+from tunesmith.evaluation.stats.significance import FloatArray, IntArray
 
 
 class StandardError(NamedTuple):

@@ -11,7 +11,7 @@ STOLEN = 0.05
 """Fraction of the cores' time that the host of a virtual machine may take without a warning."""
 
 
-def busy_with(
+def list_load_warnings(
     waiting: float | None, load_per_core: float | None, cores: int, stolen: float
 ) -> tuple[str, ...]:
     """A warning if other programs compute on this machine, because then everything takes longer
@@ -51,7 +51,7 @@ def busy_with(
     )
 
 
-def stolen_between(before: Any, after: Any) -> float:
+def compute_stolen_fraction(before: Any, after: Any) -> float:
     """Fraction of all cores' time that the host of a virtual machine took between two
     `psutil.cpu_times()`; 0 where it is not counted.
     """
@@ -60,7 +60,7 @@ def stolen_between(before: Any, after: Any) -> float:
     return max(0.0, stolen / passed) if passed > 0 else 0.0
 
 
-def describe_waiting(timed_at: str | None) -> tuple[str, ...]:
+def describe_rates_origin(timed_at: str | None) -> tuple[str, ...]:
     """The origin of the rates, if they were not measured just now."""
     if timed_at is None:
         return ()

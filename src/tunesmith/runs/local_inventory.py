@@ -4,7 +4,7 @@ import os.path
 from pathlib import Path
 from typing import Any
 
-from tunesmith.data.sample_data import get_sample_path
+from tunesmith.data.names_sample import fetch_names_sample
 from tunesmith.errors import InputError, RunNotFound, StoreError
 from tunesmith.models.embedded import (
     get_embedded_models,
@@ -31,7 +31,7 @@ DEFAULT_RUNS_FOLDER = Path("runs")
 
 def fetch_sample() -> Path:
     """Path of the sample data, downloaded on first use. Errors: `InputError` without a network."""
-    return get_sample_path()
+    return fetch_names_sample()
 
 
 def fetch_embedded() -> None:

@@ -13,7 +13,7 @@ from tunesmith.models.safetensors_header import read_metadata
 from tunesmith.records import AdapterRecipe
 
 
-def read_adapter_recipe(folder: Path) -> AdapterRecipe:
+def derive_adapter_recipe(folder: Path) -> AdapterRecipe:
     """Rank, alpha, dropout and options of an adapter in PEFT's format.
 
     Errors: `ModelError` for an adapter that no recipe can describe; `OSError`.

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tunesmith.engine.model_view import silence_transformers
+from tunesmith.engine.sanitized_folder import silence_transformers
 from tunesmith.errors import ModelError
 
 
-def convert_gguf(gguf: Path, folder: Path) -> None:
+def import_gguf(gguf: Path, folder: Path) -> None:
     """Write `folder` (created if missing) from a GGUF file.
 
     Errors: `ModelError` when transformers cannot read the file.

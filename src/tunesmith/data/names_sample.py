@@ -34,7 +34,7 @@ MEMBERS = {
 LICENSE_MEMBER = "probablepeople-0.5.6/LICENSE"
 
 
-def get_sample_path(home: Path | None = None) -> Path:
+def fetch_names_sample(home: Path | None = None) -> Path:
     """The sample as JSONL with prompt and completion, downloaded and built on the first call.
 
     Its license is stored next to it.

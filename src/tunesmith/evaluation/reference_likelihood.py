@@ -16,7 +16,7 @@ from tunesmith.records import Example, LogprobModel, ProgressCallback
 METRIC = "reference_probability"
 
 
-def score_references(
+def compute_reference_probabilities(
     model: LogprobModel, examples: Sequence[Example], progress: ProgressCallback | None = None
 ) -> list[dict[str, float] | ScoringFailure]:
     """One entry for each example, to be added to the scores of its answer."""

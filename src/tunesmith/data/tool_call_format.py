@@ -29,7 +29,7 @@ from weakref import WeakKeyDictionary
 
 from tunesmith.data.final_answer import extract_final_answer
 from tunesmith.data.read.row_errors import InvalidRow
-from tunesmith.data.read.tool_calls import parse_calls
+from tunesmith.data.read.tool_call_parsing import parse_calls
 from tunesmith.errors import ResourceLimitExceeded, TunesmithError
 from tunesmith.records import ChatTokenizer, Example, Message, dump_canonical_json, format_answer
 

@@ -8,7 +8,7 @@ from tunesmith.data.training_sequences import split_answers
 from tunesmith.records import Example, Problem, TokenizedText
 
 
-def check_vocabulary(context: CheckContext) -> Iterator[Problem]:
+def check_missing_embeddings(context: CheckContext) -> Iterator[Problem]:
     """An error for such examples; they are encoded only if the tokenizer has such tokens at all."""
     tokenizer = context.tokenizer
     if tokenizer is None or not tokenizer.ids_without_embedding:

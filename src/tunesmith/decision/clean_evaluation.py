@@ -14,7 +14,7 @@ from statistics import NormalDist
 from tunesmith.records import Comparison, Contender, Evaluation
 
 
-def exclude_contaminated(evaluation: Evaluation) -> Evaluation | None:
+def approximate_clean_evaluation(evaluation: Evaluation) -> Evaluation | None:
     """The same contenders on the clean examples; None if nothing leaked or no clean score was
     stored.
     """

@@ -87,7 +87,7 @@ KWARGS_PATTERN = re.compile(r"""kwargs\.(?:pop|get)\(\s*["'](\w+)["']""")
 
 
 @contextmanager
-def open_view(folder: Path, *, weights_needed: bool = True) -> Iterator[Path]:
+def open_sanitized_folder(folder: Path, *, weights_needed: bool = True) -> Iterator[Path]:
     """Provide a temporary folder from which transformers can load this model and nothing else.
 
     Without `weights_needed` it contains the settings only. Errors: `ModelError`.

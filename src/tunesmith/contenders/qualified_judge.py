@@ -27,7 +27,7 @@ from tunesmith.records import (
     Usage,
 )
 from tunesmith.records.quantity import format_usd
-from tunesmith.runs.run_registry import resolve_run_or_name
+from tunesmith.runs.local_inventory import resolve_run_or_name
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class JudgeSetup:
         return replace(task, scorer=self.scorer)
 
 
-def set_up_judge(
+def open_qualified_judge(
     plain: Scorer,
     recipe: Recipe,
     listener: ProgressListener,

@@ -49,7 +49,7 @@ Outcome = Literal["beaten", "short", "open", "blind", "held"]
 
 
 @dataclass(frozen=True, slots=True)
-class PairwiseComparison:
+class CostlierComparison:
     """`costlier` compared with `simpler`. `gain` is costlier - simpler: a positive difference
     favors the costlier one.
 
@@ -77,14 +77,14 @@ def compare_all_pairs(
     pool: Sequence[Contender],
     requirements: Requirements,
     undertuned: frozenset[str] = frozenset(),
-) -> list[PairwiseComparison]:
+) -> list[CostlierComparison]:
     """Every pair of the pool with its outcome; `pool` is ordered simplest first, `undertuned` names
     the contenders that were tuned too little.
 
     Errors: `RecordError` if a pair was not compared in the evaluation.
     """
     gains = _index_comparisons(evaluation)
-    comparisons: list[PairwiseComparison] = []
+    comparisons: list[CostlierComparison] = []
     for at, simpler in enumerate(pool):
         against = [
             _build_comparison(gains, evaluation, simpler, costlier, requirements)
@@ -172,7 +172,7 @@ def _build_comparison(
     simpler: Contender,
     costlier: Contender,
     requirements: Requirements,
-) -> PairwiseComparison:
+) -> CostlierComparison:
     """The comparison costlier - simpler, in whichever order it was stored."""
     gain = gains.get((costlier.name, simpler.name))
     if gain is None:
@@ -187,10 +187,10 @@ def _build_comparison(
             )
         turned = {"difference": -other.difference, "low": -other.high, "high": -other.low}
         gain = other.replace(a=costlier.name, b=simpler.name, **turned)
-    return PairwiseComparison(simpler, costlier, gain, compute_p_value(gain, requirements.min_gain))
+    return CostlierComparison(simpler, costlier, gain, compute_p_value(gain, requirements.min_gain))
 
 
-def _correct_p_values(family: Sequence[PairwiseComparison]) -> list[PairwiseComparison]:
+def _correct_p_values(family: Sequence[CostlierComparison]) -> list[CostlierComparison]:
     if len(family) < 2:
         return list(family)
     from tunesmith.evaluation.stats.multiple_testing import (
@@ -206,11 +206,11 @@ def _correct_p_values(family: Sequence[PairwiseComparison]) -> list[PairwiseComp
 
 
 def _classify_outcome(
-    comparison: PairwiseComparison,
+    comparison: CostlierComparison,
     requirements: Requirements,
     metric: str,
     undertuned: frozenset[str],
-) -> PairwiseComparison:
+) -> CostlierComparison:
     """The comparison with its outcome, by the second table of `verdict.py`; the order of the tests
     matters.
     """
@@ -242,7 +242,7 @@ def _classify_outcome(
     )
 
 
-def _estimate_n_to_prove(comparison: PairwiseComparison, requirements: Requirements) -> int | None:
+def _estimate_n_to_prove(comparison: CostlierComparison, requirements: Requirements) -> int | None:
     """The number of examples at which this gain would be significantly above `min_gain`."""
     gain = comparison.gain
     # The stored n comes from the test that produced p (McNemar, t); it holds for a single
@@ -264,7 +264,7 @@ def _estimate_n_to_prove(comparison: PairwiseComparison, requirements: Requireme
     )
 
 
-def _estimate_n_to_detect(comparison: PairwiseComparison, requirements: Requirements) -> int | None:
+def _estimate_n_to_detect(comparison: CostlierComparison, requirements: Requirements) -> int | None:
     """The number of examples at which the smallest relevant gain would be separated from the
     measured difference, or from 0 if that is negative.
     """

@@ -9,14 +9,14 @@ model. The new run's record names the earlier adapter with the SHA-256 of its fi
 from pathlib import Path
 
 from tunesmith.errors import ModelError, RecipeError
-from tunesmith.models.adapter_recipe import read_adapter_recipe
+from tunesmith.models.derived_adapter_recipe import derive_adapter_recipe
 from tunesmith.models.embedded import get_embedded_models
 from tunesmith.models.resolve import is_folder_path
 from tunesmith.progress_listener import ProgressListener
 from tunesmith.providers.local_model import ResolvedModel
 from tunesmith.records import AdapterRecipe, Recipe, Run, Split
+from tunesmith.runs.local_inventory import resolve_run_or_name
 from tunesmith.runs.run_folder import RunFolder
-from tunesmith.runs.run_registry import resolve_run_or_name
 
 
 def resolve_model_location(recipe: Recipe) -> Recipe:
@@ -29,7 +29,7 @@ def resolve_model_location(recipe: Recipe) -> Recipe:
     return recipe.replace(model=str(Path(name).absolute()) if is_folder_path(name) else name)
 
 
-def adopt_adapter_recipe(
+def continue_adapter_recipe(
     recipe: Recipe, named: ResolvedModel, listener: ProgressListener
 ) -> Recipe:
     """The recipe with the adapter section of the adapter that it continues; unchanged if its model
@@ -41,7 +41,7 @@ def adopt_adapter_recipe(
     if named.identity.adapter is None:
         return recipe
     folder = Path(named.identity.adapter)
-    before = read_adapter_recipe(folder)
+    before = derive_adapter_recipe(folder)
     where, asked = f"model {recipe.model}", recipe.adapter
     if asked.kind == "full":
         raise ModelError(

@@ -6,7 +6,7 @@ The sentences of `explanations.py` are the details behind them.
 
 from collections.abc import Callable
 
-from tunesmith.decision.pairwise_comparison import compute_simplicity_key
+from tunesmith.decision.costlier_comparison import compute_simplicity_key
 from tunesmith.decision.rule_result import RuleResult, VerdictInput
 from tunesmith.decision.verdict_phrases import VERDICT_ADVICE, estimate_request_seconds
 from tunesmith.records import (

@@ -55,13 +55,13 @@ from tunesmith.engine.memory_plan import (
 from tunesmith.engine.methods.method_registry import build_method
 from tunesmith.engine.methods.training_method import prepare_arrays
 from tunesmith.engine.model_loading import LoadedModel, choose_dtype, get_accelerator_name
-from tunesmith.engine.model_view import (
+from tunesmith.engine.prefix_forest import build_forest
+from tunesmith.engine.sanitized_folder import (
     LOAD_ERRORS,
     choose_attention,
-    open_view,
+    open_sanitized_folder,
     silence_transformers,
 )
-from tunesmith.engine.prefix_forest import build_forest
 from tunesmith.engine.training_step import TrainingStep, build_optimizer
 from tunesmith.errors import ModelError
 from tunesmith.records import MemoryPlan, Recipe, TokenArrays
@@ -304,7 +304,10 @@ def _build_slice(folder: str | Path, recipe: Recipe, layers: int) -> LoadedModel
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = choose_dtype(recipe.training.dtype, device)
     try:
-        with open_view(Path(folder), weights_needed=False) as view, silence_transformers():
+        with (
+            open_sanitized_folder(Path(folder), weights_needed=False) as view,
+            silence_transformers(),
+        ):
             config = AutoConfig.from_pretrained(
                 str(view), local_files_only=True, trust_remote_code=False
             )
