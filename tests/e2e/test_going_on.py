@@ -104,6 +104,39 @@ def test_another_adapter_than_the_runs_is_refused_with_what_to_set(
     assert told.code == 2 and "adapter-goes-on" in told.err and "adapter.rank=4" in told.err
 
 
+def test_a_mistyped_target_module_is_refused_before_anything_is_written(
+    tunesmith: Door, recipe: Path, settings: list[str], tmp_path: Path
+) -> None:
+    options = (
+        *settings,
+        "--set",
+        "adapter.target_modules=[q_proj, v_prj]",
+        "--out",
+        tmp_path / "r",
+    )
+    told = tunesmith("train", recipe, *options)
+    assert told.code == 2 and "did you mean v_proj? this model has: q_proj" in told.err
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_run_that_adapts_chosen_layers_is_estimated_trained_and_continued(
+    tunesmith: Door, recipe: Path, settings: list[str], tmp_path: Path
+) -> None:
+    chosen = (*settings, "--set", "adapter.target_modules=[v_proj, q_proj]")
+    assert tunesmith("estimate", recipe, *chosen).code == 0
+    assert tunesmith("train", recipe, *chosen, "--out", tmp_path / "first").code == 0
+    (first,) = (tmp_path / "first").iterdir()
+    config = json.loads((first / "adapter" / ADAPTER[0]).read_text())
+    assert config["target_modules"] == ["q_proj", "v_proj"]
+    again = (*without_adapter(settings), "--set", f"model={first}", "--out", tmp_path / "second")
+    assert tunesmith("train", recipe, *again).code == 0
+    (second,) = (tmp_path / "second").iterdir()
+    assert RunFolder.open(second).read_recipe().adapter.target_modules == ("q_proj", "v_proj")
+    other = (*chosen, "--set", f"model={first}", "--set", "adapter.target_modules=[o_proj]")
+    told = tunesmith("train", recipe, *other)
+    assert told.code == 2 and "adapter.target_modules=[q_proj, v_proj]" in told.err
+
+
 def test_full_fine_tuning_from_an_adapter_is_refused_with_what_to_do(
     tunesmith: Door, first_run: Path, recipe: Path, settings: list[str]
 ) -> None:

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tunesmith.engine.adapters import peft_format
+from tunesmith.engine.adapters.adapter_registry import build_trainable
 from tunesmith.engine.adapters.dora import DoraLinear
 from tunesmith.engine.adapters.lora import (
     LoraLinear,
@@ -18,9 +19,12 @@ from tunesmith.engine.adapters.lora import (
     list_lora_parameters,
 )
 from tunesmith.engine.adapters.peft_format import CONFIG_FILE, WEIGHTS_FILE, write_adapter
+from tunesmith.engine.adapters.target_modules import check_target_modules
 from tunesmith.engine.kernels.shared_input import apply_to_shared_input
 from tunesmith.engine.model_loading import LoadedModel, load_model
 from tunesmith.errors import ModelError
+from tunesmith.models.derived_adapter_recipe import derive_adapter_recipe
+from tunesmith.records import AdapterRecipe
 from tunesmith.testing.rounding_tolerance import assert_close_within_rounding
 
 
@@ -306,3 +310,58 @@ def test_stacked_experts_are_counted_as_weights_without_a_layer() -> None:
         experts,
         sum(weight.numel() for weight in model.parameters()),
     )
+
+
+@pytest.mark.parametrize(
+    ("targets", "got", "advice"),
+    [
+        (("q_proj", "v_prj"), "v_prj", "did you mean v_proj? "),
+        (("lm_head",), "lm_head", ""),  # the output head is not adapted
+        (("proj",), "proj", "did you mean "),  # only whole parts of a name count
+    ],
+)
+def test_a_target_that_names_no_linear_layer_is_refused_with_those_of_the_model(
+    tiny_folder: Path, targets: tuple[str, ...], got: str, advice: str
+) -> None:
+    with pytest.raises(ModelError) as caught:
+        check_target_modules(tiny_folder, targets)
+    assert (caught.value.code, caught.value.got) == ("model/unknown-target-module", got)
+    layers = "this model has: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj"
+    assert caught.value.hint.startswith(advice) and caught.value.hint.endswith(layers)
+
+
+def test_targets_of_the_model_pass_the_check(tiny_folder: Path) -> None:
+    check_target_modules(tiny_folder, "all-linear")
+    check_target_modules(tiny_folder, ("q_proj", "model.layers.1.mlp.up_proj", "mlp.down_proj"))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_layers_without_an_adapter_may_read_the_same_input(first: bool) -> None:
+    torch.manual_seed(0)
+    plain = torch.nn.Linear(6, 7).requires_grad_(False)
+    adapted = LoraLinear(torch.nn.Linear(6, 5).requires_grad_(False), 3, 5.0, 0.0)
+    torch.nn.init.normal_(adapted.lora_B)
+    layers = [adapted, plain] if first else [plain, adapted]
+    x = torch.randn(2, 4, 6, requires_grad=True)
+    together = apply_to_shared_input(layers, x)
+    sum(y.sum() for y in together).backward()
+    together_grads = [x.grad, adapted.lora_A.grad, adapted.lora_B.grad]
+    x.grad = adapted.lora_A.grad = adapted.lora_B.grad = None
+    alone = [layer(x) for layer in layers]
+    sum(y.sum() for y in alone).backward()
+    for ours, theirs in zip(together, alone, strict=True):
+        assert torch.equal(ours, theirs)
+    for ours, theirs in zip(
+        together_grads, [x.grad, adapted.lora_A.grad, adapted.lora_B.grad], strict=True
+    ):
+        assert torch.equal(ours, theirs)
+
+
+def test_chosen_layers_alone_are_trained_and_read_back_as_a_recipe(
+    tiny: LoadedModel, tiny_folder: Path, tmp_path: Path
+) -> None:
+    recipe = AdapterRecipe(rank=4, alpha=8.0, target_modules=("v_proj", "q_proj"))
+    weights = build_trainable(tiny, recipe).get_weights()
+    assert {name.split(".")[-2] for name in weights} == {"q_proj", "v_proj"}
+    write_adapter(tiny.model, tmp_path, "tiny")
+    assert derive_adapter_recipe(tmp_path) == recipe.replace(target_modules=("q_proj", "v_proj"))

@@ -5,6 +5,7 @@ Float32 on tiny random models. Tolerance 1e-5 where the same sums are made in an
 gradients, which have gone through two layers of such sums.
 """
 
+import json
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,55 @@ def test_we_load_pefts_with_equal_logits(folder: Path, kind: str, tmp_path: Path
     again = tmp_path / "again"
     write_adapter(loaded.model, again, "tiny")
     assert_close_within_rounding(logits(load_model(folder, "float32", again).model), logits(peft))
+
+
+TARGETS = {
+    "llama": ["q_proj", "v_proj"],
+    "qwen3": ["v_proj", "up_proj"],
+    "gemma": ["0.self_attn.k_proj", "down_proj"],
+    "phi3": ["qkv_proj"],
+    "gpt2": ["attn.c_proj"],  # `c_proj` alone would also mean that of the feed-forward layer
+}
+
+
+def layers_of(peft: PeftModel) -> set[str]:
+    names = (name for name, _ in peft.named_parameters() if ".lora_A." in name)
+    return {name.partition(".lora_A.")[0].removeprefix(KEY_PREFIX) for name in names}
+
+
+@pytest.mark.parametrize("family", TARGETS)
+@pytest.mark.parametrize("kind", PEFT_OPTIONS)
+def test_chosen_layers_and_their_gradients_are_those_of_peft(
+    family: str, kind: str, tmp_path: Path
+) -> None:
+    """Also where layers with and without an adapter read one input in a fused module."""
+    folder, targets = write(FAMILIES[family], tmp_path / "base"), TARGETS[family]
+    loaded = load_model(folder, "float32")
+    build_trainable(
+        loaded, build_adapter_recipe(kind, rank=4, alpha=8, target_modules=tuple(targets))
+    )
+    scramble(list_lora_parameters(loaded.model))
+    write_adapter(loaded.model, tmp_path / "ours", "tiny")
+    written = json.loads((tmp_path / "ours" / "adapter_config.json").read_text())
+    assert written["target_modules"] == sorted(targets)
+    config = LoraConfig(r=4, target_modules=targets, task_type="CAUSAL_LM")
+    chosen = layers_of(get_peft_model(AutoModelForCausalLM.from_pretrained(folder), config))
+    peft = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(folder), tmp_path / "ours", is_trainable=True
+    )
+    assert set(find_lora_layers(loaded.model)) == chosen == layers_of(peft)
+    assert_close_within_rounding(logits(loaded.model), logits(peft))
+    base = logits(load_model(folder, "float32").model)
+    assert not torch.allclose(logits(peft), base, atol=1e-2), "nothing to prove"
+    for model in (loaded.model, peft):
+        model.train()
+        tokens_BT = torch.arange(3, 23)[None]
+        model(input_ids=tokens_BT, labels=tokens_BT, use_cache=False).loss.backward()
+    grads = {name.replace(".default", ""): weight.grad for name, weight in peft.named_parameters()}
+    for name, layer in find_lora_layers(loaded.model).items():
+        for part, weight in layer.named_parameters(recurse=False):
+            key = f"{KEY_PREFIX}{name}.{PEFT_NAMES[part]}"
+            assert_close_within_rounding(weight.grad, grads.get(key, grads.get(f"{key}.weight")))
 
 
 def test_ranks_and_alphas_by_layer_go_both_ways(llama: Path, tmp_path: Path) -> None:

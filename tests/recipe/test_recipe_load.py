@@ -147,6 +147,10 @@ def test_a_key_that_is_near_to_nothing_is_still_refused() -> None:
             "did you mean adapter.load_in_4bit? holds the frozen weights in 4 bits (NF4)",
         ),
         (
+            "lora_target_modules",
+            "did you mean adapter.target_modules? all-linear, or a list: [q_proj, v_proj]",
+        ),
+        (
             "training.gradient_checkpointing",
             (
                 "leave it out: the cut into micro-batches and the recomputing of activations are"
@@ -157,6 +161,31 @@ def test_a_key_that_is_near_to_nothing_is_still_refused() -> None:
 )
 def test_another_tools_name_of_a_key_is_answered_with_ours(key: str, advice: str) -> None:
     assert refusal(None, f"{key}=1").hint == advice
+
+
+def test_target_modules_are_all_linear_layers_or_a_list_of_names(tmp_path: Path) -> None:
+    assert load_recipe(None).adapter.target_modules == "all-linear"
+    path = written(tmp_path, "adapter:\n  target_modules: [q_proj, self_attn.v_proj]\n")
+    assert load_recipe(path).adapter.target_modules == ("q_proj", "self_attn.v_proj")
+    assert load_recipe(None, ["adapter.target_modules=[o_proj]"]).adapter.target_modules == (
+        "o_proj",
+    )
+
+
+@pytest.mark.parametrize("value", ["q_proj", "[]", "[1]", "null", "['']"])
+def test_another_value_of_target_modules_is_one_error_that_says_what_is_allowed(value: str) -> None:
+    error = refusal(None, f"adapter.target_modules={value}")
+    assert (error.code, error.what) == (
+        "recipe/wrong-value",
+        "invalid value for adapter.target_modules",
+    )
+    expected = "give all-linear or a list of names of linear layers, such as [q_proj, v_proj]"
+    assert error.hint == expected
+
+
+def test_full_finetuning_has_no_target_modules() -> None:
+    error = refusal(None, "adapter.kind=full", "adapter.target_modules=[q_proj, v_proj]")
+    assert "adapter.target_modules=[q_proj, v_proj] is an option of LoRA" in error.got
 
 
 def test_a_presets_duration_gives_way_to_the_one_on_the_command_line(tmp_path: Path) -> None:

@@ -202,7 +202,13 @@ def _profile_slices(
         torch.manual_seed(recipe.seed)
         all_layers, parameters = _count_layers_and_parameters(folder)
         slices = [_build_slice(folder, recipe, min(layers, all_layers)) for layers in SLICE_LAYERS]
-        steppers = [_build_training_step(loaded, train, recipe) for loaded in slices]
+        try:
+            steppers = [_build_training_step(loaded, train, recipe) for loaded in slices]
+        except ModelError as error:
+            if error.code != "model/unknown-target-module":
+                raise
+            # The name means layers further up, whose cost cannot be extrapolated from these.
+            raise _build_slice_error(folder, error) from None
 
         # Noise can make three layers look cheaper than one; a whole model is never cheaper than one
         # layer.

@@ -1,6 +1,8 @@
 """Read the settings of a trained adapter as the adapter section of a recipe."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -9,12 +11,12 @@ from tunesmith.model_folder.adapter_settings import (
     build_unsupported_error,
     read_adapter_settings,
 )
-from tunesmith.models.safetensors_header import read_metadata
+from tunesmith.models.safetensors_header import read_header, read_metadata
 from tunesmith.records import AdapterRecipe
 
 
 def derive_adapter_recipe(folder: Path) -> AdapterRecipe:
-    """Rank, alpha, dropout and options of an adapter in PEFT's format.
+    """Rank, alpha, dropout, target modules and options of an adapter in PEFT's format.
 
     Errors: `ModelError` for an adapter that no recipe can describe; `OSError`.
     """
@@ -26,6 +28,7 @@ def derive_adapter_recipe(folder: Path) -> AdapterRecipe:
             rank=settings.get("r"),
             alpha=float(settings.get("lora_alpha", 0)),
             dropout=float(settings.get("lora_dropout") or 0.0),
+            target_modules=_read_target_modules(folder, settings),
             use_rslora=bool(settings.get("use_rslora")),
             use_dora=bool(settings.get("use_dora")),
             load_in_4bit=in_four_bits,
@@ -35,3 +38,20 @@ def derive_adapter_recipe(folder: Path) -> AdapterRecipe:
         raise build_unsupported_error(
             folder, f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         ) from None
+
+
+def _read_target_modules(folder: Path, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """The listed names that mean a layer of the adapter; PEFT allows others in the list.
+
+    Where PEFT has a regular expression instead: the last parts of the layers' names.
+    """
+    layers = {
+        key.partition(".lora_A.")[0]
+        for key in read_header(folder / ADAPTER_WEIGHTS)
+        if ".lora_A." in key
+    }
+    listed = settings.get("target_modules")
+    names = listed if isinstance(listed, list) else [layer.rpartition(".")[2] for layer in layers]
+    return tuple(
+        sorted({name for name in names if any(layer.endswith(f".{name}") for layer in layers)})
+    )

@@ -22,6 +22,7 @@ from tunesmith.records import (
     Prompt,
     Recipe,
 )
+from tunesmith.records.recipe import ALL_LINEAR, TargetModules
 
 if TYPE_CHECKING:
     from tunesmith.engine.model_loading import LoadedModel, Precision
@@ -59,6 +60,13 @@ class ResolvedModel:
             load_tokenizer(identity.folder, identity.adapter),
             read_context_tokens(identity.folder),
         )
+
+    def check_target_modules(self, target_modules: TargetModules) -> None:
+        """Errors: `ModelError` for a name that no linear layer of the model has."""
+        if target_modules != ALL_LINEAR:
+            from tunesmith.engine.adapters.target_modules import check_target_modules
+
+            check_target_modules(Path(self.identity.folder), target_modules)
 
     def load(
         self, precision: "Precision" = "auto", batch_size: int = 32, *, four_bits: bool = False

@@ -28,7 +28,7 @@ _MEMORY_PLAN_HINT = (
     "the cut into micro-batches and the recomputing of activations are found by trial before step 1"
 )
 _EPOCHS_HINT = "the length is given in passes (training.epochs) or in time (training.minutes)"
-_ALL_LINEAR_HINT = "leave it out: an adapter is put on every linear layer"
+_TARGET_MODULES_HINT = "all-linear, or a list: [q_proj, v_proj]"
 _SINGLE_DEVICE_HINT = "leave it out: training uses one device"
 _LOGGING_HINT = "leave it out: each step is a line of metrics.jsonl in the run's folder"
 
@@ -119,12 +119,11 @@ KEY_ALIASES: dict[str, OwnKey] = {
         (
             "lora_target",
             "lora_target_modules",
-            "target_modules",
             "lora_target_linear",
             "lora_attn_modules",
             "apply_lora_to_mlp",
         ),
-        OwnKey("", _ALL_LINEAR_HINT),
+        OwnKey("adapter.target_modules", _TARGET_MODULES_HINT),
     ),
     **dict.fromkeys(
         ("finetuning_type", "peft_type", "use_lora", "adapter_type"),

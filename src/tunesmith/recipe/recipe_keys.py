@@ -6,12 +6,11 @@ from functools import cache
 from types import NoneType
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
 from tunesmith.recipe.key_aliases import find_own_key
 from tunesmith.records import Recipe
-from tunesmith.records.recipe import LIST_AS_TUPLE
 from tunesmith.records.registered_name import RegisteredName
 
 
@@ -68,13 +67,11 @@ def _describe_fields(
         limits = [
             f"{_LIMIT_PHRASES[type(limit).__name__]} {getattr(limit, type(limit).__name__.lower())}"
             for limit in field.metadata
-            if limit is not None
-            and limit is not LIST_AS_TUPLE
-            and not isinstance(limit, RegisteredName)
+            if limit is not None and not isinstance(limit, BeforeValidator | RegisteredName)
         ]
         allowed = ", ".join((_describe_kind(_get_kind(field)), *limits))
         path, description = f"{prefix}{name}", " ".join((field.description or "").split())
-        keys.append(RecipeKey(path, _format_default(default), allowed, description))
+        keys.append(RecipeKey(path, format_value(default), allowed, description))
     yield prefix.rstrip(".") or TOP_LEVEL_GROUP, (" ".join((record.__doc__ or "").split()), keys)
     for record_type, deeper in inner:
         yield from _describe_fields(record_type, deeper)
@@ -108,7 +105,8 @@ def _list_choices(kind: Any) -> list[str]:
     return [_KIND_WORDS.get(kind, "mappings")]
 
 
-def _format_default(value: Any) -> str:
+def format_value(value: Any) -> str:
+    """A value as it stands in a recipe file; "" for null."""
     if value is None:
         return ""
     if isinstance(value, tuple):

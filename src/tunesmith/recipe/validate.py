@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from tunesmith.errors import RecipeError
+from tunesmith.recipe.recipe_keys import format_value
 from tunesmith.records import AdapterRecipe, Recipe
 from tunesmith.records.contender_kinds import list_contender_kinds
 from tunesmith.records.method_specs import METHODS
@@ -75,7 +76,7 @@ def _check_full_finetuning(recipe: Recipe) -> Iterator[Conflict]:
         value = getattr(recipe.adapter, name)
         if name != "kind" and value != field.default:
             yield Conflict(
-                f"adapter.{name}={str(value).lower()} is an option of LoRA, and "
+                f"adapter.{name}={format_value(value)} is an option of LoRA, and "
                 "adapter.kind=full trains every weight",
                 "remove one of them",
             )

@@ -5,10 +5,11 @@ Rules within one field are here (types, ranges); rules across fields are in `rec
 """
 
 import ipaddress
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from tunesmith.records.adapter_kinds import ADAPTERS
 from tunesmith.records.decision import Requirements
@@ -21,6 +22,25 @@ from tunesmith.records.usage_context import UsageContext
 LIST_AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
 """Accepts a YAML list for a tuple field; pydantic's strict mode would reject it."""
 
+ALL_LINEAR = "all-linear"
+"""The value of `adapter.target_modules` that adapts every linear layer except the output head."""
+
+
+def _read_target_modules(value: Any) -> Any:
+    names = tuple(value) if isinstance(value, list) else value
+    is_list = isinstance(names, tuple) and names and all(isinstance(n, str) and n for n in names)
+    if is_list or names == ALL_LINEAR:
+        return names
+    # Raised before the union is tried, which would report one error for each of its types.
+    raise PydanticCustomError(
+        "target_modules",
+        "Input should be all-linear or a list of names of linear layers, such as [q_proj, v_proj]",
+    )
+
+
+TargetModules = Annotated[
+    Literal["all-linear"] | tuple[str, ...], BeforeValidator(_read_target_modules)
+]
 ContaminationKind = Literal["exact", "normalised", "13-gram", "near", "group"]
 Method = Annotated[str, RegisteredName(METHODS)]
 AdapterKind = Annotated[str, RegisteredName(ADAPTERS)]
@@ -82,6 +102,11 @@ class AdapterRecipe(Record):
     rank: int = Field(16, ge=1, le=1024, description="LoRA: rank r of the update.")
     alpha: float = Field(32.0, gt=0, description="LoRA: the update is scaled by alpha / r.")
     dropout: float = Field(0.0, ge=0, lt=1, description="LoRA: dropout on the adapter's input.")
+    target_modules: TargetModules = Field(
+        "all-linear",
+        description="LoRA: which layers are adapted. `all-linear`: every linear layer except the "
+        "output head; or a list of names or ends of names, as in PEFT: `[q_proj, v_proj]`.",
+    )
     use_rslora: bool = Field(False, description="LoRA: scale by alpha / sqrt(r) (rsLoRA).")
     use_dora: bool = Field(
         False, description="LoRA: train direction and magnitude separately (DoRA)."

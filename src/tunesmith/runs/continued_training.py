@@ -14,7 +14,9 @@ from tunesmith.models.embedded import get_embedded_models
 from tunesmith.models.resolve import is_folder_path
 from tunesmith.progress_listener import ProgressListener
 from tunesmith.providers.local_model import ResolvedModel
+from tunesmith.recipe.recipe_keys import format_value
 from tunesmith.records import AdapterRecipe, Recipe, Run, Split
+from tunesmith.records.recipe import ALL_LINEAR
 from tunesmith.runs.local_inventory import resolve_run_or_name
 from tunesmith.runs.run_folder import RunFolder
 
@@ -36,9 +38,12 @@ def continue_adapter_recipe(
     has no adapter.
 
     Errors: `RecipeError` if it names other adapter settings; `ModelError` if the adapter cannot be
-    trained further.
+    trained further, or a new one has a target module that the model lacks.
     """
     if named.identity.adapter is None:
+        # A new adapter: its layers must be in the model, which is better known now than after the
+        # contenders without training have answered.
+        named.check_target_modules(recipe.adapter.target_modules)
         return recipe
     folder = Path(named.identity.adapter)
     before = derive_adapter_recipe(folder)
@@ -54,16 +59,24 @@ def continue_adapter_recipe(
                 "model=FOLDER"
             ),
         )
-    # A default section means that the user did not choose an adapter.
-    if asked not in (before, AdapterRecipe()):
+    # A default section means that the user did not choose an adapter. The names of an adapter's
+    # layers do not say whether they are all of its base, so `all-linear` agrees with each of them.
+    is_default = asked == AdapterRecipe()
+    if asked.target_modules == ALL_LINEAR or set(asked.target_modules) == set(
+        before.target_modules
+    ):
+        asked = asked.replace(target_modules=before.target_modules)
+    if asked != before and not is_default:
         differing = [key for key, value in before if getattr(asked, key) != value]
         raise RecipeError(
             "adapter-goes-on",
             "adapter settings differ from those of the adapter to continue from",
             at=where,
-            got=", ".join(f"adapter.{key} is {getattr(asked, key)}" for key in differing),
+            got=", ".join(
+                f"adapter.{key} is {format_value(getattr(asked, key))}" for key in differing
+            ),
             hint="set "
-            + " ".join(f"adapter.{key}={getattr(before, key)}" for key in differing)
+            + " ".join(f"adapter.{key}={format_value(getattr(before, key))}" for key in differing)
             + "; or remove the adapter section; or, for a new adapter, export the model and "
             "train on that",
         )

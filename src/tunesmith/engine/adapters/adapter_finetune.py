@@ -100,5 +100,6 @@ def build_lora(loaded: LoadedModel, recipe: AdapterRecipe) -> AdapterFinetune:
         recipe.dropout,
         rank_stabilized=recipe.use_rslora,
         kind=DoraLinear if recipe.use_dora else LoraLinear,
+        target_modules=recipe.target_modules,
     )
     return AdapterFinetune(loaded.model)

@@ -14,7 +14,7 @@ section 4.1, and Kalajdzievski 2023, arXiv:2312.03732 (rsLoRA); initial values a
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,14 +23,15 @@ from transformers import PreTrainedModel
 from tunesmith.engine.adapters.linear_layers import (
     LinearLayer,
     compute_dense_OI,
-    find_linear_layers,
     get_device,
     get_linear_sizes,
     multiply_with_bias,
     replace_layer,
 )
+from tunesmith.engine.adapters.target_modules import find_target_layers
 from tunesmith.engine.kernels.recompute import RecomputeInfo, get_recompute_info
 from tunesmith.errors import ModelError
+from tunesmith.records.recipe import ALL_LINEAR
 
 
 class LoraLinear(nn.Module):
@@ -184,20 +185,15 @@ def attach_lora(
     *,
     rank_stabilized: bool = False,
     kind: type[LoraLinear] = LoraLinear,
+    target_modules: Literal["all-linear"] | Sequence[str] = ALL_LINEAR,
 ) -> None:
-    """Freeze the model and attach a new adapter to every linear layer except the output head.
+    """Freeze the model and attach a new adapter to its target modules.
 
-    `kind`: `LoraLinear` or a subclass. Errors: `ModelError` when there is no linear layer, or an
-    adapter is attached already.
+    `kind`: `LoraLinear` or a subclass. Errors: `ModelError` when there is no linear layer, a target
+    names none, or an adapter is attached already.
     """
     check_no_adapter(model)
-    layers = find_linear_layers(model)
-    if not layers:
-        raise ModelError(
-            "no-linear-layers",
-            "model has no linear layer for LoRA",
-            hint="use another model",
-        )
+    layers = find_target_layers(model, target_modules)
     model.requires_grad_(False)
     options: dict[str, Any] = {
         "rank_stabilized": rank_stabilized,

@@ -26,6 +26,7 @@ from tunesmith.engine.adapters.dora import DoraLinear
 from tunesmith.engine.adapters.four_bit import FourBitLinear
 from tunesmith.engine.adapters.linear_layers import LinearLayer, replace_layer
 from tunesmith.engine.adapters.lora import LoraLinear, find_lora_layers, get_adapter_dtype
+from tunesmith.engine.adapters.target_modules import list_target_modules
 from tunesmith.errors import ModelError
 from tunesmith.model_folder.adapter_settings import build_unsupported_error, read_adapter_settings
 
@@ -59,7 +60,7 @@ def write_adapter(
     # One key only: safetensors writes several in random order, and the file's bytes would differ
     # from run to run.
     metadata = {BASE_WEIGHTS_KEY: "nf4"} if in_four_bits else {"format": "pt"}
-    config = json.dumps(_build_config(layers, base_model, revision), indent=2, sort_keys=True)
+    config = json.dumps(_build_config(model, base_model, revision), indent=2, sort_keys=True)
     write_atomically(folder / CONFIG_FILE, config + "\n")
     try:
         with replace_atomically(folder / WEIGHTS_FILE) as temporary:
@@ -68,9 +69,8 @@ def write_adapter(
         raise as_os_error(error) from None
 
 
-def _build_config(
-    layers: dict[str, LoraLinear], base_model: str, revision: str | None
-) -> dict[str, Any]:
+def _build_config(model: PreTrainedModel, base_model: str, revision: str | None) -> dict[str, Any]:
+    layers = find_lora_layers(model)
     layer = next(iter(layers.values()))
     rank = layer.lora_A.shape[0]
     ranks = {name: other.lora_A.shape[0] for name, other in layers.items()}
@@ -86,7 +86,7 @@ def _build_config(
             name: other.alpha for name, other in layers.items() if other.alpha != layer.alpha
         },
         "lora_dropout": getattr(layer.dropout, "p", 0.0),
-        "target_modules": sorted({name.rpartition(".")[2] for name in layers}),
+        "target_modules": list_target_modules(model, layers),
         "fan_in_fan_out": isinstance(layer.frozen, Conv1D),
         "bias": "none",
         "inference_mode": True,
