@@ -99,7 +99,7 @@ STEPS = (
         "resume", "a step of 1 s", "engine.training_step.TrainingStep.backward", 2, is_finished=True
     ),
     Step("evaluate", "reading and checking the data", "workflow.evaluation_inputs.read_examples"),
-    Step("evaluate", "reaching the judge", "workflow.evaluation_inputs.set_up_judge"),
+    Step("evaluate", "reaching the judge", "workflow.evaluation_inputs.open_qualified_judge"),
     Step("evaluate", "asking", "providers.local_completer.LocalCompleter.complete"),
     Step("evaluate", "scoring", "evaluation.harness.score_answers"),
     Step("evaluate", "statistics", "workflow.model_evaluation.evaluate_answers"),

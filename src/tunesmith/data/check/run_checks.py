@@ -17,7 +17,7 @@ CHECKS: Registry[Check] = Registry(
         "pairs": "tunesmith.data.check.preference_pairs:check_pairs",
         "roles": "tunesmith.data.check.role_order:check_roles",
         "lengths": "tunesmith.data.check.lengths:check_lengths",
-        "vocabulary": "tunesmith.data.check.missing_embeddings:check_vocabulary",
+        "vocabulary": "tunesmith.data.check.missing_embeddings:check_missing_embeddings",
         "control-tokens": "tunesmith.data.check.control_tokens:check_control_tokens",
         "template": "tunesmith.data.check.template_effects:check_template",
         "leakage": "tunesmith.data.check.leakage:check_leakage",
