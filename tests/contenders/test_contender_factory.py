@@ -25,6 +25,7 @@ from tunesmith.runs.run_folder import RunFolder
 from tunesmith.runs.signals import StopSignal
 from tunesmith.testing.fake_tokenizer import FakeTokenizer
 from tunesmith.testing.recording_listener import RecordingListener
+from tunesmith.testing.resolved_recipes import resolve_test_recipe
 
 LABELS = ("fruit", "tool", "place")
 
@@ -74,7 +75,7 @@ def entrants(
         EXAMPLES[20:], scorer, 0, listener, StopSignal(), RunFolder.create(tmp_path, "r")
     )
     lineup = ContenderFactory(
-        recipe,
+        resolve_test_recipe(recipe),
         [*EXAMPLES[:20], *more],
         EXAMPLES[20:],
         OutputConstraint(labels=LABELS),

@@ -17,6 +17,7 @@ from tunesmith.costs.training_forecast import forecast
 from tunesmith.engine.machine_measurement import Throughput, TrainingProfile, compute_pair_seconds
 from tunesmith.records import EvaluationRecipe, MemoryPlan, Recipe, TrainingRecipe
 from tunesmith.records.contender_kinds import RETRIEVAL
+from tunesmith.testing.resolved_recipes import resolve_test_recipe
 
 TOKEN, PAIR, QUESTION, EXAMPLE = 1e-4, 4e-7, 150, 160
 """A fake machine: seconds of a token and of a pair of tokens, and the tokens of the data. At 1,000
@@ -95,6 +96,7 @@ def test_the_choice_of_how_much_to_retrieve_is_estimated_as_it_is() -> None:
 
 
 def test_attention_counts_three_times_in_a_training_step() -> None:
-    recipe = Recipe(training=TrainingRecipe(epochs=1, batch_size=16, num_evals=1))
+    training = TrainingRecipe(epochs=1, batch_size=16, num_evals=1)
+    recipe = resolve_test_recipe(Recipe(training=training))
     found = forecast(profile(), WORK, recipe, [], "quick")
     assert found.breakdown["steps"] == pytest.approx(10 * 16 * 3 * read(EXAMPLE))

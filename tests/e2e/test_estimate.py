@@ -27,6 +27,7 @@ from tunesmith.records import (
     ModelIdentity,
     Recipe,
     Requirements,
+    ResolvedRecipe,
     RetrievalRecipe,
     Run,
     TrainingRecipe,
@@ -34,6 +35,7 @@ from tunesmith.records import (
 )
 from tunesmith.records.quantity import format_duration
 from tunesmith.runs.run_folder import RunFolder
+from tunesmith.testing.resolved_recipes import resolve_test_recipe
 from tunesmith.training import training_callbacks
 from tunesmith.workflow.estimate import format_short_training_warning, summarize_estimate
 
@@ -214,9 +216,15 @@ WORK = Workload(
     test_examples=0,
     max_new_tokens=20,
 )
-RECIPE = Recipe(
-    training=TrainingRecipe(epochs=1, batch_size=16, num_evals=2), machine_usd_per_hour=3.6
+RECIPE = resolve_test_recipe(
+    Recipe(training=TrainingRecipe(epochs=1, batch_size=16, num_evals=2), machine_usd_per_hour=3.6)
 )
+
+
+def with_minutes(minutes: float, num_evals: int) -> ResolvedRecipe:
+    """The recipe with a time budget."""
+    changes = {"epochs": None, "minutes": minutes, "num_evals": num_evals}
+    return RECIPE.replace(training=RECIPE.training.replace(**changes))
 
 
 def test_a_forecast_is_the_sum_of_its_pieces() -> None:
@@ -236,9 +244,7 @@ def test_a_forecast_is_the_sum_of_its_pieces() -> None:
 
 
 def test_a_time_budget_is_kept_and_the_steps_are_estimated() -> None:
-    timed = RECIPE.model_copy(
-        update={"training": TrainingRecipe(minutes=1, batch_size=16, num_evals=2)}
-    )
+    timed = with_minutes(1, 2)
     found = forecast(prospect(), WORK, timed, [], "quick")
     assert (found.seconds.low, found.seconds.expected, found.seconds.high) == pytest.approx(
         (57, 60, 66)
@@ -250,9 +256,7 @@ def test_a_time_budget_is_kept_and_the_steps_are_estimated() -> None:
 def test_validation_is_foreseen_to_take_no_more_than_a_fifth_of_a_time_budget() -> None:
     """21 passes would take 61 of 60 s: 12 s are left for them, as the engine leaves them, and no
     more is told."""
-    timed = RECIPE.model_copy(
-        update={"training": TrainingRecipe(minutes=1, batch_size=16, num_evals=20)}
-    )
+    timed = with_minutes(1, 20)
     found = forecast(prospect(), WORK, timed, [], "quick")
     assert found.breakdown["looks"] == 12 and found.steps == 24 and found.seconds.high <= 66
 
@@ -260,9 +264,7 @@ def test_validation_is_foreseen_to_take_no_more_than_a_fifth_of_a_time_budget() 
 def test_a_budget_for_less_than_a_pass_says_before_it_is_spent_what_would_be_enough() -> None:
     """8 s leave three steps of 2 s: 48 of 160 examples; three passes are 30 steps, 60 s and a
     quarter more."""
-    timed = RECIPE.model_copy(
-        update={"training": TrainingRecipe(minutes=8 / 60, batch_size=16, num_evals=1)}
-    )
+    timed = with_minutes(8 / 60, 1)
     found = forecast(prospect(), WORK, timed, [], "quick")
     assert (
         format_short_training_warning(found)

@@ -14,8 +14,9 @@ from tunesmith.costs.training_forecast import ForecastConditions
 from tunesmith.engine.machine_measurement import Throughput, TrainingProfile
 from tunesmith.errors import GateFailed, UsageError
 from tunesmith.recipe.recipe_loader import load_recipe
-from tunesmith.records import Machine, MemoryPlan, Recipe
+from tunesmith.records import Machine, MemoryPlan, Recipe, ResolvedRecipe
 from tunesmith.testing.recording_listener import RecordingListener
+from tunesmith.testing.resolved_recipes import resolve_test_recipe
 from tunesmith.workflow import estimate, time_budget
 from tunesmith.workflow.estimate import ForecastInputs
 from tunesmith.workflow.time_budget import (
@@ -65,13 +66,9 @@ KNOWN = ForecastInputs(
 )
 
 
-def completed(recipe: Recipe) -> Recipe:
-    """As `gather` leaves the most thorough level: every open number is filled."""
-    most = with_level(recipe, LEVELS[0])
-    training = most.training
-    if training.minutes is None and training.epochs is None:
-        most = most.model_copy(update={"training": training.model_copy(update={"epochs": 3.0})})
-    return most
+def completed(recipe: Recipe) -> ResolvedRecipe:
+    """As preparing the data leaves the most thorough level: every open number is filled."""
+    return resolve_test_recipe(with_level(recipe, LEVELS[0]))
 
 
 def fitted(recipe: Recipe, seconds: float) -> Recipe | None:

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from tunesmith.records import Completion, Example, Message, Recipe, get_offered_tools
+from tunesmith.records import Completion, Example, Message, get_offered_tools
 from tunesmith.runs.run_folder import RunFolder
 from tunesmith.runs.signals import StopSignal
 from tunesmith.runs.training_data import TrainingData
 from tunesmith.testing.recording_listener import RecordingListener
+from tunesmith.testing.resolved_recipes import resolve_test_recipe
 from tunesmith.training.training_callbacks import MetricRecorder, build_generation_scorer
 
 CALL = {"type": "function", "function": {"name": "f", "arguments": {}}}
@@ -37,9 +38,9 @@ def test_examples_that_use_tools_are_asked_with_them_and_calls_are_scored(tmp_pa
     offered = Example(2, (Message("user", "offered"), Message("assistant", "yes")), tools=(TOOL,))
     listener, model = RecordingListener(), Model()
     run = RunFolder.create(tmp_path, "data")
-    lines = MetricRecorder(run, listener, Recipe(), 0)
+    lines = MetricRecorder(run, listener, resolve_test_recipe(), 0)
     lesson = TrainingData({}, [call, offered], [call.answer, call.answer, "yes"])
-    score = build_generation_scorer(lesson, Recipe(), run, model, lines, StopSignal())  # type: ignore[arg-type]
+    score = build_generation_scorer(lesson, resolve_test_recipe(), run, model, lines, StopSignal())  # type: ignore[arg-type]
     assert score is not None
     # The model answers nothing: wrong for the call, right where nothing is to be called.
     assert score(2) == ("call_accuracy", 0.5)

@@ -76,7 +76,7 @@ from tunesmith.records import (
     OutputConstraint,
     Prompt,
     Quantity,
-    Recipe,
+    ResolvedRecipe,
 )
 from tunesmith.records.contender_kinds import (
     CONTENDER_KINDS,
@@ -112,7 +112,7 @@ class ContenderFactory:
     factory, the simpler kinds first. Search indexes are built once.
     """
 
-    recipe: Recipe
+    recipe: ResolvedRecipe
     train: Sequence[Example]
     test: Sequence[Example]
     output_constraint: OutputConstraint | None

@@ -38,6 +38,7 @@ from tunesmith.records import (
     OutputConstraint,
     Prompt,
     Recipe,
+    ResolvedRecipe,
     Run,
 )
 from tunesmith.records.contender_kinds import TUNED
@@ -88,7 +89,7 @@ def build_inference_config(
     model: ContenderModel,
     candidate: Candidate,
     index: str | None,
-    recipe: Recipe,
+    recipe: ResolvedRecipe,
     form: OutputConstraint | None,
 ) -> InferenceConfig:
     """How a contender is run, as data; `index` names its search index."""
@@ -108,7 +109,7 @@ def build_inference_config(
         max_prompt_tokens=model.context_budget.max_prompt_tokens if model.context_budget else None,
         output_constraint=form if candidate.output_constraint else None,
         is_calibrated=candidate.output_constraint == CALIBRATED_LABEL,
-        max_new_tokens=recipe.evaluation.max_new_tokens or 1,
+        max_new_tokens=recipe.evaluation.max_new_tokens,
     )
 
 

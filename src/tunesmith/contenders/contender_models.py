@@ -27,6 +27,7 @@ from tunesmith.records import (
     Prompt,
     Recipe,
     RemoteRecipe,
+    ResolvedRecipe,
     TokenPrice,
 )
 
@@ -64,7 +65,10 @@ class ContenderModel:
 
 
 def build_base_model(
-    model: LocalModel, recipe: Recipe, form: OutputConstraint | None, listener: ProgressListener
+    model: LocalModel,
+    recipe: ResolvedRecipe,
+    form: OutputConstraint | None,
+    listener: ProgressListener,
 ) -> ContenderModel:
     """The model in memory, before tuning."""
     description = (
@@ -76,7 +80,7 @@ def build_base_model(
 
 def build_tuned_model(
     model: LocalModel,
-    recipe: Recipe,
+    recipe: ResolvedRecipe,
     form: OutputConstraint | None,
     listener: ProgressListener,
     setup_seconds: float,
@@ -169,12 +173,12 @@ def open_remote(
 def _build_local_model(
     description: str,
     model: LocalModel,
-    recipe: Recipe,
+    recipe: ResolvedRecipe,
     form: OutputConstraint | None,
     listener: ProgressListener,
     setup_seconds: float,
 ) -> ContenderModel:
-    limit = recipe.evaluation.max_new_tokens or 1
+    limit = recipe.evaluation.max_new_tokens
     held: tuple[tuple[str, Completer], ...] = ()
     if form is not None and recipe.evaluation.constrained:
         held = _build_constrained_completers(model, limit, form, listener)

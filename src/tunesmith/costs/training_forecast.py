@@ -32,7 +32,14 @@ from tunesmith.costs.contender_forecast import (
     estimate_probe_seconds,
 )
 from tunesmith.recipe.defaults import get_default_epochs
-from tunesmith.records import Estimate, EstimateInterval, Recipe, Run, TrainingLength
+from tunesmith.records import (
+    Estimate,
+    EstimateInterval,
+    Recipe,
+    ResolvedRecipe,
+    Run,
+    TrainingLength,
+)
 from tunesmith.records.training_estimate import make_point_interval, scale_interval, sum_intervals
 from tunesmith.records.training_length import MAX_VALIDATION_FRACTION
 
@@ -136,7 +143,7 @@ class ForecastConditions:
 def forecast(
     profile: "TrainingProfile",
     workload: Workload,
-    recipe: Recipe,
+    recipe: ResolvedRecipe,
     past: Sequence[Run],
     method: EstimateMethod,
     conditions: ForecastConditions = ForecastConditions(),
@@ -154,8 +161,9 @@ def forecast(
     )
     validation_seconds = sum_intervals([make_point_interval(reading), answers])
     # the engine skips validation passes to stay in budget (engine/validation_budget.py)
-    if training.minutes is not None:
-        most = MAX_VALIDATION_FRACTION * training.minutes * 60 / corrections["seconds"].middle
+    length, unit = training.length
+    if unit == "minutes":
+        most = MAX_VALIDATION_FRACTION * length * 60 / corrections["seconds"].middle
         validation_seconds = EstimateInterval(
             low=min(validation_seconds.low, most),
             expected=min(validation_seconds.expected, most),
@@ -163,16 +171,16 @@ def forecast(
         )
     per_epoch = ceil(workload.examples / training.batch_size)
     slower, idle = corrections["seconds"].middle, work_share(conditions.waiting)
-    if training.minutes is None:
-        steps = max(1, round((training.epochs or 1.0) * per_epoch))
+    if unit == "epochs":
+        steps = max(1, round(length * per_epoch))
         seconds = corrections["seconds"].apply_to(
             sum_intervals([make_point_interval(steps * step + reference), validation_seconds]), idle
         )
     else:
-        left = training.minutes * 60 - (validation_seconds.expected + reference) * slower
+        left = length * 60 - (validation_seconds.expected + reference) * slower
         steps = max(1, int(left / (step * slower)))
         # training ends after the step and validation pass in progress
-        budget = training.minutes * 60
+        budget = length * 60
         over = step * slower + validation_seconds.high * slower / (training.num_evals + 1)
         seconds = EstimateInterval(
             low=0.95 * budget, expected=budget, high=max(1.1 * budget, budget + over)

@@ -20,14 +20,14 @@ from tunesmith.engine.reference_logprobs import (
 from tunesmith.engine.trainer import Trainer
 from tunesmith.engine.trainer_state import TrainerState
 from tunesmith.engine.validation_budget import ScoreFunction
-from tunesmith.records import MetricLine, Recipe, RunStatus, TokenArrays, TrainingResult
+from tunesmith.records import MetricLine, ResolvedRecipe, RunStatus, TokenArrays, TrainingResult
 
 
 def train_adapter(
     loaded: LoadedModel,
     train: TokenArrays,
     validation: TokenArrays,
-    recipe: Recipe,
+    recipe: ResolvedRecipe,
     *,
     adapter_folder: Path,
     on_line: Callable[[MetricLine], None],
@@ -39,14 +39,13 @@ def train_adapter(
 ) -> TrainingResult:
     """Train by the recipe; leave the best weights in `adapter_folder` and in the model.
 
-    `recipe` must be complete: a learning rate, and either epochs or minutes (which include
-    validation). `stop` is called after each step; it and Ctrl-C end the training as "interrupted"
-    with the best adapter, or the current one if none was validated yet. If interrupted before the
-    first step, `steps` is 0 and no folder is written. Work that can be discarded (trials,
-    validation passes, reference log-probabilities) runs inside `max_concurrency()`, which may raise
-    `KeyboardInterrupt`. `on_line` receives every metric line; `on_progress` the progress of the
-    work before the first step (name, done, total). With `checkpointing` the training is
-    checkpointed on the way, or resumes from a checkpoint.
+    The recipe's minutes include validation. `stop` is called after each step; it and Ctrl-C end the
+    training as "interrupted" with the best adapter, or the current one if none was validated yet.
+    If interrupted before the first step, `steps` is 0 and no folder is written. Work that can be
+    discarded (trials, validation passes, reference log-probabilities) runs inside `at_once()`,
+    which may raise `KeyboardInterrupt`. `on_line` receives every metric line; `on_progress` the
+    progress of the work before the first step (name, done, total). With `checkpointing` the
+    training is checkpointed on the way, or resumes from a checkpoint.
 
     Errors: `TrainingError` when loss or gradient is not finite, or memory is insufficient; that
     step is not applied. `DiskFull`. `RunError` for a checkpoint of another training.

@@ -39,7 +39,7 @@ from tunesmith.engine.validation_budget import (
     is_last_pass_at_risk,
 )
 from tunesmith.errors import NonFiniteError, TrainingError
-from tunesmith.records import MetricLine, Recipe, RunStatus, TokenArrays
+from tunesmith.records import MetricLine, ResolvedRecipe, RunStatus, TokenArrays
 
 AtOnce = Callable[[], AbstractContextManager[None]]
 """Opens a block that a stop request interrupts at once, by `KeyboardInterrupt`."""
@@ -61,14 +61,13 @@ class Trainer:
         state: TrainerState,
         train: TokenArrays,
         validation: TokenArrays,
-        recipe: Recipe,
+        recipe: ResolvedRecipe,
         on_line: Callable[[MetricLine], None],
         checkpointer: Checkpointer,
     ) -> None:
         self.state, self.train, self.validation = state, train, validation
         self.on_line, self.checkpointer = on_line, checkpointer
         self.seed, self.recipe = recipe.seed, recipe.training
-        assert self.recipe.learning_rate is not None  # `complete_recipe` fills it
         self.peak_rate = self.recipe.learning_rate
         self.progress, self.training_step, self.best = (
             state.progress,

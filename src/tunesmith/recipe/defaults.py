@@ -32,7 +32,7 @@ Epochs. DPO, SimPO and KTO were published with one or two epochs over tens of th
 
 from math import ceil, inf
 
-from tunesmith.records import AdapterRecipe, AppliedDefault, Method, Recipe
+from tunesmith.records import AdapterRecipe, AppliedDefault, Method, Recipe, ResolvedRecipe
 from tunesmith.records.method_specs import METHODS
 
 DEFAULT_LEARNING_RATES = (
@@ -74,7 +74,7 @@ def complete_recipe(
     longest_answer_tokens: int | None,
     context_tokens: int | None,
     rating_counts: tuple[int, int] | None = None,
-) -> tuple[Recipe, tuple[AppliedDefault, ...]]:
+) -> tuple[ResolvedRecipe, tuple[AppliedDefault, ...]]:
     """Fill learning rate, length of training, the two token limits, and KTO's weights where they
     are None.
 
@@ -117,7 +117,7 @@ def complete_recipe(
         section, field = default.key.split(".")
         filled = getattr(recipe, section).replace(**{field: default.value})
         recipe = recipe.replace(**{section: filled})
-    return recipe, used
+    return ResolvedRecipe.from_complete(recipe), used
 
 
 def _choose_learning_rate(

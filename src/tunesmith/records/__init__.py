@@ -117,6 +117,7 @@ from tunesmith.records.recipe import (
     TrainingRecipe,
 )
 from tunesmith.records.record import Record, compute_fingerprint, dump_canonical_json
+from tunesmith.records.resolved_recipe import ResolvedRecipe
 from tunesmith.records.run import (
     AppliedDefault,
     Command,
@@ -231,6 +232,7 @@ __all__ = [
     "RemoteRecipe",
     "RenderRequest",
     "Requirements",
+    "ResolvedRecipe",
     "RetrievalRecipe",
     "Role",
     "Run",

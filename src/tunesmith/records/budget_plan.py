@@ -6,11 +6,14 @@ It is stored in the run's folder, so that an interrupted decision continues with
 """
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from pydantic import Field
 
 from tunesmith.records.recipe import Recipe
 from tunesmith.records.record import Record
+
+R = TypeVar("R", bound=Recipe)
 
 
 class KindWork(Record):
@@ -74,7 +77,7 @@ class BudgetPlan(Record):
         """The latest value of a key that was changed; None for any other."""
         return next((one.value for one in reversed(self.changes) if one.key == key), None)
 
-    def apply_changes(self, recipe: Recipe) -> Recipe:
+    def apply_changes(self, recipe: R) -> R:
         """The recipe as it is now."""
         return _with_values(recipe, [(one.key, one.value) for one in self.changes])
 
@@ -95,7 +98,7 @@ class BudgetPlan(Record):
         return _with_values(recipe, [(one.key, one.before) for one in reversed(self.changes)])
 
 
-def _with_values(recipe: Recipe, values: Sequence[tuple[str, float | int | None]]) -> Recipe:
+def _with_values(recipe: R, values: Sequence[tuple[str, float | int | None]]) -> R:
     for key, value in values:
         section, name = key.split(".")
         recipe = recipe.replace(**{section: getattr(recipe, section).replace(**{name: value})})

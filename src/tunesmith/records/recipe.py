@@ -171,6 +171,15 @@ class KtoRecipe(Record):
         None, gt=0, description="Weight of the undesirable answers. Default: as above."
     )
 
+    @property
+    def answer_weights(self) -> tuple[float, float]:
+        """Weights of a desirable and an undesirable answer; 1 for the one that is left open where
+        the user has set the other.
+        """
+        weights = (self.desirable_weight, self.undesirable_weight)
+        desirable, undesirable = (1.0 if weight is None else weight for weight in weights)
+        return desirable, undesirable
+
 
 class TrainingRecipe(Record):
     """How the weights are trained. Either `epochs` or `minutes` ends the training."""

@@ -6,7 +6,7 @@ two records with the same content have the same fingerprint on every machine.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
@@ -52,12 +52,16 @@ class Record(BaseModel):
     @classmethod
     def _read_old_names(cls, stored: Any) -> Any:
         """Files of earlier versions have earlier names of fields (`old_names.py`)."""
-        is_renamed = cls.__name__ in RENAMED_FIELDS or cls.__name__ in RENAMED_VALUES
-        return (
-            read_old_names(cls.__name__, stored)
-            if is_renamed and isinstance(stored, dict)
-            else stored
-        )
+        name = cls.get_stored_name()
+        is_renamed = name in RENAMED_FIELDS or name in RENAMED_VALUES
+        return read_old_names(name, stored) if is_renamed and isinstance(stored, dict) else stored
+
+    @classmethod
+    def get_stored_name(cls) -> str:
+        """The record's name in `old_names.py`; a subclass that only narrows fields is stored as its
+        base is.
+        """
+        return cls.__mro__[cls.__mro__.index(Record) - 1].__name__
 
     @property
     def fingerprint(self) -> str:
@@ -93,10 +97,15 @@ class Record(BaseModel):
                 got=first["msg"],
                 hint="pass a value of the field's type",
             ) from None
-        # the set of explicitly set fields decides what may still be filled in
-        # (`workflow/time_budget.py`)
-        object.__setattr__(made, "__pydantic_fields_set__", self.model_fields_set | changes.keys())
+        made._copy_set_fields(self, changes.keys())
         return made
+
+    def _copy_set_fields(self, other: "Record", more: Collection[str] = ()) -> None:
+        """Mark as explicitly set what is so in another record: that decides what may still be
+        filled in (`workflow/time_budget.py`).
+        """
+        fields_set = other.model_fields_set | set(more)
+        object.__setattr__(self, "__pydantic_fields_set__", fields_set)
 
     def write(self, path: Path) -> None:
         """Write the record as indented JSON; a reader sees the old file or the new one, never a
@@ -156,7 +165,7 @@ def _dump_with_old_names(value: Any, dumped: Any) -> Any:
         inner = {
             name: _dump_with_old_names(getattr(value, name), part) for name, part in dumped.items()
         }
-        return write_old_names(type(value).__name__, inner)
+        return write_old_names(value.get_stored_name(), inner)
     if isinstance(value, Mapping):
         # JSON has keys of text: they stand in the same order
         return {

@@ -52,6 +52,7 @@ from tunesmith.records import (
     PreparedSplit,
     Recipe,
     Record,
+    ResolvedRecipe,
     Run,
     SelectionRecord,
     Split,
@@ -481,6 +482,12 @@ class RunFolder:
     def read_recipe(self) -> Recipe:
         """The recipe in the folder; a resuming caller compares it. Errors: `RecipeError`."""
         return load_recipe(self.path / "recipe.yaml", is_stored=True)
+
+    def read_resolved_recipe(self) -> ResolvedRecipe:
+        """The recipe of a run that trains. Errors: `RecipeError`; `RecordError` if a number in it
+        is open, which only an edit of the file can cause.
+        """
+        return ResolvedRecipe.from_complete(self.read_recipe(), str(self.path / "recipe.yaml"))
 
     def fingerprint_recipe_file(self) -> str:
         """The fingerprint of the recipe as its file has it, by whatever names an earlier version

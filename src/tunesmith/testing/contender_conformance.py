@@ -14,7 +14,7 @@ from tunesmith.evaluation.harness import RunnableContender
 from tunesmith.evaluation.scorers.scorer_registry import choose_scorer
 from tunesmith.progress_listener import NULL_LISTENER
 from tunesmith.providers.fake_completer import FakeCompleter
-from tunesmith.records import Example, Message, OutputConstraint, Recipe
+from tunesmith.records import Example, Message, OutputConstraint
 from tunesmith.records.contender_kinds import (
     CONTENDER_KINDS,
     ContenderKind,
@@ -23,6 +23,7 @@ from tunesmith.records.contender_kinds import (
 )
 from tunesmith.runs.run_folder import RunFolder
 from tunesmith.runs.signals import StopSignal
+from tunesmith.testing.resolved_recipes import resolve_test_recipe
 
 NUM_EXAMPLES = 30
 LABELS = ("fruit", "tool", "place")
@@ -69,7 +70,7 @@ class ContenderConformance:
             RunFolder.create(folder, "run"),
         )
         factory = ContenderFactory(
-            Recipe(),
+            resolve_test_recipe(),
             examples[: 2 * third],
             examples[2 * third :],
             OutputConstraint(labels=LABELS),

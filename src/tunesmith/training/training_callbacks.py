@@ -15,7 +15,7 @@ from tunesmith.progress_listener import ProgressListener
 from tunesmith.providers.embedder import LocalEmbedder
 from tunesmith.providers.local_model import LocalModel
 from tunesmith.recipe.defaults import get_default_epochs
-from tunesmith.records import MetricLine, Recipe, TrainingLength, TrainingResult
+from tunesmith.records import MetricLine, Recipe, ResolvedRecipe, TrainingLength, TrainingResult
 from tunesmith.runs.run_folder import RunFolder, ValidationSample
 from tunesmith.runs.signals import StopSignal
 from tunesmith.runs.training_data import TrainingData
@@ -29,7 +29,7 @@ class MetricRecorder:
     """
 
     def __init__(
-        self, folder: RunFolder, listener: ProgressListener, recipe: Recipe, step: int
+        self, folder: RunFolder, listener: ProgressListener, recipe: ResolvedRecipe, step: int
     ) -> None:
         self.folder, self.listener, self.recipe, self.step = folder, listener, recipe, step
         self.energy = EnergyCounters()
@@ -43,12 +43,12 @@ class MetricRecorder:
             self._report_progress(line)
 
     def _report_progress(self, line: MetricLine) -> None:
-        training = self.recipe.training
+        length, unit = self.recipe.training.length
         rate = (line.tokens_read or 0) / max(line.seconds, 1e-9)
-        if training.minutes is not None:
-            done, total = min(line.seconds, training.minutes * 60), training.minutes * 60
+        if unit == "minutes":
+            done, total = min(line.seconds, length * 60), length * 60
         else:
-            done, total = line.epoch, training.epochs or line.epoch
+            done, total = line.epoch, length
         self.listener.update_progress(
             "tuning", done, total, f"step {line.step}  loss {line.loss:.3f}  {rate:,.0f} tokens/s"
         )
@@ -75,7 +75,7 @@ class _GenerationStopped(Exception):
 
 def build_generation_scorer(
     data: TrainingData,
-    recipe: Recipe,
+    recipe: ResolvedRecipe,
     folder: RunFolder,
     model: LocalModel,
     lines: MetricRecorder,
@@ -98,7 +98,7 @@ def build_generation_scorer(
     scorer = given_scorer
     if scorer is None:
         scorer, _ = choose_scorer(data.train_answers, recipe.evaluation.scorer, LocalEmbedder)
-    completer = model.create_completer(recipe.evaluation.max_new_tokens or 1)
+    completer = model.create_completer(recipe.evaluation.max_new_tokens)
 
     def generate_and_score(
         examples: int, *, is_trial: bool = False, seconds: float = math.inf

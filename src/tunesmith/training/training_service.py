@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tunesmith.evaluation.scorers.scorer_protocol import Scorer
 from tunesmith.providers.local_model import LocalModel, ResolvedModel
-from tunesmith.records import Example, MetricLine, Recipe, TrainingResult
+from tunesmith.records import Example, MetricLine, Recipe, ResolvedRecipe, TrainingResult
 from tunesmith.records.training_services import TRAINING_SERVICES
 from tunesmith.runs.session import RunSession
 from tunesmith.runs.training_data import TrainingData
@@ -34,7 +34,7 @@ class TrainingJob:
     """
 
     session: RunSession
-    recipe: Recipe
+    recipe: ResolvedRecipe
     data: TrainingData
     model: LocalModel
     train: Sequence[Example] = ()

@@ -30,6 +30,7 @@ from tunesmith.records import (
     OutputConstraint,
     PreparedSplit,
     Recipe,
+    ResolvedRecipe,
     Split,
     TokenArrays,
 )
@@ -45,14 +46,13 @@ from tunesmith.workflow.check import report_problems, resolve_token_limit
 
 @dataclass(frozen=True)
 class PreparedData:
-    """Checked data, its split and token arrays, the resolved model, and the recipe with every None
-    filled.
+    """Checked data, its split and token arrays, the resolved model, and the resolved recipe.
 
     `train`, `validation` and `test` are the examples that answers are compared with and that serve
     as shots: an answer rated as undesirable is in the arrays, to be learned from, but not in these.
     """
 
-    recipe: Recipe
+    recipe: ResolvedRecipe
     defaults: tuple[AppliedDefault, ...]
     model: ResolvedModel
     check: CheckReport

@@ -282,7 +282,7 @@ def count_workload(data: PreparedData) -> Workload:
         prompt_tokens=(validation.tokens_read - validation.tokens_trained)
         / max(1, validation.examples),
         test_examples=len(data.test) if has_questions else 0,
-        max_new_tokens=data.recipe.evaluation.max_new_tokens or max(answers, default=1),
+        max_new_tokens=data.recipe.evaluation.max_new_tokens,
         label_tokens=count_label_tokens(constraint, data.model.tokenizer),
         format_instructions=count_format_instructions(constraint),
         custom_prompts=len(read_custom_prompts(data.recipe)),

@@ -117,7 +117,7 @@ def _complete_finished_run(
 def _resume_training(
     folder: RunFolder, before: Run, index: StoreIndex, allow_drift: bool, listener: ProgressListener
 ) -> Result:
-    recipe, prepared = folder.read_recipe(), folder.read_prepared()
+    recipe, prepared = folder.read_resolved_recipe(), folder.read_prepared()
     data = read_training_data(folder, prepared)
     model = ResolvedModel.open(recipe.model, recipe.revision).load_for_recipe(recipe)
     identity = {

@@ -25,7 +25,7 @@ from tunesmith.costs.contender_forecast import (
 from tunesmith.costs.training_forecast import forecast, work_share
 from tunesmith.errors import GateFailed
 from tunesmith.progress_listener import ProgressListener
-from tunesmith.records import BudgetPlan, Estimate, KindWork, Recipe
+from tunesmith.records import BudgetPlan, Estimate, KindWork, Recipe, ResolvedRecipe
 from tunesmith.records.quantity import format_duration
 from tunesmith.records.training_length import MAX_VALIDATION_FRACTION
 from tunesmith.runs.store_index import StoreIndex
@@ -241,7 +241,7 @@ def with_training_minutes(fit: EffortLevel, seconds: float) -> Recipe:
 
 
 def estimate_levels(
-    recipe: Recipe, completed: Recipe, inputs: ForecastInputs
+    recipe: Recipe, completed: ResolvedRecipe, inputs: ForecastInputs
 ) -> Iterator[EffortLevel]:
     """Every level with its estimate; `completed` is the recipe of the most thorough level with
     every number filled in.
@@ -265,7 +265,7 @@ def estimate_levels(
         yield EffortLevel(changed, estimate.evaluation_seconds.expected, one, usual)
 
 
-def estimate_level(changed: Recipe, completed: Recipe, inputs: ForecastInputs) -> Estimate:
+def estimate_level(changed: Recipe, completed: ResolvedRecipe, inputs: ForecastInputs) -> Estimate:
     """The forecast for a level: fewer examples are evaluated and validated on, and nothing is timed
     again.
     """

@@ -44,11 +44,7 @@ class Kto(TrainingMethod):
     @classmethod
     def from_recipe(cls, recipe: Recipe) -> Self:
         """The method with the options of a recipe."""
-        return cls(
-            recipe.kto.beta,
-            recipe.kto.desirable_weight or 1.0,
-            recipe.kto.undesirable_weight or 1.0,
-        )
+        return cls(recipe.kto.beta, *recipe.kto.answer_weights)
 
     def __init__(self, beta: float, desirable_weight: float, undesirable_weight: float) -> None:
         self.beta = beta
