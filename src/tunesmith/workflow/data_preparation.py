@@ -1,6 +1,4 @@
-"""Examples -> dataset -> prepared data: everything known before training. Nothing is written except
-a cache.
-"""
+"""Examples -> dataset -> prepared data: what is known before training; only a cache is written."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
