@@ -307,12 +307,8 @@ def add_instruction(loaded: LoadedDataset, recipe: Recipe) -> LoadedDataset:
 
 def with_instruction(examples: Sequence[Example], recipe: Recipe) -> list[Example]:
     """The examples as the model reads them."""
-    instruction = recipe.data.system_prompt
-    return (
-        [example.with_system(instruction) for example in examples]
-        if instruction
-        else list(examples)
-    )
+    system = recipe.data.system_prompt
+    return [example.with_system(system) for example in examples] if system else list(examples)
 
 
 def select_split_examples(
