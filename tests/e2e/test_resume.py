@@ -218,11 +218,26 @@ def test_what_differs_is_named_and_may_be_allowed(failed: Failing, tunesmith: Do
     )
     allowed = tunesmith("resume", folder.path, "--allow-drift")
     assert allowed.code == 0 and "resuming despite a difference: threads: 64" in allowed.err
-    assert [entry.split()[0] for entry in folder.read(Run).environment_changes] == [
+    assert [entry.split(":")[0] for entry in folder.read(Run).environment_changes] == [
         "recipe",
         "threads",
         "torch",
     ]
+    folder.check_integrity("recipe.yaml")  # the edited recipe is the run's own now
+
+
+def test_a_recipe_with_an_open_number_is_refused_by_its_key(
+    failed: Failing, tunesmith: Door
+) -> None:
+    folder = failed("train.step:4")
+    recipe = folder.path / "recipe.yaml"
+    learning_rate = re.search(r"learning_rate: \S+", recipe.read_text())
+    assert learning_rate is not None
+    recipe.write_text(recipe.read_text().replace(learning_rate[0], "learning_rate: null"))
+    refused = tunesmith("resume", folder.path, "--allow-drift")
+    assert refused.code == 2
+    assert "error[record/incomplete]: recipe of a run must be complete" in refused.err
+    assert "recipe.yaml training.learning_rate" in refused.err
 
 
 def test_a_damaged_checkpoint_is_named_and_passed_over(

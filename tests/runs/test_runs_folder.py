@@ -20,7 +20,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunesmith.errors import RecipeError, RunError
+from tunesmith.errors import RecipeError, RecordError, RunError
 from tunesmith.records import (
     Answer,
     ContenderRecord,
@@ -31,11 +31,13 @@ from tunesmith.records import (
     ModelIdentity,
     PreparedSplit,
     Recipe,
+    ResolvedRecipe,
     Run,
     Split,
 )
 from tunesmith.records.decision import Requirements
 from tunesmith.runs.run_folder import RECORD_FILES, RunFolder, ValidationSample
+from tunesmith.testing.resolved_recipes import resolve_test_recipe
 
 HOSTILE = [
     "../../etc/passwd",
@@ -403,3 +405,15 @@ def test_two_processes_that_append_never_mix_their_lines(tmp_path: Path) -> None
     records, cut = folder.read_metrics()
     assert cut is None
     assert sorted(line.step for line in records) == [*range(200), *range(1_000, 1_200)]
+
+
+def test_a_complete_recipe_is_read_back_as_a_resolved_one(tmp_path: Path) -> None:
+    folder, resolved = RunFolder.create(tmp_path, "data"), resolve_test_recipe()
+    folder.write_recipe(resolved)
+    assert type(folder.read_recipe()) is Recipe
+    assert type(folder.read_resolved_recipe()) is ResolvedRecipe
+    assert folder.read_resolved_recipe() == folder.read_recipe() == resolved
+    assert folder.read_resolved_recipe().fingerprint == folder.read_recipe().fingerprint
+    folder.write_recipe(Recipe())
+    with pytest.raises(RecordError, match="recipe of a run must be complete"):
+        folder.read_resolved_recipe()

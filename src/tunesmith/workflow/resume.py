@@ -244,6 +244,7 @@ def _load_latest_checkpoint(
 
 def _save_resumed_run(run: Run, recipe: Recipe, folder: RunFolder) -> None:
     """Store the run's record; a changed recipe that was allowed is now the run's own."""
-    if any(difference.startswith("recipe ") for difference in run.environment_changes):
+    # Earlier versions wrote no colon.
+    if any(one.startswith(("recipe:", "recipe ")) for one in run.environment_changes):
         folder.write_recipe(recipe)
     folder.write(run)
