@@ -46,7 +46,7 @@ from tunesmith.engine.model_loading import LoadedModel
 from tunesmith.records import AdapterRecipe, Recipe, TokenArrays, TrainingRecipe
 from tunesmith.runs.run_folder import RunFolder
 
-CLOCKS = ("seconds", "step_seconds", "look_seconds", "validation_seconds")
+CLOCKS = ("seconds", "step_seconds", "last_validation_seconds", "validation_seconds")
 
 
 def tiny_model() -> LoadedModel:

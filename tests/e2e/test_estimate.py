@@ -97,7 +97,7 @@ def test_pain_11_a_run_keeps_its_estimate_and_what_came_of_it(
     """tinker-cookbook#298: cost is unknown before and after."""
     printed = tunesmith("train", recipe, "--set", f"data.path={labels_csv}", "--out", tmp_path)
     assert printed.code == 0, printed.err
-    assert "training time about" in printed.err
+    assert "estimated training time" in printed.err
     (folder,) = tmp_path.iterdir()
     run = RunFolder.open(folder).read(Run)
     assert run.estimate is not None and run.result is not None and run.result.plan is not None
@@ -269,7 +269,7 @@ def test_a_budget_for_less_than_a_pass_says_before_it_is_spent_what_would_be_eno
     assert (
         format_short_training_warning(found)
         == "8 s of training are only about 0.3 epochs (48 of 160 examples, 3 steps), too little "
-        "for a conclusion about fine-tuning. 3 passes need about 75 s (--minutes 1.3)."
+        "for a conclusion about fine-tuning. 3 epochs take about 75 s (--minutes 1.3)."
     )
     assert format_short_training_warning(forecast(prospect(), WORK, RECIPE, [], "quick")) == ""
 
@@ -280,7 +280,7 @@ def test_a_decision_is_foreseen_with_its_total_first() -> None:
     assert summarize_estimate(found, decides=True).startswith(
         f"estimated total time {format_duration(whole)} ("
     )
-    assert "tuning 27 s for 1 pass (160 examples, 10 steps), asking" in summarize_estimate(
+    assert "training 27 s for 1 epoch (160 examples, 10 steps), evaluation" in summarize_estimate(
         found, decides=True
     )
 

@@ -95,7 +95,7 @@ def test_a_preference_tuned_model_is_decided_about(
     ("method", "found", "do"),
     [
         ("dpo", "single answers", 'add columns "chosen" and "rejected"; or set method=sft'),
-        ("kto", "single answers", 'give a column "label" with true and false'),
+        ("kto", "single answers", 'add a column "label" with true and false'),
     ],
 )
 def test_data_without_preferences_are_told_before_the_model_is_read(
