@@ -31,6 +31,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a fork cannot use a device that its p
 import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
+from tunesmith.engine.checkpointer import CheckpointConfig
 
 from tunesmith import failpoints
 from tunesmith.atomic_io import compute_sha256
@@ -41,10 +42,10 @@ from tunesmith.engine.checkpoint import (
     DamagedCheckpoint,
     read_checkpoint,
 )
-from tunesmith.engine.checkpointer import CheckpointConfig
 from tunesmith.engine.model_loading import LoadedModel
 from tunesmith.records import AdapterRecipe, Recipe, TokenArrays, TrainingRecipe
 from tunesmith.runs.run_folder import RunFolder
+from tunesmith.testing.resolved_recipes import resolve_test_recipe
 
 CLOCKS = ("seconds", "step_seconds", "last_validation_seconds", "validation_seconds")
 
@@ -113,7 +114,7 @@ def train(loaded: LoadedModel, place: Path) -> None:
         loaded,
         arrays,
         arrays,
-        some_recipe(),
+        resolve_test_recipe(some_recipe()),
         adapter_folder=folder.adapter,
         on_line=folder.append_metric,
         checkpointing=CheckpointConfig(checkpoints, folder.record_journal, saved),

@@ -29,6 +29,7 @@ from tunesmith.records import (
     TokenArrays,
     TrainingRecipe,
 )
+from tunesmith.testing.resolved_recipes import resolve_test_recipe
 
 Job = dict[str, Any]
 
@@ -56,7 +57,7 @@ def train(job: Job) -> dict[str, Any]:
             loaded,
             arrays,
             token_arrays(given.first(2), job["method"]),
-            recipe_of(job),
+            resolve_test_recipe(recipe_of(job)),
             adapter_folder=Path(folder),
             on_line=clock,
             on_progress=clock.tell,

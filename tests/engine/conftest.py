@@ -10,7 +10,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tunesmith.engine.model_loading import LoadedModel, load_model
-from tunesmith.records import AdapterRecipe, Recipe, TokenArrays, TrainingRecipe
+from tunesmith.records import AdapterRecipe, Recipe, ResolvedRecipe, TokenArrays, TrainingRecipe
+from tunesmith.testing.resolved_recipes import resolve_test_recipe
 
 VOCABULARY = 64
 
@@ -74,18 +75,16 @@ def arrays_of() -> Callable[..., TokenArrays]:
 
 
 @pytest.fixture
-def recipe() -> Callable[..., Recipe]:
-    def make(seed: int = 0, dropout: float = 0.0, **training: object) -> Recipe:
+def recipe() -> Callable[..., ResolvedRecipe]:
+    def make(seed: int = 0, dropout: float = 0.0, **training: object) -> ResolvedRecipe:
         settings = {
             "learning_rate": 1e-2,
             "epochs": 1.0,
             "batch_size": 8,
             "num_evals": 1,
         } | training
-        return Recipe(
-            seed=seed,
-            adapter=AdapterRecipe(rank=4, alpha=8, dropout=dropout),
-            training=TrainingRecipe(**settings),
-        )
+        adapter = AdapterRecipe(rank=4, alpha=8, dropout=dropout)
+        written = Recipe(seed=seed, adapter=adapter, training=TrainingRecipe(**settings))
+        return resolve_test_recipe(written)
 
     return make

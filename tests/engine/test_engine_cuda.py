@@ -36,6 +36,7 @@ from tunesmith.records import (
     TrainingRecipe,
 )
 from tunesmith.testing.adapter_recipes import build_adapter_recipe
+from tunesmith.testing.resolved_recipes import resolve_test_recipe
 
 pytestmark = [
     pytest.mark.gpu,
@@ -184,7 +185,8 @@ def test_training_learns_and_goes_on_from_a_checkpoint(
     training = TrainingRecipe(
         learning_rate=3e-3, epochs=12, batch_size=4, num_evals=2, checkpoint_minutes=0.0
     )
-    recipe = Recipe(adapter=AdapterRecipe(rank=8, alpha=16, dropout=0.1), training=training)
+    adapter = AdapterRecipe(rank=8, alpha=16, dropout=0.1)
+    recipe = resolve_test_recipe(Recipe(adapter=adapter, training=training))
 
     def go(name: str, stop_at: int) -> list[MetricLine]:
         lines: list[MetricLine] = []

@@ -36,12 +36,14 @@ from tunesmith.records import (
     MetricLine,
     OrpoRecipe,
     Recipe,
+    ResolvedRecipe,
     SimpoRecipe,
     TokenArrays,
     TrainingRecipe,
 )
 from tunesmith.testing.adapter_recipes import build_adapter_recipe
 from tunesmith.testing.method_conformance import MethodConformance
+from tunesmith.testing.resolved_recipes import resolve_test_recipe
 from tunesmith.testing.rounding_tolerance import LOSS_TERMS, assert_close_within_rounding
 
 VOCABULARY = 64
@@ -310,11 +312,10 @@ def test_forest_gradients_are_exact_for_llama(tiny_folder: Path, name: str) -> N
     assert_forests_change_nothing(exact_model(tiny_folder), name)
 
 
-def recipe_for(name: str, **training: object) -> Recipe:
+def recipe_for(name: str, **training: object) -> ResolvedRecipe:
     settings = {"learning_rate": 2e-3, "epochs": 5.0, "batch_size": 4, "num_evals": 1} | training
-    return RECIPES[name].model_copy(
-        update={"adapter": AdapterRecipe(rank=4, alpha=8.0), "training": TrainingRecipe(**settings)}
-    )
+    adapter, trained = AdapterRecipe(rank=4, alpha=8.0), TrainingRecipe(**settings)
+    return resolve_test_recipe(RECIPES[name].replace(adapter=adapter, training=trained))
 
 
 def train(

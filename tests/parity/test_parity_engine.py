@@ -32,6 +32,7 @@ from tunesmith.engine.adapters.peft_format import read_adapter, write_adapter
 from tunesmith.engine.generator import Generator
 from tunesmith.engine.model_loading import LoadedModel, load_model
 from tunesmith.records import AdapterRecipe, MetricLine, Recipe, TokenArrays, TrainingRecipe
+from tunesmith.testing.resolved_recipes import resolve_test_recipe
 from tunesmith.testing.rounding_tolerance import LOSS_TERMS, assert_close_within_rounding
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
@@ -176,17 +177,15 @@ def test_training_steps_equal_peft_with_plain_torch(folder: Path, tmp_path: Path
     cross-entropy divided by the batch's trained tokens, torch's AdamW, the same learning rates.
     """
     arrays = _examples(10)
-    recipe = Recipe(
-        adapter=AdapterRecipe(rank=4, alpha=8),
-        training=TrainingRecipe(
-            learning_rate=5e-3,
-            batch_size=10,
-            epochs=5,
-            micro_batch_size=4,
-            warmup_ratio=0.0,
-            num_evals=1,
-        ),
+    training = TrainingRecipe(
+        learning_rate=5e-3,
+        batch_size=10,
+        epochs=5,
+        micro_batch_size=4,
+        warmup_ratio=0.0,
+        num_evals=1,
     )
+    recipe = resolve_test_recipe(Recipe(adapter=AdapterRecipe(rank=4, alpha=8), training=training))
     lines: list[MetricLine] = []
     ours = load_model(folder, "float32")
     initial = _initial_adapter(folder, tmp_path / "initial", recipe)

@@ -24,6 +24,7 @@ from tunesmith.records import (
     TokenArrays,
     TrainingRecipe,
 )
+from tunesmith.testing.resolved_recipes import resolve_test_recipe
 
 pytestmark = pytest.mark.usefixtures("example_plugin")
 VOCABULARY, CLIP = 64, 0.2
@@ -127,7 +128,8 @@ def test_it_trains_through_the_loop(folder: Path, tmp_path: Path) -> None:
     """Reference of each token, memory trial, validation: the loop knows no method by name."""
     lines: list[MetricLine] = []
     training = TrainingRecipe(learning_rate=2e-3, epochs=10.0, batch_size=4, num_evals=1)
-    recipe = Recipe(method="clipped", adapter=AdapterRecipe(rank=4, alpha=8.0), training=training)
+    adapter = AdapterRecipe(rank=4, alpha=8.0)
+    recipe = resolve_test_recipe(Recipe(method="clipped", adapter=adapter, training=training))
     arrays = make_arrays()
     train_adapter(
         load_model(folder, "float32"),

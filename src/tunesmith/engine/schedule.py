@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tunesmith.records import TrainingRecipe
+from tunesmith.records import ResolvedTrainingRecipe
 
 Decay = Literal["linear", "cosine", "constant"]
 
@@ -95,13 +95,15 @@ class TrainingProgress:
         self.start_seconds = self.clock()
 
     @classmethod
-    def from_recipe(cls, training: TrainingRecipe, steps_per_epoch: int) -> "TrainingProgress":
+    def from_recipe(
+        cls, training: ResolvedTrainingRecipe, steps_per_epoch: int
+    ) -> "TrainingProgress":
         """The start of a training of the length that the recipe gives."""
-        epochs, minutes = training.epochs, training.minutes
-        steps = None if epochs is None else max(1, round(epochs * steps_per_epoch))
-        budget = None if minutes is None else minutes * 60
+        length, unit = training.length
         return cls(
-            planned_steps=steps, budget_seconds=budget, planned_validations=training.num_evals
+            planned_steps=max(1, round(length * steps_per_epoch)) if unit == "epochs" else None,
+            budget_seconds=length * 60 if unit == "minutes" else None,
+            planned_validations=training.num_evals,
         )
 
     @property

@@ -26,7 +26,7 @@ from tunesmith.engine.model_loading import LoadedModel
 from tunesmith.engine.schedule import TrainingProgress
 from tunesmith.engine.training_step import TrainingStep, build_optimizer
 from tunesmith.errors import RunError
-from tunesmith.records import MemoryPlan, Recipe, TokenArrays
+from tunesmith.records import MemoryPlan, ResolvedRecipe, TokenArrays
 
 TENSOR_GROUPS = ("weights", "optimizer", "random", "reference")
 """The entries of a state dict that hold tensors; all others are plain numbers and words."""
@@ -49,7 +49,7 @@ class TrainerState:
 
     @classmethod
     def from_recipe(
-        cls, loaded: LoadedModel, best: BestCheckpoint, recipe: Recipe, train: TokenArrays
+        cls, loaded: LoadedModel, best: BestCheckpoint, recipe: ResolvedRecipe, train: TokenArrays
     ) -> "TrainerState":
         """Before the first step of what the recipe asks for; the clock starts."""
         training, weights = recipe.training, best.trainable.get_weights()

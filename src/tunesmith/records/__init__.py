@@ -117,7 +117,7 @@ from tunesmith.records.recipe import (
     TrainingRecipe,
 )
 from tunesmith.records.record import Record, compute_fingerprint, dump_canonical_json
-from tunesmith.records.resolved_recipe import ResolvedRecipe
+from tunesmith.records.resolved_recipe import ResolvedRecipe, ResolvedTrainingRecipe
 from tunesmith.records.run import (
     AppliedDefault,
     Command,
@@ -233,6 +233,7 @@ __all__ = [
     "RenderRequest",
     "Requirements",
     "ResolvedRecipe",
+    "ResolvedTrainingRecipe",
     "RetrievalRecipe",
     "Role",
     "Run",
