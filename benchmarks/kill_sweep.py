@@ -31,7 +31,6 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a fork cannot use a device that its p
 import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
-from tunesmith.engine.checkpointer import CheckpointConfig
 
 from tunesmith import failpoints
 from tunesmith.atomic_io import compute_sha256
@@ -42,6 +41,7 @@ from tunesmith.engine.checkpoint import (
     DamagedCheckpoint,
     read_checkpoint,
 )
+from tunesmith.engine.checkpointer import CheckpointConfig
 from tunesmith.engine.model_loading import LoadedModel
 from tunesmith.records import AdapterRecipe, Recipe, TokenArrays, TrainingRecipe
 from tunesmith.runs.run_folder import RunFolder

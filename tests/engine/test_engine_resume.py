@@ -1,5 +1,6 @@
 """A training cut short anywhere and gone on with ends bit by bit like the one left alone."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -401,7 +402,7 @@ def test_no_room_is_told_before_the_first_step(
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 100_000}))
     cut = place("cut")
-    with pytest.raises(DiskFull, match="no room"):
+    with pytest.raises(DiskFull, match="not enough disk space"):
         cut.go(settings)
     assert cut.lines == []
 
@@ -447,7 +448,7 @@ def test_pain_20_a_bad_step_stops_and_the_last_checkpoint_is_before_it(
 ) -> None:
     cut = place("cut")
     failpoints.arm(f"{point}:nan")
-    with pytest.raises(TrainingError, match=r"not a finite|not finite"):
+    with pytest.raises(TrainingError, match=r"non-finite (loss|gradient)"):
         cut.go(settings)
     assert cut.checkpoints.load_latest().step == 2  # type: ignore[union-attr]
     assert (
@@ -469,7 +470,9 @@ def test_a_bad_step_is_left_out_if_the_recipe_says_so(
     assert (result.status, result.steps) == ("finished", STEPS)
     skipped = [line for line in cut.lines if line.kind == "skipped"]
     assert [(line.step, line.loss) for line in skipped] == [(3, None)]
-    assert "nan" in str(skipped[0].warning) and "train examples number" in str(skipped[0].warning)
+    assert re.fullmatch(
+        r"skipped: (loss|norm) nan \(step 3, train examples \d+(, \d+)*\)", str(skipped[0].warning)
+    )
     assert all(torch.isfinite(weight).all() for weight in cut.loaded.model.state_dict().values())
     assert [line.step for line in cut.lines if line.kind == "step"] == [1, 2, 4, 5, 6, 7, 8]
 
