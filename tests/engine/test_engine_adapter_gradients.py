@@ -150,7 +150,8 @@ def watched_backward(loaded: LoadedModel, arrays: TokenArrays) -> Watch:
     stepper, everything = TrainingStep(loaded, Sft()), range(len(arrays))
     with stepper._use_forest_attention():
         loss = stepper.method.compute_loss(
-            stepper._compute_scores(arrays, everything), stepper._compute_totals(arrays, everything)
+            stepper._compute_logprobs(arrays, everything),
+            stepper._compute_totals(arrays, everything, stepper),
         )
         with Watch() as watch:
             loss.backward()
@@ -258,7 +259,7 @@ def test_a_step_that_ran_out_of_memory_leaves_no_gradient_behind(
         adapter, TrainingStep(loaded, Sft(), MemoryPlan(max_examples=1)), arrays
     )
     stepper = TrainingStep(loaded, Sft(), MemoryPlan(max_examples=2))
-    original, calls = stepper._compute_scores, []
+    original, calls = stepper._compute_logprobs, []
 
     def scores(*arguments: Any) -> Any:
         calls.append(1)
@@ -266,7 +267,7 @@ def test_a_step_that_ran_out_of_memory_leaves_no_gradient_behind(
             raise torch.OutOfMemoryError("CUDA out of memory (simulated)")
         return original(*arguments)
 
-    monkeypatch.setattr(stepper, "_compute_scores", scores)
+    monkeypatch.setattr(stepper, "_compute_logprobs", scores)
     _, found = gradients(adapter, stepper, arrays)
     assert len(calls) == 2 + 4
     for name, gradient in found.items():

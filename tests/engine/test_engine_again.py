@@ -40,7 +40,7 @@ def kept_bytes(loaded: LoadedModel, arrays: TokenArrays, *, checkpointing: bool 
     stepper = TrainingStep(loaded, Sft(), MemoryPlan(checkpointing=checkpointing))
     everything = list(range(len(arrays)))
     with stepper._use_forest_attention(), _StorageCounter() as counter:
-        scores = stepper._compute_scores(arrays, everything)
+        scores = stepper._compute_logprobs(arrays, everything)
     assert scores.logps_S.requires_grad
     return counter.used_bytes
 

@@ -137,5 +137,5 @@ def is_right(refusal: RenderError, family: Family, chat: Chat, whole: str | None
     missing = {what for what, is_missing in parts.items() if is_missing}
     return (
         refusal.slug == "template-drops"
-        and {what for what in parts if f"no {what}" in refusal.got} == missing
+        and set(refusal.got.partition("does not render: ")[2].split(", ")) == missing
     )
