@@ -171,3 +171,22 @@ def test_a_path_that_is_not_there_is_never_taken_for_a_hub_name(
     }
     told = tunesmith(*words[command])
     assert told.code == 2 and "model/no-folder" in told.err and "no such folder" in told.err
+
+
+def test_adafactor_and_checkpointing_of_a_recipe_are_estimated_and_trained_with(
+    tunesmith: Door, recipe: Path, settings: list[str], tmp_path: Path
+) -> None:
+    keys = (
+        "adapter.kind=full",
+        "training.optimizer=adafactor",
+        "training.gradient_checkpointing=on",
+    )
+    options = [*without_adapter(settings), *(part for key in keys for part in ("--set", key))]
+    told = tunesmith("estimate", recipe, *options)
+    assert told.code == 0 and "gradient checkpointing is on, as the recipe says" in told.out
+    assert tunesmith("train", recipe, *options, "--out", tmp_path / "runs").code == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    opened = RunFolder.open(run)
+    assert opened.read_recipe().training.optimizer == "adafactor"
+    result = opened.read(Run).result
+    assert result is not None and result.plan.checkpointing

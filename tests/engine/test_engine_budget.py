@@ -2,6 +2,7 @@
 memory runs out."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from tunesmith.engine.prefix_forest import build_forest
 from tunesmith.engine.training_step import TrainingStep
 from tunesmith.errors import TrainingError
 from tunesmith.records import MemoryPlan, Recipe, TokenArrays, TrainingRecipe
+from tunesmith.records.recipe import CheckpointingChoice
 from tunesmith.testing.rounding_tolerance import LOSS_TERMS, assert_close_within_rounding
 
 CPU = torch.device("cpu")
@@ -125,6 +127,60 @@ def test_smaller_micro_batches_rather_than_checkpointing_when_nothing_is_shared(
 ) -> None:
     plan = find_plan(wish_for(unlike([20] * 64, arrays_of)), FakeTrial(), budget_bytes=7_000)
     assert not plan.checkpointing and plan.max_tokens == 64
+
+
+@pytest.mark.parametrize(("choice", "is_on"), [("on", True), ("off", False)])
+def test_a_choice_of_the_recipe_is_kept_and_the_other_is_not_tried(
+    arrays_of: Rows, choice: CheckpointingChoice, is_on: bool
+) -> None:
+    trial = FakeTrial()
+    request = wish_for(unlike([20] * 64, arrays_of))
+    plan = find_plan(replace(request, checkpointing=choice), trial, budget_bytes=7_000)
+    assert plan.checkpointing == is_on and set(trial.checkpointing) == {is_on}
+    assert plan.max_tokens == (256 if is_on else 64)
+
+
+def test_without_checkpointing_a_long_example_does_not_fit_and_the_message_says_what_would(
+    arrays_of: Rows,
+) -> None:
+    request = wish_for(unlike([20] * 63 + [200], arrays_of))
+    assert find_plan(request, FakeTrial(), 10_000).checkpointing
+    with pytest.raises(TrainingError) as caught:
+        find_plan(replace(request, checkpointing="off"), FakeTrial(), 10_000)
+    assert caught.value.code == "training/out-of-memory"
+    assert caught.value.what == (
+        "longest example does not fit into memory without gradient checkpointing"
+    )
+    assert caught.value.hint.startswith("set training.gradient_checkpointing=auto, ")
+
+
+def test_checkpointing_that_the_model_lacks_is_refused_where_the_recipe_asks_for_it(
+    tiny_folder: Path, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = adapted(tiny_folder)
+    stepper = TrainingStep(loaded, Sft())
+    recipe = TrainingRecipe(gradient_checkpointing="on")
+    assert plan_memory(stepper, task(16), recipe, 0).checkpointing
+    monkeypatch.setattr(type(loaded.model), "supports_gradient_checkpointing", False)
+    with pytest.raises(TrainingError) as caught:
+        plan_memory(stepper, task(16), recipe, 0)
+    assert caught.value.code == "training/no-checkpointing"
+
+
+def test_adafactor_leaves_more_memory_for_the_step_than_adamw(
+    tiny_folder: Path, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget_module, "get_used_memory_bytes", lambda device: 0)
+    stepper = TrainingStep(adapted(tiny_folder), Sft())
+    trained = list_lora_parameters(stepper.loaded.model)
+    numbers = {
+        "adamw": 2 * sum(weight.numel() for weight in trained),
+        "adafactor": sum(sum(weight.shape) for weight in trained),  # a row and a column of each
+    }
+    for optimizer, stored in numbers.items():
+        recipe = TrainingRecipe(memory_gb=4.0, optimizer=optimizer)
+        plan = plan_memory(stepper, task(16), recipe, 0)
+        assert plan.budget_bytes == 3_600_000_000 - 4 * stored
 
 
 def test_a_long_example_that_never_fits_says_so_before_the_first_step(arrays_of: Rows) -> None:
@@ -427,6 +483,21 @@ def test_f17_with_one_example_left_activations_are_kept_no_longer(
     loaded.model.train()
     assert stepper.backward(arrays, range(4), 1) > 0
     assert stepper.plan.checkpointing and stepper.plan.max_examples == 1
+
+
+def test_checkpointing_that_is_off_stays_off_when_memory_runs_out(
+    tiny_folder: Path, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stepper = TrainingStep(adapted(tiny_folder), Sft(), may_checkpoint=False)
+
+    def collate(*arguments: object, **more: object) -> object:
+        raise torch.OutOfMemoryError("simulated")
+
+    monkeypatch.setattr(step_module, "collate", collate)
+    with pytest.raises(TrainingError) as caught:
+        stepper.backward(task(4), range(4), 1)
+    assert caught.value.hint.endswith("set training.gradient_checkpointing=auto")
+    assert not stepper.plan.checkpointing
 
 
 def test_f17_an_allocation_beyond_the_address_space_is_out_of_memory() -> None:

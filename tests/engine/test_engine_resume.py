@@ -19,6 +19,7 @@ from tunesmith.engine.batching import MicroBatch
 from tunesmith.engine.checkpoint import Checkpoints
 from tunesmith.engine.checkpointer import CheckpointConfig
 from tunesmith.engine.model_loading import LoadedModel, load_model
+from tunesmith.engine.optimizer import count_values_per_weight
 from tunesmith.errors import DiskFull, RunError, TrainingError
 from tunesmith.records import MetricLine, Recipe, TokenArrays, TrainingResult
 from tunesmith.testing.adapter_recipes import build_adapter_recipe
@@ -227,6 +228,31 @@ def test_whatever_is_trained(
     alone.go(other)
     cut.go(other, stop=cut.stop_at(4))
     cut.go(other)
+    assert cut.outcome() == alone.outcome()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_adafactor_too_and_its_checkpoints_are_small(
+    place: Callable[[str], Place], settings: Recipe, precision: str
+) -> None:
+    training = settings.training.replace(dtype=precision, optimizer="adafactor")
+    full = settings.replace(adapter=build_adapter_recipe("full"), training=training)
+    alone, cut = place("alone"), place("cut")
+    alone.go(full)
+    cut.go(full, stop=cut.stop_at(4))
+    saved = cut.checkpoints.load_latest()
+    assert saved is not None
+    kinds = {name.partition("/")[0] for name in saved.groups["optimizer"]}
+    assert kinds == {"step", "row_var", "col_var", "variance"}
+    sizes = {
+        group: sum(tensor.numel() for tensor in saved.groups[group].values())
+        for group in ("weights", "optimizer")
+    }
+    weights = saved.groups["weights"].values()
+    assert sizes["optimizer"] == len(weights) + round(
+        sizes["weights"] * count_values_per_weight("adafactor", weights)
+    )
+    cut.go(full)
     assert cut.outcome() == alone.outcome()
 
 

@@ -20,6 +20,7 @@ from transformers import (
     MistralConfig,
     MistralForCausalLM,
 )
+from transformers.optimization import Adafactor
 
 from tunesmith.engine.adapter_training import train_adapter
 from tunesmith.engine.adapters.lora import (
@@ -210,6 +211,39 @@ def test_training_steps_equal_peft_with_plain_torch(folder: Path, tmp_path: Path
     # AdamW divides by the root of tiny second moments, which magnifies rounding: hence 1e-3 on the
     # trained logits.
     torch.testing.assert_close(logits(ours.model), logits(peft), rtol=1e-3, atol=1e-3)
+
+
+def test_adafactor_steps_are_those_of_transformers(folder: Path, tmp_path: Path) -> None:
+    """Torch's Adafactor trains here; the one in transformers is another implementation."""
+    arrays = _examples(10)
+    training = TrainingRecipe(
+        optimizer="adafactor",
+        learning_rate=5e-3,
+        batch_size=10,
+        epochs=5,
+        warmup_ratio=0.0,
+        num_evals=1,
+        early_stopping_patience=None,
+    )
+    recipe = resolve_test_recipe(Recipe(adapter=AdapterRecipe(kind="full"), training=training))
+    lines: list[MetricLine] = []
+    ours = load_model(folder, "float32")
+    train_adapter(
+        ours, arrays, arrays, recipe, adapter_folder=tmp_path / "ours", on_line=lines.append
+    )
+    theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    before = logits(theirs)
+    optimizer = Adafactor(theirs.parameters(), lr=1.0, relative_step=False, scale_parameter=True)
+    for line in (line for line in lines if line.kind == "step"):
+        loss = _textbook_loss(theirs, arrays)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(theirs.parameters(), 1.0)
+        torch.testing.assert_close(line.loss, loss.item(), rtol=1e-4, atol=0.0)
+        optimizer.param_groups[0]["lr"] = line.learning_rate
+        optimizer.step()
+        optimizer.zero_grad()
+    assert not torch.allclose(logits(theirs), before, atol=0.05), "nothing to prove"
+    torch.testing.assert_close(logits(ours.model), logits(theirs), rtol=1e-3, atol=1e-3)
 
 
 def _examples(count: int) -> TokenArrays:

@@ -151,12 +151,10 @@ def test_a_key_that_is_near_to_nothing_is_still_refused() -> None:
             "did you mean adapter.target_modules? all-linear, or a list: [q_proj, v_proj]",
         ),
         (
-            "training.gradient_checkpointing",
-            (
-                "leave it out: the cut into micro-batches and the recomputing of activations are"
-                " found by trial before step 1"
-            ),
+            "use_gradient_checkpointing",
+            "did you mean training.gradient_checkpointing? auto, on or off",
         ),
+        ("optim", "did you mean training.optimizer? adamw or adafactor"),
     ],
 )
 def test_another_tools_name_of_a_key_is_answered_with_ours(key: str, advice: str) -> None:
@@ -181,6 +179,15 @@ def test_another_value_of_target_modules_is_one_error_that_says_what_is_allowed(
     )
     expected = "give all-linear or a list of names of linear layers, such as [q_proj, v_proj]"
     assert error.hint == expected
+
+
+def test_adafactor_needs_a_learning_rate_and_full_finetuning() -> None:
+    full = ("adapter.kind=full", "training.optimizer=adafactor")
+    assert "has no default learning rate" in refusal(None, *full).got
+    training = load_recipe(None, [*full, "training.learning_rate=0.003"]).training
+    assert (training.optimizer, training.learning_rate) == ("adafactor", 0.003)
+    lora = ("training.optimizer=adafactor", "training.learning_rate=0.003")
+    assert "adapter.kind=lora begins with weights of zero" in refusal(None, *lora).got
 
 
 def test_full_finetuning_has_no_target_modules() -> None:

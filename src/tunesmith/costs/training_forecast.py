@@ -380,7 +380,9 @@ def _list_assumptions(
     if profile.no_sharing_message:
         sentences.append(profile.no_sharing_message)
     if profile.plan.checkpointing:
-        sentences.append("gradient checkpointing is on, because memory is limited")
+        is_asked_for = recipe.training.gradient_checkpointing == "on"
+        why = "as the recipe says" if is_asked_for else "because memory is limited"
+        sentences.append(f"gradient checkpointing is on, {why}")
     for name, word in (("seconds", "time"), ("memory_bytes", "memory")):
         correction = corrections[name]
         sentences.append(

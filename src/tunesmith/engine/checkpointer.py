@@ -12,10 +12,10 @@ import torch
 
 from tunesmith.engine.checkpoint import Checkpoints, LoadedCheckpoint, estimate_bytes
 from tunesmith.engine.model_loading import LoadedModel, has_bfloat16_matmul
+from tunesmith.engine.optimizer import count_values_per_weight
 from tunesmith.engine.trainer_state import TENSOR_GROUPS, TrainerState
 
 CPU = torch.device("cpu")
-OPTIMIZER_STATES_PER_WEIGHT = 2  # AdamW stores two moments for each weight
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,9 @@ class Checkpointer:
         if self.config is None:
             return False
         self.config.checkpoints.remove_temporaries()
+        stored = count_values_per_weight(state.optimizer_name, state.weights.values())
         self.config.checkpoints.check_disk_space(
-            estimate_bytes({"weights": state.weights}) * (1 + OPTIMIZER_STATES_PER_WEIGHT)
+            int(estimate_bytes({"weights": state.weights}) * (1 + stored))
         )
         if saved := self.config.resume_from:
             state.load_state_dict({**saved.state, **saved.groups})

@@ -45,7 +45,6 @@ from tunesmith.engine.generator import Generator
 from tunesmith.engine.kernels.fusion import fuse
 from tunesmith.engine.memory import get_used_memory_bytes, release_unused_memory
 from tunesmith.engine.memory_plan import (
-    OPTIMIZER_STATE_BYTES,
     MemoryTrial,
     build_memory_request,
     compute_memory_budget,
@@ -55,6 +54,11 @@ from tunesmith.engine.memory_plan import (
 from tunesmith.engine.methods.method_registry import build_method
 from tunesmith.engine.methods.training_method import prepare_arrays
 from tunesmith.engine.model_loading import LoadedModel, choose_dtype, get_accelerator_name
+from tunesmith.engine.optimizer import (
+    BYTES_PER_VALUE,
+    build_optimizer,
+    count_values_per_weight,
+)
 from tunesmith.engine.prefix_forest import build_forest
 from tunesmith.engine.sanitized_folder import (
     LOAD_ERRORS,
@@ -62,7 +66,7 @@ from tunesmith.engine.sanitized_folder import (
     open_sanitized_folder,
     silence_transformers,
 )
-from tunesmith.engine.training_step import TrainingStep, build_optimizer
+from tunesmith.engine.training_step import TrainingStep
 from tunesmith.errors import ModelError
 from tunesmith.records import MemoryPlan, Recipe, TokenArrays
 
@@ -185,6 +189,8 @@ def conditions_of(recipe: Recipe) -> dict[str, str]:
         "accelerator": str(get_accelerator_name(device)),
         "method": recipe.method,
         "adapter": recipe.adapter.model_dump_json(),
+        "optimizer": recipe.training.optimizer,
+        "gradient_checkpointing": recipe.training.gradient_checkpointing,
         "torch": torch.__version__,
         "transformers": transformers_version,
     }
@@ -361,8 +367,11 @@ def _build_profile(
     """
     weights, trained, loading = known
     device = training_step.loaded.device
+    measured = [w for w in training_step.loaded.model.parameters() if w.requires_grad]
+    stored = count_values_per_weight(recipe.training.optimizer, measured)
     kept = int(
-        trained * (OPTIMIZER_STATE_BYTES + (MASTER_BYTES if recipe.adapter.kind == "full" else 0))
+        trained
+        * (BYTES_PER_VALUE * stored + (MASTER_BYTES if recipe.adapter.kind == "full" else 0))
     )
     wish = build_memory_request(training_step, train, recipe.training, recipe.seed)
     budget = compute_memory_budget(device, recipe.training, int(base_bytes + weights)) - kept
@@ -429,7 +438,9 @@ def _rates(
     step_seconds = _measure_seconds(lambda: stepper.backward(arrays, piece, 1))
     masters = [_get_master_weight(weight) for weight in model.parameters() if weight.requires_grad]
     update_seconds = _measure_seconds(
-        build_optimizer(masters, stepper.loaded.device, lr=0.0, weight_decay=0.0).step
+        build_optimizer(
+            recipe.training.optimizer, masters, stepper.loaded.device, weight_decay=0.0
+        ).step
     )
     model.zero_grad(set_to_none=True)
     model.eval()

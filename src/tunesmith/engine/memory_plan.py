@@ -33,8 +33,10 @@ from tunesmith.engine.memory import (
     is_out_of_memory,
     release_unused_memory,
 )
+from tunesmith.engine.optimizer import BYTES_PER_VALUE, count_values_per_weight
 from tunesmith.errors import TrainingError
 from tunesmith.records import MemoryPlan, TokenArrays, TrainingRecipe
+from tunesmith.records.recipe import CheckpointingChoice
 
 if TYPE_CHECKING:
     from tunesmith.engine.model_loading import LoadedModel
@@ -44,8 +46,6 @@ if TYPE_CHECKING:
 PREFERRED_BYTES = {"cpu": 4096, "cuda": 32768}
 FIRST_TRIAL_TOKENS = 128  # or an eighth of the preferred tokens, if that is more
 MIN_TRIAL_TOKENS = 4
-# AdamW's moments, for each trained weight; they are allocated after the trials.
-OPTIMIZER_STATE_BYTES = 2 * 4
 MAX_SAMPLED_STEPS = 16
 SPARE_FRACTION = 0.1  # reserve for heap fragmentation and other growth
 # Forward, forward again and backward (4), instead of forward and backward (3).
@@ -67,6 +67,7 @@ class MemoryRequest:
     as_forest: bool
     preferred_tokens: int
     max_examples: int | None = None
+    checkpointing: CheckpointingChoice = "auto"
 
     @property
     def example_limit(self) -> int:
@@ -97,12 +98,11 @@ def plan_memory(
     """The plan for training this model in its current state. Errors: as `find_plan`."""
     device = training_step.loaded.device
     release_unused_memory()
-    trained = sum(
-        weight.numel() for weight in training_step.loaded.model.parameters() if weight.requires_grad
-    )
-    budget = (
-        compute_memory_budget(device, recipe, get_used_memory_bytes(device))
-        - OPTIMIZER_STATE_BYTES * trained
+    trained = [weight for weight in training_step.loaded.model.parameters() if weight.requires_grad]
+    # What the optimizer stores is allocated after the trials.
+    stored = count_values_per_weight(recipe.optimizer, trained) * sum(w.numel() for w in trained)
+    budget = compute_memory_budget(device, recipe, get_used_memory_bytes(device)) - int(
+        BYTES_PER_VALUE * stored
     )
     plan = find_plan(
         build_memory_request(training_step, train, recipe, seed),
@@ -127,11 +127,28 @@ def compute_memory_budget(device: torch.device, recipe: TrainingRecipe, held_byt
 def build_memory_request(
     training_step: "TrainingStep", train: TokenArrays, recipe: TrainingRecipe, seed: int
 ) -> MemoryRequest:
-    """The request for these examples; the first `MAX_SAMPLED_STEPS` steps represent all."""
+    """The request for these examples; the first `MAX_SAMPLED_STEPS` steps represent all.
+
+    Errors: `TrainingError` when the recipe asks for a checkpointing that the model lacks.
+    """
+    model = training_step.loaded.model
+    if recipe.gradient_checkpointing == "on" and not model.supports_gradient_checkpointing:
+        raise TrainingError(
+            "no-checkpointing",
+            "model does not support gradient checkpointing",
+            at="training.gradient_checkpointing",
+            got=type(model).__name__,
+            hint="set it to auto or off",
+        )
     steps = list(islice(iterate_batches(len(train), recipe.batch_size, seed), MAX_SAMPLED_STEPS))
     preferred = get_preferred_tokens(training_step.loaded)
     return MemoryRequest(
-        train, steps, training_step.no_forest_reason is None, preferred, recipe.micro_batch_size
+        train,
+        steps,
+        training_step.no_forest_reason is None,
+        preferred,
+        recipe.micro_batch_size,
+        recipe.gradient_checkpointing,
     )
 
 
@@ -144,35 +161,47 @@ def get_preferred_tokens(loaded: "LoadedModel") -> int:
 def find_plan(request: MemoryRequest, trial: MemoryTrial, budget_bytes: int) -> MemoryPlan:
     """The plan for these examples, with `budget_bytes` for one micro-batch.
 
-    Errors: `TrainingError` when the longest example does not fit, not even with checkpointing.
+    Errors: `TrainingError` when the longest example does not fit, not even with checkpointing, or
+    not in the one way that the request allows.
     """
     worst = sort_by_length_desc(request.arrays)[: max(map(len, request.steps))]
     longest = count_computed_tokens(request.arrays, worst[:1], as_forest=request.as_forest)
     wanted = max(_choose_target_tokens(request), round_up_to_power_of_two(longest))
     search = _MemoryProbe(request, worst, wanted, trial, budget_bytes)
+    if request.checkpointing != "auto":
+        only = search.find_largest(checkpointing=request.checkpointing == "on")
+        if only.tokens < longest:
+            raise _build_too_long_error(longest, only.tokens, budget_bytes, request.checkpointing)
+        return only.to_plan(request, budget_bytes)
     plain = search.find_largest(checkpointing=False)
     if plain.tokens == wanted:
         return plain.to_plan(request, budget_bytes)
     saving = search.find_largest(checkpointing=True)
     if saving.tokens < longest and plain.tokens < longest:
-        raise TrainingError(
-            "out-of-memory",
-            "longest example does not fit into memory",
-            got=(
-                f"it needs {longest:,} tokens; about {max(plain.tokens, saving.tokens):,} "
-                f"fit into {max(budget_bytes, 0) / 1000000000.0:,.1f} GB"
-            ),
-            hint=(
-                "lower data.max_length, raise training.memory_gb if it is set, or use a smaller"
-                " model"
-            ),
-        )
+        most = max(plain.tokens, saving.tokens)
+        raise _build_too_long_error(longest, most, budget_bytes, request.checkpointing)
     costs = [
         request.count_all_tokens(plain.tokens),
         CHECKPOINTING_COST_FACTOR * request.count_all_tokens(saving.tokens),
     ]
     best = plain if plain.tokens >= longest and costs[0] <= costs[1] else saving
     return best.to_plan(request, budget_bytes)
+
+
+def _build_too_long_error(
+    longest: int, most: int, budget_bytes: int, checkpointing: CheckpointingChoice
+) -> TrainingError:
+    is_off = checkpointing == "off"
+    return TrainingError(
+        "out-of-memory",
+        "longest example does not fit into memory" + " without gradient checkpointing" * is_off,
+        got=(
+            f"it needs {longest:,} tokens; about {most:,} "
+            f"fit into {max(budget_bytes, 0) / 1000000000.0:,.1f} GB"
+        ),
+        hint="set training.gradient_checkpointing=auto, " * is_off
+        + "lower data.max_length, raise training.memory_gb if it is set, or use a smaller model",
+    )
 
 
 def round_up_to_power_of_two(tokens: int) -> int:

@@ -1,9 +1,9 @@
 """The training loop: one for all methods and adapters, which are passed in as objects.
 
-AdamW in float32 on the trained weights (arXiv:1711.05101; betas 0.9 and 0.95, as is usual for
-language models), gradient clipping by norm. The best adapter so far is always complete on disk.
-With a length in epochs, the same seed gives the same bits on a CPU, also when the process was
-killed and resumed (`trainer_state.py`); a run with a time budget is not reproducible.
+The recipe's optimizer (`optimizer.py`) updates the trained weights in float32, after the gradient
+is clipped by its norm. The best adapter so far is always complete on disk. With a length in epochs,
+the same seed gives the same bits on a CPU, also when the process was killed and resumed
+(`trainer_state.py`); a run with a time budget is not reproducible.
 
 A step whose loss or gradient is not finite is detected before the optimizer moves, so it reaches
 neither weights nor moments and nothing has to be rolled back (docs/decisions/050). The recipe

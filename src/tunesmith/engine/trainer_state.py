@@ -23,10 +23,12 @@ from tunesmith.engine.batching import count_steps_per_epoch
 from tunesmith.engine.best_checkpoint import BestCheckpoint
 from tunesmith.engine.methods.method_registry import build_method
 from tunesmith.engine.model_loading import LoadedModel
+from tunesmith.engine.optimizer import build_optimizer
 from tunesmith.engine.schedule import TrainingProgress
-from tunesmith.engine.training_step import TrainingStep, build_optimizer
+from tunesmith.engine.training_step import TrainingStep
 from tunesmith.errors import RunError
 from tunesmith.records import MemoryPlan, ResolvedRecipe, TokenArrays
+from tunesmith.records.recipe import OptimizerName
 
 TENSOR_GROUPS = ("weights", "optimizer", "random", "reference")
 """The entries of a state dict that hold tensors; all others are plain numbers and words."""
@@ -45,6 +47,7 @@ class TrainerState:
     training_step: TrainingStep
     progress: TrainingProgress
     weights: Mapping[str, nn.Parameter]
+    optimizer_name: OptimizerName = "adamw"
     reference: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
@@ -59,9 +62,15 @@ class TrainerState:
         return cls(
             best=best,
             optimizer=build_optimizer(
-                parameters, loaded.device, weight_decay=training.weight_decay
+                training.optimizer, parameters, loaded.device, weight_decay=training.weight_decay
             ),
-            training_step=TrainingStep(loaded, build_method(recipe), longest=longest),
+            training_step=TrainingStep(
+                loaded,
+                build_method(recipe),
+                longest=longest,
+                may_checkpoint=training.gradient_checkpointing != "off",
+            ),
+            optimizer_name=training.optimizer,
             progress=TrainingProgress.from_recipe(training, steps_per_epoch),
             weights=weights,
         )
@@ -120,10 +129,10 @@ class TrainerState:
         for key, value in moments.items():
             kind, _, name = key.partition("/")
             weight = self.weights[name]
-            is_moment = value.shape == weight.shape
-            # AdamW's step count stays on the CPU, except for the fused optimizer, which needs it on
-            # the weight's device.
-            is_moved = is_moment or self.optimizer.defaults["fused"]
+            is_moment = value.ndim > 0 or value.shape == weight.shape
+            # The step count stays on the CPU, except for the fused AdamW, which needs it on the
+            # weight's device.
+            is_moved = is_moment or self.optimizer.defaults.get("fused")
             device = weight.device if is_moved else value.device
             self.optimizer.state[weight][kind] = value.to(device, copy=True)
 
@@ -134,7 +143,7 @@ class TrainerState:
         odd = [name for name in names if there.get(name) != here.get(name)]
         for key, moment in state["optimizer"].items():
             weight = self.weights.get(key.partition("/")[2])
-            if weight is None or (moment.ndim and moment.shape != weight.shape):
+            if weight is None or not _is_moment_of(moment, weight):
                 odd.append(key)
         if odd:
             raise RunError(
@@ -144,6 +153,14 @@ class TrainerState:
                 got=f"{len(odd):,} tensors differ, first {odd[0]!r}",
                 hint="resume with the original recipe and model",
             )
+
+
+def _is_moment_of(moment: Tensor, weight: Tensor) -> bool:
+    """Whether the shape is the weight's, or has 1 where Adafactor has means; or a step count's."""
+    return moment.ndim == 0 or (
+        moment.ndim == weight.ndim
+        and all(ours in (1, size) for ours, size in zip(moment.shape, weight.shape, strict=True))
+    )
 
 
 def collect_random_state(device: torch.device) -> dict[str, Tensor]:

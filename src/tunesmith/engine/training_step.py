@@ -51,6 +51,7 @@ class TrainingStep:
     """Computes a batch's loss and gradient within a memory plan, which shrinks if memory runs out.
 
     `longest`: tokens of the longest sequence, which decides whether prefix forests are possible.
+    `may_checkpoint` False: activation checkpointing is not turned on when memory runs out.
     """
 
     def __init__(
@@ -59,8 +60,11 @@ class TrainingStep:
         method: TrainingMethod,
         plan: MemoryPlan | None = None,
         longest: int = 0,
+        *,
+        may_checkpoint: bool = True,
     ) -> None:
         self.loaded = loaded
+        self.may_checkpoint = may_checkpoint
         self.method = method
         self.no_forest_reason = find_no_forest_reason(loaded.model, longest)
         self.set_plan(plan or MemoryPlan())
@@ -158,7 +162,8 @@ class TrainingStep:
         # bind changes nothing.
         most = max(map(len, self._split_batch(arrays, batch)))
         # Without gradients no activations are stored, so checkpointing would save nothing.
-        if most == 1 and not self.plan.checkpointing and torch.is_grad_enabled():
+        may_checkpoint = self.may_checkpoint and torch.is_grad_enabled()
+        if most == 1 and not self.plan.checkpointing and may_checkpoint:
             self.set_plan(self.plan.replace(checkpointing=True))
             return
         if most == 1:
@@ -170,7 +175,11 @@ class TrainingStep:
                 "out of memory with a micro-batch of one example",
                 at=where,
                 got=f"its longest example has {longest:,} tokens",
-                hint="lower data.max_length, or use a smaller model",
+                hint=(
+                    "lower data.max_length, or use a smaller model"
+                    if self.may_checkpoint
+                    else "lower data.max_length, or set training.gradient_checkpointing=auto"
+                ),
             ) from None
         self.set_plan(self.plan.replace(max_examples=most // 2))
 
@@ -364,13 +373,6 @@ def set_checkpointing(model: PreTrainedModel, is_on: bool) -> None:
     enable({"use_reentrant": False})
     # Only reentrant checkpointing needs gradients of the embedded tokens.
     model.disable_input_require_grads()
-
-
-def build_optimizer(
-    parameters: Sequence[nn.Parameter], device: torch.device, **options: float
-) -> torch.optim.AdamW:
-    """AdamW as every training uses it (betas 0.9 and 0.95), with the fused kernel on CUDA."""
-    return torch.optim.AdamW(parameters, betas=(0.9, 0.95), fused=device.type == "cuda", **options)  # type: ignore[arg-type]
 
 
 def clip_gradient(

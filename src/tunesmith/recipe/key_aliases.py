@@ -24,9 +24,6 @@ _BATCH_SIZE_HINT = (
     "batch_size counts the examples of a whole optimizer step: examples per device x accumulation"
     " steps"
 )
-_MEMORY_PLAN_HINT = (
-    "the cut into micro-batches and the recomputing of activations are found by trial before step 1"
-)
 _EPOCHS_HINT = "the length is given in passes (training.epochs) or in time (training.minutes)"
 _TARGET_MODULES_HINT = "all-linear, or a list: [q_proj, v_proj]"
 _SINGLE_DEVICE_HINT = "leave it out: training uses one device"
@@ -71,16 +68,19 @@ KEY_ALIASES: dict[str, OwnKey] = {
     ),
     **dict.fromkeys(
         (
-            "gradient_checkpointing",
             "use_gradient_checkpointing",
             "enable_activation_checkpointing",
             "activation_checkpointing",
         ),
-        OwnKey("", f"leave it out: {_MEMORY_PLAN_HINT}"),
+        OwnKey("training.gradient_checkpointing", "auto, on or off"),
     ),
     **dict.fromkeys(
-        ("optim", "optimizer", "optim_args", "adam_beta1", "adam_beta2", "adam_epsilon"),
-        OwnKey("", "leave it out: AdamW with betas 0.9 and 0.95 is what trains here"),
+        ("optim", "optimizer_type", "optimizer_name"),
+        OwnKey("training.optimizer", "adamw or adafactor"),
+    ),
+    **dict.fromkeys(
+        ("optim_args", "adam_beta1", "adam_beta2", "adam_epsilon"),
+        OwnKey("", "leave it out: AdamW has betas 0.9 and 0.95 here"),
     ),
     **dict.fromkeys(
         ("bf16", "fp16", "tf32", "torch_dtype"),

@@ -82,6 +82,26 @@ def _check_full_finetuning(recipe: Recipe) -> Iterator[Conflict]:
             )
 
 
+def _check_optimizer(recipe: Recipe) -> Iterator[Conflict]:
+    """The defaults of the learning rate were found with AdamW. Adafactor's step is a fraction of a
+    weight's own size, and LoRA's B begins at zero.
+    """
+    if recipe.training.optimizer == "adamw":
+        return
+    if recipe.training.learning_rate is None:
+        yield Conflict(
+            f"training.optimizer={recipe.training.optimizer} has no default learning rate",
+            "set training.learning_rate, for adafactor the step relative to the size of a weight: "
+            "0.001 to 0.01",
+        )
+    if recipe.adapter.kind == "lora":
+        yield Conflict(
+            f"training.optimizer={recipe.training.optimizer} takes steps relative to the size of a "
+            "weight, but adapter.kind=lora begins with weights of zero",
+            "use adamw, or adapter.kind=full",
+        )
+
+
 def _check_method_options(recipe: Recipe) -> Iterator[Conflict]:
     """Options of another method would be ignored silently."""
     used = METHODS.load(recipe.method).sections
@@ -193,6 +213,7 @@ RULES: tuple[Rule, ...] = (
     _check_split_fractions,
     _check_test_path,
     _check_full_finetuning,
+    _check_optimizer,
     _check_method_options,
     _check_preference_training,
     _check_requirements,

@@ -42,6 +42,8 @@ TargetModules = Annotated[
     Literal["all-linear"] | tuple[str, ...], BeforeValidator(_read_target_modules)
 ]
 ContaminationKind = Literal["exact", "normalised", "13-gram", "near", "group"]
+OptimizerName = Literal["adamw", "adafactor"]
+CheckpointingChoice = Literal["auto", "on", "off"]
 Method = Annotated[str, RegisteredName(METHODS)]
 AdapterKind = Annotated[str, RegisteredName(ADAPTERS)]
 TrainingServiceName = Annotated[str, RegisteredName(TRAINING_SERVICES)]
@@ -214,7 +216,12 @@ class TrainingRecipe(Record):
     lr_scheduler: Literal["linear", "cosine", "constant"] = Field(
         "linear", description="How the learning rate falls after the warm-up."
     )
-    weight_decay: float = Field(0.0, ge=0, description="Weight decay of AdamW.")
+    optimizer: OptimizerName = Field(
+        "adamw",
+        description="`adamw`; or `adafactor`, for `adapter.kind: full` where memory is short: it "
+        "stores next to nothing for each weight instead of 8 bytes, and needs a `learning_rate`.",
+    )
+    weight_decay: float = Field(0.0, ge=0, description="Weight decay of the optimizer.")
     max_grad_norm: float = Field(
         1.0, gt=0, description="Gradients with a larger norm are scaled down to it."
     )
@@ -226,6 +233,11 @@ class TrainingRecipe(Record):
         ge=1,
         description="Stop after this many consecutive validation passes with neither the best "
         "score nor the lowest loss so far; null: never.",
+    )
+    gradient_checkpointing: CheckpointingChoice = Field(
+        "auto",
+        description="Recompute activations in the backward pass: less memory, a third more work. "
+        "`auto`: only where memory is short.",
     )
     dtype: Literal["auto", "bfloat16", "float32"] = Field(
         "auto", description="Number format; `auto`: bfloat16 where the hardware multiplies it."
