@@ -77,7 +77,7 @@ STEPS = (
         is_finished=True,
     ),
     Step("decide", "reading and preparing the data", "workflow.decision_inputs.prepare_data"),
-    Step("decide", "choosing a scorer", "evaluation.task_building.choose_scorer"),
+    Step("decide", "choosing a scorer", "contenders.custom_parts.choose_scorer"),
     Step("decide", "estimating", "workflow.decide.report_estimate"),
     Step("decide", "building the search index", "workflow.decide.write_index"),
     Step("decide", "choosing: scoring", "contenders.candidate_selection.compute_primary_scores"),
