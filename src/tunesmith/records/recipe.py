@@ -34,7 +34,7 @@ def _read_target_modules(value: Any) -> Any:
     # Raised before the union is tried, which would report one error for each of its types.
     raise PydanticCustomError(
         "target_modules",
-        "Input should be all-linear or a list of names of linear layers, such as [q_proj, v_proj]",
+        "give all-linear or a list of names of linear layers, such as [q_proj, v_proj]",
     )
 
 
