@@ -30,6 +30,12 @@ DECLARED = {"--set", "--out", "--json", "--minutes", "--help"}
             'd --set evaluation.external_answers=["a.csv", "b.csv"]',
         ),
         ("d --allow-contamination near", 'd --set data.allow_contamination=["near"]'),
+        ("d --target-modules all-linear", 'd --set adapter.target_modules="all-linear"'),
+        ("d --target-modules q_proj", 'd --set adapter.target_modules=["q_proj"]'),
+        (
+            "d --target-modules [q_proj,v_proj] --target-modules o_proj",
+            'd --set adapter.target_modules=["q_proj", "v_proj", "o_proj"]',
+        ),
         ("d --minutes 3", "d --minutes 3"),
         ("d --no-fail-on-warning", "d --set fail_on_warning=false"),
         ("d --constrained false x.csv", "d x.csv --set evaluation.constrained=false"),

@@ -133,6 +133,12 @@ def test_evaluate_asks_each_example_once_and_tells_what_was_trained_on(
     assert "was trained on" in printed.err
 
 
+def test_a_training_has_no_verdict_to_make_again(trained: RunFolder, tunesmith: Door) -> None:
+    refused = tunesmith("decide", trained.path, "--min-gain", "0.1")
+    assert refused.code == 2 and "error[run/no-verdict]" in refused.err
+    assert "run of tunesmith train has no verdict" in refused.err
+
+
 def test_a_killed_run_is_called_killed(trained: RunFolder, tunesmith: Door) -> None:
     run = trained.read(Run)
     trained.write(run.model_copy(update={"status": "running"}))

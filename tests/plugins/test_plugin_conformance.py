@@ -8,10 +8,13 @@ import pytest
 
 from tunesmith.data.check.run_checks import CHECKS
 from tunesmith.data.read.file_formats import READERS
+from tunesmith.engine.adapters.adapter_finetune import build_lora
 from tunesmith.engine.adapters.adapter_registry import build_trainable
+from tunesmith.engine.adapters.lora import find_lora_layers
+from tunesmith.engine.adapters.trainable_model import TrainableModel
 from tunesmith.engine.methods.method_registry import build_method
-from tunesmith.engine.model_loading import load_model
-from tunesmith.errors import RecipeError
+from tunesmith.engine.model_loading import LoadedModel, load_model
+from tunesmith.errors import ModelError, RecipeError
 from tunesmith.evaluation.scorers.scorer_registry import build_scorer
 from tunesmith.export.exporter import EXPORTERS, ExportSource
 from tunesmith.providers.remote_model import RemoteModel, open_remote_model
@@ -23,6 +26,7 @@ from tunesmith.records import (
     Recipe,
     RemoteRecipe,
 )
+from tunesmith.records.adapter_kinds import ADAPTERS
 from tunesmith.records.contender_kinds import ContenderKind, get_contender_kind
 from tunesmith.testing.adapter_conformance import AdapterConformance
 from tunesmith.testing.check_conformance import CheckConformance
@@ -74,6 +78,20 @@ class TestClipped(MethodConformance):
 class TestLoraFa(AdapterConformance):
     def make_trainable(self, loaded: Any, recipe: AdapterRecipe) -> Any:
         return build_trainable(loaded, recipe.model_copy(update={"kind": "lora-fa"}))
+
+    def test_the_named_layers_are_adapted(self, loaded: LoadedModel) -> None:
+        self.make_trainable(loaded, AdapterRecipe(target_modules=("q_proj",)))
+        assert {name.rpartition(".")[2] for name in find_lora_layers(loaded.model)} == {"q_proj"}
+
+    def test_a_kind_that_ignores_the_target_modules_is_refused(
+        self, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def build_everywhere(loaded: LoadedModel, recipe: AdapterRecipe) -> TrainableModel:
+            return build_lora(loaded, recipe.replace(target_modules="all-linear"))
+
+        monkeypatch.setattr(ADAPTERS, "load", lambda kind: build_everywhere)
+        with pytest.raises(ModelError, match=r"does not adapt the layers of adapter\.target"):
+            build_trainable(loaded, AdapterRecipe(target_modules=("q_proj",)))
 
 
 class TestNearest(ContenderConformance):

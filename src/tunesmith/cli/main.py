@@ -213,7 +213,8 @@ def _build_usage_error(error: typer.TyperException) -> UsageError:
         is_for_recipes = takes_recipe_flags(declared)
         advice = suggest_flag(flag, declared, with_keys=is_for_recipes)
         if not advice and not is_for_recipes and (ours := suggest_flag(flag, ())):
-            advice = f"{ours} {RECIPE_COMMANDS} take recipe keys as flags"
+            meant = "" if f"{flag}?" in ours else f"{ours} "
+            advice = f"{meant}{RECIPE_COMMANDS} take recipe keys as flags"
         hint = advice or f"see {command} --help"
         return UsageError("arguments", f"unknown flag {flag}", hint=hint)
     return UsageError(

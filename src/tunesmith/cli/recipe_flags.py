@@ -4,17 +4,18 @@ requirements.min_gain=0.02`.
 So the commands declare few flags and nothing has to be learned twice. A flag that a command
 declares takes precedence. The unit at the end of a name may be omitted (`--max-latency 2`); a
 boolean key needs no value (`--fail-on-warning`, `--no-fail-on-warning`, `--fail-on-warning false`);
-a list grows with every flag (`--external-answers a.csv --external-answers b.csv`); a mapping is
-written `--columns ours=theirs,...`. An ambiguous flag is refused, and so is an unknown one, with
-the flag that was probably meant.
+a list grows with every flag (`--external-answers a.csv --external-answers b.csv`, or
+`--target-modules "[q_proj, v_proj]"`); a mapping is written `--columns ours=theirs,...`. An
+ambiguous flag is refused, and so is an unknown one, with the flag that was probably meant.
 """
 
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from json import dumps
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from tunesmith.errors import UsageError
+from tunesmith.yaml_io import load_plain_yaml
 
 _UNIT_SUFFIXES = ("_seconds",)
 
@@ -153,9 +154,24 @@ def _build_overrides(given: dict[str, list[str]]) -> list[str]:
         if get_origin(kind) is dict:
             text = dumps(parse_columns(",".join(values)))
         else:
-            text = dumps(values) if _is_list(kind) else values[-1]
+            text = dumps(_join_list(kind, values)) if _is_list(kind) else values[-1]
         words += ["--set", f"{key}={text}"]
     return words
+
+
+def _join_list(kind: Any, values: Sequence[str]) -> str | list[str]:
+    """The value of a list's flags: each adds an item, or several as `[a, b]`. A word that stands
+    for the whole list (`all-linear`) is passed on alone.
+    """
+    alternatives = () if get_origin(kind) is tuple else get_args(kind)
+    words = {word for one in alternatives if get_origin(one) is Literal for word in get_args(one)}
+    if len(values) == 1 and values[0] in words:
+        return values[0]
+    items: list[str] = []
+    for value in values:
+        is_several = value.startswith("[") and value.endswith("]")
+        items += map(str, load_plain_yaml(value)) if is_several else [value]
+    return items
 
 
 def _is_list(kind: Any) -> bool:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 from tunesmith.contenders.evaluation_runner import read_contender_answers
 from tunesmith.decision import decide as decide_by_rules
-from tunesmith.errors import GateFailed, RecipeError, RunError
+from tunesmith.errors import GateFailed, RecipeError, RunError, format_command_line
 from tunesmith.evaluation.contender_answers import ContenderAnswers
 from tunesmith.evaluation.harness import evaluate_answers
 from tunesmith.evaluation.task_building import rebuild_task
 from tunesmith.recipe.recipe_loader import load_recipe
-from tunesmith.records import Decision, Evaluation, Recipe, TestSet
+from tunesmith.records import Decision, Evaluation, Recipe, Run, TestSet
 from tunesmith.runs.run_folder import RunFolder
 
 CHANGEABLE_SECTIONS = ("requirements", "usage", "machine_usd_per_hour", "fail_on_warning")
@@ -43,6 +43,19 @@ def redecide(folder: RunFolder, changes: Sequence[str] = ()) -> Redecision:
     Errors: `RunError` if the run was not evaluated, or an answer file is damaged or missing;
     `RecipeError` for a change that would need other answers.
     """
+    run = folder.read(Run)
+    if not folder.has(Decision):
+        is_decision = run.command == "decide"
+        raise RunError(
+            "no-verdict",
+            f"run of tunesmith {run.command} has no verdict" + (" yet" if is_decision else ""),
+            at=str(folder.path),
+            hint=(
+                f"finish it with {format_command_line('resume', folder.path)}"
+                if is_decision
+                else "give a run of tunesmith decide"
+            ),
+        )
     folder.check_integrity()
     recipe = _load_changed_recipe(folder, changes)
     test = folder.read(TestSet)

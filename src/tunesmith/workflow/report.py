@@ -57,7 +57,7 @@ def render_report(
             "no-verdict",
             "run has no verdict to report",
             at=str(folder.path),
-            hint="finish it with tunesmith resume; or give a run of tunesmith decide",
+            hint="give a finished run of tunesmith decide",
         )
     content = read_report_input(folder, listener)
     if to is not None:

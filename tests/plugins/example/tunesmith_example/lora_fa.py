@@ -13,7 +13,13 @@ from tunesmith.records import AdapterRecipe
 
 def build_lora_fa(loaded: LoadedModel, recipe: AdapterRecipe) -> AdapterFinetune:
     """A fresh adapter on the model. Errors: `ModelError`."""
-    attach_lora(loaded.model, recipe.rank, recipe.alpha, recipe.dropout)
+    attach_lora(
+        loaded.model,
+        recipe.rank,
+        recipe.alpha,
+        recipe.dropout,
+        target_modules=recipe.target_modules,
+    )
     for layer in find_lora_layers(loaded.model).values():
         layer.lora_A.requires_grad_(False)
     return AdapterFinetune(loaded.model)
