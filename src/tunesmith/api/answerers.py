@@ -57,6 +57,8 @@ class FunctionCompleter:
             if progress is not None:
                 progress(len(completions), len(prompts))
         failed = [one.error for one in completions if one.error is not None]
+        # One failure may lie in its question. Where all fail, the function is broken, and scoring
+        # it with zeros would be a verdict about a bug.
         if len(failed) == len(completions) > 1:
             raise UsageError(
                 "function-fails",
@@ -127,6 +129,7 @@ def build_custom_parts(
 def as_scorer(scorer: ScorerLike) -> Scorer:
     """A `Scorer` as it is, a function as one. Errors: `UsageError`."""
     if all(hasattr(scorer, member) for member in SCORER_MEMBERS):
+        # A stored evaluation is recomputed by its scorer's name, which must not mean another one.
         name = scorer.name  # type: ignore[union-attr]
         if name in SCORERS and not isinstance(scorer, SCORERS.load(name)):  # type: ignore[arg-type]
             raise UsageError(

@@ -245,6 +245,7 @@ def _run(
     listener = ProgressListener(callbacks)
     try:
         result = work(listener)
+    # Also for Ctrl-C and SystemExit: a tracker must close its run, whatever ended it.
     except BaseException as error:
         outcome: Outcome = "interrupted" if is_interruption(error) else "failed"
         listener.send(Finished(command, outcome, error=error))

@@ -86,6 +86,7 @@ def build_tuned_model(
     setup_seconds: float,
 ) -> ContenderModel:
     """The model in memory, after tuning."""
+    # One model in memory, before and after: what differs is that the adapter is in place.
     answerer = _build_local_model(
         f"tuned model, {_describe_prompt(recipe)}", model, recipe, form, listener, setup_seconds
     )
@@ -129,6 +130,7 @@ def open_remote_models(
                 held = (
                     (JSON_SCHEMA if form.json_schema else "constrained to the labels", constrained),
                 )
+            # Only this refusal is a property of the service; every other error ends the command.
             except ResponseFormatRefused as error:
                 listener.note(
                     "contender/not-constrained",

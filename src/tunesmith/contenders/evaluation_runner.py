@@ -65,13 +65,18 @@ class EvaluationRunner:
 
     def run_contender(self, contender: RunnableContender) -> None:
         """Run a contender whose answers are not stored. Errors: as `run_contenders`."""
+        # Written before the answers: a run that dies in between still says how it asked.
         if contender.inference_config:
             write_inference_config(self.session.folder, contender.inference_config)
         answered = self._measure_judge_usage(partial(self._answer, contender))
+        # Labels and numbers are right or wrong; only free text is also read for how likely the
+        # reference was.
         if contender.reference_model and is_free_text(self.task.scorer):
             answered = self._add_reference_likelihoods(answered, contender.reference_model)
+        # After the batch, so that single requests are timed with everything loaded and warm.
         answered = self._add_latency(answered, contender)
         self._save_answers(add_notes(answered, contender.read_notes()))
+        # Only here: what was answered is stored before a stop ends the run.
         self.session.raise_if_stopped()
 
     def score_external(self, contenders: Iterable[ExternalContender]) -> None:
@@ -110,6 +115,8 @@ class EvaluationRunner:
         are only scored.
         """
         name = contender.spec.name
+        # Answers are stored before they are scored, because a scorer may take long, or fail, and
+        # answers of a service were paid for.
         if name in self.session.folder.unscored():
             try:
                 record, answers = self.session.folder.unscored_answers(name)
@@ -131,6 +138,7 @@ class EvaluationRunner:
 
     def _covers_examples(self, answered: ContenderAnswers) -> bool:
         """Stored answers count only for the very same test examples in the same order."""
+        # The order counts too: paired statistics match answers by position.
         expected = [example.id for example in self.task.examples]
         return [answer.example for answer in answered.answers] == expected
 
@@ -168,6 +176,7 @@ class EvaluationRunner:
             partial(self.session.listener.update_progress, label),
             self.session.stop.is_requested,
         )
+        # External answers have no usage: there is nothing to add a latency to.
         if answered.usage is None:
             return answered
         return replace(answered, usage=latency.add_to_usage(answered.usage))
@@ -197,6 +206,8 @@ class EvaluationRunner:
                 contender=answered.name,
             )
         answers = answered.answers
+        # `evaluate` gets its data from outside, so its folder keeps the questions itself; `decide`
+        # can read them from its split.
         if self.stores_questions:
             answers = [
                 answer.replace(question=example.question, expected=example.answer)

@@ -138,6 +138,7 @@ class BudgetReplanner:
         self._choices_made: dict[str, int] = {}
         self._probes_left = 2 if plan.probe_seconds else 0
         self._probe_seconds = plan.probe_seconds
+        # What is still to be spent: nothing if an earlier session finished the tuning.
         self._training_seconds = 0.0 if is_tuned else plan.training_seconds
         self._answered = frozenset(folder.list_contenders())
         self._is_pacing, self._last_step = False, "the start"
@@ -160,6 +161,7 @@ class BudgetReplanner:
         try:
             for contender in contenders:
                 kind = contender.spec.kind
+                # Contenders come simplest first, so every simpler kind is done by now.
                 self._finish_simpler_kinds(kind)
                 # Restored from an earlier session, in which its time was recorded.
                 if contender.spec.name in self._answered:
@@ -189,6 +191,8 @@ class BudgetReplanner:
         """As `ChoicePacer`. How far it came says how slow its kind is."""
         work, took = self.plan.work.get(self._choice_kind), self.clock.spent - self._choice_began
         if work is not None and done > 0 and work.choice_seconds > 0:
+            # The share that was done, not the whole choice: a kind that was cut at a tenth after
+            # its full time is ten times slower than expected.
             ratio = took / (done * work.choice_seconds / max(1, work.choices))
             self._seen_ratios[self._choice_kind] = ratio
         self._save(shortened=(*self.plan.shortened, what))
@@ -198,6 +202,7 @@ class BudgetReplanner:
         took = self.clock.spent - self._mark
         if took > self.plan.probe_seconds / 20:  # it was not restored from an earlier session
             self._probe_seconds = took
+        # General ability is measured twice: before tuning and after it.
         self._probes_left = min(self._probes_left, 1)
         self._mark = self.clock.spent
 
@@ -211,7 +216,9 @@ class BudgetReplanner:
         if (chosen := self.plan.find_value(MINUTES)) is not None:
             return float(chosen)  # by the session that was interrupted
         reserve = RESERVE * self._sum_rest(training=0.0)
+        # At most the default number of passes: time that is left over is no reason to overfit.
         seconds = min(self.clock.left - reserve, self.plan.max_training_seconds)
+        # Rounded down to hundredths of a minute, so that the recipe shows what was used.
         minutes = max(MIN_MINUTES, floor(seconds / 0.6) / 100)
         self._change(
             MINUTES,
@@ -244,6 +251,7 @@ class BudgetReplanner:
             free = min(expected, free + spare)
         made = self._choices_made.get(kind, 0)
         self._choices_made[kind] = made + 1
+        # A kind that was not foreseen (of a plugin, a service) is not limited by a guess.
         if kind not in self.plan.work:
             return inf
         share = self._get_rest_choice_seconds(kind) / expected if expected > 0 else 1.0
@@ -255,6 +263,8 @@ class BudgetReplanner:
         fixed = self._sum_rest(training=least, choices=MIN_CHOICE_SHARE, tests=0.0)
         tests, size = self._sum_tests(), self.test_size
         if tests > 0 and fixed + tests > self.clock.left and TEST_LIMIT in self.plan.open_keys:
+            # From the clock alone, never from scores: a size chosen after looking at answers would
+            # bias the verdict (docs/decisions/130).
             fits = floor(size * (self.clock.left - fixed) / tests)
             size = min(size, max(fits, MIN_TEST_EXAMPLES))
         if size < self.test_size:
@@ -271,6 +281,7 @@ class BudgetReplanner:
 
     def _must_leave_out(self, contender: RunnableContender) -> bool:
         work = self.plan.work.get(contender.spec.kind)
+        # The bare models always answer: without them there is nothing to compare with.
         if work is None or _is_bare(contender):
             return False
         needed = self._get_ratio(contender.spec.kind) * work.test_seconds * self._test_share
@@ -308,6 +319,7 @@ class BudgetReplanner:
         ]
         counterpart = _find_counterpart(kind)
         kinds = [counterpart] if counterpart in known else known
+        # The base model's kind tells most about the tuned model's; else all that is known does.
         expected = sum(work[one].seconds for one in kinds)
         actual = sum(spent.get(one, 0.0) for one in kinds)
         ratio = actual / expected if expected > 0 and actual > 0 else 1.0

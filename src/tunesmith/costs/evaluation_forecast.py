@@ -100,6 +100,7 @@ def forecast_local_answers(
     """
     from tunesmith.engine.machine_measurement import Throughput
 
+    # Shared beginnings are computed once for all prompts, so only the rest counts for each.
     per_prompt = count_computed_tokens(prompts) / max(1, len(prompts))
     workload = Workload(
         examples=0,
@@ -112,6 +113,7 @@ def forecast_local_answers(
     )
     pace = Throughput(**vars(rates), prompt_seconds=per_prompt * rates.validation_token_seconds)
     found = estimate_generation_seconds(_Timed(pace), workload, len(prompts), recipe)
+    # An untuned model rarely stops where the reference does; half of them run to the limit.
     expected = found.expected if is_tuned else (found.expected + found.high) / 2
     low, high = MACHINE_FACTORS
     return EstimateInterval(low=low * found.low, expected=expected, high=high * found.high)
@@ -131,6 +133,7 @@ def forecast_remote_answers(
         for example in examples
     )
     longest = float(remote.max_tokens * len(examples))
+    # The geometric mean: between a short reference and a long limit, factors count.
     tokens_out = EstimateInterval(low=shortest, expected=(shortest * longest) ** 0.5, high=longest)
     requests = scale_interval(REQUEST_SECONDS, len(examples))
     writing = EstimateInterval(

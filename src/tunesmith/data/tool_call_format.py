@@ -76,6 +76,7 @@ class FoundCalls:
 
 def find_calls(answer: str) -> FoundCalls:
     """The calls that are JSON objects in this answer."""
+    # An answer without end is no call; searching it would take as long as it is.
     if len(answer) > MAX_CHARACTERS:
         return FoundCalls(answer, is_broken=True)
     functions: list[Function] = []
@@ -85,6 +86,8 @@ def find_calls(answer: str) -> FoundCalls:
         if found:
             begin = min(begin, place)
             functions += found
+        # A broken call beside a readable one makes the whole answer wrong: half of what was asked
+        # would be called.
         elif value is None or found is None:
             is_broken = True
     if not functions:
@@ -117,6 +120,7 @@ def _iterate_json_objects(text: str) -> Iterator[tuple[int, dict[str, Any] | Non
             value, position = _DECODER.raw_decode(text, begin)
             yield begin, value
         except (ValueError, RecursionError):
+            # The brace may stand in a text before the call: the search goes on behind it.
             position = begin + 1
             if re.match(
                 r'\{\s*"(?:name|arguments|parameters|function)"\s*:', text[begin : begin + 80]

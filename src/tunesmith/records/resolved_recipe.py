@@ -23,6 +23,8 @@ class _EqualByContent:
     def __eq__(self, other: object) -> bool:
         if not isinstance(self, Record) or not isinstance(other, Record):
             return NotImplemented
+        # The stored name is that of `Recipe`'s class, so a section equals its narrowed form but
+        # never another section.
         if type(self).get_stored_name() != type(other).get_stored_name():
             return NotImplemented
         fields = type(self).model_fields
@@ -80,6 +82,7 @@ class ResolvedRecipe(_EqualByContent, Recipe):
 
         Errors: `RecordError` (`record/incomplete`) with the first key that is still open.
         """
+        # Sections are passed on as values: pydantic would keep an instance of the wider class.
         narrowed = ("data", "training", "evaluation")
         values: dict[str, Any] = {name: getattr(recipe, name) for name in Recipe.model_fields}
         values |= {name: _list_values(getattr(recipe, name)) for name in narrowed}

@@ -31,6 +31,7 @@ def reporting_saved_work(folder: RunFolder, command: Command) -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         exit_code = error.exit_code if isinstance(error, StopRequested) else Interrupted.exit_code
+        # `from None`: the place where the signal arrived says nothing to the user.
         if isinstance(error, SecondSignal):
             raise build_immediate_stop(folder, exit_code) from None
         raise build_interruption(folder, exit_code) from None
@@ -43,6 +44,7 @@ def describe_run_state(folder: RunFolder, command: Command) -> str:
     saved, next_command = "completed work", "resume"
     if folder.has(Decision):
         saved, next_command = "the verdict", "show"
+    # Checkpoints are removed when a training is done; while there are some, it can be resumed.
     elif command == "train" and is_tuned(folder) and not folder.checkpoints.is_dir():
         saved, next_command = "the tuned weights", "chat"
     command_line = format_command_line(next_command, folder.path)
@@ -71,6 +73,7 @@ def build_interruption(folder: RunFolder, exit_code: int) -> Interrupted:
         *(["the selections"] if folder.read_selections().records else []),
     ]
     next_command = format_command_line("show" if folder.has(Decision) else "resume", folder.path)
+    # Without run.json the folder cannot be resumed: it ended before the run was recorded.
     hint = next_command if folder.has(Run) else "rerun the command"
     if has_weights:
         hint = f"{hint}; or try the tuned weights: {format_command_line('chat', folder.path)}"

@@ -23,6 +23,7 @@ def check_same_data(
     """
     first = set(split.test[:limit])
     now = _without_places(one for one in examples if one.id in first)
+    # Before the first answer there is no test set to compare with; the split alone must agree.
     stored = folder.read(TestSet).examples if folder.has(TestSet) else examples
     tested = _without_places(one for one in stored if one.id in first)
     if before.split != split.fingerprint or tested != now:
@@ -46,6 +47,7 @@ def check_same_scorer(folder: RunFolder, before: str | None, now: str | None) ->
     """Contenders scored by two scorers cannot be compared, whatever drift is allowed. Errors:
     `RunError`.
     """
+    # Without stored answers nothing was scored yet, so another scorer does no harm.
     if before != now and folder.list_contenders():
         raise RunError(
             "other-scorer",
@@ -60,6 +62,7 @@ def list_identity_changes(before: Mapping[str, str], now: Mapping[str, str]) -> 
     """The differences, for example `torch: 2.13.0 -> 2.14.1`; hashes are shortened."""
 
     def shorten(value: str | None) -> str:
+        # Twelve digits tell any two hashes apart and keep the line readable.
         return value[:12] if value else "unknown"
 
     return tuple(

@@ -42,6 +42,8 @@ def start_pacing(
         clock,
         session.folder,
         session.listener,
+        # The ids of the split, not of the task: a limit keeps the first ids of the split, whatever
+        # the task held before, so that a resumed decision drops the same examples.
         lambda size: limit_test_examples(runner, factory, ids, size),
         is_tuned=session.run.result is not None,
     )
@@ -53,6 +55,7 @@ def limit_test_examples(
     """Compare all contenders on the examples with the first `size` of these ids."""
     runner.task = replace(runner.task, examples=select_first(runner.task.examples, ids, size))
     examples = runner.task.examples
+    # Contenders that answered already are compared on the same examples as those to come.
     for answer_sets in (runner.answer_sets, runner.restored_answer_sets):
         answer_sets[:] = [
             replace(one, answers=select_answers(one.answers, examples)) for one in answer_sets
@@ -86,9 +89,11 @@ def finish_pacing(runner: EvaluationRunner, data: PreparedData) -> PreparedData:
     recipe = budget.apply_changes(data.recipe)
     ids = [example.id for example in runner.task.examples]
     test = [example for example in data.test if example.id in set(ids)]
+    # Only at the end: until then the folder's recipe is the one that `resume` recognizes.
     folder.write_recipe(recipe)
     folder.write(build_test_set(runner.task, [example.answer for example in data.train]))
     for one in runner.answer_sets:
+        # Stored answers to dropped examples would count again when the verdict is recomputed.
         if len(folder.read_answers(one.name).records) > len(one.answers):
             folder.write_answers(folder.read_contender(one.name), one.answers)
     session.save(session.run.replace(recipe=recipe.fingerprint))
@@ -106,5 +111,6 @@ def resume_clock(budget: BudgetPlan | None, training_seconds: float) -> BudgetCl
     """
     if budget is None:
         return None
+    # The plan is written after each step; the tuning that was cut short is not in it yet.
     spent = budget.spent_seconds + training_seconds
     return BudgetClock(budget.budget_seconds, earlier_seconds=spent)

@@ -37,6 +37,7 @@ def find_target_layers(
     if isinstance(target_modules, str):
         return layers
     ends = {name: frozenset(_iterate_ends(name)) for name in layers}
+    # Short names, each once: a model has hundreds of layers, and a hint names a few.
     known = list(dict.fromkeys(_get_short_name(name) for name in layers))
     for target in target_modules:
         if not any(target in names for names in ends.values()):
@@ -65,6 +66,7 @@ def check_target_modules(
     with (
         open_sanitized_folder(folder, weights_needed=False) as view,
         convert_load_errors(folder),
+        # No weights and no memory: names and shapes are all that is needed.
         torch.device("meta"),
     ):
         config = AutoConfig.from_pretrained(
