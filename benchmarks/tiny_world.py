@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
 import tunesmith.engine.adapter_training
 import tunesmith.engine.adapters.merge
@@ -33,7 +32,7 @@ from tunesmith.atomic_io import compute_sha256
 from tunesmith.cli.main import run
 from tunesmith.records import Decision, Evaluation
 from tunesmith.runs.run_folder import RunFolder
-from tunesmith.testing.tiny_model import write_tiny_tokenizer
+from tunesmith.testing.tiny_model import write_tiny_model
 
 SHORT = (
     "training.epochs=1",
@@ -70,7 +69,7 @@ class World:
         self.model, self.data = place / "model", place / "labels.csv"
         os.environ.update({"TUNESMITH_HOME": str(self.home), "HF_HUB_OFFLINE": "1"})
         os.environ.pop("TUNESMITH_STORE", None)
-        self._write_model()
+        write_tiny_model(self.model)
         self._write_data()
         self.words = [
             word for change in (f"model={self.model}", *SHORT) for word in ("--set", change)
@@ -78,25 +77,6 @@ class World:
         (place / "recipe.yaml").write_text(
             f"data: {{path: {self.data}}}\nadapter: {{dropout: 0.1}}\n"
         )
-
-    def _write_model(self) -> None:
-        write_tiny_tokenizer(self.model, eos_token="<|im_end|>")
-        config = LlamaConfig(
-            vocab_size=400,
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=1024,
-            tie_word_embeddings=True,
-            initializer_range=0.2,
-            bos_token_id=None,
-            eos_token_id=1,
-            pad_token_id=None,
-        )
-        torch.manual_seed(0)
-        LlamaForCausalLM(config).save_pretrained(self.model)
 
     def _write_data(self) -> None:
         dice, lines = random.Random(0), ["prompt,completion"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tunesmith.cli.main import run
-from tunesmith.testing.tiny_model import write_tiny_tokenizer
+from tunesmith.testing.tiny_model import write_tiny_model
 
 HERE = Path(__file__).parent
 CASES: list[dict[str, Any]] = tomllib.loads((HERE / "cases.toml").read_text("utf-8")).get(
@@ -34,29 +34,7 @@ KEYS = {
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama of two layers with random weights and a ChatML tokenizer of 400 tokens."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    folder = tmp_path_factory.mktemp("model") / "tiny"
-    write_tiny_tokenizer(folder, eos_token="<|im_end|>")
-    config = LlamaConfig(
-        vocab_size=400,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=1024,
-        tie_word_embeddings=True,
-        initializer_range=0.2,
-        bos_token_id=None,
-        eos_token_id=1,
-        pad_token_id=None,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
+    return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.get("name", "unnamed") for case in CASES])

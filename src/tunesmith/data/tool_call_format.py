@@ -122,9 +122,7 @@ def _iterate_json_objects(text: str) -> Iterator[tuple[int, dict[str, Any] | Non
         except (ValueError, RecursionError):
             # The brace may stand in a text before the call: the search goes on behind it.
             position = begin + 1
-            if re.match(
-                r'\{\s*"(?:name|arguments|parameters|function)"\s*:', text[begin : begin + 80]
-            ):
+            if _OPENED_OBJECT.match(text, begin, begin + 80):
                 yield begin, None
 
 

@@ -17,7 +17,7 @@ from tunesmith.providers.local_model import ResolvedModel
 from tunesmith.recipe.recipe_loader import load_recipe
 from tunesmith.records import Recipe, Run
 from tunesmith.runs.run_folder import RunFolder
-from tunesmith.testing.tiny_model import write_tiny_tokenizer
+from tunesmith.testing.tiny_model import write_tiny_model
 from tunesmith.workflow.resume import resume
 from tunesmith.workflow.training_job import TRAINING_STAGE, train
 
@@ -98,29 +98,3 @@ class TrainingServiceConformance:
         finished = RunFolder.open(place).read(Run)
         assert finished.status == "finished" and finished.adapter_files
         assert finished.training_job == stopped.training_job
-
-
-def write_tiny_model(folder: Path) -> Path:
-    """A Llama of two layers that has learned nothing, with a ChatML tokenizer of 400 tokens."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    write_tiny_tokenizer(folder, eos_token="<|im_end|>")
-    config = LlamaConfig(
-        vocab_size=400,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=1024,
-        tie_word_embeddings=True,
-        initializer_range=0.2,
-        bos_token_id=None,
-        eos_token_id=1,
-        pad_token_id=None,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        LlamaForCausalLM(config).save_pretrained(folder)
-    return folder

@@ -20,20 +20,21 @@ def build_trainable(loaded: LoadedModel, recipe: AdapterRecipe) -> TrainableMode
     """Make the model trainable: a new adapter, the adapter it was loaded with, or all its weights.
 
     With `load_in_4bit` the model must have been loaded in 4 bits. Errors: `ModelError`, also if an
-    adapter kind ignores the target modules;
-    `PluginError` for a plugin that does not return a `TrainableModel`.
+    adapter kind ignores the target modules; `PluginError` for a plugin that does not return a
+    `TrainableModel`.
     """
     check_held_in_four_bits(loaded.model, is_expected=recipe.load_in_4bit)
     if loaded.adapter is not None:
         return ContinuedAdapterFinetune(loaded.model, loaded.adapter)
-    targets = None
+    targets = set[str]()  # empty: every linear layer
     if recipe.kind != "full" and recipe.target_modules != ALL_LINEAR:
         targets = set(find_target_layers(loaded.model, recipe.target_modules))
     trainable = ADAPTERS.load(recipe.kind)(loaded, recipe)
     ADAPTERS.check_part(recipe.kind, trainable, _MEMBERS)
-    adapted = set(find_lora_layers(loaded.model))
-    # A plugin may have been written before there were target modules.
-    if targets is not None and adapted and adapted != targets:
+    # A plugin may have been written before there were target modules. One that attaches no LoRA
+    # layers cannot be checked.
+    adapted = set(find_lora_layers(loaded.model)) if targets else set()
+    if adapted and adapted != targets:
         raise ModelError(
             "target-modules-ignored",
             f"adapter kind {recipe.kind} does not adapt the layers of adapter.target_modules",
