@@ -15,7 +15,6 @@ from json import dumps
 from typing import Any, Literal, get_args, get_origin
 
 from tunesmith.errors import UsageError
-from tunesmith.yaml_io import load_plain_yaml
 
 _UNIT_SUFFIXES = ("_seconds",)
 
@@ -163,6 +162,8 @@ def _join_list(kind: Any, values: Sequence[str]) -> str | list[str]:
     """The value of a list's flags: each adds an item, or several as `[a, b]`. A word that stands
     for the whole list (`all-linear`) is passed on alone.
     """
+    from tunesmith.yaml_io import load_plain_yaml  # `--help` needs no YAML
+
     alternatives = () if get_origin(kind) is tuple else get_args(kind)
     words = {word for one in alternatives if get_origin(one) is Literal for word in get_args(one)}
     if len(values) == 1 and values[0] in words:

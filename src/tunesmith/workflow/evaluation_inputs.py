@@ -13,6 +13,7 @@ from tunesmith.contenders.external_contenders import make_contender_name, read_e
 from tunesmith.contenders.qualified_judge import JudgeSetup, open_qualified_judge
 from tunesmith.contenders.zero_shot_contenders import open_plain_remote_contenders
 from tunesmith.data.check import check_examples
+from tunesmith.data.read import LoadedDataset
 from tunesmith.data.split import select_examples
 from tunesmith.errors import InputError, UsageError
 from tunesmith.evaluation.harness import RunnableContender, Task
@@ -161,18 +162,7 @@ def prepare_evaluation_inputs(
     loaded = read_examples(recipe)
     report = check_examples(loaded)
     report_problems(report, listener, recipe)
-    desirable = {one.id: one for one in select_desirable("given", loaded.examples)}
-    # ids are hashes, so the first ones are a fair sample
-    used = set(sorted(desirable)[: recipe.evaluation.max_test_examples])
-    # in the order of the file
-    examples = [example for example in desirable.values() if example.id in used]
-    is_rated = any(example.is_desirable is False for example in loaded.examples)
-    listener.note(
-        "data/evaluated",
-        f"using {len(examples):,} of {len(loaded.examples):,} examples, exact duplicates"
-        f" once{', undesirable answers excluded' if is_rated else ''}",
-        count=len(examples),
-    )
+    desirable, examples = _select_test_examples(loaded, recipe, listener)
     split = Split(
         seed=recipe.seed,
         method="given",
@@ -189,6 +179,7 @@ def prepare_evaluation_inputs(
         check_calls_are_read(model, examples)
     answers = [example.answer for example in examples]
     scorer, reason, scorer_answers = choose_evaluation_scorer(answers, recipe, places, custom)
+    used = {example.id for example in examples}
     plain = build_task(loaded.dataset.name, examples, scorer, reason, recipe)
     judge_setup = open_qualified_judge(scorer, recipe, listener, examined)
     task = judge_setup.apply_to_task(plain)
@@ -273,3 +264,24 @@ def find_run_scorer(place: str) -> tuple[str | None, Sequence[str]]:
     except InputError:
         return None, ()
     return own.evaluation.scorer if train else None, [example.answer for example in train]
+
+
+def _select_test_examples(
+    loaded: LoadedDataset, recipe: Recipe, listener: ProgressListener
+) -> tuple[dict[str, Example], list[Example]]:
+    """(all distinct desirable examples by id, those of them that are evaluated), in the order of
+    the file.
+    """
+    desirable = {one.id: one for one in select_desirable("given", loaded.examples)}
+    # ids are hashes, so the first ones are a fair sample
+    used = set(sorted(desirable)[: recipe.evaluation.max_test_examples])
+    # in the order of the file
+    examples = [example for example in desirable.values() if example.id in used]
+    is_rated = any(example.is_desirable is False for example in loaded.examples)
+    listener.note(
+        "data/evaluated",
+        f"using {len(examples):,} of {len(loaded.examples):,} examples, exact duplicates"
+        f" once{', undesirable answers excluded' if is_rated else ''}",
+        count=len(examples),
+    )
+    return desirable, examples
